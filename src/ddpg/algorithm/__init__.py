@@ -1,0 +1,1 @@
+"""What the papers say: pure functions of arrays that know no environment, no replay and no file."""

@@ -1,0 +1,112 @@
+"""The deterministic policy gradient: init, act, update. This is the page to read beside the paper's algorithm box.
+
+    mu(s | theta)  actor       Q(s, a | theta)  critic       mu', Q'  their targets
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jaxtyping import Float
+
+from ddpg.algorithm.nets import Actor, Critic, Network
+from ddpg.algorithm.noise import Exploration, Gaussian
+from ddpg.algorithm.values import Scalar, pessimistic
+from ddpg.types import Key, Members, Metrics, PyTree, Spec, Transition, UnitInterval
+
+
+class Nets(NamedTuple):
+    actor: Actor
+    critic: Critic
+
+
+class AgentState(NamedTuple):
+    online: Nets
+    target: Nets
+    actor_opt: PyTree
+    critic_opt: PyTree
+
+
+@dataclass(frozen=True)
+class DPG:
+    """DDPG (Lillicrap et al. 2016) as a value whose fields are its parts.
+
+    `critics` is the number K of critics; the target takes the pessimistic one per sample. `tau` is the share by
+    which the targets follow the online networks at every update.
+    """
+
+    actor: Network = Network()
+    critic: Network = Network()
+    critics: Members = 1
+    value: Scalar = Scalar()
+    exploration: Exploration = Gaussian()
+    tau: UnitInterval = 0.005
+
+    def init(self, key: Key, spec: Spec) -> AgentState:
+        actor_key, critic_key = jax.random.split(key)
+        nets = Nets(
+            self.actor.actor(actor_key, spec),
+            self.critic.critic(critic_key, spec, self.critics, self.value.size),
+        )
+        # The targets start as copies: theta' <- theta.
+        target = jax.tree.map(jnp.copy, nets)
+        return AgentState(nets, target, adam(self.actor).init(nets.actor), adam(self.critic).init(nets.critic))
+
+    def act(self, actor: Actor, obs: Float[Array, "n *obs"], noise: Float[Array, "n m"]) -> Float[Array, "n m"]:
+        """The behaviour policy beta: a_t = mu(s_t) + N_t, clipped to the action range. Greedy is `actor(obs)`."""
+        return jnp.clip(actor(obs) + noise, -1.0, 1.0)
+
+    def update(self, state: AgentState, batch: Transition) -> tuple[AgentState, Metrics]:
+        """One gradient step of critic and actor, and one step of their targets, on a minibatch."""
+        actor, critic = state.online
+        target = state.target
+
+        # y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
+        a_next = target.actor(batch.next_obs)
+        prediction = target.critic(batch.next_obs, a_next)
+        y = self.value.target(batch.reward, batch.discount, pessimistic(prediction, self.value.mean(prediction)))
+
+        # Update the critic by minimising L = 1/N sum_i (y_i - Q(s_i, a_i))^2
+        def critic_loss(critic: Critic) -> tuple[Float[Array, ""], Float[Array, ""]]:
+            prediction = critic(batch.obs, batch.action)
+            loss = jnp.mean(batch.weight * self.value.loss(prediction, y), axis=-1)
+            return jnp.sum(loss), jnp.mean(batch.weight * self.value.mean(prediction)[0])
+
+        (loss, q), grad = jax.value_and_grad(critic_loss, has_aux=True)(critic)
+        critic, critic_opt = descend(self.critic, critic, grad, state.critic_opt)
+
+        # Update the actor by the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
+        def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
+            return jnp.sum(batch.weight * self.value.mean(critic(batch.obs, a))[0])
+
+        mu, pull_back = jax.vjp(lambda actor: actor(batch.obs), actor)
+        q_mu, dq_da = jax.value_and_grad(q_of)(mu)
+        (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam descends, J is to ascend
+        actor, actor_opt = descend(self.actor, actor, grad, state.actor_opt)
+
+        # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
+        online = Nets(actor, critic)
+        target = optax.incremental_update(online, target, self.tau)
+
+        metrics = Metrics(
+            q=q,
+            critic_loss=loss,
+            actor_loss=-q_mu / len(mu),
+            dq_da=jnp.mean(jnp.linalg.norm(dq_da, axis=-1)),
+            saturation=jnp.mean(jnp.abs(mu) > 0.99),
+        )
+        return AgentState(online, target, actor_opt, critic_opt), metrics
+
+
+def adam(network: Network) -> optax.GradientTransformation:
+    """Adam (Kingma & Ba 2015); `l2` adds l2 * theta to the gradient first, as the 2016 paper does for its critic."""
+    optimiser = optax.adam(network.lr)
+    return optax.chain(optax.add_decayed_weights(network.l2), optimiser) if network.l2 else optimiser
+
+
+def descend(network: Network, params: PyTree, grad: PyTree, opt: PyTree) -> tuple[PyTree, PyTree]:
+    updates, opt = adam(network).update(grad, opt, params)
+    return optax.apply_updates(params, updates), opt

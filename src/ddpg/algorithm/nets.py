@@ -1,0 +1,126 @@
+"""Actor and critic as pytrees of arrays: multilayer perceptrons, and the recipe they are made from."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+from pydantic import Discriminator
+
+from ddpg.types import Key, NonNegative, Positive, Spec, Widths
+
+ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": jax.nn.elu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
+
+
+@dataclass(frozen=True)
+class FanIn:
+    """W, b ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)): the hidden layers of Lillicrap et al. 2016, section 7."""
+
+    kind: Literal["fan_in"] = "fan_in"
+
+    def __call__(self, key: Key, inputs: int, outputs: int) -> "Dense":
+        return uniform(key, inputs, outputs, inputs**-0.5)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """W ~ N(0, std), b constant: the tutorial's initialisation."""
+
+    kind: Literal["normal"] = "normal"
+    std: Positive = 0.3
+    bias: float = 0.1
+
+    def __call__(self, key: Key, inputs: int, outputs: int) -> "Dense":
+        return Dense(self.std * jax.random.normal(key, (inputs, outputs)), jnp.full((outputs,), self.bias))
+
+
+@dataclass(frozen=True)
+class Network:
+    """The recipe of one network and of the Adam that trains it.
+
+    `final_init` draws the last layer from U(-final_init, final_init) instead, so that the first actions and
+    values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at which a critic
+    takes the action in: 0 beside the observation, 1 after the first hidden layer, as in the 2016 paper.
+    """
+
+    widths: Widths = (64, 64)
+    activation: Literal["relu", "tanh", "elu", "silu", "gelu"] = "relu"
+    init: Annotated[FanIn | Normal, Discriminator("kind")] = FanIn()
+    final_init: Positive | None = None
+    action_layer: Literal[0, 1] = 0
+    lr: Positive = 1e-3
+    l2: NonNegative = 0.0
+
+    def actor(self, key: Key, spec: Spec) -> "Actor":
+        return Actor(self._layers(key, spec.obs_size, 0, spec.action_dim), self.activation)
+
+    def critic(self, key: Key, spec: Spec, members: int, size: int) -> "Critic":
+        """K members with leaves of shape [K, ...], each predicting `size` numbers per state and action."""
+        layers = jax.vmap(lambda k: self._layers(k, spec.obs_size, spec.action_dim, size))(
+            jax.random.split(key, members)
+        )
+        return Critic(layers, self.activation, self.action_layer)
+
+    def _layers(self, key: Key, obs_size: int, action_dim: int, outputs: int) -> "tuple[Dense, ...]":
+        inputs = [obs_size, *self.widths]
+        inputs[self.action_layer] += action_dim
+        sizes = [*self.widths, outputs]
+        keys = jax.random.split(key, len(sizes))
+        layers = [self.init(k, i, o) for k, i, o in zip(keys, inputs, sizes, strict=True)]
+        if self.final_init is not None:
+            layers[-1] = uniform(keys[-1], inputs[-1], outputs, self.final_init)
+        return tuple(layers)
+
+
+class Dense(eqx.Module):
+    """x W + b, on batches. Kernels lie [in, out], so that no transpose enters the compiled update."""
+
+    weight: Float[Array, "*k i o"]
+    bias: Float[Array, "*k o"]
+
+    def __call__(self, x: Float[Array, "b i"]) -> Float[Array, "b o"]:
+        return x @ self.weight + self.bias
+
+
+def uniform(key: Key, inputs: int, outputs: int, bound: float) -> Dense:
+    weight_key, bias_key = jax.random.split(key)
+    return Dense(
+        jax.random.uniform(weight_key, (inputs, outputs), minval=-bound, maxval=bound),
+        jax.random.uniform(bias_key, (outputs,), minval=-bound, maxval=bound),
+    )
+
+
+class Actor(eqx.Module):
+    """mu(s | theta): observations [b, *obs] -> actions [b, m] in (-1, 1); environments rescale, networks never do."""
+
+    layers: tuple[Dense, ...]
+    activation: str = eqx.field(static=True)
+
+    def __call__(self, obs: Float[Array, "b *obs"]) -> Float[Array, "b m"]:
+        x = obs.reshape(obs.shape[0], -1)
+        for layer in self.layers[:-1]:
+            x = ACTIVATIONS[self.activation](layer(x))
+        return jnp.tanh(self.layers[-1](x))
+
+
+class Critic(eqx.Module):
+    """Q(s, a | theta) of K members at once: [b, *obs], [b, m] -> [K, b, size]."""
+
+    layers: tuple[Dense, ...]  # every leaf has the members' axis K in front
+    activation: str = eqx.field(static=True)
+    action_layer: int = eqx.field(static=True)
+
+    def __call__(self, obs: Float[Array, "b *obs"], action: Float[Array, "b m"]) -> Float[Array, "k b size"]:
+        def member(layers: tuple[Dense, ...]) -> Float[Array, "b size"]:
+            x = obs.reshape(obs.shape[0], -1)
+            for depth, layer in enumerate(layers):
+                x = jnp.concatenate([x, action], axis=-1) if depth == self.action_layer else x
+                x = layer(x) if depth == len(layers) - 1 else ACTIVATIONS[self.activation](layer(x))
+            return x
+
+        if self.layers[0].bias.shape[0] == 1:  # a vmap over one member would turn every product into a batched one
+            return member(jax.tree.map(lambda leaf: leaf[0], self.layers))[None]
+        return jax.vmap(member)(self.layers)

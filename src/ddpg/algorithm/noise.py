@@ -1,0 +1,94 @@
+"""Exploration: what the behaviour policy beta adds to mu(s), in units of half the action range."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float, Int
+from pydantic import Discriminator
+
+from ddpg.types import Count, NonNegative, Positive, Scale, UnitInterval
+
+Step = Int[Array, ""] | int  # environment steps done so far
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The noise keeps its scale: factor 1."""
+
+    kind: Literal["constant"] = "constant"
+
+    def __call__(self, step: Step) -> Float[Array, ""]:
+        return jnp.float32(1.0)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The factor falls from 1 at step `begin` to `final` over `steps` environment steps, then stays."""
+
+    kind: Literal["linear"] = "linear"
+    final: NonNegative = 0.1
+    steps: Annotated[int, Count] = 10_000
+    begin: Annotated[int, Count] = 0
+
+    def __call__(self, step: Step) -> Float[Array, ""]:
+        done = jnp.clip((step - self.begin) / max(self.steps, 1), 0.0, 1.0)
+        return 1.0 + (self.final - 1.0) * done
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """The factor is rate^(step - begin), never below `final`: the tutorial multiplies by 0.9995 at every update."""
+
+    kind: Literal["exponential"] = "exponential"
+    rate: UnitInterval = 0.9995
+    final: NonNegative = 0.0
+    begin: Annotated[int, Count] = 0
+
+    def __call__(self, step: Step) -> Float[Array, ""]:
+        elapsed = jnp.maximum(step - self.begin, 0).astype(jnp.float32)
+        return jnp.maximum(jnp.power(jnp.float32(self.rate), elapsed), self.final)
+
+
+Schedule = Annotated[Constant | Linear | Exponential, Discriminator("kind")]
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Independent N(0, sigma^2) at every step; `sigma` is one number or one per action dimension."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    sigma: Scale = 0.1
+    schedule: Schedule = Constant()
+
+    def __call__(
+        self, state: Float[Array, "n m"], white: Float[Array, "n m"], start: Bool[Array, " n"], step: Step
+    ) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
+        """(state, white noise, episode starts, step) -> (state, noise); white noise is N(0, 1)."""
+        return state, jnp.asarray(self.sigma) * self.schedule(step) * white
+
+
+@dataclass(frozen=True)
+class OrnsteinUhlenbeck:
+    """x <- x - theta x dt + sigma sqrt(dt) N(0, 1), from 0 at every episode's start (Lillicrap et al. 2016, section 7).
+
+    The paper gives theta 0.15 and sigma 0.2 and names no dt, that is dt = 1. The state x is carried in the loop.
+    """
+
+    kind: Literal["ou"] = "ou"
+    theta: NonNegative = 0.15
+    sigma: Scale = 0.2
+    dt: Positive = 1.0
+    schedule: Schedule = Constant()
+
+    def __call__(
+        self, state: Float[Array, "n m"], white: Float[Array, "n m"], start: Bool[Array, " n"], step: Step
+    ) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
+        """(state, white noise, episode starts, step) -> (state, noise); white noise is N(0, 1)."""
+        x = jnp.where(start[:, None], 0.0, state)
+        x = x - self.theta * self.dt * x + jnp.asarray(self.sigma) * jnp.sqrt(self.dt) * white
+        return x, self.schedule(step) * x
+
+
+Exploration = Annotated[Gaussian | OrnsteinUhlenbeck, Discriminator("kind")]

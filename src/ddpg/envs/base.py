@@ -1,0 +1,71 @@
+"""What an environment must offer, N of them side by side, and their autoreset."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float
+
+from ddpg.types import Key, PyTree, Spec
+
+
+class Environment(Protocol):
+    """A JAX-native environment: pure functions of its state, compiled together with the learner.
+
+    `reset(key)` -> (state, obs); `step(state, action)` -> (state, obs, reward, terminated, truncated) with the
+    action in [-1, 1]^m. Time limits are the environment's own and arrive as `truncated`.
+    """
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def max_episode_steps(self) -> int: ...
+    def reset(self, key: Key) -> tuple[PyTree, Array]: ...
+    def step(self, state: PyTree, action: Float[Array, " m"]) -> tuple[PyTree, Array, Array, Array, Array]: ...
+
+
+class Outcome(NamedTuple):
+    """What N environments answer to one step."""
+
+    obs: Float[Array, "n *obs"]
+    reward: Float[Array, " n"]
+    terminated: Bool[Array, " n"]
+    truncated: Bool[Array, " n"]
+
+
+@dataclass(frozen=True)
+class Vector:
+    """N copies of an environment with Gymnasium's NEXT_STEP autoreset.
+
+    The step after an end ignores its action, gives reward 0 and returns the first observation of a new episode,
+    so the last observation of every episode is seen, and stored, once.
+    """
+
+    env: Environment
+    n: int
+
+    def fresh(self, key: Key) -> tuple[PyTree, Array]:
+        """N new episodes: (states, observations), drawn ahead of the loop in one vectorised program."""
+        return jax.vmap(self.env.reset)(jax.random.split(key, self.n))
+
+    def step(
+        self, state: PyTree, action: Float[Array, "n m"], boundary: Bool[Array, " n"], fresh: tuple[PyTree, Array]
+    ) -> tuple[PyTree, Outcome]:
+        moved, obs, reward, terminated, truncated = jax.vmap(self.env.step)(state, action)
+
+        def choose(new: Array, old: Array) -> Array:
+            return jnp.where(boundary.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
+
+        state, obs = jax.tree.map(choose, fresh, (moved, obs))
+        reward = jnp.where(boundary, 0.0, reward)
+        return state, Outcome(obs, reward, terminated & ~boundary, truncated & ~boundary)
+
+
+def to_units(action: Float[Array, "*b m"], spec: Spec) -> Float[Array, "*b m"]:
+    """From [-1, 1]^m to the environment's own units, per dimension, asymmetric bounds too."""
+    low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
+    return low + (action + 1.0) * (high - low) / 2.0

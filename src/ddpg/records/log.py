@@ -1,0 +1,167 @@
+"""A run's log: one JSON object a log point and seed, and the same numbers for TensorBoard."""
+
+import importlib
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tensorboardX.event_file_writer import EventsWriter
+
+Record = dict[str, float]
+"""What is said of one seed at one log point: step, seed and any keys of `TAGS`; NaN or absent is "not known yet"."""
+
+TAGS = {  # key in metrics.jsonl -> tag in TensorBoard; the histogram of a key is `TAGS[key] + "_histogram"`
+    "return": "eval/return",  # greedy, undiscounted, in the environment's units
+    "gap_to_optimum": "eval/gap_to_optimum",  # only in environments whose optimum is known
+    "episode_return": "train/episode_return",  # of the exploring policy
+    "q": "critic/q",
+    "critic_loss": "critic/loss",
+    "actor_loss": "actor/loss",
+    "dq_da": "critic/dq_da",
+    "saturation": "actor/saturation",
+    "q_bias": "eval/q_minus_monte_carlo",
+    "noise_scale": "train/noise_scale",
+    "steps_per_second": "train/steps_per_second",
+}
+OPTIONAL = {"gap_to_optimum"}
+
+
+class Log:
+    """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/seed-S/; every write is on disk when it returns.
+
+    `resume_at` is the step of the checkpoint that a run continues from: what an interrupted run had said of later
+    steps is dropped, since it will be said again. Raises ValueError if the metrics already there cannot be read.
+    """
+
+    def __init__(self, folder: str | Path, seeds: Sequence[int], *, resume_at: int | None = None) -> None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._seeds = tuple(seeds)
+        self._lines = _open_lines(folder / "metrics.jsonl", resume_at)
+        self._events = {s: _open_events(folder / "tensorboard" / f"seed-{s}", resume_at) for s in self._seeds}
+
+    def write(self, step: int, records: Sequence[Record], histograms: Mapping[str, np.ndarray] | None = None) -> None:
+        """Say at `step` one record a seed, and of some keys whole samples, [seeds, ...] in the order of `seeds`."""
+        self._lines.write("".join(json.dumps(_line(step, r), allow_nan=False) + "\n" for r in records))
+        self._lines.flush()
+        samples = {key: np.asarray(array) for key, array in (histograms or {}).items()}
+        for record in records:
+            seed = int(record["seed"])
+            of_seed = {key: array[self._seeds.index(seed)] for key, array in samples.items()}
+            _write_event(self._events[seed], step, record, of_seed)
+
+    def close(self) -> None:
+        self._lines.close()
+        for events in self._events.values():
+            events.close()
+        self._events = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_metrics(folder: str | Path) -> list[Record]:
+    """All records of FOLDER/metrics.jsonl in the order written, `null` as NaN; a cut-off last line is left out.
+
+    Raises ValueError, in one line with path and line number, if there is no such file or a line is no record.
+    """
+    path = Path(folder) / "metrics.jsonl"
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; expected the folder of a run, which holds its metrics.jsonl")
+    return [record for _, record in _read_lines(path)]
+
+
+def _line(step: int, record: Record) -> dict[str, float | None]:
+    """The record as JSON can say it, in the order of the table; JSON has no NaN and no infinity, so those are null."""
+    keys = [key for key in TAGS if key in record or key not in OPTIONAL]
+    keys += [key for key in record if key not in TAGS and key not in ("step", "seed")]
+    return {"step": int(step), "seed": int(record["seed"])} | {key: _finite(record, key) for key in keys}
+
+
+def _finite(record: Record, key: str) -> float | None:
+    value = float(record.get(key, math.nan))
+    return value if math.isfinite(value) else None
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
+    # A line is whole when its newline is there: a killed process can only cut off the last one.
+    *lines, _cut_off = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            found = json.loads(line, parse_constant=_refuse)
+            whole = isinstance(found, dict) and type(found.get("step")) is type(found.get("seed")) is int
+            if not whole or not all(v is None or type(v) in (int, float) for v in found.values()):
+                raise ValueError
+        except (ValueError, RecursionError):
+            raise ValueError(
+                f"{path}, line {number}: expected one JSON object of numbers with step and seed, "
+                f"found {line[:60]!r}; delete or repair that line"
+            ) from None
+        yield line, {key: math.nan if value is None else value for key, value in found.items()}
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _open_lines(path: Path, resume_at: int | None) -> TextIO:
+    """The file, open at its end, without a cut-off last line and without what was said of steps to be done again."""
+    if path.exists():
+        limit = math.inf if resume_at is None else resume_at
+        kept = "".join(line + "\n" for line, record in _read_lines(path) if record["step"] <= limit)
+        if len(kept) != path.stat().st_size:
+            part = path.with_name(path.name + ".part")
+            part.write_text(kept, encoding="utf-8", newline="\n")
+            os.replace(part, path)
+    return path.open("a", encoding="utf-8", newline="\n")
+
+
+def _open_events(folder: Path, resume_at: int | None) -> "EventsWriter":
+    # tensorboardX's SummaryWriter sends every number through a multiprocessing queue to a thread of its own: 4 ms a
+    # seed and log point, against 1 ms with its file writer alone, which also has the data on disk after a flush.
+    from tensorboardX.event_file_writer import EventsWriter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # File names hold whole seconds: without a number, a run resumed at once would overwrite its first file.
+    events = EventsWriter(str(folder / "events"), f".{len(list(folder.iterdir())):03d}")
+    if resume_at is not None:  # tells TensorBoard to forget later steps, as the JSON lines do
+        pb = _protocol()
+        start = pb.SessionLog(status=pb.SessionLog.START)
+        events.write_event(pb.Event(wall_time=time.time(), step=resume_at + 1, session_log=start))
+    events.flush()
+    return events
+
+
+def _write_event(events: "EventsWriter", step: int, record: Record, samples: Mapping[str, np.ndarray]) -> None:
+    """All that is said of one seed at one step is one event."""
+    from tensorboardX import summary
+
+    event = _protocol().Event(wall_time=time.time(), step=int(step))
+    for key, tag in TAGS.items():
+        value = _finite(record, key)
+        if value is not None:
+            event.summary.MergeFrom(summary.scalar(tag, value))
+    for key, sample in samples.items():
+        finite = sample[np.isfinite(sample)]
+        if finite.size:
+            event.summary.MergeFrom(summary.histogram(f"{TAGS[key]}_histogram", finite, bins=32))
+    events.write_event(event)
+    events.flush()
+
+
+def _protocol() -> Any:
+    # By name, since protobuf makes these classes when the module is imported and no type checker can see them.
+    return importlib.import_module("tensorboardX.proto.event_pb2")

@@ -1,0 +1,1 @@
+"""How it runs: the only room that knows all the others."""

@@ -1,0 +1,71 @@
+"""Which devices compute: seeds are spread over the cores of a CPU, or side by side on an accelerator."""
+
+import os
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+SMALL = 4e6  # floating-point operations of one matrix product: below, waking a second thread costs more than it saves
+
+
+def prepare(seeds: int, product: float) -> None:
+    """Before JAX first computes: one virtual device a core for many seeds, one thread for small networks.
+
+    `product` is the floating-point operations of the largest matrix product. If JAX has already started, its
+    devices stay as they are: the results are the same, only slower.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if seeds == 1 and product < SMALL:
+        os.environ.setdefault("NPROC", "1")  # read by XLA's CPU client when it starts
+    try:
+        jax.config.update("jax_num_cpu_devices", min(seeds, cores))
+    except RuntimeError:  # JAX has already started
+        return
+
+
+def cache_programs(folder: str) -> None:
+    """Keep compiled programs on disk, so that the second run starts at once; JAX's own setting goes first."""
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@cache
+def mesh() -> Mesh:
+    return Mesh(np.array(jax.devices()), ("seed",))
+
+
+def padded(seeds: int) -> int:
+    """The number of seeds, filled up so that every device has as many."""
+    return -(-seeds // mesh().size) * mesh().size
+
+
+def over_seeds(one: Callable[..., Any], shared: int = 0, donate: bool = False) -> Callable[..., Any]:
+    """Compile `one(seed's leaves, ..., *shared)` for a leading axis of seeds, the last `shared` arguments being common.
+
+    On a CPU each device maps over its seeds one after the other, which is the very program of one seed, so that
+    seed i of many equals seed i alone bit for bit; batching them would be faster only where launches dominate,
+    as on an accelerator.
+    """
+    accelerator = jax.default_backend() != "cpu"
+
+    def local(*args: Any) -> Any:
+        own, common = args[: len(args) - shared], args[len(args) - shared :]
+        seed = lambda leaves: one(*leaves, *common)  # noqa: E731
+        return jax.vmap(seed)(own) if accelerator else jax.lax.map(seed, own)
+
+    def spread(*args: Any) -> Any:
+        seeds = PartitionSpec("seed")
+        specs = (seeds,) * (len(args) - shared) + (PartitionSpec(),) * shared
+        return jax.shard_map(local, mesh=mesh(), in_specs=specs, out_specs=seeds, check_vma=False)(*args)
+
+    return jax.jit(spread, donate_argnums=0 if donate else ())
+
+
+def place(tree: Any) -> Any:
+    """Lay a tree with leaves [K, ...] over the devices."""
+    return jax.device_put(tree, NamedSharding(mesh(), PartitionSpec("seed")))

@@ -1,0 +1,76 @@
+"""Greedy rollouts on fixed starts, and how far the critic's values are from the returns they predict."""
+
+from dataclasses import dataclass
+from functools import cache
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from ddpg.algorithm.agent import DPG, AgentState, Nets
+from ddpg.envs.base import Environment
+from ddpg.training.devices import over_seeds
+from ddpg.types import Key, PyTree
+
+
+class Evaluation(NamedTuple):
+    """One row an episode: undiscounted returns, Q(s_0, mu(s_0)) minus the discounted return, and action gradients."""
+
+    returns: Float[Array, " e"]
+    q_bias: Float[Array, " e"]
+    dq_da: Float[Array, " e"]
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Plays `episodes` greedy episodes from starts that depend on `seed` alone: the same for every agent and run."""
+
+    env: Environment
+    agent: DPG
+    gamma: float
+    episodes: int = 100
+    seed: int = 0
+
+    def starts(self) -> tuple[PyTree, Float[Array, "e *obs"]]:
+        return jax.vmap(self.env.reset)(jax.random.split(jax.random.key(self.seed), self.episodes))
+
+    def rollout(self, nets: Nets) -> Evaluation:
+        state, first = self.starts()
+
+        def step(carry: tuple, _: None) -> tuple[tuple, None]:
+            state, obs, running, bootstrap, returns, discounted, discount = carry
+            moved, next_obs, reward, terminated, truncated = jax.vmap(self.env.step)(state, nets.actor(obs))
+            returns = returns + jnp.where(running, reward, 0.0)
+            discounted = discounted + jnp.where(running, discount * reward, 0.0)
+            discount = jnp.where(running, discount * self.gamma, discount)
+            bootstrap = bootstrap & ~(running & terminated)
+            keep = lambda new, old: jnp.where(running.reshape(-1, *(1,) * (new.ndim - 1)), new, old)  # noqa: E731
+            state, obs = jax.tree.map(keep, (moved, next_obs), (state, obs))
+            return (state, obs, running & ~(terminated | truncated), bootstrap, returns, discounted, discount), None
+
+        zero, all_of = jnp.zeros((self.episodes,)), jnp.ones((self.episodes,), bool)
+        carry = (state, first, all_of, all_of, zero, zero, jnp.ones((self.episodes,)))
+        (_, last, _, bootstrap, returns, discounted, discount), _ = jax.lax.scan(
+            step, carry, None, length=self.env.max_episode_steps
+        )
+
+        # The return after a time limit is estimated by Q itself, as in training: only what was seen can contradict.
+        def q(obs: Float[Array, "e *obs"], action: Float[Array, "e m"]) -> Float[Array, " e"]:
+            return self.agent.value.mean(nets.critic(obs, action))[0]
+
+        tail = jnp.where(bootstrap, discount * q(last, nets.actor(last)), 0.0)
+        value, pull_back = jax.vjp(lambda action: q(first, action), nets.actor(first))
+        (dq_da,) = pull_back(jnp.ones_like(value))
+        return Evaluation(returns, value - discounted - tail, jnp.linalg.norm(dq_da, axis=-1))
+
+    def __call__(self, state: AgentState) -> Evaluation:
+        """Of every seed: leaves [K, ...] -> [K, e]."""
+        return _rollouts(self)(state.online)
+
+
+@cache
+def _rollouts(evaluator: Evaluator) -> Callable[[Nets], Evaluation]:
+    return over_seeds(evaluator.rollout)

@@ -1,0 +1,92 @@
+"""The ground floor: the few records that every room hands to the next."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Annotated, Any, NamedTuple
+
+from annotated_types import Ge, Gt, Le, MinLen
+from jax import Array
+from jaxtyping import Bool, Float, PRNGKeyArray, Shaped
+from pydantic import BeforeValidator
+
+Key = PRNGKeyArray
+PyTree = Any  # a nest of arrays whose structure the function does not need to know
+
+
+def _listed(value: Any) -> Any:
+    """A command line writes 64,64 where JSON and Python have a sequence."""
+    if isinstance(value, str):
+        return value.replace(" ", "").strip("()[],").split(",")
+    return [value] if isinstance(value, int | float) else value
+
+
+def _maybe_listed(value: Any) -> Any:
+    return _listed(value) if isinstance(value, str) and "," in value else value
+
+
+# The ranges of a configuration's numbers, checked where a configuration is read (training/config.py).
+Count = Ge(0)
+Members = Annotated[int, Ge(1)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+UnitInterval = Annotated[float, Gt(0), Le(1)]
+Widths = Annotated[tuple[Members, ...], BeforeValidator(_listed), MinLen(1)]
+Scale = Annotated[NonNegative | tuple[NonNegative, ...], BeforeValidator(_maybe_listed)]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What an environment looks like from outside.
+
+    Inside the project actions live in [-1, 1]^m; `action_low` and `action_high` are the environment's own
+    units, in which environments are driven, policies answer and files are written.
+    """
+
+    obs_shape: tuple[int, ...]
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    obs_dtype: str = "float32"
+
+    @property
+    def obs_size(self) -> int:
+        return prod(self.obs_shape)
+
+    @property
+    def action_dim(self) -> int:
+        return len(self.action_low)
+
+
+class Row(NamedTuple):
+    """One stored step of N environments, in the order of Gymnasium's NEXT_STEP autoreset.
+
+    The last observation of an episode has a row of its own (`boundary`), whose action is ignored and whose
+    step resets the environment; so every observation is stored once, and row t + 1 holds the next one of row t.
+    """
+
+    obs: Shaped[Array, "..."]  # [*time, n, *obs], of the environment's own dtype
+    action: Float[Array, "*time n m"]
+    reward: Float[Array, "*time n"]
+    terminated: Bool[Array, "*time n"]
+    truncated: Bool[Array, "*time n"]
+    boundary: Bool[Array, "*time n"]
+
+
+class Transition(NamedTuple):
+    """All that the update sees. `discount` is gamma^n, and 0 only after a true end, never at a time limit."""
+
+    obs: Float[Array, "b *obs"]
+    action: Float[Array, "b m"]
+    reward: Float[Array, " b"]
+    discount: Float[Array, " b"]
+    next_obs: Float[Array, "b *obs"]
+    weight: Float[Array, " b"]
+
+
+class Metrics(NamedTuple):
+    """What one update says of itself: means over the minibatch."""
+
+    q: Float[Array, ""]  # Q(s, a) of the online critic
+    critic_loss: Float[Array, ""]
+    actor_loss: Float[Array, ""]  # -Q(s, mu(s))
+    dq_da: Float[Array, ""]  # norm of the action gradient at mu(s)
+    saturation: Float[Array, ""]  # share of action components beyond 0.99 of their bound

@@ -1,0 +1,102 @@
+"""The display says what the records say, fits its terminal, keeps counting, and leaves the terminal as it was."""
+
+import io
+import math
+import time
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from ddpg.records.braille import draw
+from ddpg.records.display import Display
+from ddpg.records.log import TAGS, Record
+
+
+def record(step: int, seed: int, value: float) -> Record:
+    """One with every key."""
+    return {"step": step, "seed": seed, **dict.fromkeys(TAGS, 0.5), "return": value}
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_plain_display_is_one_aligned_line_an_update() -> None:
+    clock, out = Clock(), io.StringIO()
+    console = Console(file=out, force_terminal=False, get_time=clock)
+    with Display("ddpg [bold] Pendulum", 20_000, -139.1, console) as display:
+        display.note("compiling [dim] …")
+        for step, value in ((4000, -151.2), (8000, -140.0), (12000, math.nan)):
+            clock.now += 2
+            greedy = {"return": value, "gap_to_optimum": -139.1 - value}
+            trained = {"q": -88.0, "critic_loss": 0.41, "steps_per_second": 7900.0}
+            display.update(step, [{"step": step, "seed": 0, **greedy, **trained}])
+    title, note, first, second, third = out.getvalue().splitlines()
+    assert (title, note) == ("ddpg [bold] Pendulum", "compiling [dim] …")
+    assert " ".join(first.split()) == (
+        "step 4000/20000 return -151.2 gap 12.1 Q -88.0 loss 0.410 7 900 steps/s left -:--"
+    )
+    assert "gap   0.900" in second and second.endswith("left 0:06")  # 12 000 steps to go at 2 000 a second
+    assert "return   -140.0  gap   0.900" in third  # not evaluated here: the last one stays
+    assert len({line.index("steps/s") for line in (first, second, third)}) == 1
+    assert "\x1b" not in out.getvalue()
+
+
+def test_many_seeds_show_their_interquartile_mean_of_what_is_known() -> None:
+    out = io.StringIO()
+    with Display("t", 10, None, Console(file=out)) as display:
+        display.update(5, [{"step": 5, "seed": i, "return": r} for i, r in enumerate([1, 2, 3, 4, 1000, math.nan])])
+    assert "return     3.00" in out.getvalue() and "gap" not in out.getvalue()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 24), (25, 12), (12, 6)])
+def test_live_display_fits_its_terminal(width: int, height: int) -> None:
+    console = Console(
+        file=io.StringIO(), force_terminal=True, legacy_windows=False, width=width, height=height, record=True,
+        color_system="truecolor", _environ={"TERM": "xterm"},
+    )  # fmt: skip
+    with Display("ddpg · Pendulum-v1 · seeds 0–9", 20_000, -139.1, console) as display:
+        for step in range(1000, 20_001, 1000):
+            display.update(step, [record(step, seed, -140 - 1e6 / step) for seed in range(10)])
+    text = console.export_text().replace("╭", "\n╭")  # the export leaves out the control codes between frames
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    if width >= 40:
+        frame = text[text.rindex("╭") :]
+        assert len(frame.splitlines()) <= height
+        numbers = "return -190.0", "gap", "-139.1", "Q ", "critic loss", "actor loss", "|∂Q/∂a|", "saturated", "steps/s"
+        for shown in ("Pendulum", "100 %", "20 000", *numbers):
+            assert shown in frame
+        assert sum("\u2800" < c <= "\u28ff" for c in frame) > 20  # a curve, not dots
+
+
+def test_live_display_goes_on_while_the_main_thread_waits_and_restores_the_cursor() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24, _environ={"TERM": "xterm"})
+    frames: list[int] = []
+    with pytest.raises(ZeroDivisionError), Display("t", 10, None, console) as display:
+        display.note("compiling")
+        for wait in (0.0, 1.0):
+            time.sleep(wait)
+            frames.append(out.getvalue().count("waiting for the first"))
+        raise ZeroDivisionError
+    assert frames[1] >= frames[0] + 2
+    assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("\x1b[?25l")
+
+
+def test_curve_is_drawn_where_it_is() -> None:
+    points = np.array([(0, 0.0), (10, 1.0)])
+    rows = [line.plain for line in draw(points, 10, (0.0, 1.0), None, width=4, rows=2)]
+    assert rows == ["  ⡠⠊", "⡠⠊  "]
+    jump = np.array([(0, 0.0), (5, 0.0), (6, 1.0), (10, 1.0)])
+    assert [line.plain for line in draw(jump, 10, (0.0, 1.0), None, width=4, rows=2)] == ["  ⡏⠉", "⣀⣀⠇ "]
+    flat = [line.plain for line in draw(np.array([(5, 0.0)]), 10, (0.0, 1.0), 1.0, width=4, rows=2)]
+    assert flat[0] == "⠁⠁⠁⠁" and flat[1].count(" ") == 3  # the optimum on top, one point at the bottom
+    below = [line.plain for line in draw(np.array([(0, -50.0), (10, -9.0)]), 10, (0.0, 1.0), None, width=4, rows=2)]
+    assert below == ["    ", "    "]
