@@ -24,13 +24,22 @@ def _maybe_listed(value: Any) -> Any:
     return _listed(value) if isinstance(value, str) and "," in value else value
 
 
+def _round(value: Any) -> Any:
+    """1e4 is a whole number too, on a command line."""
+    try:
+        return int(float(value)) if isinstance(value, str) and float(value).is_integer() else value
+    except ValueError:
+        return value
+
+
 # The ranges of a configuration's numbers, checked where a configuration is read (training/config.py).
-Count = Ge(0)
-Members = Annotated[int, Ge(1)]
+Rounded = BeforeValidator(_round)
+Whole = Annotated[int, Ge(0), Rounded]
+Natural = Annotated[int, Ge(1), Rounded]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 UnitInterval = Annotated[float, Gt(0), Le(1)]
-Widths = Annotated[tuple[Members, ...], BeforeValidator(_listed), MinLen(1)]
+Widths = Annotated[tuple[Natural, ...], BeforeValidator(_listed), MinLen(1)]
 Scale = Annotated[NonNegative | tuple[NonNegative, ...], BeforeValidator(_maybe_listed)]
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from ddpg.algorithm.nets import Actor, Critic, Network
 from ddpg.algorithm.noise import Exploration, Gaussian
 from ddpg.algorithm.values import Scalar, pessimistic
-from ddpg.types import Key, Members, Metrics, PyTree, Spec, Transition, UnitInterval
+from ddpg.types import Key, Natural, Metrics, PyTree, Spec, Transition, UnitInterval
 
 
 class Nets(NamedTuple):
@@ -40,7 +40,7 @@ class DPG:
 
     actor: Network = Network()
     critic: Network = Network()
-    critics: Members = 1
+    critics: Natural = 1
     value: Scalar = Scalar()
     exploration: Exploration = Gaussian()
     tau: UnitInterval = 0.005

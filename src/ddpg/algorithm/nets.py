@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import Float
 from pydantic import Discriminator
 
-from ddpg.types import Key, NonNegative, Positive, Spec, Widths
+from ddpg.types import Key, NonNegative, Positive, Rounded, Spec, Widths
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": jax.nn.elu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
 
@@ -50,7 +50,7 @@ class Network:
     activation: Literal["relu", "tanh", "elu", "silu", "gelu"] = "relu"
     init: Annotated[FanIn | Normal, Discriminator("kind")] = FanIn()
     final_init: Positive | None = None
-    action_layer: Literal[0, 1] = 0
+    action_layer: Annotated[Literal[0, 1], Rounded] = 0
     lr: Positive = 1e-3
     l2: NonNegative = 0.0
 

@@ -8,7 +8,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 from pydantic import Discriminator
 
-from ddpg.types import Count, NonNegative, Positive, Scale, UnitInterval
+from ddpg.types import NonNegative, Positive, Scale, UnitInterval, Whole
 
 Step = Int[Array, ""] | int  # environment steps done so far
 
@@ -29,8 +29,8 @@ class Linear:
 
     kind: Literal["linear"] = "linear"
     final: NonNegative = 0.1
-    steps: Annotated[int, Count] = 10_000
-    begin: Annotated[int, Count] = 0
+    steps: Whole = 10_000
+    begin: Whole = 0
 
     def __call__(self, step: Step) -> Float[Array, ""]:
         done = jnp.clip((step - self.begin) / max(self.steps, 1), 0.0, 1.0)
@@ -44,7 +44,7 @@ class Exponential:
     kind: Literal["exponential"] = "exponential"
     rate: UnitInterval = 0.9995
     final: NonNegative = 0.0
-    begin: Annotated[int, Count] = 0
+    begin: Whole = 0
 
     def __call__(self, step: Step) -> Float[Array, ""]:
         elapsed = jnp.maximum(step - self.begin, 0).astype(jnp.float32)

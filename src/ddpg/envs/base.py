@@ -1,10 +1,11 @@
 """What an environment must offer, N of them side by side, and their autoreset."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
@@ -26,6 +27,13 @@ class Environment(Protocol):
     def max_episode_steps(self) -> int: ...
     def reset(self, key: Key) -> tuple[PyTree, Array]: ...
     def step(self, state: PyTree, action: Float[Array, " m"]) -> tuple[PyTree, Array, Array, Array, Array]: ...
+
+
+@runtime_checkable
+class Solved(Protocol):
+    """An environment whose best achievable undiscounted return is known from every start."""
+
+    def best_return(self, state: PyTree) -> Float[np.ndarray, " b"]: ...
 
 
 class Outcome(NamedTuple):

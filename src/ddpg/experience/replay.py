@@ -11,7 +11,7 @@ from jax import Array
 from jaxtyping import Float, Int, UInt32
 
 from ddpg.experience.returns import fold
-from ddpg.types import Members, Row, Transition
+from ddpg.types import Natural, Row, Transition
 
 
 class Ring(NamedTuple):
@@ -32,8 +32,8 @@ class Replay:
     """`capacity` is in environment steps, `batch` in transitions; `n_step` is the length of the return."""
 
     capacity: Annotated[int, Ge(2)] = 100_000
-    batch: Members = 64
-    n_step: Members = 1
+    batch: Natural = 64
+    n_step: Natural = 1
 
     def init(self, block: Row) -> Ring:
         """An empty ring for blocks of rows like `block` [K, N, ...]; it holds a whole number of blocks."""

@@ -1,18 +1,25 @@
 """Greedy rollouts on fixed starts, and how far the critic's values are from the returns they predict."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from ddpg.algorithm.agent import DPG, AgentState, Nets
-from ddpg.envs.base import Environment
-from ddpg.training.devices import over_seeds
+from ddpg.algorithm.agent import DPG, Nets
+from ddpg.envs import catalogue
+from ddpg.envs.base import Environment, Solved
+from ddpg.records.export import load_models
+from ddpg.records.plot import iqm
+from ddpg.training.config import load
+from ddpg.training.devices import over_seeds, prepare
+from ddpg.training.policy import model_folder
 from ddpg.types import Key, PyTree
 
 
@@ -36,6 +43,10 @@ class Evaluator:
 
     def starts(self) -> tuple[PyTree, Float[Array, "e *obs"]]:
         return jax.vmap(self.env.reset)(jax.random.split(jax.random.key(self.seed), self.episodes))
+
+    def optimum(self) -> float | None:
+        """The best mean return from these very starts, where the environment knows it."""
+        return float(np.mean(self.env.best_return(self.starts()[0]))) if isinstance(self.env, Solved) else None
 
     def rollout(self, nets: Nets) -> Evaluation:
         state, first = self.starts()
@@ -66,11 +77,39 @@ class Evaluator:
         (dq_da,) = pull_back(jnp.ones_like(value))
         return Evaluation(returns, value - discounted - tail, jnp.linalg.norm(dq_da, axis=-1))
 
-    def __call__(self, state: AgentState) -> Evaluation:
+    def __call__(self, nets: Nets) -> Evaluation:
         """Of every seed: leaves [K, ...] -> [K, e]."""
-        return _rollouts(self)(state.online)
+        return _rollouts(self)(nets)
 
 
 @cache
 def _rollouts(evaluator: Evaluator) -> Callable[[Nets], Evaluation]:
     return over_seeds(evaluator.rollout)
+
+
+def evaluate_run(run: Path, episodes: int = 100, seed: int = 0, env: str | None = None) -> dict[str, Any]:
+    """Greedy returns of every seed of a run: what `ddpg eval` prints.
+
+    `return_mean`, `return_std` and `return_iqm` are over all episodes of all seeds, `returns` the mean of each seed.
+    ValueError, in one line, if the folder is no run, or `env` is none or has other spaces.
+    """
+    config = load(run)
+    environment = catalogue.make(env or config.env)
+    seeds = range(config.seed, config.seed + config.seeds)
+    evaluator = Evaluator(environment, config.agent, config.gamma, episodes, seed)
+    nets = [load_models(model_folder(run, config, s), environment.spec)[0] for s in seeds]
+    prepare(1, 0.0)
+    rollout = jax.jit(evaluator.rollout)
+    returns = np.stack([np.asarray(rollout(net).returns) for net in nets])
+    said: dict[str, Any] = {
+        "env": env or config.env,
+        "episodes": int(returns.size),
+        "seeds": list(seeds),
+        "return_mean": float(returns.mean()),
+        "return_std": float(returns.std()),
+        "return_iqm": float(iqm(returns.ravel())),
+        "returns": returns.mean(axis=1).tolist(),
+    }
+    if (optimum := evaluator.optimum()) is not None:
+        said |= {"optimum": optimum, "gap_to_optimum": optimum - said["return_mean"]}
+    return said

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int, UInt32
 
@@ -159,11 +160,15 @@ class Loop:
 
     def run(self, carry: Carry, t0: int, iterations: int, learning: bool) -> tuple[Carry, Report]:
         """One chunk of every seed: leaves [K, ...]. The carry given is consumed."""
-        return _run(self, iterations, learning)(carry, jnp.int32(t0))
+        return _program(self, iterations, learning)(carry, np.int32(t0))
+
+    def compile(self, carry: Carry, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
+        """`run` compiled ahead, (carry, t0) -> (carry, report), for whoever times the one without the other."""
+        return _program(self, iterations, learning).lower(carry, np.int32(0)).compile()
 
 
 @cache
-def _run(loop: Loop, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
+def _program(loop: Loop, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
     return over_seeds(partial(loop.chunk, iterations=iterations, learning=learning), shared=1, donate=True)
 
 

@@ -1,0 +1,234 @@
+"""A run's configuration: one frozen value, read from Python, JSON or a command line with the same checks."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from ddpg.algorithm.agent import DPG
+from ddpg.experience.replay import Replay
+from ddpg.types import Natural, UnitInterval, Whole
+
+FORMAT = 1  # of everything in a run folder; raise it when an older reader would misread
+
+
+@dataclass(frozen=True)
+class Collection:
+    """How acting and learning alternate: `steps` of `envs` environments, then `updates` gradient steps.
+
+    (steps, updates) = (1, 1) is textbook DDPG, (50, 50) Spinning Up's schedule, (200, 25) the article's. The first
+    `warmup` environment steps are uniformly random; updates begin after `learning_starts` (default: `warmup`).
+    """
+
+    steps: Natural = 1
+    updates: Natural = 1
+    envs: Natural = 1
+    warmup: Whole = 1_000
+    learning_starts: Whole | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Every `every` environment steps, `episodes` greedy episodes from fixed starts that depend on `seed` alone."""
+
+    every: Natural = 1_000
+    episodes: Natural = 100
+    seed: Whole = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that determines a run. `preset` is the name it started from; the fields are what counts."""
+
+    env: str = "Pendulum-v1"
+    preset: str = "ddpg"
+    steps: Natural = 20_000
+    seed: Whole = 0
+    seeds: Natural = 1
+    gamma: UnitInterval = 0.99
+    agent: DPG = DPG()
+    replay: Replay = Replay()
+    collect: Collection = Collection()
+    eval: Evaluation = Evaluation()
+
+    @property
+    def learning_starts(self) -> int:
+        """Environment steps before the first update; a minibatch's worth must be stored."""
+        chosen = self.collect.learning_starts
+        return self.collect.warmup if chosen is None else chosen
+
+
+def check(config: Config) -> Config:
+    """What no single field can know. ValueError: one line with the value, what was expected and the fix."""
+    stride = config.collect.steps * config.collect.envs
+    start, replay = config.learning_starts, config.replay
+    if config.collect.warmup > config.steps:
+        raise ValueError(
+            f"collect.warmup {config.collect.warmup} is longer than the run of {config.steps} steps; "
+            f"use --steps above {config.collect.warmup} or a shorter --collect.warmup"
+        )
+    if start >= config.steps:
+        raise ValueError(
+            f"learning starts after {start} steps, but the run has {config.steps}: nothing would be learned; "
+            f"use --steps above {start} or a smaller --collect.learning_starts or --collect.warmup"
+        )
+    if replay.batch > replay.capacity:
+        raise ValueError(
+            f"replay.batch {replay.batch} is larger than replay.capacity {replay.capacity}; "
+            f"use a batch of at most {replay.capacity} or a larger capacity"
+        )
+    if replay.capacity < (replay.n_step + 1) * stride:
+        raise ValueError(
+            f"replay.capacity {replay.capacity} cannot hold {replay.n_step + 1} blocks of collect.steps x collect.envs "
+            f"= {stride} steps; use at least {(replay.n_step + 1) * stride}"
+        )
+    if start < max((replay.n_step + 1) * stride, replay.batch):
+        need = max((replay.n_step + 1) * stride, replay.batch)
+        raise ValueError(
+            f"learning starts after {start} steps, before a minibatch is stored; "
+            f"use --collect.learning_starts (or --collect.warmup) of at least {need}"
+        )
+    if config.agent.actor.action_layer != 0:
+        raise ValueError("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
+    return config
+
+
+def to_data(config: Config) -> dict[str, Any]:
+    return asdict(config)
+
+
+def from_data(data: Mapping[str, Any]) -> Config:
+    """Nested plain data -> Config. ValueError: one line naming the field, its value, what was expected and the fix."""
+    return check(_validated(data))
+
+
+def _validated(data: Mapping[str, Any]) -> Config:
+    _refuse_unknown(Config, data, "")
+    try:
+        return _reader().validate_python(data)
+    except ValidationError as error:
+        raise ValueError(_explain(error)) from None
+
+
+def override(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Change fields by path, such as {"replay.batch": 128, "exploration": "ou", "exploration.sigma": "0.3"}.
+
+    Paths may leave out "agent.". Naming a part's kind replaces the part by that kind with its own defaults.
+    """
+    data = to_data(config)
+    for path in sorted(changes, key=lambda path: path.count(".")):  # parts before their fields
+        *parents, name = _spelled_out(path).split(".")
+        place = data
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or name not in place:
+            raise ValueError(_unknown(path, [p for p, _, _ in describe(data)]))
+        is_part = isinstance(place[name], dict)
+        if is_part and "kind" not in place[name]:
+            fields_of = ", ".join(f"--{short(path)}.{field}" for field in place[name])
+            raise ValueError(f"{short(path)} {changes[path]!r}: {short(path)} is a group of options; use {fields_of}")
+        place[name] = {"kind": changes[path]} if is_part else changes[path]
+        if is_part:
+            data = to_data(_validated(data))
+    return from_data(data)
+
+
+def describe(data: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any, bool]]:
+    """Every (path as a command line has it, value, whether it is a part with kinds) of a configuration's data."""
+    for name, value in data.items():
+        here = short(f"{path}.{name}" if path else name)
+        if not isinstance(value, Mapping):
+            if name != "kind":
+                yield here, value, False
+            continue
+        if "kind" in value:
+            yield here, value["kind"], True
+        yield from describe(value, f"{path}.{name}" if path else name)
+
+
+def short(path: str) -> str:
+    """agent.actor.lr is said as actor.lr."""
+    return path.removeprefix("agent.")
+
+
+def _spelled_out(path: str) -> str:
+    return f"agent.{path}" if path.split(".")[0] in {f.name for f in fields(DPG)} else path
+
+
+def write(config: Config, path: Path) -> None:
+    packages = ("ddpg", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium")
+    versions = {name: version(name) for name in packages}
+    text = json.dumps({"format": FORMAT, "versions": versions, **to_data(config)}, indent=2)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> Config:
+    """The configuration of a run folder. ValueError, in one line, if it holds none that can be read."""
+    path = folder / "config.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{folder} is no run folder: cannot read {path.name} ({error.strerror})") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is no run's configuration: not JSON ({error})") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, dict) else type(data).__name__
+        raise ValueError(f"{path}: format {found!r}, expected {FORMAT}; it is not a run of this version of ddpg")
+    try:
+        return from_data({key: value for key, value in data.items() if key not in ("format", "versions")})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+@cache
+def _reader() -> TypeAdapter[Config]:
+    return TypeAdapter(Config)
+
+
+def _refuse_unknown(kind: Any, data: Mapping[str, Any], path: str) -> None:
+    """Pydantic passes over unknown keys of plain dataclasses; a misspelt field must not be silently ignored."""
+    hints = get_type_hints(kind)
+    for name, value in data.items():
+        here = f"{path}.{name}" if path else name
+        if name not in hints:
+            near = [short(f"{path}.{field}" if path else field) for field in hints if field != "kind"]
+            raise ValueError(_unknown(short(here), near))
+        if isinstance(value, Mapping):
+            parts = [part for part in _alternatives(hints[name]) if is_dataclass(part)]
+            chosen = [p for p in parts if len(parts) == 1 or value.get("kind") == getattr(p, "kind", None)]
+            for part in chosen[:1]:
+                _refuse_unknown(part, value, here)
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    if get_origin(hint) in (Union, UnionType):
+        return get_args(hint)
+    return (hint,)
+
+
+def _unknown(path: str, known: list[str]) -> str:
+    near = get_close_matches(path, known, n=3, cutoff=0.5)
+    if not near:  # a right name in the wrong place
+        near = [other for other in known if other.split(".")[-1] == path.split(".")[-1]][:3]
+    hint = f"did you mean {' or '.join(near)}?" if near else "see `ddpg train --help`"
+    return f"unknown option {path}; {hint}"
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    # A union adds the alternative it tried to the path: `exploration.ou.sigma`, `sigma.constrained-float`.
+    tags = {"gaussian", "ou", "constant", "linear", "exponential", "fan_in", "normal"}
+    names = [part for part in first["loc"] if isinstance(part, str) and part.isidentifier() and part not in tags]
+    path = ".".join(names)
+    value = first["input"]["kind"] if isinstance(first["input"], dict) and "kind" in first["input"] else first["input"]
+    wanted = first["msg"].removeprefix("Input should be ").split(", unable")[0]
+    if first["type"] == "union_tag_invalid":
+        wanted = f"one of {first['ctx']['expected_tags']}"
+    return f"{short(path)} {value!r}: expected {wanted}"

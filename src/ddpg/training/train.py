@@ -1,0 +1,251 @@
+"""Training from the first step to the last picture: chunks, and between them log, evaluate and, at the end, save."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ddpg.algorithm.agent import AgentState
+from ddpg.envs import catalogue
+from ddpg.envs.base import Environment, Vector
+from ddpg.records.display import Display
+from ddpg.records.export import save_models
+from ddpg.records.log import Log, Record, read_metrics
+from ddpg.records.plot import curve_of, learning_curve, summary
+from ddpg.training import config as configuration
+from ddpg.training.config import Config
+from ddpg.training.devices import cache_programs, padded, place, prepare
+from ddpg.training.evaluate import Evaluation, Evaluator
+from ddpg.training.loop import Carry, Loop, Report
+from ddpg.training.policy import film_run
+from ddpg.training.presets import PRESETS
+
+
+@dataclass(frozen=True)
+class Run:
+    """What training leaves behind: the run folder, its configuration and what summary.json says."""
+
+    path: Path
+    config: Config
+    summary: dict[str, Any]
+
+    @property
+    def interrupted(self) -> bool:
+        return bool(self.summary["interrupted"])
+
+
+def train(
+    env: str | Environment = "Pendulum-v1",
+    config: Config | None = None,
+    *,
+    preset: str = "ddpg",
+    steps: int | None = None,
+    seed: int | None = None,
+    seeds: int | None = None,
+    run: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Run:
+    """Train `seeds` independent agents and leave a complete run folder (docs/files.md).
+
+    `env` is an id or a JAX-native environment; `config` replaces the preset; `options` changes single fields by
+    path, such as {"actor.lr": 1e-4}. `run` is the folder, by default a new one under runs/. ValueError, in one line,
+    for anything that cannot be; nothing is overwritten. Ctrl-C ends the run early and leaves its folder complete.
+    """
+    if config is None:
+        config = by_name(preset)
+    given = {"steps": steps, "seed": seed, "seeds": seeds}
+    config = configuration.override(config, {k: v for k, v in given.items() if v is not None} | dict(options or {}))
+    environment = catalogue.make(env) if isinstance(env, str) else env
+    config = replace(config, env=env if isinstance(env, str) else environment.id)
+    folder = claim(Path(run) if run is not None else _unused(config), config)
+
+    largest = 2.0 * config.replay.batch * max(w * v for w, v in _layer_pairs(config, environment))
+    prepare(config.seeds, largest)
+    cache_programs(os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ddpg"))
+    return Training(config, environment, folder).run()
+
+
+def by_name(preset: str) -> Config:
+    if preset not in PRESETS:
+        near = get_close_matches(preset, PRESETS, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else "see `ddpg presets`"
+        raise ValueError(f"unknown preset {preset!r}; available: {', '.join(PRESETS)}; {hint}")
+    return PRESETS[preset]
+
+
+def claim(folder: Path, config: Config) -> Path:
+    """Make the folder this run's own. ValueError if it holds anything or cannot be written."""
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            held = "another run" if (folder / "config.json").exists() else "other files"
+            raise ValueError(f"run folder {folder} already holds {held}; choose another --run or move it away")
+        folder.mkdir(parents=True, exist_ok=True)
+        configuration.write(config, folder / "config.json")
+    except OSError as error:
+        raise ValueError(f"run folder {folder} cannot be written ({error.strerror}); choose another --run") from None
+    return folder
+
+
+def _unused(config: Config) -> Path:
+    stem = f"{config.env.replace(':', '-').replace('/', '-')}-{config.preset}"
+    numbers = (n for n in range(1, 10**9) if not (Path("runs") / f"{stem}-{n}").exists())
+    return Path("runs") / f"{stem}-{next(numbers)}"
+
+
+def _layer_pairs(config: Config, env: Environment) -> Iterator[tuple[int, int]]:
+    for network in (config.agent.actor, config.agent.critic):
+        widths = [env.spec.obs_size, *network.widths]
+        yield from zip(widths, widths[1:], strict=False)
+
+
+class Training:
+    """One run under way."""
+
+    def __init__(self, config: Config, env: Environment, folder: Path) -> None:
+        self.config, self.env, self.folder = config, env, folder
+        chosen = config.collect
+        self.loop = Loop(
+            agent=config.agent,
+            replay=config.replay,
+            vector=Vector(env, chosen.envs),
+            gamma=config.gamma,
+            collect=chosen.steps,
+            updates=chosen.updates,
+            warmup=chosen.warmup,
+        )
+        self.evaluator = Evaluator(env, config.agent, config.gamma, config.eval.episodes, config.eval.seed)
+        self.optimum = self.evaluator.optimum()
+        self.seeds = range(config.seed, config.seed + config.seeds)
+
+    def run(self) -> Run:
+        began = time.perf_counter()
+        config, display = self.config, self._display()
+        # Seeds that only fill a device up start anew after the last one asked for, and are never shown.
+        every_seed = range(config.seed, config.seed + padded(config.seeds))
+        keys = jax.numpy.stack([jax.random.key(seed) for seed in every_seed])
+        learning_seconds = 0.0
+        with interruptible() as stopped, Log(self.folder, self.seeds) as log, display:
+            display.note("compiling")
+            carry = self.loop.start(place(keys))
+            compiled = cache(partial(self.loop.compile, jax.eval_shape(lambda: carry)))
+            for first, iterations, learning, evaluate in self.chunks():
+                program = compiled(iterations, learning)
+                started = time.perf_counter()
+                carry, report = jax.block_until_ready(program(carry, np.int32(first)))
+                seconds = time.perf_counter() - started
+                learning_seconds += seconds
+                if evaluate or stopped():
+                    step = (first + iterations) * self.loop.stride
+                    rate = iterations * self.loop.stride * config.seeds / seconds
+                    evaluation = self.evaluator(carry.agent.online)
+                    records = self.records(step, rate, report, evaluation)
+                    log.write(step, records, {"dq_da": np.asarray(evaluation.dq_da)[: config.seeds]})
+                    display.update(step, records)
+                if stopped():
+                    display.note(f"stopped at step {step}; saving")
+                    break
+            self.save(carry)
+            display.note(f"networks saved in {self.folder / 'models'}")
+            return self.conclude(carry, step, learning_seconds, began, stopped())
+
+    def chunks(self) -> Iterator[tuple[int, int, bool, bool]]:
+        """(first iteration, iterations, whether to learn, whether to evaluate after), over the whole run."""
+        stride, config = self.loop.stride, self.config
+        total = -(-config.steps // stride)
+        begin = -(-config.learning_starts // stride)
+        every = max(1, round(config.eval.every / stride))
+        evaluations = {*range(every, total, every), total}
+        first = 0
+        for last in sorted(evaluations | {begin}):
+            yield first, last - first, first >= begin, last in evaluations
+            first = last
+
+    def records(self, step: int, rate: float, report: Report, evaluation: Evaluation) -> list[Record]:
+        """One record a seed, in the contract's keys."""
+        metrics = {name: np.asarray(values) for name, values in report.metrics._asdict().items()}
+        returns, bias = np.asarray(evaluation.returns).mean(axis=1), np.asarray(evaluation.q_bias).mean(axis=1)
+        exploration = self.config.agent.exploration
+        noise = float(np.mean(exploration.sigma) * exploration.schedule(step))
+        records = []
+        for i, seed in enumerate(self.seeds):
+            record = {"step": step, "seed": seed, "return": float(returns[i])}
+            if self.optimum is not None:
+                record["gap_to_optimum"] = self.optimum - record["return"]
+            record["episode_return"] = float(np.asarray(report.episode_return)[i])
+            record |= {name: float(values[i]) for name, values in metrics.items()}
+            records.append(record | {"q_bias": float(bias[i]), "noise_scale": noise, "steps_per_second": rate})
+        return records
+
+    def save(self, carry: Carry) -> None:
+        """The four networks of every seed."""
+        state: AgentState = jax.device_get(carry.agent)
+        for i, seed in enumerate(self.seeds):
+            save_models(self.folder / "models" / f"seed-{seed}", jax.tree.map(lambda x: x[i], state), self.env.spec)
+
+    def conclude(self, carry: Carry, step: int, seconds: float, began: float, interrupted: bool) -> Run:
+        """The curve, the film and the summary."""
+        config, records = self.config, read_metrics(self.folder)
+        curve = curve_of(records, config.preset)
+        title = f"{config.env} · {_count(config.seeds, 'seed')}"
+        learning_curve([curve], self.folder / "learning_curve.png", title, self.optimum)
+        last = np.array([r["return"] for r in records[-config.seeds :]])
+        middle = self.seeds[int(np.argsort(last)[(len(last) - 1) // 2])]
+        if isinstance(self.env, type(catalogue.NATIVE.get(self.env.id))):  # Gymnasium draws only what it has itself
+            film_run(self.folder, self.folder / "policy.gif", seed=middle)
+        said: dict[str, Any] = {
+            "format": configuration.FORMAT,
+            "env": config.env,
+            "preset": config.preset,
+            "seeds": list(self.seeds),
+            "steps": step,
+            "interrupted": interrupted,
+            **summary(last),
+        }
+        if self.optimum is not None:
+            said |= {"optimum": self.optimum, "gap_to_optimum": self.optimum - said["iqm"]}
+        said |= {
+            "steps_per_second": step * config.seeds / seconds,
+            "wall_seconds": time.perf_counter() - began,
+        }
+        (self.folder / "summary.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        return Run(self.folder, config, said)
+
+    def _display(self) -> Display:
+        config = self.config
+        title = f"{config.preset} on {config.env} · {_count(config.seeds, 'seed')} · {self.folder}"
+        return Display(title, config.steps, self.optimum)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Within it the first Ctrl-C only asks to stop, so that no chunk is torn; a second one interrupts at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield asked.is_set
+        return
+
+    def ask(signum: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
