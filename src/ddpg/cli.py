@@ -2,9 +2,13 @@
 
 import argparse
 import json
+import math
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,40 +25,62 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        args, rest = parser().parse_known_args(argv)
-        return args.command(args, rest)
+        args, rest = parser(of_train="train" in argv[:1]).parse_known_args(argv)
+        refuse(rest, [name for name in vars(args) if name.islower()])
+        status = args.COMMAND(args)
+        sys.stdout.flush()
+        return status
     except SystemExit as stop:  # --help, or a mistake argparse found
         return int(stop.code or 0)
-    except ValueError as error:
-        print(f"ddpg: {error}", file=sys.stderr)
-        return MISTAKE
     except KeyboardInterrupt:
         print("ddpg: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # who read our output has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:
+        print(f"ddpg: {error}", file=sys.stderr)
+        return MISTAKE
+    except (MemoryError, RuntimeError) as error:  # JAX's is a RuntimeError
+        if isinstance(error, RuntimeError) and "out of memory" not in str(error).lower():
+            raise
+        print("ddpg: out of memory; use fewer episodes, seeds or environments, or smaller networks", file=sys.stderr)
+        return MISTAKE
 
 
-def parser() -> Parser:
+def parser(of_train: bool = False) -> Parser:
+    """Every command's arguments: values are named in capitals, options in small letters.
+
+    `of_train` adds the options by path, which need the configuration, whose import takes a second.
+    """
     top = Parser(prog="ddpg", description="Deterministic policy gradients for continuous control.", allow_abbrev=False)
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    top.set_defaults(COMMAND=_nothing)
+    commands = top.add_subparsers(metavar="COMMAND")
 
-    def command(name: str, function: Callable[..., int], summary: str) -> Parser:
-        sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        sub.set_defaults(command=function)
+    def command(name: str, function: Callable[..., int], summary: str, usage: str | None = None) -> Parser:
+        layout = partial(argparse.HelpFormatter, max_help_position=36)
+        sub = commands.add_parser(
+            name, help=summary, description=summary, usage=usage, formatter_class=layout, allow_abbrev=False
+        )
+        sub.set_defaults(COMMAND=function)
         return sub
 
-    train = command("train", _train, "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.")
-    train.add_argument("env", nargs="?", default="Pendulum-v1", metavar="ENV", help="environment id (Pendulum-v1)")
+    usage = "ddpg train [ENV] [--preset NAME] [--steps N] [--seed S] [--seeds K]\n"
+    usage += "                  [--run DIR] [--PART.FIELD VALUE ...]"
+    train = command("train", _train, "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage)
+    train.add_argument("ENV", nargs="?", default="Pendulum-v1", help="environment id (Pendulum-v1)")
     train.add_argument("--preset", default="ddpg", metavar="NAME", help="where to start from; see `ddpg presets` (ddpg)")
     train.add_argument("--steps", metavar="N", help="environment steps of each seed (20000)")
     train.add_argument("--seed", metavar="S", help="the first seed (0)")
     train.add_argument("--seeds", metavar="K", help="how many agents, with seeds S to S+K-1 (1)")
     train.add_argument("--run", metavar="DIR", help="the run folder (a new one under runs/)")
-    # The options by path need the configuration, whose import takes a second that other commands should not wait.
-    train.format_help = lambda: argparse.ArgumentParser.format_help(train) + _options()  # pyright: ignore
+    if of_train:
+        _add_paths(train)
 
     evaluate = command("eval", _eval, "Play greedy episodes with the policies of a run.")
-    evaluate.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    evaluate.add_argument("RUN", type=Path, help="a run folder")
     evaluate.add_argument("--episodes", type=_natural, default=100, metavar="N", help="episodes of each seed (100)")
     evaluate.add_argument("--seed", type=_whole, default=0, metavar="S", help="seed of the starts, not of the agent (0)")
     evaluate.add_argument("--env", metavar="ID", help="another environment of the same spaces")
@@ -63,95 +89,128 @@ def parser() -> Parser:
     evaluate.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
     plot = command("plot", _plot, "Draw the learning curves of runs in one figure, grouped by preset.")
-    plot.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
-    plot.add_argument("-o", dest="file", type=Path, default=Path("learning_curves.png"), metavar="FILE", help="the PNG")
+    plot.add_argument("RUN", nargs="+", type=Path, help="run folders")
+    plot.add_argument(
+        "-o", type=Path, default=Path("learning_curves.png"), metavar="FILE", help="the PNG (learning_curves.png)"
+    )
 
     command("presets", _presets, "Print the presets side by side, only where they differ.")
     return top
 
 
-def _train(args: argparse.Namespace, rest: list[str]) -> int:
-    given = {"steps": args.steps, "seed": args.seed, "seeds": args.seeds}
-    options = {name: value for name, value in given.items() if value is not None} | _by_path(rest)
+PARTS = {
+    "": "algorithm (in brackets, here and below, what the ddpg preset chose)",
+    "actor": "actor, the policy mu(s)",
+    "critic": "critic, the values Q(s, a)",
+    "exploration": "exploration, noise on the actions, in units of half the action range",
+    "replay": "replay, the memory of past steps",
+    "collect": "collect, acting and learning in turns",
+    "eval": "eval, greedy episodes along the way",
+}
+
+
+def _add_paths(train: Parser) -> None:
+    """The options by path, a group for each part of the configuration with what its own docstring says."""
+    from ddpg.training.config import options
+    from ddpg.training.presets import PRESETS
+
+    config = PRESETS["ddpg"]
+    groups = {"": train.add_argument_group(PARTS[""])}
+    for option in options(config):
+        if option.path in ("env", "preset", "steps", "seed", "seeds"):  # which have a place of their own
+            continue
+        name = option.path.split(".")[0]
+        if name in PARTS and name not in groups:
+            about = type(getattr(config, name, None) or getattr(config.agent, name)).__doc__
+            repeated = name == "critic"  # a Network as the actor is
+            groups[name] = train.add_argument_group(PARTS[name], None if repeated else cleandoc(about or ""))
+        choices = f"{', '.join(option.choices)} " if option.choices else ""
+        kinds = f"of {' and '.join(option.kinds)} " if option.kinds else ""
+        letter = "NAME" if option.choices else "N" if isinstance(option.value, int) else "X"
+        groups.get(name, groups[""]).add_argument(
+            f"--{option.path}",
+            dest=option.path,
+            metavar="N,N" if isinstance(option.value, tuple) else letter,
+            help=f"{choices}{kinds}({_plain(option.value)})",
+        )
+
+
+def refuse(rest: Sequence[str], known: Sequence[str]) -> None:
+    """ValueError if anything on the command line was not understood, with the options it is near to."""
+    if rest and rest[0].startswith("-"):
+        word = rest[0].split("=")[0]
+        near = get_close_matches(word.strip("-").replace("-", "_"), known, n=2, cutoff=0.7)
+        hint = f"did you mean {' or '.join('-' + '-' * (len(name) > 1) + name for name in near)}?" if near else "see --help"
+        raise ValueError(f"unknown option {word}; {hint}")
+    if rest:
+        raise ValueError(f"unexpected {rest[0]!r}; see --help")
+
+
+def _nothing(args: argparse.Namespace) -> int:
+    raise ValueError("no command; expected train, eval, plot or presets, see `ddpg --help`")
+
+
+def _train(args: argparse.Namespace) -> int:
+    given = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
+    preset, folder = given.pop("preset"), given.pop("run", None)
     from ddpg.training.train import train
 
-    run = train(args.env, preset=args.preset, run=args.run, options=options)
+    run = train(args.ENV, preset=preset, run=folder, options=given)
     said = run.summary
     interval = "" if said["ci_low"] is None else f" [{said['ci_low']:.1f}, {said['ci_high']:.1f}]"
-    gap = f", {said['gap_to_optimum']:.1f} below the optimum" if "gap_to_optimum" in said else ""
     speed = f"{said['steps_per_second']:,.0f}".replace(",", " ")
-    print(f"return {said['iqm']:.1f}{interval}{gap} · {speed} steps/s · {said['wall_seconds']:.1f} s", file=sys.stderr)
+    print(
+        f"return {_one(said['iqm'])}{interval}{_gap(said)} · {speed} steps/s · {said['wall_seconds']:.1f} s",
+        file=sys.stderr,
+    )
     print(f"run folder: {run.path}", file=sys.stderr)
     return INTERRUPTED if run.interrupted else 0
 
 
-def _by_path(rest: list[str]) -> dict[str, str]:
-    """--PART.FIELD VALUE or --PART.FIELD=VALUE, as paths and texts."""
-    options, words = {}, iter(rest)
-    for word in words:
-        path, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or not path:
-            raise ValueError(f"unexpected {word!r}; options are --PART.FIELD VALUE, see `ddpg train --help`")
-        if not equals:
-            value = next(words, None)
-        if value is None or value.startswith("--"):
-            raise ValueError(f"option --{path} has no value; write --{path} VALUE")
-        options[path.replace("-", "_")] = value
-    return options
-
-
-def _options() -> str:
-    from ddpg.training.config import Config, describe, to_data
-
-    lines = [f"  --{path:34s} {_plain(value)}" for path, value, _ in describe(to_data(Config())) if "." in path or _]
-    head = "\nby path (the ddpg preset's values; a part such as --exploration takes a kind: gaussian or ou):\n"
-    return head + "\n".join(lines) + "\n"
-
-
-def _eval(args: argparse.Namespace, rest: list[str]) -> int:
-    _nothing_more(rest)
+def _eval(args: argparse.Namespace) -> int:
+    from ddpg.records.video import check_gif, check_screen
     from ddpg.training.evaluate import evaluate_run
     from ddpg.training.policy import film_run, show_run
 
-    said = evaluate_run(args.run, args.episodes, args.seed, args.env)
-    if args.json:
-        print(json.dumps(said))
-    else:
-        gap = f" · {said['gap_to_optimum']:.1f} below the optimum" if "gap_to_optimum" in said else ""
-        mean = f"return {said['return_mean']:.1f} ± {said['return_std']:.1f} · IQM {said['return_iqm']:.1f}{gap}"
-        print(f"{mean} · {said['episodes']} episodes on {said['env']}", file=sys.stderr)
     if args.video:
-        film_run(args.run, args.video, args.seed, args.env)
+        check_gif(args.video)  # before the minutes that many episodes may take
+    if args.render:
+        check_screen()
+    said = evaluate_run(args.RUN, args.episodes, args.seed, args.env)
+    if args.json:
+        print(json.dumps({key: _known(value) for key, value in said.items()}, allow_nan=False))
+    else:
+        mean = f"return {_one(said['return_mean'])} ± {_one(said['return_std'])} · IQM {_one(said['return_iqm'])}"
+        print(f"{mean}{_gap(said)} · {said['episodes']} episodes on {said['env']}", file=sys.stderr)
+    if args.video:
+        film_run(args.RUN, args.video, args.seed, args.env)
         print(f"film: {args.video}", file=sys.stderr)
     if args.render:
-        show_run(args.run, args.seed, args.env)
+        show_run(args.RUN, args.seed, args.env)
     return 0
 
 
-def _plot(args: argparse.Namespace, rest: list[str]) -> int:
-    _nothing_more(rest)
+def _plot(args: argparse.Namespace) -> int:
     from ddpg.training.curves import plot_runs
 
-    plot_runs(args.runs, args.file)
-    print(f"curves: {args.file}", file=sys.stderr)
+    plot_runs(args.RUN, args.o)
+    print(f"curves: {args.o}", file=sys.stderr)
     return 0
 
 
-def _presets(args: argparse.Namespace, rest: list[str]) -> int:
-    _nothing_more(rest)
+def _presets(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ddpg.training.config import describe, to_data
+    from ddpg.training.config import options, values
     from ddpg.training.presets import PRESETS
 
-    columns = [{path: value for path, value, _ in describe(to_data(config))} for config in PRESETS.values()]
-    paths = dict.fromkeys(path for column in columns for path in column if path != "preset")
+    columns = [values(config) for config in PRESETS.values()]
     table = Table("", *PRESETS, box=None, header_style="bold")
-    for path in paths:
-        values = [_plain(column[path]) if path in column else "" for column in columns]
-        if len(set(values)) > 1:
-            table.add_row(path, *values)
+    for option in options(PRESETS["ddpg"]):
+        row = [_plain(column[option.path]) if option.path in column else "-" for column in columns]
+        if len(set(row)) > 1 and option.path != "preset":
+            table.add_row(option.path, *row)
     Console().print(table)
     return 0
 
@@ -162,20 +221,26 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).lower() if value is None else str(value)
 
 
-def _nothing_more(rest: list[str]) -> None:
-    if rest:
-        known = ("--episodes", "--seed", "--env", "--video", "--render", "--json", "--help", "-o")
-        near = get_close_matches(rest[0], known, n=1)
-        raise ValueError(f"unknown option {rest[0]}; {f'did you mean {near[0]}?' if near else 'see --help'}")
+def _one(value: float | None) -> str:
+    return "unknown" if _known(value) is None else f"{value:.1f}"
+
+
+def _gap(said: Mapping[str, Any]) -> str:
+    return "" if _known(said.get("gap_to_optimum")) is None else f" · {said['gap_to_optimum']:.1f} below the optimum"
+
+
+def _known(value: Any) -> Any:
+    """JSON has no NaN, which is what a policy earns whose training diverged."""
+    if isinstance(value, list):
+        return [_known(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _natural(text: str) -> int:
-    if (number := _whole(text)) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected at least 1")
-    return number
+    return _whole(text, least=1)
 
 
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 0")
+def _whole(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or not least <= int(text[:20]) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: expected a whole number of at least {least}, below 2^31")
     return int(text)

@@ -7,9 +7,11 @@ from typing import Annotated, Any, NamedTuple
 from annotated_types import Ge, Gt, Le, MinLen
 from jax import Array
 from jaxtyping import Bool, Float, PRNGKeyArray, Shaped
-from pydantic import BeforeValidator
+from jaxtyping import Key as KeyArray
+from pydantic import AllowInfNan, BeforeValidator
 
 Key = PRNGKeyArray
+Keys = KeyArray[Array, " k"]
 PyTree = Any  # a nest of arrays whose structure the function does not need to know
 
 
@@ -32,15 +34,17 @@ def _round(value: Any) -> Any:
         return value
 
 
-# The ranges of a configuration's numbers, checked where a configuration is read (training/config.py).
+# The ranges of a configuration's numbers, checked where a configuration is read (training/config.py). Compiled code
+# counts steps in 32 bits.
 Rounded = BeforeValidator(_round)
-Whole = Annotated[int, Ge(0), Rounded]
-Natural = Annotated[int, Ge(1), Rounded]
-Positive = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
-UnitInterval = Annotated[float, Gt(0), Le(1)]
+Whole = Annotated[int, Ge(0), Le(2**31 - 1), Rounded]
+Natural = Annotated[int, Ge(1), Le(2**31 - 1), Rounded]
+Finite = Annotated[float, AllowInfNan(False)]
+Positive = Annotated[Finite, Gt(0)]
+NonNegative = Annotated[Finite, Ge(0)]
+UnitInterval = Annotated[Finite, Gt(0), Le(1)]
 Widths = Annotated[tuple[Natural, ...], BeforeValidator(_listed), MinLen(1)]
-Scale = Annotated[NonNegative | tuple[NonNegative, ...], BeforeValidator(_maybe_listed)]
+Scale = Annotated[NonNegative | Annotated[tuple[NonNegative, ...], MinLen(1)], BeforeValidator(_maybe_listed)]
 
 
 @dataclass(frozen=True)

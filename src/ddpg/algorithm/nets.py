@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import Float
 from pydantic import Discriminator
 
-from ddpg.types import Key, NonNegative, Positive, Rounded, Spec, Widths
+from ddpg.types import Finite, Key, NonNegative, Positive, Rounded, Spec, Widths
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": jax.nn.elu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
 
@@ -31,10 +31,10 @@ class Normal:
 
     kind: Literal["normal"] = "normal"
     std: Positive = 0.3
-    bias: float = 0.1
+    bias: Finite = 0.1
 
     def __call__(self, key: Key, inputs: int, outputs: int) -> "Dense":
-        return Dense(self.std * jax.random.normal(key, (inputs, outputs)), jnp.full((outputs,), self.bias))
+        return Dense(self.std * jax.random.normal(key, (inputs, outputs)), jnp.full((outputs,), self.bias, jnp.float32))
 
 
 @dataclass(frozen=True)

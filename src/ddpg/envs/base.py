@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from ddpg.types import Key, PyTree, Spec
 
 
+@runtime_checkable
 class Environment(Protocol):
     """A JAX-native environment: pure functions of its state, compiled together with the learner.
 

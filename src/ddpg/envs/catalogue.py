@@ -1,5 +1,6 @@
 """The ids by which environments are known."""
 
+import warnings
 from difflib import get_close_matches
 
 from ddpg.envs.base import Environment
@@ -19,9 +20,9 @@ def make(id: str) -> Environment:
     from gymnasium.envs.registration import registry  # half a second, and only to say what is wrong
 
     if name not in registry:
-        near = get_close_matches(name, [*NATIVE, *registry], n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"available: {', '.join(NATIVE)}"
-        raise ValueError(f"unknown environment {id!r}; {hint}")
+        near = get_close_matches(name, {**NATIVE, **registry}, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"unknown environment {id!r}; {hint}available: {', '.join(NATIVE)}")
     raise ValueError(f"environment {id!r} {_lack(name)}; available: {', '.join(NATIVE)}")
 
 
@@ -29,9 +30,10 @@ def _lack(name: str) -> str:
     import gymnasium
 
     try:
-        env = gymnasium.make(name)
+        with warnings.catch_warnings(action="ignore"):  # that it is out of date is not what is wrong
+            env = gymnasium.make(name)
     except Exception as error:  # whatever an environment's own constructor raises
-        return f"cannot be made by Gymnasium ({str(error).splitlines()[0]})"
+        return f"cannot be made by Gymnasium ({' '.join(str(error).split())})"
     space = env.action_space
     env.close()
     if not isinstance(space, gymnasium.spaces.Box):

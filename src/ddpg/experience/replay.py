@@ -31,7 +31,7 @@ class Ring(NamedTuple):
 class Replay:
     """`capacity` is in environment steps, `batch` in transitions; `n_step` is the length of the return."""
 
-    capacity: Annotated[int, Ge(2)] = 100_000
+    capacity: Annotated[Natural, Ge(2)] = 100_000
     batch: Natural = 64
     n_step: Natural = 1
 

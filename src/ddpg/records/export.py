@@ -1,5 +1,7 @@
 """The four networks of a seed as HDF5 files that h5py and NumPy alone can rebuild (docs/files.md)."""
 
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +30,20 @@ def load_models(folder: Path, spec: Spec | None = None) -> tuple[Nets, Spec]:
 
     ValueError, in one line, if a file is missing, foreign or damaged, or made for another `spec` than the one given.
     """
-    actor, actor_spec = _read(folder / "actor.hdf5", critic=False)
-    critic, critic_spec = _read(folder / "critic.hdf5", critic=True)
+    actor, actor_spec = _read(folder / "actor.hdf5", "actor")
+    critic, critic_spec = _read(folder / "critic.hdf5", "critic")
     for found in (actor_spec, critic_spec):
-        if found != (spec or actor_spec):
-            raise ValueError(f"{folder} was trained for {found}, expected {spec or actor_spec}; choose a matching --env")
+        expected = spec or actor_spec
+        if found != expected:
+            raise ValueError(
+                f"{folder} was trained for {_spaces(found)}, not for {_spaces(expected)}; choose an environment like its own"
+            )
     return Nets(actor, critic), actor_spec
+
+
+def _spaces(spec: Spec) -> str:
+    low, high = (" ".join(f"{x:g}" for x in bound) for bound in (spec.action_low, spec.action_high))
+    return f"observations of shape {spec.obs_shape} {spec.obs_dtype} and actions from [{low}] to [{high}]"
 
 
 def _write(path: Path, net: Actor | Critic, spec: Spec, output: str, action_layer: int) -> None:
@@ -61,46 +71,57 @@ def _write(path: Path, net: Actor | Critic, spec: Spec, output: str, action_laye
     partial.replace(path)  # a reader, or a crash, never meets half a file
 
 
-def _read(path: Path, critic: bool) -> tuple[Any, Spec]:
+def _read(path: Path, role: str) -> tuple[Any, Spec]:
     try:
         with h5py.File(path) as file:
             attrs = dict(file.attrs)
-            if attrs.get("format") != FORMAT or attrs.get("format_version") != VERSION:
-                raise ValueError(f"{path}: format {attrs.get('format')!r}, expected {FORMAT!r} version {VERSION}")
-            spec = Spec(
-                obs_shape=tuple(int(n) for n in attrs["obs_shape"]),
-                action_low=tuple(float(x) for x in attrs["action_low"]),
-                action_high=tuple(float(x) for x in attrs["action_high"]),
-                obs_dtype=str(attrs["obs_dtype"]),
-            )
-            activation, count = str(attrs["activation"]), len(attrs["layer_sizes"]) - 1
-            if activation not in ACTIVATIONS or not 1 <= count <= LAYERS:
-                raise ValueError(f"{path}: {count} layers of {activation!r}, which no network here has")
-            layers = tuple(Dense(*(_array(file, f"layer_{i}/{name}") for name in ("weight", "bias"))) for i in range(count))
-            action_layer = int(attrs["action_layer"])
+            found = [attrs.get(name) for name in ("format", "format_version", "role")]
+            if found != [FORMAT, VERSION, role]:
+                raise ValueError(f"it says {found}, expected {[FORMAT, VERSION, role]}")
+            return _network(file, attrs, role == "critic")
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: the run has saved no networks yet") from None
-    except (OSError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} cannot be read as a network: {str(error).splitlines()[0]}") from None
-    net = Critic(layers, activation, action_layer) if critic else Actor(layers, activation)
-    _check_shapes(path, layers, spec, critic, action_layer)
-    return net, spec
+    except Exception as error:  # h5py lets through whatever HDF5, or the decoder of a damaged byte, raises
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} cannot be read as a network of ddpg: {said}; restore it or train again") from None
 
 
-def _array(file: h5py.File, name: str) -> Any:
+def _network(file: h5py.File, attrs: dict[str, Any], critic: bool) -> tuple[Any, Spec]:
+    """The network and its spec, every number of them checked: whoever damaged a file, nothing is computed from it."""
+    spec = Spec(
+        obs_shape=tuple(int(n) for n in attrs["obs_shape"]),
+        action_low=tuple(float(x) for x in attrs["action_low"]),
+        action_high=tuple(float(x) for x in attrs["action_high"]),
+        obs_dtype=np.dtype(str(attrs["obs_dtype"])).name,
+    )
+    bounds = np.array([spec.action_low, spec.action_high])  # ValueError if there are not as many of both
+    if not (np.isfinite(bounds).all() and (bounds[0] < bounds[1]).all() and spec.action_dim):
+        raise ValueError(f"action bounds {bounds.tolist()}, expected finite ones, the lower below the higher")
+    sizes, action_layer = [int(n) for n in attrs["layer_sizes"]], int(attrs["action_layer"])
+    activation, count = str(attrs["activation"]), len(sizes) - 1
+    if activation not in ACTIVATIONS or not 1 <= count <= LAYERS or not 0 <= action_layer < count:
+        raise ValueError(f"{count} layers of {activation!r}, action at layer {action_layer}, which no network here has")
+    if sizes[0] != spec.obs_size + (spec.action_dim if critic and action_layer == 0 else 0):
+        raise ValueError(f"{sizes[0]} inputs do not fit {_spaces(spec)}")
+    if sizes[-1] != (1 if critic else spec.action_dim):
+        raise ValueError(f"{sizes[-1]} outputs, expected {1 if critic else spec.action_dim}")
+    members = _array(file, "layer_0/bias", None).shape[:-1]  # (K,) critics, or () for the one actor
+    if len(members) != critic or 0 in members:
+        raise ValueError(f"members of shape {members}, expected {'one number' if critic else 'none'}")
+    layers = []
+    for depth, (inputs, outputs) in enumerate(pairwise(sizes)):
+        inputs += spec.action_dim if critic and depth == action_layer > 0 else 0
+        weight = _array(file, f"layer_{depth}/weight", (*members, inputs, outputs))
+        layers.append(Dense(weight, _array(file, f"layer_{depth}/bias", (*members, outputs))))
+    if critic:
+        return Critic(tuple(layers), activation, action_layer), spec
+    return Actor(tuple(layers), activation), spec
+
+
+def _array(file: h5py.File, name: str, shape: tuple[int, ...] | None) -> Any:
     dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.size is None or dataset.size > PARAMETERS:
-        raise KeyError(f"{name} is no array of a sensible size")
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f" or prod(dataset.shape or (0,)) > PARAMETERS:
+        raise ValueError(f"{name} is no array of a sensible size")
+    if shape is not None and dataset.shape != shape:
+        raise ValueError(f"{name} has shape {dataset.shape}, expected {shape}")
     return jnp.asarray(dataset[()], jnp.float32)
-
-
-def _check_shapes(path: Path, layers: tuple[Dense, ...], spec: Spec, critic: bool, action_layer: int) -> None:
-    rank, width = (3, spec.obs_size) if critic else (2, spec.obs_size)
-    for depth, layer in enumerate(layers):
-        width += spec.action_dim if critic and depth == action_layer else 0
-        shape = (*layer.weight.shape[: rank - 2], width, layer.bias.shape[-1])
-        if layer.weight.ndim != rank or layer.weight.shape != shape or layer.bias.ndim != rank - 1:
-            raise ValueError(f"{path}: layer_{depth}/weight has shape {layer.weight.shape}, expected {shape}")
-        width = layer.bias.shape[-1]
-    if not critic and width != spec.action_dim:
-        raise ValueError(f"{path}: {width} outputs, expected {spec.action_dim}, one an action dimension")

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from tensorboardX.event_file_writer import EventsWriter
 
-Record = dict[str, float]
+Record = dict[str, int | float]
 """What is said of one seed at one log point: step, seed and any keys of `TAGS`; NaN or absent is "not known yet"."""
 
 TAGS = {  # key in metrics.jsonl -> tag in TensorBoard; the histogram of a key is `TAGS[key] + "_histogram"`
@@ -32,6 +32,7 @@ TAGS = {  # key in metrics.jsonl -> tag in TensorBoard; the histogram of a key i
     "steps_per_second": "train/steps_per_second",
 }
 OPTIONAL = {"gap_to_optimum"}
+LARGEST = 2**53  # steps, and as many as a float can count
 
 
 class Log:
@@ -104,6 +105,8 @@ def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
             found = json.loads(line, parse_constant=_refuse)
             whole = isinstance(found, dict) and type(found.get("step")) is type(found.get("seed")) is int
             if not whole or not all(v is None or type(v) in (int, float) for v in found.values()):
+                raise ValueError
+            if not (0 <= found["step"] < LARGEST and all(v is None or abs(v) < 1e300 for v in found.values())):
                 raise ValueError
         except (ValueError, RecursionError):
             raise ValueError(

@@ -1,32 +1,80 @@
 """A film of a policy, drawn by Gymnasium's own renderer of the environment."""
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+WIDTH, RATE = 240, 20  # pixels; frames a second, which is what viewers show of a GIF
 
-def film(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, frames: int = 1_000) -> list[np.ndarray]:
-    """The frames [h, w, 3] uint8 of one greedy episode in a Gymnasium environment with render_mode rgb_array."""
+
+def check_gif(path: Path) -> None:
+    """ValueError, in one line, if no GIF can be written there."""
+    if path.suffix.lower() != ".gif":
+        raise ValueError(f"film {path}: expected a name that ends in .gif")
+    if path.is_dir() or not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise ValueError(f"film {path} cannot be written; choose another file, in a folder that exists")
+
+
+def check_screen() -> None:
+    """ValueError if there is no screen: SDL would fall back on an invisible one without a word."""
+    chosen = os.environ.get("SDL_VIDEODRIVER")
+    if chosen or not sys.platform.startswith("linux"):
+        visible = chosen not in ("dummy", "offscreen")
+    else:
+        visible = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    # An address of a screen that is not there is noticed once something has been drawn.
+    pygame = sys.modules.get("pygame")
+    if pygame is not None and pygame.display.get_init():
+        visible = visible and pygame.display.get_driver() not in ("dummy", "offscreen")
+    if not visible:
+        raise ValueError("no window can be opened, since there is no screen; use --video FILE instead of --render")
+
+
+@contextmanager
+def screenless() -> Iterator[None]:
+    """Within it SDL, which draws Gymnasium's environments, looks for no screen and complains of none."""
+    before = os.environ.get("SDL_VIDEODRIVER")
+    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SDL_VIDEODRIVER"]
+        else:
+            os.environ["SDL_VIDEODRIVER"] = before
+
+
+def play(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, steps: int = 1_000) -> Iterator[int]:
+    """One greedy episode in a Gymnasium environment; yields the number of steps done at each of its states."""
     obs, _ = env.reset(seed=seed)
-    shots = [env.render()]
-    for _ in range(frames):
-        obs, _, terminated, truncated, _ = env.step(policy(obs))
-        shots.append(env.render())
+    yield 0
+    for step in range(1, steps + 1):
+        action = policy(obs)
+        if not np.isfinite(action).all():
+            raise ValueError("the policy's action is not a number: its training diverged; train with a lower lr")
+        obs, _, terminated, truncated, _ = env.step(action)
+        yield step
         if terminated or truncated:
-            break
-    return shots
+            return
 
 
-def write_gif(shots: list[np.ndarray], path: Path, fps: float, width: int = 240) -> None:
-    """An endless GIF of at most 20 frames a second, which is what viewers show, `width` pixels wide."""
+def film(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, every: int = 1) -> list[np.ndarray]:
+    """Every `every`-th frame [h, w, 3] uint8 of one greedy episode, with render_mode rgb_array."""
+    return [env.render() for step in play(env, policy, seed) if step % every == 0]
+
+
+def write_gif(shots: list[np.ndarray], path: Path, rate: float) -> None:
+    """An endless GIF of `rate` frames a second."""
     from PIL import Image
 
-    every = max(1, round(fps / 20))
     images = []
-    for shot in shots[::every]:
+    for shot in shots:
         image = Image.fromarray(shot)
-        image = image.resize((width, round(width * image.height / image.width)), Image.Resampling.BILINEAR)
+        image = image.resize((WIDTH, round(WIDTH * image.height / image.width)), Image.Resampling.BILINEAR)
         images.append(image.quantize(64, dither=Image.Dither.NONE))
-    images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 * every / fps), loop=0)
+    images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / rate), loop=0)

@@ -1,6 +1,7 @@
 """A run's configuration: one frozen value, read from Python, JSON or a command line with the same checks."""
 
 import json
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from difflib import get_close_matches
@@ -8,7 +9,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -120,7 +121,8 @@ def _validated(data: Mapping[str, Any]) -> Config:
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """Change fields by path, such as {"replay.batch": 128, "exploration": "ou", "exploration.sigma": "0.3"}.
 
-    Paths may leave out "agent.". Naming a part's kind replaces the part by that kind with its own defaults.
+    Paths may leave out "agent.". Naming a part's kind replaces the part by that kind with its own defaults, and
+    "none" is None. ValueError: one line naming the path or the value, what was expected and the fix.
     """
     data = to_data(config)
     for path in sorted(changes, key=lambda path: path.count(".")):  # parts before their fields
@@ -129,28 +131,69 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
         for parent in parents:
             place = place.get(parent) if isinstance(place, dict) else None
         if not isinstance(place, dict) or name not in place:
-            raise ValueError(_unknown(path, [p for p, _, _ in describe(data)]))
-        is_part = isinstance(place[name], dict)
+            raise ValueError(_misplaced(short(path)))
+        change, is_part = changes[path], isinstance(place[name], dict)
         if is_part and "kind" not in place[name]:
             fields_of = ", ".join(f"--{short(path)}.{field}" for field in place[name])
-            raise ValueError(f"{short(path)} {changes[path]!r}: {short(path)} is a group of options; use {fields_of}")
-        place[name] = {"kind": changes[path]} if is_part else changes[path]
+            raise ValueError(f"{short(path)} {_brief(change)}: {short(path)} is a group of options; use {fields_of}")
+        if isinstance(change, str):
+            change = {"kind": change} if is_part else None if change.lower() == "none" else change
+        place[name] = change
         if is_part:
             data = to_data(_validated(data))
     return from_data(data)
 
 
-def describe(data: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any, bool]]:
-    """Every (path as a command line has it, value, whether it is a part with kinds) of a configuration's data."""
-    for name, value in data.items():
-        here = short(f"{path}.{name}" if path else name)
-        if not isinstance(value, Mapping):
-            if name != "kind":
-                yield here, value, False
-            continue
-        if "kind" in value:
-            yield here, value["kind"], True
-        yield from describe(value, f"{path}.{name}" if path else name)
+class Option(NamedTuple):
+    """A field as a command line has it: `--path`, its value, what else it can be, and which kinds of a part have it."""
+
+    path: str
+    value: Any
+    choices: tuple[str, ...] = ()  # the kinds of a part, or the words of a field that takes no others
+    kinds: tuple[str, ...] = ()  # of the part around it; empty if all of them have it
+
+
+def options(value: Any, path: str = "") -> list[Option]:
+    """Every option of a configuration, parts before their fields, those of kinds not chosen too, with their defaults."""
+    found: list[Option] = []
+    for name, hint in get_type_hints(type(value)).items():
+        chosen, here = getattr(value, name), f"{path}.{name}" if path else name
+        parts = [part for part in _alternatives(hint) if is_dataclass(part)]
+        if not parts:
+            words = get_args(hint) if get_origin(hint) is Literal else ()
+            found += [Option(short(here), chosen, tuple(map(str, words)))] if name != "kind" else []
+        elif not hasattr(chosen, "kind"):
+            found += options(chosen, here)
+        else:
+            found += _of_kinds(chosen, parts, here)
+    return found
+
+
+def _of_kinds(chosen: Any, parts: list[Any], path: str) -> list[Option]:
+    parts = sorted(parts, key=lambda part: not isinstance(chosen, part))  # so that the chosen one's values come first
+    merged: dict[str, Option] = {}
+    owners: dict[str, list[str]] = {}
+    for part in parts:
+        for option in options(chosen if isinstance(chosen, part) else part(), path):
+            merged.setdefault(option.path, option)
+            owners.setdefault(option.path, []).append(part.kind)
+    of_some = {path: kinds for path, kinds in owners.items() if len(kinds) < len(parts)}
+    fields_of = [option._replace(kinds=tuple(of_some.get(p, option.kinds))) for p, option in merged.items()]
+    return [Option(short(path), chosen.kind, tuple(part.kind for part in parts)), *fields_of]
+
+
+def values(config: Config) -> dict[str, Any]:
+    """Every option that this configuration has, by path."""
+
+    def walk(data: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+        for name, value in data.items():
+            here = f"{path}.{name}" if path else name
+            if isinstance(value, Mapping):
+                yield from walk(value, here)
+            else:
+                yield short(path if name == "kind" else here), value
+
+    return dict(walk(to_data(config), ""))
 
 
 def short(path: str) -> str:
@@ -166,7 +209,8 @@ def write(config: Config, path: Path) -> None:
     packages = ("ddpg", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium")
     versions = {name: version(name) for name in packages}
     text = json.dumps({"format": FORMAT, "versions": versions, **to_data(config)}, indent=2)
-    path.write_text(text + "\n", encoding="utf-8")
+    with path.open("x", encoding="utf-8") as file:  # never over another run's, even one that begins at this moment
+        file.write(text + "\n")
 
 
 def load(folder: Path) -> Config:
@@ -176,7 +220,7 @@ def load(folder: Path) -> Config:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{folder} is no run folder: cannot read {path.name} ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no run's configuration: not JSON ({error})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
@@ -213,22 +257,53 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
     return (hint,)
 
 
+def _misplaced(path: str) -> str:
+    known = options(Config())
+    kinds = [option.kinds for option in known if option.path == path]
+    if not kinds or not kinds[0]:
+        return _unknown(path, [option.path for option in known])
+    part = path.rpartition(".")[0]
+    return f"option {path} belongs to {' or '.join(kinds[0])}; add --{part} {kinds[0][0]}"
+
+
 def _unknown(path: str, known: list[str]) -> str:
     near = get_close_matches(path, known, n=3, cutoff=0.5)
     if not near:  # a right name in the wrong place
         near = [other for other in known if other.split(".")[-1] == path.split(".")[-1]][:3]
     hint = f"did you mean {' or '.join(near)}?" if near else "see `ddpg train --help`"
-    return f"unknown option {path}; {hint}"
+    return f"unknown option {_brief(path).strip(QUOTES)}; {hint}"
+
+
+QUOTES = "'\""
+WORDS = {
+    "Input should be ": "",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "more than",
+    "Unable to parse input string as an integer, exceeded maximum size": "a whole number",
+}
 
 
 def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     # A union adds the alternative it tried to the path: `exploration.ou.sigma`, `sigma.constrained-float`.
-    tags = {"gaussian", "ou", "constant", "linear", "exponential", "fan_in", "normal"}
-    names = [part for part in first["loc"] if isinstance(part, str) and part.isidentifier() and part not in tags]
-    path = ".".join(names)
+    known = {"agent"}.union(*(option.path.split(".") for option in options(Config())))
+    path = short(".".join(str(part) for part in first["loc"] if part in known))
     value = first["input"]["kind"] if isinstance(first["input"], dict) and "kind" in first["input"] else first["input"]
-    wanted = first["msg"].removeprefix("Input should be ").split(", unable")[0]
+    wanted = first["msg"].split(", unable")[0]
+    for pydantics, ours in WORDS.items():
+        wanted = wanted.replace(pydantics, ours)
     if first["type"] == "union_tag_invalid":
         wanted = f"one of {first['ctx']['expected_tags']}"
-    return f"{short(path)} {value!r}: expected {wanted}"
+    if first["type"] == "union_tag_not_found":
+        wanted = "a kind"
+    return f"{path} {_brief(value)}: expected {wanted}"
+
+
+def _brief(value: Any) -> str:
+    """Its repr on one short line, however long or deep it is."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 60
+    return short.repr(value).replace("\n", " ")

@@ -15,8 +15,10 @@ from ddpg.training.evaluate import Evaluator
 def plot_runs(runs: Sequence[Path], file: Path) -> None:
     """Runs of one preset in one environment become one curve, their seeds side by side, on the steps all have.
 
-    ValueError, in one line, if a folder is no run, or two are of different environments.
+    ValueError, in one line, if a folder is no run, or two are of different environments, or the file is no PNG.
     """
+    if file.suffix.lower() != ".png":
+        raise ValueError(f"{file}: expected a name that ends in .png; choose another -o")
     configs = {run: load(run) for run in runs}
     environments = {config.env for config in configs.values()}
     if len(environments) > 1:
@@ -32,7 +34,7 @@ def plot_runs(runs: Sequence[Path], file: Path) -> None:
     try:
         learning_curve(list(curves.values()), file, config.env, optimum)
     except OSError as error:
-        raise ValueError(f"{file} cannot be written ({error.strerror}); choose another -o") from None
+        raise ValueError(f"{file} cannot be written ({error.strerror or error}); choose another -o") from None
 
 
 def _beside(one: Curve, other: Curve) -> Curve:

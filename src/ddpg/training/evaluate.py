@@ -97,8 +97,8 @@ def evaluate_run(run: Path, episodes: int = 100, seed: int = 0, env: str | None 
     environment = catalogue.make(env or config.env)
     seeds = range(config.seed, config.seed + config.seeds)
     evaluator = Evaluator(environment, config.agent, config.gamma, episodes, seed)
-    nets = [load_models(model_folder(run, config, s), environment.spec)[0] for s in seeds]
     prepare(1, 0.0)
+    nets = [load_models(model_folder(run, config, s), environment.spec)[0] for s in seeds]
     rollout = jax.jit(evaluator.rollout)
     returns = np.stack([np.asarray(rollout(net).returns) for net in nets])
     said: dict[str, Any] = {

@@ -23,7 +23,7 @@ from ddpg.algorithm.agent import DPG, AgentState
 from ddpg.envs.base import Vector
 from ddpg.experience.replay import Replay, Ring
 from ddpg.training.devices import over_seeds
-from ddpg.types import Key, Metrics, PyTree, Row
+from ddpg.types import Key, Keys, Metrics, PyTree, Row
 
 
 class Acting(NamedTuple):
@@ -154,7 +154,7 @@ class Loop:
         episodes = jnp.sum(ended)
         return carry, Report(mean, jnp.where(episodes > 0, jnp.sum(finished) / episodes, unknown), episodes)
 
-    def start(self, keys: Key) -> Carry:
+    def start(self, keys: Keys) -> Carry:
         """The state before the first step, of every seed: leaves [K, ...]."""
         return _start(self)(keys)
 

@@ -1,5 +1,6 @@
 """A trained policy on its own: observations in, greedy actions in the environment's units out."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ddpg.algorithm.agent import Nets
 from ddpg.envs.base import to_units
 from ddpg.records.export import load_models
-from ddpg.records.video import film, write_gif
+from ddpg.records.video import RATE, check_gif, check_screen, film, play, screenless, write_gif
 from ddpg.training.config import Config
 from ddpg.training.config import load as load_config
 from ddpg.types import Spec
@@ -56,24 +57,30 @@ def model_folder(run: Path, config: Config, seed: int | None) -> Path:
 
 def film_run(run: Path, path: Path, episode: int = 0, env: str | None = None, seed: int | None = None) -> None:
     """A GIF of one greedy episode (seed `episode`), drawn by Gymnasium's own renderer. ValueError if it cannot be."""
-    drawn = _drawn(run, env, "rgb_array")
+    check_gif(path)
+    policy = load(run, seed)
+    with screenless(), closing(_drawn(run, env, "rgb_array")) as drawn:
+        rate = drawn.metadata.get("render_fps", 30)
+        every = max(1, round(rate / RATE))
+        shots = film(drawn, policy, episode, every)
     try:
-        write_gif(film(drawn, load(run, seed), episode), path, fps=drawn.metadata.get("render_fps", 30))
+        write_gif(shots, path, rate / every)
     except OSError as error:
         raise ValueError(f"film {path} cannot be written ({error.strerror or error}); choose another file") from None
-    finally:
-        drawn.close()
 
 
 def show_run(run: Path, episode: int = 0, env: str | None = None, seed: int | None = None) -> None:
     """One greedy episode in a window. ValueError if there is no screen to show it on."""
-    drawn = _drawn(run, env, "human")
-    try:
-        film(drawn, load(run, seed), episode)
-    except Exception as error:  # whatever the environment's own drawing library raises without a screen
-        raise ValueError(f"no window can be opened ({error}); use --video FILE instead") from None
-    finally:
-        drawn.close()
+    check_screen()
+    policy = load(run, seed)
+    with closing(_drawn(run, env, "human")) as drawn:
+        try:
+            for _ in play(drawn, policy, episode):  # every step shows itself
+                check_screen()
+        except ValueError:
+            raise
+        except Exception as error:  # whatever the environment's own drawing library raises, or a window closed early
+            raise ValueError(f"no window can be shown ({error}); use --video FILE instead of --render") from None
 
 
 def _drawn(run: Path, env: str | None, mode: str) -> gymnasium.Env:

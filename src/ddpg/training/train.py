@@ -1,11 +1,12 @@
 """Training from the first step to the last picture: chunks, and between them log, evaluate and, at the end, save."""
 
 import json
+import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -30,6 +31,9 @@ from ddpg.training.evaluate import Evaluation, Evaluator
 from ddpg.training.loop import Carry, Loop, Report
 from ddpg.training.policy import film_run
 from ddpg.training.presets import PRESETS
+from ddpg.types import Metrics
+
+LONGEST = 1_000  # updates of a chunk
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Run:
 
 
 def train(
-    env: str | Environment = "Pendulum-v1",
+    env: str | Environment | Callable[[], Environment] | None = None,
     config: Config | None = None,
     *,
     preset: str = "ddpg",
@@ -58,22 +62,27 @@ def train(
 ) -> Run:
     """Train `seeds` independent agents and leave a complete run folder (docs/files.md).
 
-    `env` is an id or a JAX-native environment; `config` replaces the preset; `options` changes single fields by
-    path, such as {"actor.lr": 1e-4}. `run` is the folder, by default a new one under runs/. ValueError, in one line,
-    for anything that cannot be; nothing is overwritten. Ctrl-C ends the run early and leaves its folder complete.
+    `env` is an id, a JAX-native environment or what makes one, by default what the configuration says, which is
+    Pendulum-v1; `config` replaces the preset; `options` changes single fields by path, such as {"actor.lr": 1e-4}.
+    `run` is the folder, by default a new one under runs/. ValueError, in one line, for anything that cannot be;
+    nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its folder complete.
     """
     if config is None:
         config = by_name(preset)
     given = {"steps": steps, "seed": seed, "seeds": seeds}
     config = configuration.override(config, {k: v for k, v in given.items() if v is not None} | dict(options or {}))
-    environment = catalogue.make(env) if isinstance(env, str) else env
-    config = replace(config, env=env if isinstance(env, str) else environment.id)
-    folder = claim(Path(run) if run is not None else _unused(config), config)
-
+    env = config.env if env is None else env
+    environment = catalogue.make(env) if isinstance(env, str) else env() if callable(env) else env
+    if not isinstance(environment, Environment):
+        raise ValueError(f"env {environment!r}: expected an id or an environment as ddpg.envs.base describes it")
+    config = replace(config, env=environment.id)
+    check_fit(config, environment)
     largest = 2.0 * config.replay.batch * max(w * v for w, v in _layer_pairs(config, environment))
-    prepare(config.seeds, largest)
-    cache_programs(os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ddpg"))
-    return Training(config, environment, folder).run()
+    with interruptible() as stopped:
+        folder = claim(Path(run) if run is not None else _unused(config), config)
+        prepare(config.seeds, largest)
+        cache_programs(os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ddpg"))
+        return Training(config, environment, folder).run(stopped)
 
 
 def by_name(preset: str) -> Config:
@@ -82,6 +91,24 @@ def by_name(preset: str) -> Config:
         hint = f"did you mean {near[0]}?" if near else "see `ddpg presets`"
         raise ValueError(f"unknown preset {preset!r}; available: {', '.join(PRESETS)}; {hint}")
     return PRESETS[preset]
+
+
+def check_fit(config: Config, env: Environment) -> None:
+    """ValueError if there are not as many sigmas as action dimensions, or the replay would not fit into memory."""
+    floats = config.replay.capacity * config.seeds * (env.spec.obs_size + env.spec.action_dim + 4)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
+    if 4 * floats > memory:
+        raise ValueError(
+            f"replay.capacity {config.replay.capacity} of {_count(config.seeds, 'seed')} takes {4e-9 * floats:,.1f} GB, "
+            f"and this machine has {1e-9 * memory:.1f}; use a smaller --replay.capacity"
+        )
+    sigma, needed = config.agent.exploration.sigma, env.spec.action_dim
+    if isinstance(sigma, tuple) and len(sigma) not in (1, needed):
+        dimensions = _count(needed, "action dimension")
+        raise ValueError(
+            f"exploration.sigma {','.join(map(str, sigma))}: {len(sigma)} values, but {env.id} has {dimensions}; "
+            f"use one number, or one for each"
+        )
 
 
 def claim(folder: Path, config: Config) -> Path:
@@ -128,14 +155,15 @@ class Training:
         self.optimum = self.evaluator.optimum()
         self.seeds = range(config.seed, config.seed + config.seeds)
 
-    def run(self) -> Run:
+    def run(self, stopped: Callable[[], bool]) -> Run:
+        """The whole run, or as much of it as there is time for until `stopped`."""
         began = time.perf_counter()
         config, display = self.config, self._display()
         # Seeds that only fill a device up start anew after the last one asked for, and are never shown.
         every_seed = range(config.seed, config.seed + padded(config.seeds))
         keys = jax.numpy.stack([jax.random.key(seed) for seed in every_seed])
-        learning_seconds = 0.0
-        with interruptible() as stopped, Log(self.folder, self.seeds) as log, display:
+        learning_seconds, reports = 0.0, list[Report]()
+        with Log(self.folder, self.seeds) as log, display:
             display.note("compiling")
             carry = self.loop.start(place(keys))
             compiled = cache(partial(self.loop.compile, jax.eval_shape(lambda: carry)))
@@ -145,31 +173,40 @@ class Training:
                 carry, report = jax.block_until_ready(program(carry, np.int32(first)))
                 seconds = time.perf_counter() - started
                 learning_seconds += seconds
-                if evaluate or stopped():
-                    step = (first + iterations) * self.loop.stride
+                reports.append(report)
+                step, stopping = (first + iterations) * self.loop.stride, stopped()
+                if evaluate or stopping:
                     rate = iterations * self.loop.stride * config.seeds / seconds
                     evaluation = self.evaluator(carry.agent.online)
-                    records = self.records(step, rate, report, evaluation)
+                    records = self.records(step, rate, together(reports), evaluation)
+                    reports.clear()
                     log.write(step, records, {"dq_da": np.asarray(evaluation.dq_da)[: config.seeds]})
                     display.update(step, records)
-                if stopped():
+                if stopping:
                     display.note(f"stopped at step {step}; saving")
                     break
             self.save(carry)
             display.note(f"networks saved in {self.folder / 'models'}")
-            return self.conclude(carry, step, learning_seconds, began, stopped())
+            self.draw(display)
+            return self.conclude(step, learning_seconds, began, stopped())
 
     def chunks(self) -> Iterator[tuple[int, int, bool, bool]]:
-        """(first iteration, iterations, whether to learn, whether to evaluate after), over the whole run."""
+        """(first iteration, iterations, whether to learn, whether to evaluate after), over the whole run.
+
+        A chunk has at most LONGEST updates: Ctrl-C has to wait for its end, and its random numbers for memory.
+        """
         stride, config = self.loop.stride, self.config
         total = -(-config.steps // stride)
         begin = -(-config.learning_starts // stride)
         every = max(1, round(config.eval.every / stride))
         evaluations = {*range(every, total, every), total}
+        longest = max(1, LONGEST // config.collect.updates)
         first = 0
-        for last in sorted(evaluations | {begin}):
-            yield first, last - first, first >= begin, last in evaluations
-            first = last
+        for end in sorted(evaluations | {begin}):
+            while first < end:
+                last = min(first + longest, end)
+                yield first, last - first, first >= begin, last in evaluations
+                first = last
 
     def records(self, step: int, rate: float, report: Report, evaluation: Evaluation) -> list[Record]:
         """One record a seed, in the contract's keys."""
@@ -193,16 +230,23 @@ class Training:
         for i, seed in enumerate(self.seeds):
             save_models(self.folder / "models" / f"seed-{seed}", jax.tree.map(lambda x: x[i], state), self.env.spec)
 
-    def conclude(self, carry: Carry, step: int, seconds: float, began: float, interrupted: bool) -> Run:
-        """The curve, the film and the summary."""
+    def draw(self, display: Display) -> None:
+        """The curve, and a film of the median seed; what cannot be drawn, as when learning diverged, is said."""
         config, records = self.config, read_metrics(self.folder)
-        curve = curve_of(records, config.preset)
         title = f"{config.env} · {_count(config.seeds, 'seed')}"
-        learning_curve([curve], self.folder / "learning_curve.png", title, self.optimum)
-        last = np.array([r["return"] for r in records[-config.seeds :]])
+        last = [record["return"] for record in records[-config.seeds :]]
         middle = self.seeds[int(np.argsort(last)[(len(last) - 1) // 2])]
-        if isinstance(self.env, type(catalogue.NATIVE.get(self.env.id))):  # Gymnasium draws only what it has itself
-            film_run(self.folder, self.folder / "policy.gif", seed=middle)
+        try:
+            learning_curve([curve_of(records, config.preset)], self.folder / "learning_curve.png", title, self.optimum)
+            if isinstance(self.env, type(catalogue.NATIVE.get(self.env.id))):  # Gymnasium draws only what it has itself
+                film_run(self.folder, self.folder / "policy.gif", seed=middle)
+        except ValueError as error:
+            display.note(str(error))
+
+    def conclude(self, step: int, seconds: float, began: float, interrupted: bool) -> Run:
+        """The summary."""
+        config, records = self.config, read_metrics(self.folder)
+        last = np.array([record["return"] for record in records[-config.seeds :]])
         said: dict[str, Any] = {
             "format": configuration.FORMAT,
             "env": config.env,
@@ -213,7 +257,8 @@ class Training:
             **summary(last),
         }
         if self.optimum is not None:
-            said |= {"optimum": self.optimum, "gap_to_optimum": self.optimum - said["iqm"]}
+            gap = None if said["iqm"] is None else self.optimum - said["iqm"]
+            said |= {"optimum": self.optimum, "gap_to_optimum": gap}
         said |= {
             "steps_per_second": step * config.seeds / seconds,
             "wall_seconds": time.perf_counter() - began,
@@ -227,25 +272,34 @@ class Training:
         return Display(title, config.steps, self.optimum)
 
 
+def together(reports: Sequence[Report]) -> Report:
+    """What chunks one after the other say as one: means over those that know, returns by the number of episodes."""
+
+    def mean(values: Sequence[Any], weights: np.ndarray) -> np.ndarray:
+        values = np.stack([np.asarray(value) for value in values])  # [chunks, seeds]
+        weights = np.where(np.isnan(values), 0.0, weights)
+        total = weights.sum(axis=0)
+        return np.where(total > 0, np.nansum(weights * values, axis=0) / np.maximum(total, 1e-9), np.nan)
+
+    episodes = np.stack([np.asarray(report.episodes) for report in reports])
+    metrics = [mean(values, np.ones_like(episodes)) for values in zip(*(report.metrics for report in reports), strict=True)]
+    returns = mean([report.episode_return for report in reports], episodes)
+    return Report(Metrics(*metrics), returns, episodes.sum(axis=0))
+
+
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within it the first Ctrl-C only asks to stop, so that no chunk is torn; a second one interrupts at once."""
+    """Within it Ctrl-C only asks to stop, however often, so that neither a chunk nor a file is torn."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
         yield asked.is_set
         return
-
-    def ask(signum: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.signal(signal.SIGINT, lambda signum, frame: asked.set())
     try:
         yield asked.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)

@@ -1,0 +1,252 @@
+"""The update beside an independent one in NumPy, written from the paper: forward, backward, Adam and targets by hand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ddpg.algorithm.agent import DPG, AgentState
+from ddpg.algorithm.nets import Network, Normal
+from ddpg.types import Spec, Transition
+
+SPEC = Spec(obs_shape=(2, 2), action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
+BATCH = 7
+
+
+class Perceptron:
+    """ReLU layers in float64 with the backward pass written out; the action enters at layer `entry`."""
+
+    def __init__(self, layers: list[list[np.ndarray]], entry: int = 0) -> None:
+        self.layers, self.entry = layers, entry
+
+    def forward(self, obs: np.ndarray, action: np.ndarray | None = None) -> np.ndarray:
+        self.inputs, self.sums, self.width = [], [], 0 if action is None else action.shape[1]
+        x = obs.reshape(len(obs), -1)
+        for i, (weight, bias) in enumerate(self.layers):
+            if i == self.entry and action is not None:
+                x = np.concatenate([x, action], axis=1)
+            self.inputs.append(x)
+            self.sums.append(x @ weight + bias)
+            x = np.maximum(self.sums[-1], 0.0)
+        return self.sums[-1]
+
+    def backward(self, slope: np.ndarray) -> tuple[list[list[np.ndarray]], np.ndarray]:
+        """d/d output -> (d/d weights and biases, d/d action), at the last forward pass."""
+        gradient, of_action = [], np.zeros((len(slope), 0))
+        for i in reversed(range(len(self.layers))):
+            gradient.insert(0, [self.inputs[i].T @ slope, slope.sum(axis=0)])
+            slope = slope @ self.layers[i][0].T
+            if i == self.entry and self.width:
+                slope, of_action = slope[:, : -self.width], slope[:, -self.width :]
+            if i:
+                slope = slope * (self.sums[i - 1] > 0)
+        return gradient, of_action
+
+
+class Adam:
+    """Kingma & Ba 2015, algorithm 1, with l2 * theta added to the gradient."""
+
+    def __init__(self, net: Perceptron, lr: float, l2: float) -> None:
+        self.net, self.lr, self.l2, self.t = net, lr, l2, 0
+        self.m = [[np.zeros_like(p) for p in layer] for layer in net.layers]
+        self.v = [[np.zeros_like(p) for p in layer] for layer in net.layers]
+
+    def descend(self, gradient: list[list[np.ndarray]]) -> None:
+        self.t += 1
+        for layer, grads, ms, vs in zip(self.net.layers, gradient, self.m, self.v, strict=True):
+            for i, g in enumerate(grads):
+                g = g + self.l2 * layer[i]
+                ms[i] = 0.9 * ms[i] + 0.1 * g
+                vs[i] = 0.999 * vs[i] + 0.001 * g**2
+                m_hat, v_hat = ms[i] / (1 - 0.9**self.t), vs[i] / (1 - 0.999**self.t)
+                layer[i] = layer[i] - self.lr * m_hat / (np.sqrt(v_hat) + 1e-8)
+
+
+@dataclass
+class Learner:
+    """Lillicrap et al. 2016, algorithm 1, from the minibatch on; with several critics y takes the smallest Q'."""
+
+    actor: Perceptron
+    critics: list[Perceptron]
+    actor_target: Perceptron
+    critic_targets: list[Perceptron]
+    actor_adam: Adam
+    critic_adams: list[Adam]
+    tau: float
+
+    def update(self, batch: Transition) -> dict[str, float]:
+        obs, action, reward, discount, next_obs, weight = (np.asarray(x) for x in batch)
+        n = len(reward)
+        a_next = np.tanh(self.actor_target.forward(next_obs))
+        y = np.full(n, np.inf)
+        for target in self.critic_targets:
+            y = np.minimum(y, reward + discount * target.forward(next_obs, a_next)[:, 0])
+        said = {"critic_loss": 0.0}
+        for i, (critic, adam) in enumerate(zip(self.critics, self.critic_adams, strict=True)):
+            q = critic.forward(obs, action)[:, 0]
+            said["critic_loss"] += np.sum(weight * (y - q) ** 2) / n
+            if i == 0:
+                said["q"] = np.sum(weight * q) / n
+            gradient, _ = critic.backward((2 * weight * (q - y) / n)[:, None])
+            adam.descend(gradient)
+
+        u = self.actor.forward(obs)
+        mu = np.tanh(u)
+        first = self.critics[0]
+        said["actor_loss"] = -np.sum(weight * first.forward(obs, mu)[:, 0]) / n
+        _, dq_da = first.backward(weight[:, None])
+        gradient, _ = self.actor.backward(-dq_da / n * (1 - mu**2))
+        self.actor_adam.descend(gradient)
+        said["dq_da"] = np.mean(np.sqrt(np.sum(dq_da**2, axis=1)))
+        said["saturation"] = np.mean(np.abs(mu) > 0.99)
+
+        online, targets = [self.actor, *self.critics], [self.actor_target, *self.critic_targets]
+        for net, target in zip(online, targets, strict=True):
+            for layer, old in zip(net.layers, target.layers, strict=True):
+                old[:] = [self.tau * p + (1 - self.tau) * o for p, o in zip(layer, old, strict=True)]
+        return said
+
+
+def copied(layers: Any, entry: int = 0, member: int | None = None) -> Perceptron:
+    pick = (lambda x: np.array(x)) if member is None else (lambda x: np.array(x[member]))
+    return Perceptron([[pick(layer.weight), pick(layer.bias)] for layer in layers], entry)
+
+
+def learner(agent: DPG, state: AgentState) -> Learner:
+    entry, members = agent.critic.action_layer, range(agent.critics)
+    actor = copied(state.online.actor.layers)
+    critics = [copied(state.online.critic.layers, entry, k) for k in members]
+    return Learner(
+        actor,
+        critics,
+        copied(state.target.actor.layers),
+        [copied(state.target.critic.layers, entry, k) for k in members],
+        Adam(actor, agent.actor.lr, agent.actor.l2),
+        [Adam(critic, agent.critic.lr, agent.critic.l2) for critic in critics],
+        agent.tau,
+    )
+
+
+def batches(count: int, dtype: Any = np.float64) -> list[Transition]:
+    """Weights not all 1, one of them 0; discounts 0 for some samples."""
+    rng = np.random.default_rng(0)
+    discount = np.array([0.9, 0.0, 0.9, 0.81, 0.9, 0.0, 0.9])
+    weight = np.array([1.0, 2.0, 0.0, 0.5, 1.5, 1.0, 1.0])
+    return [
+        jax.tree.map(
+            lambda x: jnp.asarray(x, dtype),
+            Transition(
+                obs=rng.normal(size=(BATCH, *SPEC.obs_shape)),
+                action=rng.uniform(-1, 1, (BATCH, SPEC.action_dim)),
+                reward=rng.normal(size=BATCH),
+                discount=discount,
+                next_obs=rng.normal(size=(BATCH, *SPEC.obs_shape)),
+                weight=weight,
+            ),
+        )
+        for _ in range(count)
+    ]
+
+
+def assert_layers(ours: Any, theirs: Any, member: int | None) -> None:
+    for layer, (weight, bias) in zip(ours, theirs, strict=True):
+        pick = slice(None) if member is None else member
+        np.testing.assert_allclose(layer.weight[pick], weight, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(layer.bias[pick], bias, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("critics", "action_layer", "l2"),
+    [(1, 0, 0.0), (1, 1, 0.3), (2, 0, 0.1), (2, 1, 0.0)],
+)
+def test_update_is_the_papers(critics: int, action_layer: int, l2: float) -> None:
+    agent = DPG(
+        actor=Network(widths=(6, 5), init=Normal(std=0.9, bias=0.1), lr=0.02),
+        critic=Network(widths=(6, 5), init=Normal(std=0.5, bias=0.1), action_layer=action_layer, lr=0.03, l2=l2),
+        critics=critics,
+        tau=0.1,
+    )
+    # In float64 on both sides: in float32 Adam's first step turns rounding around a zero gradient into its sign.
+    with jax.enable_x64(True):
+        state = agent.init(jax.random.key(critics), SPEC)
+        state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
+        # Targets unlike the online networks, so that mixing them up shows.
+        state = state._replace(target=jax.tree.map(lambda x: 1.3 * x[::-1], state.target))
+        reference, update = learner(agent, state), jax.jit(agent.update)
+        saturation = []
+        for batch in batches(3):
+            state, metrics = update(state, batch)
+            expected = reference.update(batch)
+            assert set(expected) == set(metrics._fields)
+            for name, value in expected.items():
+                exact = 1e-6 if name == "saturation" else 1e-9  # JAX counts in float32
+                np.testing.assert_allclose(getattr(metrics, name), value, rtol=exact, err_msg=name)
+            saturation.append(float(metrics.saturation))
+
+            for nets, actor, members in (
+                (state.online, reference.actor, reference.critics),
+                (state.target, reference.actor_target, reference.critic_targets),
+            ):
+                assert_layers(nets.actor.layers, actor.layers, None)
+                for k, critic in enumerate(members):
+                    assert_layers(nets.critic.layers, critic.layers, k)
+
+            for moment, name in (("m", "mu"), ("v", "nu")):
+                assert_layers(
+                    optax.tree_utils.tree_get(state.actor_opt, name).layers, getattr(reference.actor_adam, moment), None
+                )
+                found = optax.tree_utils.tree_get(state.critic_opt, name).layers
+                for k, adam in enumerate(reference.critic_adams):
+                    assert_layers(found, getattr(adam, moment), k)
+            assert optax.tree_utils.tree_get(state.critic_opt, "count") == reference.actor_adam.t
+        assert 0 < max(saturation) < 1, "the batches saturate some actions and not others"
+
+
+SMALL = DPG(actor=Network(widths=(4,)), critic=Network(widths=(4,)), critics=2)
+
+
+def test_targets_start_equal_and_tau_1_copies(assert_identical: Callable[[Any, Any], None]) -> None:
+    agent = replace(SMALL, tau=1.0)
+    state = agent.init(jax.random.key(0), SPEC)
+    assert_identical(state.online, state.target)
+    after, _ = jax.jit(agent.update)(state, batches(1, np.float32)[0])
+    assert_identical(after.online, after.target)
+    moved = jax.tree.map(lambda x, y: bool((x != y).any()), state.online, after.online)
+    assert all(jax.tree.leaves(moved))
+
+
+def test_critics_of_one_ensemble_differ() -> None:
+    critic = SMALL.init(jax.random.key(0), SPEC).online.critic
+    assert all(bool((leaf[0] != leaf[1]).all()) for leaf in jax.tree.leaves(critic))
+
+
+def test_behaviour_is_greedy_plus_noise_within_bounds() -> None:
+    actor = SMALL.init(jax.random.key(0), SPEC).online.actor
+    obs = jax.random.normal(jax.random.key(1), (5, *SPEC.obs_shape))
+    greedy = np.asarray(actor(obs))
+    assert np.abs(greedy).max() < 1
+    noise = jnp.array([[0.0, 0.01], [-0.02, 5.0], [-5.0, 0.0], [1.5, -1.5], [0.0, 0.0]])
+    np.testing.assert_array_equal(SMALL.act(actor, obs, noise), np.clip(greedy + noise, -1, 1))
+    np.testing.assert_array_equal(SMALL.act(actor, obs, jnp.zeros_like(noise)), greedy)
+
+
+@pytest.mark.parametrize("init", [Network().init, Normal()])
+def test_step_is_traced_once(init: Any) -> None:
+    agent = replace(SMALL, actor=Network(widths=(4,), init=init), critic=Network(widths=(4,), init=init, l2=0.01))
+    traces = 0
+
+    def step(state: AgentState, batch: Transition) -> AgentState:
+        nonlocal traces
+        traces += 1
+        return agent.update(state, batch)[0]
+
+    compiled = jax.jit(step)
+    state = jax.jit(lambda key: agent.init(key, SPEC))(jax.random.key(0))
+    for batch in batches(3, np.float32):
+        state = compiled(state, batch)
+    assert traces == 1

@@ -1,0 +1,95 @@
+"""Exploration noise beside its theory: scales, correlation in time, resets, and schedules at computed points."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+
+from ddpg.algorithm.noise import Constant, Exponential, Exploration, Gaussian, Linear, OrnsteinUhlenbeck, Schedule
+
+N, STEPS = 4000, 60
+OU = OrnsteinUhlenbeck(theta=0.2, sigma=(0.1, 0.3), dt=0.5)
+
+
+def play(noise: Exploration, n: int = N, m: int = 2) -> np.ndarray:
+    """[STEPS, n, m]: noise of n environments that start together."""
+    white = jax.random.normal(jax.random.key(0), (STEPS, n, m))
+    start = jnp.zeros((STEPS, n), bool).at[0].set(True)
+
+    def step(state: Array, x: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        return noise(state, *x)
+
+    return np.asarray(jax.lax.scan(step, jnp.full((n, m), 99.0), (white, start, jnp.arange(STEPS)))[1])
+
+
+@pytest.mark.parametrize("sigma", [0.3, (0.1, 0.7)])
+def test_gaussian_has_its_scale_in_every_dimension_and_no_memory(sigma: float | tuple[float, ...]) -> None:
+    noise = play(Gaussian(sigma=sigma))
+    np.testing.assert_allclose(noise.std(axis=(0, 1)), np.broadcast_to(sigma, 2), rtol=0.01)
+    np.testing.assert_allclose(noise.mean(axis=(0, 1)), 0, atol=0.01)
+    for i in range(2):
+        assert abs(np.corrcoef(noise[:-1, :, i].ravel(), noise[1:, :, i].ravel())[0, 1]) < 0.01
+
+
+def test_ou_is_stationary_and_correlated_as_theory_says() -> None:
+    x = play(OU)[-11:]  # 50 steps after the start 0.9^50 of it is left
+    memory = 1 - OU.theta * OU.dt
+    std = np.asarray(OU.sigma) * np.sqrt(OU.dt / (1 - memory**2))
+    np.testing.assert_allclose(x.std(axis=(0, 1)), std, rtol=0.03)
+    np.testing.assert_allclose(x.mean(axis=(0, 1)), 0, atol=0.03)
+    for i in range(2):
+        for lag in (1, 5, 10):
+            correlation = np.corrcoef(x[0, :, i], x[lag, :, i])[0, 1]
+            assert abs(correlation - memory**lag) < 0.06  # standard error 0.016
+
+
+def test_papers_ou_process() -> None:
+    # Lillicrap et al. 2016, section 7: theta 0.15, sigma 0.2; without a dt, it is 1.
+    assert OrnsteinUhlenbeck() == OrnsteinUhlenbeck(theta=0.15, sigma=0.2, dt=1.0)
+
+
+def test_ou_starts_at_0_in_the_environments_that_start() -> None:
+    state = jnp.array([[1.0, -2.0], [1.0, -2.0]])
+    white = jnp.array([[1.0, 0.0], [1.0, 0.0]])
+    after, noise = OU(state, white, jnp.array([True, False]), 0)
+    shock = 0.1 * np.sqrt(0.5)
+    np.testing.assert_allclose(after, [[shock, 0.0], [0.9 + shock, -1.8]], rtol=1e-6)
+    np.testing.assert_array_equal(noise, after)
+
+
+def test_ou_state_is_carried_and_the_schedule_scales_only_what_is_heard() -> None:
+    quiet = replace(OU, schedule=Linear(final=0.0, steps=30))
+    loud, heard = play(OU, 3), play(quiet, 3)
+    factor = np.clip(1 - np.arange(STEPS) / 30, 0, 1)[:, None, None]
+    np.testing.assert_allclose(heard, factor * loud, atol=1e-6)
+
+
+def test_gaussian_follows_its_schedule_and_leaves_the_state() -> None:
+    state, white = jnp.ones((1, 2)), jnp.array([[1.0, -1.0]])
+    after, noise = Gaussian(sigma=0.5, schedule=Linear(final=0.2, steps=100))(state, white, jnp.array([True]), jnp.int32(50))
+    np.testing.assert_array_equal(after, state)
+    np.testing.assert_allclose(noise, [[0.3, -0.3]], rtol=1e-6)
+
+
+LINEAR, EXPONENTIAL = Linear(final=0.2, steps=100, begin=10), Exponential(rate=0.5, final=0.1, begin=10)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step", "factor"),
+    [
+        (Constant(), 0, 1.0),
+        (Constant(), 10**9, 1.0),
+        *((LINEAR, step, factor) for step, factor in ((0, 1), (10, 1), (35, 0.8), (60, 0.6), (110, 0.2), (10**9, 0.2))),
+        (Linear(final=0.5, steps=0), 1, 0.5),
+        *((EXPONENTIAL, step, factor) for step, factor in ((0, 1), (10, 1), (11, 0.5), (13, 0.125), (14, 0.1))),
+        (EXPONENTIAL, 10**9, 0.1),
+        # The tutorial: times 0.9995 at each of the updates, which begin at step 10 000.
+        (Exponential(rate=0.9995, begin=10_000), 10_000 + 2000, 0.9995**2000),
+    ],
+)
+def test_schedules(schedule: Schedule, step: int, factor: float) -> None:
+    np.testing.assert_allclose(schedule(step), factor, rtol=1e-4)
+    np.testing.assert_allclose(jax.jit(schedule)(jnp.int32(step)), factor, rtol=1e-4)

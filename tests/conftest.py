@@ -1,0 +1,42 @@
+"""Before any test: shapes checked in every function of ddpg, two CPU devices, and compiled programs kept on disk."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+# Wherever arrays are; before ddpg is imported for the first time.
+CHECKED = ["types", "algorithm", "experience", "envs", "records.plot", "records.export"]
+CHECKED += [f"training.{name}" for name in ("loop", "evaluate", "devices", "policy", "curves")]
+install_import_hook([f"ddpg.{name}" for name in CHECKED], "beartype.beartype")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "cache"):  # not under -p no:cacheprovider
+        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # small ones are the many
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", 2)
+    assert jax.device_count() == 2  # starts JAX, so that nothing can change its devices any more
+
+
+def bits(leaf: Any) -> np.ndarray:
+    """An array as NumPy has it, random keys as the words they are."""
+    return np.asarray(jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
+
+
+@pytest.fixture(scope="session")
+def assert_identical() -> Callable[[Any, Any], None]:
+    """Asserts that two trees are equal bit for bit, and names the first leaf that is not."""
+
+    def compare(one: Any, other: Any) -> None:
+        assert jax.tree.structure(one) == jax.tree.structure(other)
+        for (path, a), b in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
+            a, b = bits(a), bits(b)
+            assert (a.shape, a.dtype) == (b.shape, b.dtype), jax.tree_util.keystr(path)
+            np.testing.assert_array_equal(a.view(np.uint8), b.view(np.uint8), jax.tree_util.keystr(path))
+
+    return compare

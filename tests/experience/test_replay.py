@@ -1,0 +1,153 @@
+"""The ring beside a plain list: what it holds, what it forgets, and which windows are drawn from it."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from ddpg.experience.replay import Replay, Ring, _pack, _unpack
+from ddpg.types import Row, Transition
+
+GAMMA = 0.5
+
+
+def block(k: int, n: int, first: int, dtype: Any = np.float32, obs_shape: tuple[int, ...] = (2,)) -> Row:
+    """K rows from time `first` on, every number telling its time and environment; an end every seventh row."""
+    identity = (100 * (first + np.arange(k))[:, None] + np.arange(n)).astype(np.float32)
+    obs = np.broadcast_to(identity.reshape(k, n, *(1,) * len(obs_shape)), (k, n, *obs_shape)).astype(dtype)
+    end = identity // 100 % 7 == np.arange(n)
+    return Row(
+        obs=jnp.asarray(obs),
+        action=jnp.asarray(np.stack([identity, -identity, identity / 2], axis=-1)),
+        reward=jnp.asarray(identity + 0.25),
+        terminated=jnp.asarray(end & (identity // 100 % 2 == 0)),
+        truncated=jnp.asarray(end & (identity // 100 % 2 == 1)),
+        boundary=jnp.asarray(identity // 100 % 7 == np.arange(n) + 1),
+    )
+
+
+def fill(replay: Replay, k: int, n: int, blocks: int, dtype: Any = np.float32) -> tuple[Ring, list[Row]]:
+    """The ring, and the list of all rows [N, ...] that went in."""
+    ring, add, all_rows = replay.init(block(k, n, 0, dtype)), jax.jit(replay.add), []
+    for i in range(blocks):
+        new = block(k, n, i * k, dtype)
+        ring = add(ring, new)
+        all_rows += [jax.tree.map(lambda x, t=t: np.asarray(x[t]), new) for t in range(k)]
+    return ring, all_rows
+
+
+def held(ring: Ring) -> list[Row]:
+    """The rows in the ring, oldest first."""
+    window = _unpack(ring.obs, ring.rest, (2,))
+    order = (int(ring.at) - int(ring.size) + np.arange(int(ring.size))) % len(ring.rest)
+    return [jax.tree.map(lambda x, t=t: np.asarray(x[t]), window) for t in order]
+
+
+def assert_rows(got: list[Row], wanted: list[Row]) -> None:
+    assert len(got) == len(wanted)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+SIZES = [(1, 1, 5), (1, 3, 17), (4, 1, 14), (3, 2, 31), (5, 2, 10)]  # K, N, capacity: divisible or not
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+@pytest.mark.parametrize(("k", "n", "capacity"), SIZES)
+def test_ring_is_the_end_of_the_list(k: int, n: int, capacity: int, dtype: Any) -> None:
+    replay = Replay(capacity=capacity)
+    rows = len(replay.init(block(k, n, 0)).rest)
+    assert rows % k == 0
+    # Never more than asked for, unless two blocks are, and less by part of a block only.
+    assert rows == 2 * k or capacity - k * n < rows * n <= capacity
+    for blocks in (1, 2, rows // k, rows // k + 1, 3 * (rows // k) + 2):
+        ring, everything = fill(replay, k, n, blocks, dtype)
+        assert int(ring.size) == min(blocks * k, rows)
+        assert_rows(held(ring), everything[-rows:])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "obs_shape"),
+    [
+        (np.float32, (3,)),
+        (np.float32, (2, 3)),
+        (np.float32, ()),
+        (np.uint8, (8, 8, 3)),
+        (np.int32, (2,)),
+        (np.float16, (2,)),
+        (bool, (2, 2)),
+    ],
+)
+def test_packing_loses_nothing(dtype: Any, obs_shape: tuple[int, ...]) -> None:
+    k, n = 3, 2
+    words = np.random.default_rng(0).integers(0, 2**32, (k, n, *obs_shape, 4), dtype=np.uint32)
+    if np.dtype(dtype).kind == "f":  # any bits at all: infinities, denormals, NaN
+        obs = words[..., 0].astype(f"u{np.dtype(dtype).itemsize}").view(dtype)
+        obs.reshape(-1)[:4] = [np.inf, -0.0, np.nan, np.finfo(dtype).smallest_subnormal]
+    else:
+        obs = words[..., 0].astype(dtype) if dtype is not bool else words[..., 0] % 2 == 0
+    row = block(k, n, 0)._replace(obs=jnp.asarray(obs))
+    packed, rest = _pack(row)
+    assert packed.dtype == dtype
+    assert (packed.size == 0) == (dtype == np.float32)
+    again = _unpack(packed, rest, obs_shape)
+    assert again.obs.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(again.obs).view(np.uint8), np.asarray(obs).view(np.uint8))
+    for name in Row._fields[1:]:
+        assert getattr(again, name).dtype == getattr(row, name).dtype
+        np.testing.assert_array_equal(getattr(again, name), getattr(row, name), name)
+
+
+def every(replay: Replay, ring: Ring, n: int) -> Transition:
+    """The window of every possible start once: sampling reads the random word modulo the number of starts."""
+    starts = (int(ring.size) - replay.n_step) * n
+    return jax.device_get(replay.sample(ring, jnp.arange(starts, dtype=jnp.uint32), GAMMA, (2,)))
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("blocks", [2, 5, 13])
+@pytest.mark.parametrize(("k", "n", "capacity"), [(1, 3, 17), (3, 2, 31)])
+def test_windows_are_of_consecutive_rows_and_never_cross_the_write_position(
+    k: int, n: int, capacity: int, blocks: int, n_step: int
+) -> None:
+    replay = Replay(capacity=capacity, n_step=n_step)
+    ring, everything = fill(replay, k, n, max(blocks, n_step + 1))
+    rows = everything[-int(ring.size) :]
+    got = every(replay, ring, n)
+    assert len(got.reward) == (len(rows) - n_step) * n > 0
+    for i, reward in enumerate(got.reward):
+        t, env = divmod(i, n)
+        np.testing.assert_array_equal(got.obs[i], rows[t].obs[env])
+        np.testing.assert_array_equal(got.action[i], rows[t].action[env])
+        total, discount = 0.0, 1.0
+        for last in range(t, t + n_step):
+            total, discount = total + discount * rows[last].reward[env], discount * GAMMA
+            if rows[last].terminated[env] or rows[last].truncated[env]:
+                break
+        assert reward == pytest.approx(total, rel=1e-6)
+        assert got.discount[i] == (0 if rows[last].terminated[env] else discount)
+        np.testing.assert_array_equal(got.next_obs[i], rows[last + 1].obs[env])
+        assert (got.weight[i] == 0) == rows[t].boundary[env]
+    assert got.weight.mean() == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [4, 11])  # half full, and wrapped around
+def test_sampling_is_uniform_over_time_and_environments(blocks: int) -> None:
+    replay = Replay(capacity=48, n_step=2)
+    ring, rows = fill(replay, 3, 2, blocks)
+    rows = rows[-int(ring.size) :]
+    draws = 20_000
+    bits = jax.random.bits(jax.random.key(0), (draws,), jnp.uint32)
+    got = jax.device_get(jax.jit(partial(replay.sample, gamma=GAMMA, obs_shape=(2,)))(ring, bits))
+    starts = [rows[t].obs[env, 0] for t in range(len(rows) - 2) for env in range(2)]
+    counts = [int((got.obs[:, 0] == start).sum()) for start in starts]
+    assert sum(counts) == draws, "windows start nowhere else"
+    assert stats.chisquare(counts).pvalue > 1e-3
+    assert got.weight.mean() == pytest.approx(1, rel=1e-4)
+    boundary = {row.obs[env, 0] for row in rows for env in range(2) if row.boundary[env]}
+    np.testing.assert_array_equal(got.weight == 0, np.isin(got.obs[:, 0], list(boundary)))

@@ -1,0 +1,93 @@
+"""The n-step fold beside a slow loop, over windows in which episodes end in every way."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from ddpg.experience.returns import fold
+from ddpg.types import Row, Transition
+
+BATCH, GAMMA = 4, 0.9
+folded = jax.jit(lambda window: fold(window, GAMMA))
+
+
+def slow(window: Row, b: int) -> tuple[float, float, np.ndarray]:
+    """(return, discount, the observation to bootstrap from) of one window, step by step."""
+    total, discount = 0.0, 1.0
+    for k in range(len(window.reward) - 1):
+        total += discount * window.reward[k, b]
+        discount *= GAMMA
+        if window.terminated[k, b]:
+            return total, 0.0, window.obs[k + 1, b]
+        if window.truncated[k, b]:
+            return total, discount, window.obs[k + 1, b]
+    return total, discount, window.obs[-1, b]
+
+
+def compare(window: Row) -> Transition:
+    got: Transition = jax.device_get(folded(window))
+    valid = ~window.boundary[0]
+    for b in range(BATCH):
+        total, discount, next_obs = slow(window, b)
+        np.testing.assert_allclose(got.reward[b], total, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(got.discount[b], discount, rtol=1e-6)
+        np.testing.assert_array_equal(got.next_obs[b], next_obs)
+        assert got.weight[b] == pytest.approx(valid[b] * BATCH / max(valid.sum(), 1))
+    np.testing.assert_array_equal(got.obs, window.obs[0])
+    np.testing.assert_array_equal(got.action, window.action[0])
+    assert got.obs.dtype == got.next_obs.dtype == window.obs.dtype
+    return got
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Row:
+    """n + 1 rows of 4 environments with any flags at all, also such as no environment gives."""
+    n = draw(st.integers(1, 5))
+    terminated, truncated, boundary = (draw(arrays(bool, (n + 1, BATCH))) for _ in range(3))
+    image = draw(st.booleans())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (n + 1, BATCH, 2, 3, 1) if image else (n + 1, BATCH, 3)
+    obs = rng.integers(0, 256, shape).astype(np.uint8) if image else rng.normal(size=shape).astype(np.float32)
+    action, reward = rng.normal(size=(n + 1, BATCH, 2)), rng.normal(size=(n + 1, BATCH))
+    return Row(obs, np.float32(action), np.float32(reward), terminated, truncated, boundary)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(windows())
+def test_fold_is_the_slow_loop(window: Row) -> None:
+    compare(window)
+
+
+def rows(n: int) -> Row:
+    """A window of rewards 1, 2, 3 … without any end."""
+    flags = np.zeros((n + 1, BATCH), bool)
+    reward = np.repeat(np.arange(1.0, n + 2, dtype=np.float32)[:, None], BATCH, axis=1)
+    obs = 10 * reward[..., None]
+    return Row(obs, np.zeros((n + 1, BATCH, 1), np.float32), reward, flags, flags.copy(), flags.copy())
+
+
+def test_ends_by_hand() -> None:
+    window = rows(3)
+    window.terminated[1, 0] = True  # a true end at the second step
+    window.truncated[1, 1] = True  # a time limit at the second step
+    window.terminated[1, 2] = window.truncated[1, 2] = True  # both at once: a true end
+    window.boundary[2, :3] = True
+    for array in (window.reward, window.obs, window.action):  # what follows belongs to others, even if it is no number
+        array[3:, :3] = np.nan
+    window.reward[2, :3] = np.nan
+    got = compare(window)
+    np.testing.assert_allclose(got.reward, [1 + 0.9 * 2] * 3 + [1 + 0.9 * 2 + 0.81 * 3], rtol=1e-6)
+    np.testing.assert_allclose(got.discount, [0, 0.81, 0, 0.729], rtol=1e-6)
+    np.testing.assert_array_equal(got.next_obs[:, 0], [30, 30, 30, 40])  # the observation in which the end was reached
+    np.testing.assert_array_equal(got.weight, np.ones(BATCH))
+
+
+def test_boundary_rows_weigh_nothing_and_the_others_more() -> None:
+    window = rows(1)
+    window.boundary[0] = [True, False, False, True]
+    np.testing.assert_allclose(compare(window).weight, [0, 2, 2, 0])
+    window.boundary[0] = True
+    np.testing.assert_array_equal(compare(window).weight, np.zeros(BATCH))

@@ -1,0 +1,267 @@
+"""The command line as its user meets it: what works, and one clear line for everything that cannot."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import jax
+import pytest
+
+from ddpg.cli import main
+from ddpg.envs import catalogue
+from ddpg.envs.probes import ACTION
+
+TINY = (
+    "--steps 600 --collect.warmup 100 --actor.widths 8 --critic.widths 8,8 --replay.batch 16 --eval.every 300 "
+    "--eval.episodes 4 --exploration ou --exploration.sigma=0.3 --exploration.schedule linear"
+).split()
+
+
+def hashed(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert main(["train", *TINY, "--run", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def place(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to make mistakes in: a run, its damaged copies, and files that are in the way."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", "cut", "binary", "nan", "old", "junk", "dead", "swapped", "half"):
+        for file in run.rglob("*.*"):
+            if file.is_file() and "tensorboard" not in file.parts:
+                copy = tmp_path / name / file.relative_to(run)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(file.read_bytes())
+    text = (run / "config.json").read_text()
+    (tmp_path / "cut/config.json").write_text(text[:100])
+    (tmp_path / "binary/config.json").write_bytes(b"\xff\xfe\x00{" * 9)
+    (tmp_path / "nan/config.json").write_text(text.replace('"gamma": 0.99', '"gamma": NaN'))
+    (tmp_path / "old/config.json").write_text(text.replace('"format": 1', '"format": 0'))
+    (tmp_path / "junk/metrics.jsonl").write_bytes(b'{"step": 1, "seed": 0, "return": \xff\xfe}\n')
+    (tmp_path / "dead/metrics.jsonl").write_bytes(b"")
+    models = Path("models/seed-0")
+    (tmp_path / "swapped" / models / "actor.hdf5").write_bytes((run / models / "critic.hdf5").read_bytes())
+    actor = (run / models / "actor.hdf5").read_bytes()
+    (tmp_path / "half" / models / "actor.hdf5").write_bytes(actor[: len(actor) // 2])
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/config.json").write_text('{"model": "of somebody else"}')
+    return tmp_path
+
+
+MISTAKES = [  # command line, what the one line must say
+    ("", ["no command", "train", "presets"]),
+    ("tarin", ["'tarin'", "train"]),
+    ("train Pendulm-v1", ["'Pendulm-v1'", "did you mean Pendulum-v1"]),
+    ("train my_module:MyEnv-v0", ["'my_module:MyEnv-v0'", "available: Pendulum-v1"]),
+    ("train CartPole-v1", ["CartPole-v1", "Discrete(2)", "continuous"]),
+    ("train CartPole-v0", ["CartPole-v0", "Discrete(2)", "continuous"]),
+    ("train MountainCarContinuous-v0", ["MountainCarContinuous-v0", "available: Pendulum-v1"]),
+    ("train --preset artcle", ["'artcle'", "did you mean article", "lillicrap"]),
+    ("train Pendulum-v1 Hopper-v5", ["unexpected 'Hopper-v5'"]),
+    ("train --steps", ["--steps", "expected one argument"]),
+    ("train --steps 0", ["steps 0", "at least 1"]),
+    ("train --steps -5", ["steps -5", "at least 1"]),
+    ("train --steps abc", ["steps 'abc'", "a whole number"]),
+    ("train --steps 2.5", ["steps '2.5'", "a whole number"]),
+    ("train --steps 1e12", ["steps 1000000000000", "at most 2147483647"]),
+    ("train --steps " + 5_000 * "9", ["steps '999", "a whole number"]),
+    ("train --seed -1", ["seed -1", "at least 0"]),
+    ("train --seeds 0", ["seeds 0", "at least 1"]),
+    ("train --actor.lr -1e-3", ["--actor.lr"]),
+    ("train --actor.lr=-1e-3", ["actor.lr '-1e-3'", "more than 0"]),
+    ("train --actor.lr nan", ["actor.lr 'nan'", "a finite number"]),
+    ("train --tau 2", ["tau '2'", "at most 1"]),
+    ("train --actor.widths 64,0", ["actor.widths 0", "at least 1"]),
+    ("train --actor.activation rleu", ["actor.activation 'rleu'", "'relu'"]),
+    ("train --actor.action_layer 1", ["actor.action_layer 1", "--critic.action_layer"]),
+    ("train --exploration pink", ["exploration 'pink'", "'gaussian', 'ou'"]),
+    ("train --exploration.theta 0.2", ["exploration.theta", "add --exploration ou"]),
+    ("train --exploration.sigma 0.1,0.2", ["exploration.sigma 0.1,0.2", "Pendulum-v1 has 1 action dimension"]),
+    ("train --exploration.schedule.final 0.1", ["exploration.schedule.final", "add --exploration.schedule linear"]),
+    ("train --relpay.batch 32", ["--relpay.batch", "did you mean --replay.batch"]),
+    ("train --replay.batch 64 --replay.capacity 32", ["replay.batch 64", "replay.capacity 32"]),
+    ("train --replay.capacity 2e9", ["replay.capacity 2000000000", "GB", "smaller --replay.capacity"]),
+    ("train --collect.warmup 30000", ["collect.warmup 30000", "20000 steps", "--steps above 30000"]),
+    ("train --collect.learning_starts 20000", ["20000", "nothing would be learned", "--steps above"]),
+    ("train --collect.warmup 10", ["after 10 steps", "at least"]),
+    ("train --collect.envs 100000", ["replay.capacity 100000", "at least 200000"]),
+    ("train --run run", ["run folder run already holds another run", "--run"]),
+    ("train --run foreign", ["run folder foreign already holds another run"]),
+    ("train --run file", ["run folder file already holds other files"]),
+    ("train --run file/run", ["run folder file/run cannot be written", "--run"]),
+    ("eval", ["RUN"]),
+    ("eval nowhere", ["nowhere", "no run folder"]),
+    ("eval file", ["file", "no run folder"]),
+    ("eval foreign", ["foreign/config.json", "expected 1"]),
+    ("eval cut", ["cut/config.json", "not JSON"]),
+    ("eval binary", ["binary/config.json", "not JSON"]),
+    ("eval nan", ["nan/config.json", "gamma nan", "a finite number"]),
+    ("eval old", ["old/config.json", "format 0, expected 1"]),
+    ("eval half", ["half/models/seed-0/actor.hdf5", "cannot be read"]),
+    ("eval swapped", ["swapped/models/seed-0/actor.hdf5", "'critic'", "expected"]),
+    ("eval run --episodes 0", ["--episodes", "'0'", "at least 1"]),
+    ("eval run --episodes many", ["--episodes", "'many'", "a whole number"]),
+    ("eval run --seed -1", ["--seed", "'-1'", "at least 0"]),
+    ("eval run --jsn", ["--jsn", "did you mean --json"]),
+    ("eval run --env CartPole-v1", ["CartPole-v1", "Discrete(2)"]),
+    ("eval run --env probe-action", ["observations of shape (3,)", "(1,)", "choose an environment"]),
+    ("eval run --video film.mp4", ["film.mp4", ".gif"]),
+    ("eval run --video nowhere/film.gif", ["nowhere/film.gif", "cannot be written"]),
+    ("eval run --video file/film.gif", ["file/film.gif", "cannot be written"]),
+    ("eval run --video run/metrics.jsonl", ["run/metrics.jsonl", ".gif"]),
+    ("eval run --render", ["no screen", "--video"]),
+    ("plot", ["RUN"]),
+    ("plot nowhere", ["nowhere", "no run folder"]),
+    ("plot foreign", ["foreign/config.json", "expected 1"]),
+    ("plot run cut", ["cut/config.json", "not JSON"]),
+    ("plot junk", ["junk/metrics.jsonl, line 1", "delete or repair"]),
+    ("plot dead", ["nothing to draw"]),
+    ("plot run -o file/curves.png", ["file/curves.png", "cannot be written", "-o"]),
+    ("plot run -o run/config.json", ["run/config.json", ".png", "-o"]),
+    ("presets --all", ["--all"]),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), MISTAKES, ids=[line[:60] or "nothing" for line, _ in MISTAKES])
+def test_a_mistake_is_one_line_and_changes_nothing(
+    line: str, said: list[str], place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(catalogue.NATIVE, "probe-action", ACTION)
+    before = hashed(place)
+    assert main(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("ddpg")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert len(err) < 400
+    for part in said:
+        assert part in err
+    assert hashed(place) == before
+
+
+def test_train_then_eval_then_plot(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = hashed(run)
+    assert main(["eval", str(run), "--episodes", "3", "--json", "--video", "film.gif"]) == 0
+    out, err = capfd.readouterr()
+    said = json.loads(out)
+    assert out.count("\n") == 1
+    assert set(said) >= {"return_mean", "return_std", "return_iqm", "episodes", "gap_to_optimum"}
+    assert said["episodes"] == 3
+    assert said["gap_to_optimum"] == pytest.approx(said["optimum"] - said["return_mean"])
+    assert err == "film: film.gif\n"  # and nothing of a screen that is not there
+    assert Path("film.gif").read_bytes().startswith(b"GIF89a")
+
+    assert main(["eval", str(run), "--episodes", "3"]) == 0
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"return {said['return_mean']:.1f} ± {said['return_std']:.1f}" in err
+
+    assert main(["plot", str(run), str(run), "-o", "curves.png"]) == 0
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "curves: curves.png\n")
+    assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
+    assert hashed(run) == before
+
+
+def test_a_policy_of_no_numbers_is_said_in_valid_json(
+    run: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(place / "run/models/seed-0/actor.hdf5", "r+") as file:
+        bias = file["layer_1/bias"]
+        assert isinstance(bias, h5py.Dataset)
+        bias[...] = float("nan")
+    assert main(["eval", "run", "--episodes", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["return_mean"] is None
+    assert main(["eval", "run", "--episodes", "3", "--video", "film.gif"]) == 2
+    assert "diverged" in capsys.readouterr().err
+    assert not Path("film.gif").exists()
+
+
+def test_training_that_diverges_leaves_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    assert main(["train", *TINY, "--critic.lr", "1e30", "--actor.lr", "1e30", "--run", str(folder)]) == 0
+    assert "return unknown" in capsys.readouterr().err
+    said = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert said["iqm"] is said["gap_to_optimum"] is None
+    assert main(["plot", str(folder), "-o", str(tmp_path / "curves.png")]) == 2
+    assert "nothing to draw" in capsys.readouterr().err
+
+
+def test_too_much_memory_is_a_mistake(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(*_: object) -> None:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 234000000388 bytes.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddpg.training.evaluate.evaluate_run", refuse)
+        assert main(["eval", str(run), "--episodes", "2000000000"]) == 2
+    assert capsys.readouterr().err.startswith("ddpg: out of memory; use fewer episodes")
+
+
+def test_presets_fit_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["presets"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["ddpg", "article", "lillicrap"]
+    assert ["exploration.theta", "-", "-", "0.15"] in rows
+    assert ["replay.batch", "64", "32", "64"] in rows or any(row[0] == "replay.batch" for row in rows[1:])
+    assert all(len(row) == 4 for row in rows[1:])
+
+
+@pytest.mark.parametrize("command", ["", "train", "eval", "plot", "presets"])
+def test_help_fits_a_terminal(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command.split(), "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in out.splitlines())
+    if command == "train":
+        for option in ("--gamma X", "--actor.widths N,N", "--exploration.schedule.rate X", "--collect.learning_starts"):
+            assert option in out
+        assert "gaussian, ou (gaussian)" in out
+        assert "constant, linear, exponential (constant)" in out
+
+
+def test_ctrl_c_leaves_a_complete_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "ddpg", "train", *TINY, "--steps", "1e8", "--run", str(folder)]
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir or tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        heard = [next(line for line in lines if line.startswith("step"))]
+        process.send_signal(signal.SIGINT)
+        heard += [next(line for line in lines if line.startswith("stopped at step"))]
+        process.send_signal(signal.SIGINT)  # the impatient press it twice
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert out == ""
+    assert "Traceback" not in "".join(heard) + err
+    assert f"run folder: {folder}" in err
+    assert json.loads((folder / "summary.json").read_text())["interrupted"]
+    files = {path.name for path in folder.iterdir()}
+    whole = {"config.json", "metrics.jsonl", "models", "tensorboard", "learning_curve.png", "policy.gif", "summary.json"}
+    assert files == whole
+    assert main(["eval", str(folder), "--episodes", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["episodes"] == 2

@@ -1,0 +1,173 @@
+"""The documentation is true: snippets and examples run, commands parse, quoted code and links are there."""
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+
+from ddpg import cli
+from ddpg.envs import catalogue
+from ddpg.training import train as training
+from ddpg.training.config import Config, override
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+EXAMPLES = sorted(ROOT.glob("examples/*.py"))
+TINY = {"collect.warmup": 600, "collect.learning_starts": 600, "eval.every": 600, "eval.episodes": 4}
+
+
+class Block(NamedTuple):
+    """A fenced block: the words after the fence, the text inside, and the number of lines before it."""
+
+    info: str
+    text: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [Block(match[1].strip(), match[2], text[: match.start(2)].count("\n")) for match in found]
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[str]:
+    """Every `ddpg …` command line, in fenced shell blocks and in the text."""
+    lines = [line for block in blocks(page) if block.info == "sh" for line in block.text.splitlines()]
+    lines += re.findall(r"`(ddpg [^`]+)`", prose(page))
+    parts = [part.strip() for line in lines for part in line.split("&&")]
+    return [part for part in parts if part.startswith("ddpg ")]
+
+
+def names(pages: list[Path]) -> list[str]:
+    return [str(page.relative_to(ROOT)) for page in pages]
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In an empty folder, `ddpg.train` with a budget of seconds, however many steps and seeds it is asked for."""
+
+    def short(real: Callable[..., Any], *args: Any, options: Any = None, seeds: int | None = None, **rest: Any) -> Any:
+        rest["steps"] = 1_200
+        return real(*args, options={**TINY, **(options or {})}, seeds=seeds and min(seeds, 2), **rest)
+
+    monkeypatch.setattr(training, "train", partial(short, training.train))
+    monkeypatch.chdir(tmp_path)
+
+
+WITH_PYTHON = [page for page in PAGES if any(block.info == "python" for block in blocks(page))]
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=names(WITH_PYTHON))
+def test_python_snippets_run_in_order(page: Path) -> None:
+    namespace: dict[str, Any] = {}
+    for block in blocks(page):
+        if block.info == "python":
+            exec(compile("\n" * block.line + block.text, str(page), "exec"), namespace)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("example", EXAMPLES, ids=names(EXAMPLES))
+def test_examples_run(example: Path) -> None:
+    module = load(example)
+    if example.stem == "charts":
+        training.train("Pendulum-v1", run="a")
+        training.train("Pendulum-v1", run="b", seeds=2)
+        module.main(["a", "b"])
+        assert Path("charts.png").stat().st_size > 0
+    else:
+        module.main([])
+        assert list(Path().glob("runs/*/summary.json"))
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+COMMANDS = sorted({command for page in PAGES for command in commands(page)})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_lines_parse(command: str) -> None:
+    words = shlex.split(command, comments=True)[1:]
+    if len(words) == 1 or "--help" in words:  # the name of a command, in the text
+        assert cli.main([words[0], "--help"]) == 0
+        return
+    args, rest = cli.parser(of_train=words[0] == "train").parse_known_args(words)
+    assert not rest
+    if words[0] == "train":
+        check_training(**vars(args))
+
+
+def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, **given: Any) -> None:
+    changes = {name: value for name, value in given.items() if value is not None}
+    assert isinstance(override(training.by_name(preset), changes), Config)
+    catalogue.make(ENV)
+
+
+def quotes(page: Path) -> Iterator[tuple[str, Path]]:
+    """Quoted code and the file it is from: links such as [`line`](file.py), and blocks that open with ```py file."""
+    for fragment, target in re.findall(r"\[`([^`]+)`\]\(([^)#]+\.py)\)", prose(page)):
+        yield fragment, (page.parent / target).resolve()
+    for block in blocks(page):
+        language, _, target = block.info.partition(" ")
+        if language == "py" and target:
+            yield block.text, ROOT / target
+
+
+QUOTING = [page for page in PAGES if list(quotes(page))]
+
+
+@pytest.mark.parametrize("page", QUOTING, ids=names(QUOTING))
+def test_quoted_code_is_in_the_file_beside_it(page: Path) -> None:
+    for fragment, file in quotes(page):
+        assert unindented(fragment) in unindented(file.read_text(encoding="utf-8")), fragment
+
+
+def unindented(code: str) -> str:
+    return "\n".join(line.strip() for line in code.strip().splitlines())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_relative_links_resolve(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", prose(page)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links to them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_named_scripts_exist(page: Path) -> None:
+    for script in re.findall(r"python ((?:examples|benchmarks)/\S+\.py)", page.read_text(encoding="utf-8")):
+        assert (ROOT / script).is_file(), script
+
+
+def test_notation_quotes_every_step() -> None:
+    page = ROOT / "docs" / "notation.md"
+    places = {file.name for _, file in quotes(page)}
+    assert {"agent.py", "loop.py", "values.py", "noise.py", "nets.py", "replay.py"} <= places

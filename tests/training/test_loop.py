@@ -1,0 +1,274 @@
+"""The loop: seeds, chunks, what is stored and when is learned, and what the compiled program must not do."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+from jax.sharding import Mesh
+from jaxtyping import Float
+from scipy import stats
+
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import Network, Normal
+from ddpg.algorithm.noise import Gaussian, Linear, OrnsteinUhlenbeck
+from ddpg.envs.base import Vector
+from ddpg.experience.replay import Replay, _unpack
+from ddpg.training import devices
+from ddpg.training import loop as module
+from ddpg.training.config import Collection, Config
+from ddpg.training.devices import padded, place
+from ddpg.training.loop import Carry, Loop, Report
+from ddpg.training.train import Training
+from ddpg.types import Key, Row, Spec
+
+N, LIMIT = 2, 7
+traced = 0  # how often Python has passed through Cart.step
+
+
+class CartState(NamedTuple):
+    x: Array
+    t: Array
+
+
+@dataclass(frozen=True)
+class Cart:
+    """x <- x / 2 + a, rewarded by x - 2 a; an episode ends beyond 1.2 and is cut after 7 steps."""
+
+    id: ClassVar[str] = "cart"
+    spec: ClassVar[Spec] = Spec(obs_shape=(2,), action_low=(-1.0,), action_high=(1.0,))
+    max_episode_steps: ClassVar[int] = LIMIT
+
+    def reset(self, key: Key) -> tuple[CartState, Array]:
+        state = CartState(jax.random.uniform(key, minval=-1.0), jnp.int32(0))
+        return state, self.observe(state)
+
+    def step(self, state: CartState, action: Float[Array, "1"]) -> tuple[CartState, Array, Array, Array, Array]:
+        global traced
+        traced += 1
+        reward = state.x - 2 * action[0]
+        state = CartState(state.x / 2 + action[0], state.t + 1)
+        return state, self.observe(state), reward, jnp.abs(state.x) > 1.2, state.t >= LIMIT
+
+    def observe(self, state: CartState) -> Array:
+        return jnp.stack([state.x, state.t.astype(jnp.float32)])
+
+
+AGENT = DPG(
+    actor=Network(widths=(8, 8), init=Normal()),
+    critic=Network(widths=(8, 8), l2=0.01),
+    critics=2,
+    exploration=OrnsteinUhlenbeck(schedule=Linear(steps=100)),
+)
+LOOP = Loop(AGENT, Replay(capacity=3001, batch=8, n_step=2), Vector(Cart(), N), 0.9, collect=3, updates=2, warmup=12)
+TEN = 10  # iterations of the chunks here
+
+
+def keys(*seeds: int) -> Key:
+    """Filled up with further seeds, as training does."""
+    more = range(1000, 1000 + padded(len(seeds)) - len(seeds))
+    return place(jnp.stack([jax.random.key(seed) for seed in (*seeds, *more)]))
+
+
+def of_seed(tree: Any, i: int) -> Any:
+    return jax.tree.map(lambda x: x[i], tree)
+
+
+@pytest.fixture(scope="module")
+def three() -> tuple[Carry, Report]:
+    """Seeds 5, 6 and 7 after ten iterations; a fourth one fills the two devices up."""
+    global traced
+    carry = LOOP.start(keys(5, 6, 7))
+    assert carry.key.shape == (4,)
+    traced = 0
+    return LOOP.run(carry, 0, TEN, learning=True)
+
+
+@pytest.fixture
+def one_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    mesh = Mesh(np.array(jax.devices()[:1]), ("seed",))
+    monkeypatch.setattr(devices, "mesh", lambda: mesh)
+    kept = {name: getattr(module, name) for name in ("_program", "_start")}
+    for name, function in kept.items():
+        monkeypatch.setattr(module, name, cache(function.__wrapped__))
+    yield
+
+
+def test_a_seed_among_many_is_that_seed_alone(
+    three: tuple[Carry, Report], one_device: None, assert_identical: Callable[[Any, Any], None]
+) -> None:
+    start = keys(7)
+    assert start.shape == (1,)
+    assert start.devices() == {jax.devices()[0]}
+    alone = LOOP.run(LOOP.start(start), 0, TEN, learning=True)
+    assert_identical(of_seed(jax.device_get(alone), 0), of_seed(jax.device_get(three), 2))
+
+
+def test_seeds_differ(three: tuple[Carry, Report]) -> None:
+    carry, report = three
+    assert len(set(np.asarray(report.metrics.q).tolist())) == 4
+    assert all(len(np.unique(np.asarray(layer.weight)[:, 0, 0])) == 4 for layer in carry.agent.online.actor.layers)
+
+
+def test_chunks_do_not_matter_and_are_traced_once(assert_identical: Callable[[Any, Any], None]) -> None:
+    once, _ = LOOP.run(LOOP.start(keys(5, 6, 7)), 0, 2 * TEN, learning=True)
+    first, _ = LOOP.run(LOOP.start(keys(5, 6, 7)), 0, TEN, learning=True)
+    passed = traced
+    assert passed > 0
+    twice, _ = LOOP.run(first, TEN, TEN, learning=True)
+    assert traced == passed
+    assert_identical(once, twice)
+
+
+def trajectory(loop: Loop, carry: Carry) -> Row:
+    """Everything one seed has stored or is about to store, in order [T, N, ...], without the initial dummy block."""
+    at, size = int(carry.ring.at), int(carry.ring.size)
+    assert at == size < len(carry.ring.rest), "the ring has not wrapped"
+    stored = _unpack(carry.ring.obs[:size], carry.ring.rest[:size], loop.vector.env.spec.obs_shape)
+    dummy, stored = (jax.tree.map(lambda x, s=s: x[s], stored) for s in (np.s_[: loop.collect], np.s_[loop.collect :]))
+    assert np.asarray(dummy.boundary).all()
+    return jax.tree.map(lambda x, y: np.concatenate([x, y]), stored, carry.block)
+
+
+def assert_continuous(row: Row) -> None:
+    """Every row follows from the one before by Cart's formulas, in both environments."""
+    for t in range(len(row.reward) - 1):
+        for e in range(row.reward.shape[1]):
+            (x, time), a = row.obs[t, e], row.action[t, e, 0]
+            after = row.obs[t + 1, e]
+            if row.boundary[t, e]:
+                assert (row.reward[t, e], row.terminated[t, e], row.truncated[t, e]) == (0, False, False)
+                assert after[1] == 0
+                assert abs(after[0]) <= 1
+                assert not row.boundary[t + 1, e]
+            else:
+                np.testing.assert_allclose(row.reward[t, e], x - 2 * a, atol=1e-6)
+                np.testing.assert_allclose(after, [x / 2 + a, time + 1], atol=1e-6)
+                assert row.terminated[t, e] == (abs(after[0]) > np.float32(1.2))
+                assert row.truncated[t, e] == (time + 1 == LIMIT)
+                assert row.boundary[t + 1, e] == (row.terminated[t, e] or row.truncated[t, e])
+    assert row.terminated.any()
+    assert row.truncated.any()
+
+
+@pytest.mark.parametrize(("collect", "updates"), [(1, 1), (5, 5), (20, 3)])
+def test_every_step_is_stored_once_and_in_order(collect: int, updates: int) -> None:
+    loop = replace(LOOP, collect=collect, updates=updates, warmup=20)
+    iterations = 120 // collect
+    begin = 3 if collect == 1 else 1  # a window of two steps needs three rows
+
+    @jax.jit
+    def play(key: Key) -> tuple[Carry, Report, Report]:
+        carry, before = loop.chunk(loop.init(key), jnp.int32(0), begin, False)
+        carry, after = loop.chunk(carry, jnp.int32(begin), iterations - begin, True)
+        return carry, before, after
+
+    carry, before, after = jax.device_get(play(jax.random.key(0)))
+    row = trajectory(loop, carry)
+    assert row.reward.shape == (120, N)
+    assert_continuous(row)
+    # Every gradient step is counted, and what is said of episodes is what they were.
+    assert carry.agent.critic_opt[1][0].count == (iterations - begin) * updates
+    assert np.isnan(before.metrics.q)
+    assert all(np.isfinite(after.metrics))
+    ended = row.terminated | row.truncated
+    assert before.episodes + after.episodes == ended.sum()
+    returns = []
+    for e in range(N):
+        ends = np.flatnonzero(ended[:, e])
+        returns += [float(part.sum()) for part in np.split(row.reward[:, e], ends + 1)[:-1]]
+    said = sum(float(r.episode_return * r.episodes) if r.episodes else 0.0 for r in (before, after))
+    np.testing.assert_allclose(said, sum(returns), atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def acted() -> tuple[Loop, Carry, Carry, Report]:
+    """700 random steps in 2 environments and 200 of the policy; nothing is learned."""
+    agent = replace(AGENT, exploration=Gaussian(sigma=0.2))
+    loop = replace(LOOP, agent=agent, collect=5, warmup=700)
+    play = jax.jit(lambda key: (before := loop.init(key), *loop.chunk(before, jnp.int32(0), 90, False)))
+    before, after, report = jax.device_get(play(jax.random.key(3)))
+    return loop, before, after, report
+
+
+def test_warmup_is_uniform_and_ends_in_time(acted: tuple[Loop, Carry, Carry, Report]) -> None:
+    loop, _, carry, _ = acted
+    action = trajectory(loop, carry).action[..., 0]
+    random, behaviour = action[:350], action[350:]  # two environments: 350 rows are 700 steps
+    assert np.abs(random).max() <= 1
+    assert stats.kstest(random.ravel(), stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    assert abs(np.corrcoef(random[:-1, 0], random[1:, 0])[0, 1]) < 0.2
+    assert abs(np.corrcoef(random[:, 0], random[:, 1])[0, 1]) < 0.2
+    assert stats.kstest(behaviour.ravel(), stats.uniform(-1, 2).cdf).pvalue < 1e-3
+
+
+def test_after_the_warmup_actions_are_the_policys_plus_noise(acted: tuple[Loop, Carry, Carry, Report]) -> None:
+    loop, _, carry, _ = acted
+    row = trajectory(loop, carry)
+    late = slice(350, None)
+    obs = jnp.asarray(row.obs[late]).reshape(-1, 2)
+    noise = row.action[late].ravel() - np.asarray(carry.agent.online.actor(obs)).ravel()
+    noise = noise[np.abs(row.action[late].ravel()) < 1]
+    assert stats.kstest(noise, stats.norm(0, 0.2).cdf).pvalue > 1e-3
+
+
+def test_nothing_is_learned_before_learning_starts(
+    acted: tuple[Loop, Carry, Carry, Report], assert_identical: Callable[[Any, Any], None]
+) -> None:
+    _, before, after, report = acted
+    assert_identical(before.agent, after.agent)
+    assert all(np.isnan(value) for value in report.metrics)
+    assert report.episodes > 0
+
+
+@pytest.mark.parametrize(("starts", "steps", "envs"), [(None, 1, 1), (300, 5, 2), (333, 20, 3)])
+def test_training_asks_for_learning_from_learning_starts_on(starts: int | None, steps: int, envs: int) -> None:
+    collect = Collection(steps=steps, updates=1, envs=envs, warmup=200, learning_starts=starts)
+    training = Training(Config(steps=2000, collect=collect), Cart(), Path("unused"))
+    stride, begin = steps * envs, 200 if starts is None else starts
+    done = 0
+    for first, iterations, learning, _ in training.chunks():
+        assert first == done
+        assert iterations > 0
+        assert learning == (first * stride >= begin)
+        if not learning:  # and no longer than needed
+            assert (first + iterations - 1) * stride < begin
+        done += iterations
+    assert (done - 1) * stride < 2000 <= done * stride
+
+
+def ring_copies(program: str, shape: tuple[int, ...]) -> list[str]:
+    """The copies in optimised HLO text of arrays that hold a ring of [rows, N, columns], of one or more seeds."""
+    wanted = re.compile(rf"\w+\[(\d+,)?{','.join(map(str, shape))}\]\S* copy(-start)?\(")
+    return [line.strip() for line in program.splitlines() if wanted.search(line)]
+
+
+def of_ring(program: str, shape: tuple[int, ...]) -> int:
+    return len(re.findall(rf"\[(?:\d+,)?{','.join(map(str, shape))}\]", program))
+
+
+class SamplesFirst(Loop):
+    """The mistake that the loop's order avoids: it learns from the ring as it was, and stores after."""
+
+    def iterate(self, carry: Carry, t: Any, draws: Any, learning: bool) -> Any:
+        after, said = Loop.iterate(self, carry, t, draws, learning)
+        old = self.replay.sample(carry.ring, draws.bits[0], self.gamma, self.vector.env.spec.obs_shape)
+        return after._replace(acting=after.acting._replace(noise=after.acting.noise + 0 * old.reward.sum())), said
+
+
+@pytest.mark.parametrize("kind", [Loop, SamplesFirst])
+def test_ring_is_never_copied(kind: type[Loop]) -> None:
+    loop = kind(**{name: getattr(LOOP, name) for name in LOOP.__dataclass_fields__})
+    carry = jax.eval_shape(loop.init, jax.random.key(0))
+    step = jax.jit(lambda carry, t: loop.chunk(carry, t, TEN, True), donate_argnums=0)
+    program = step.lower(carry, jnp.int32(0)).compile().as_text()
+    assert of_ring(program, carry.ring.rest.shape) > 3, "the ring can be found by its shape"
+    copies = ring_copies(program, carry.ring.rest.shape)
+    assert bool(copies) == (kind is SamplesFirst), copies
