@@ -9,7 +9,7 @@ functions of JAX arrays, of one environment; ddpg compiles them together with th
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,8 @@ from jax import Array
 
 import ddpg
 from ddpg.types import Key, Spec
+
+SPEC = Spec(obs_shape=(2,), action_low=(-2.0,), action_high=(2.0,))  # position and velocity; newtons
 
 
 class Cart(NamedTuple):
@@ -31,22 +33,22 @@ class Cart(NamedTuple):
 class DoubleIntegrator:
     """A cart of 1 kg on a rail of 4 m, pushed with at most 2 N for 0.1 s at a time; it stops at the rail's ends."""
 
-    id: ClassVar[str] = "DoubleIntegrator"
-    spec: ClassVar[Spec] = Spec(obs_shape=(2,), action_low=(-2.0,), action_high=(2.0,))
-    max_episode_steps: ClassVar[int] = 100
+    id: str = "DoubleIntegrator"
+    spec: Spec = SPEC
+    max_episode_steps: int = 100
 
     def reset(self, key: Key) -> tuple[Cart, Array]:
         x, v = jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0)
         cart = Cart(x, v, jnp.int32(0))
         return cart, jnp.stack([cart.x, cart.v])
 
-    def step(self, cart: Cart, action: Array) -> tuple[Cart, Array, Array, Array, Array]:
+    def step(self, state: Cart, action: Array) -> tuple[Cart, Array, Array, Array, Array]:
         """`action` is in [-1, 1]; `spec` says what that means in newtons. Time limits are `truncated`."""
         force = 2.0 * action[0]
-        reward = -(jnp.square(cart.x) + 0.1 * jnp.square(cart.v) + 0.01 * jnp.square(force))
-        v = cart.v + 0.1 * force
-        x = jnp.clip(cart.x + 0.1 * v, -2.0, 2.0)
-        cart = Cart(x, jnp.where(jnp.abs(x) < 2.0, v, 0.0), cart.t + 1)
+        reward = -(jnp.square(state.x) + 0.1 * jnp.square(state.v) + 0.01 * jnp.square(force))
+        v = state.v + 0.1 * force
+        x = jnp.clip(state.x + 0.1 * v, -2.0, 2.0)
+        cart = Cart(x, jnp.where(jnp.abs(x) < 2.0, v, 0.0), state.t + 1)
         return cart, jnp.stack([cart.x, cart.v]), reward, jnp.array(False), cart.t >= self.max_episode_steps
 
 

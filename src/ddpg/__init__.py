@@ -1,9 +1,9 @@
 """Deterministic policy gradients: DDPG as one readable update, compiled end to end.
 
-    import ddpg
-    run = ddpg.train("Pendulum-v1", steps=20_000, seed=0)
-    policy = ddpg.load(run.path)
-    action = policy(obs)
+import ddpg
+run = ddpg.train("Pendulum-v1", steps=20_000, seed=0)
+policy = ddpg.load(run.path)
+action = policy(obs)
 """
 
 from importlib import import_module
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["PRESETS", "Config", "Policy", "Run", "load", "train"]
 __version__ = "0.1.0"
 
-_HOMES = {"PRESETS": "presets", "Config": "config", "Policy": "policy", "Run": "train", "load": "policy", "train": "train"}
+_HOMES = {
+    "PRESETS": "presets",
+    "Config": "config",
+    "Policy": "policy",
+    "Run": "train",
+    "load": "policy",
+    "train": "train",
+}
 
 
 def __getattr__(name: str) -> Any:

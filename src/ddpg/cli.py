@@ -71,7 +71,9 @@ def parser(of_train: bool = False) -> Parser:
     usage += "                  [--run DIR] [--PART.FIELD VALUE ...]"
     train = command("train", _train, "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage)
     train.add_argument("ENV", nargs="?", default="Pendulum-v1", help="environment id (Pendulum-v1)")
-    train.add_argument("--preset", default="ddpg", metavar="NAME", help="where to start from; see `ddpg presets` (ddpg)")
+    train.add_argument(
+        "--preset", default="ddpg", metavar="NAME", help="where to start from; see `ddpg presets` (ddpg)"
+    )
     train.add_argument("--steps", metavar="N", help="environment steps of each seed (20000)")
     train.add_argument("--seed", metavar="S", help="the first seed (0)")
     train.add_argument("--seeds", metavar="K", help="how many agents, with seeds S to S+K-1 (1)")
@@ -82,7 +84,9 @@ def parser(of_train: bool = False) -> Parser:
     evaluate = command("eval", _eval, "Play greedy episodes with the policies of a run.")
     evaluate.add_argument("RUN", type=Path, help="a run folder")
     evaluate.add_argument("--episodes", type=_natural, default=100, metavar="N", help="episodes of each seed (100)")
-    evaluate.add_argument("--seed", type=_whole, default=0, metavar="S", help="seed of the starts, not of the agent (0)")
+    evaluate.add_argument(
+        "--seed", type=_whole, default=0, metavar="S", help="seed of the starts, not of the agent (0)"
+    )
     evaluate.add_argument("--env", metavar="ID", help="another environment of the same spaces")
     evaluate.add_argument("--video", type=Path, metavar="FILE", help="write a GIF of one episode")
     evaluate.add_argument("--render", action="store_true", help="show one episode in a window")
@@ -140,7 +144,11 @@ def refuse(rest: Sequence[str], known: Sequence[str]) -> None:
     if rest and rest[0].startswith("-"):
         word = rest[0].split("=")[0]
         near = get_close_matches(word.strip("-").replace("-", "_"), known, n=2, cutoff=0.7)
-        hint = f"did you mean {' or '.join('-' + '-' * (len(name) > 1) + name for name in near)}?" if near else "see --help"
+        hint = (
+            f"did you mean {' or '.join('-' + '-' * (len(name) > 1) + name for name in near)}?"
+            if near
+            else "see --help"
+        )
         raise ValueError(f"unknown option {word}; {hint}")
     if rest:
         raise ValueError(f"unexpected {rest[0]!r}; see --help")

@@ -131,7 +131,8 @@ def trajectory(loop: Loop, carry: Carry) -> Row:
     """Everything one seed has stored or is about to store, in order [T, N, ...], without the initial dummy block."""
     at, size = int(carry.ring.at), int(carry.ring.size)
     assert at == size < len(carry.ring.rest), "the ring has not wrapped"
-    stored = _unpack(carry.ring.obs[:size], carry.ring.rest[:size], loop.vector.env.spec.obs_shape)
+    obs, rest = jnp.asarray(carry.ring.obs)[:size], jnp.asarray(carry.ring.rest)[:size]
+    stored = _unpack(obs, rest, loop.vector.env.spec.obs_shape)
     dummy, stored = (jax.tree.map(lambda x, s=s: x[s], stored) for s in (np.s_[: loop.collect], np.s_[loop.collect :]))
     assert np.asarray(dummy.boundary).all()
     return jax.tree.map(lambda x, y: np.concatenate([x, y]), stored, carry.block)

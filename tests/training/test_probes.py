@@ -41,25 +41,25 @@ GAMMA, SEEDS = 0.6, 2
 AGENTS = {
     "ddpg": DPG(
         actor=Network(widths=(16,), lr=5e-3),
-        critic=Network(widths=(16, 16), lr=1e-2),
+        critic=Network(widths=(16, 16), activation="tanh", lr=1e-2),
         exploration=Gaussian(sigma=0.3),
         tau=0.05,
     ),
     "article": DPG(
         actor=Network(widths=(16,), init=Normal(), lr=5e-3),
-        critic=Network(widths=(16, 16), init=Normal(), lr=1e-2),
-        exploration=Gaussian(sigma=1.0, schedule=Exponential(rate=0.9995, begin=200, final=0.2)),
+        critic=Network(widths=(16, 16), activation="tanh", init=Normal(), lr=1e-2),
+        exploration=Gaussian(sigma=1.0, schedule=Exponential(rate=0.9995, begin=1000, final=0.2)),
         tau=0.05,
     ),
     "lillicrap": DPG(
         actor=Network(widths=(16,), final_init=3e-3, lr=5e-3),
-        critic=Network(widths=(16, 16), final_init=3e-3, action_layer=1, lr=1e-2, l2=1e-5),
+        critic=Network(widths=(16, 16), activation="tanh", final_init=3e-3, action_layer=1, lr=1e-2, l2=1e-5),
         exploration=OrnsteinUhlenbeck(theta=0.15, sigma=0.2),
         tau=0.05,
     ),
     "two critics": DPG(
         actor=Network(widths=(16,), lr=5e-3),
-        critic=Network(widths=(16, 16), lr=1e-2),
+        critic=Network(widths=(16, 16), activation="tanh", lr=1e-2),
         critics=2,
         exploration=OrnsteinUhlenbeck(theta=0.5, sigma=0.3),
         tau=0.05,
@@ -107,7 +107,7 @@ def program(kind: str) -> Callable[[int], Nets]:
     """Index of a probe -> the networks that seeds 0 and 1 learn on it, leaves [SEEDS, ...]."""
 
     def learn(which: Array, key: Key) -> Nets:
-        loop = Loop(AGENTS[kind], Replay(capacity=4000, batch=32), Vector(Choice(which), 4), GAMMA, 4, 4, warmup=200)
+        loop = Loop(AGENTS[kind], Replay(capacity=4000, batch=32), Vector(Choice(which), 4), GAMMA, 4, 4, warmup=1000)
         return loop.chunk(loop.init(key), jnp.int32(0), 600, True)[0].agent.online
 
     keys = jnp.stack([jax.random.key(seed) for seed in range(SEEDS)])

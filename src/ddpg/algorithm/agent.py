@@ -39,11 +39,11 @@ class DPG:
     """
 
     actor: Network = Network()
-    critic: Network = Network()
+    critic: Network = Network(activation="silu")
     critics: Natural = 1
     value: Scalar = Scalar()
     exploration: Exploration = Gaussian()
-    tau: UnitInterval = 0.005
+    tau: UnitInterval = 0.01
 
     def init(self, key: Key, spec: Spec) -> AgentState:
         actor_key, critic_key = jax.random.split(key)

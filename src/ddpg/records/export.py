@@ -36,7 +36,8 @@ def load_models(folder: Path, spec: Spec | None = None) -> tuple[Nets, Spec]:
         expected = spec or actor_spec
         if found != expected:
             raise ValueError(
-                f"{folder} was trained for {_spaces(found)}, not for {_spaces(expected)}; choose an environment like its own"
+                f"{folder} was trained for {_spaces(found)}, not for {_spaces(expected)}; "
+                f"choose an environment of the same spaces"
             )
     return Nets(actor, critic), actor_spec
 

@@ -16,7 +16,8 @@ def check_gif(path: Path) -> None:
     """ValueError, in one line, if no GIF can be written there."""
     if path.suffix.lower() != ".gif":
         raise ValueError(f"film {path}: expected a name that ends in .gif")
-    if path.is_dir() or not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not path.parent.is_dir() or not os.access(place, os.W_OK):
         raise ValueError(f"film {path} cannot be written; choose another file, in a folder that exists")
 
 

@@ -154,7 +154,7 @@ class Option(NamedTuple):
 
 
 def options(value: Any, path: str = "") -> list[Option]:
-    """Every option of a configuration, parts before their fields, those of kinds not chosen too, with their defaults."""
+    """Every option of a configuration, parts before their fields; of kinds not chosen too, with their defaults."""
     found: list[Option] = []
     for name, hint in get_type_hints(type(value)).items():
         chosen, here = getattr(value, name), f"{path}.{name}" if path else name

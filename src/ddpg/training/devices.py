@@ -19,7 +19,7 @@ def prepare(seeds: int, product: float) -> None:
     devices stay as they are: the results are the same, only slower.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if seeds == 1 and product < SMALL:
+    if product < SMALL:
         os.environ.setdefault("NPROC", "1")  # read by XLA's CPU client when it starts
     try:
         jax.config.update("jax_num_cpu_devices", min(seeds, cores))
@@ -35,13 +35,14 @@ def cache_programs(folder: str) -> None:
 
 
 @cache
-def mesh() -> Mesh:
-    return Mesh(np.array(jax.devices()), ("seed",))
+def mesh(seeds: int) -> Mesh:
+    """The devices that `seeds` agents are spread over: never more than there are agents."""
+    return Mesh(np.array(jax.devices()[:seeds]), ("seed",))
 
 
 def padded(seeds: int) -> int:
     """The number of seeds, filled up so that every device has as many."""
-    return -(-seeds // mesh().size) * mesh().size
+    return -(-seeds // mesh(seeds).size) * mesh(seeds).size
 
 
 def over_seeds(one: Callable[..., Any], shared: int = 0, donate: bool = False) -> Callable[..., Any]:
@@ -59,13 +60,14 @@ def over_seeds(one: Callable[..., Any], shared: int = 0, donate: bool = False) -
         return jax.vmap(seed)(own) if accelerator else jax.lax.map(seed, own)
 
     def spread(*args: Any) -> Any:
+        devices = mesh(len(jax.tree.leaves(args)[0]))
         seeds = PartitionSpec("seed")
         specs = (seeds,) * (len(args) - shared) + (PartitionSpec(),) * shared
-        return jax.shard_map(local, mesh=mesh(), in_specs=specs, out_specs=seeds, check_vma=False)(*args)
+        return jax.shard_map(local, mesh=devices, in_specs=specs, out_specs=seeds, check_vma=False)(*args)
 
     return jax.jit(spread, donate_argnums=0 if donate else ())
 
 
 def place(tree: Any) -> Any:
     """Lay a tree with leaves [K, ...] over the devices."""
-    return jax.device_put(tree, NamedSharding(mesh(), PartitionSpec("seed")))
+    return jax.device_put(tree, NamedSharding(mesh(len(jax.tree.leaves(tree)[0])), PartitionSpec("seed")))

@@ -282,7 +282,9 @@ def together(reports: Sequence[Report]) -> Report:
         return np.where(total > 0, np.nansum(weights * values, axis=0) / np.maximum(total, 1e-9), np.nan)
 
     episodes = np.stack([np.asarray(report.episodes) for report in reports])
-    metrics = [mean(values, np.ones_like(episodes)) for values in zip(*(report.metrics for report in reports), strict=True)]
+    metrics = [
+        mean(values, np.ones_like(episodes)) for values in zip(*(report.metrics for report in reports), strict=True)
+    ]
     returns = mean([report.episode_return for report in reports], episodes)
     return Report(Metrics(*metrics), returns, episodes.sum(axis=0))
 

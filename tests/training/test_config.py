@@ -1,0 +1,203 @@
+"""A configuration is the same from Python, JSON and the command line, and whatever it cannot be is said in one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpg.algorithm.nets import Normal
+from ddpg.algorithm.noise import Constant, Exponential, Gaussian, OrnsteinUhlenbeck
+from ddpg.cli import parser
+from ddpg.envs.pendulum import Pendulum
+from ddpg.training import config
+from ddpg.training.config import Config, Option, from_data, options, override, to_data, values
+from ddpg.training.presets import PRESETS
+
+OPTIONS = options(Config())
+BY_PATH = [option for option in OPTIONS if option.path not in ("env", "preset", "steps", "seed", "seeds")]
+UNSET = {"actor.final_init": "0.5", "critic.final_init": "0.5", "collect.learning_starts": "3000"}  # None by default
+CAPPED = {"gamma": "0.5", "tau": "0.5", "exploration.schedule.rate": "0.5"}  # at most 1
+
+
+def another(option: Option) -> list[str]:
+    """Values other than its own, as a command line has them."""
+    if option.choices:
+        allowed = option.choices[:1] if option.path == "actor.action_layer" else option.choices
+        return list(allowed)
+    if option.value is None:
+        return [UNSET[option.path], "none"]
+    if isinstance(option.value, tuple):
+        return ["32,16", "7", "(8, 8)"]
+    if isinstance(option.value, str):
+        return ["other"]
+    return [CAPPED[option.path]] if option.path in CAPPED else [str(2 * option.value + 1)]
+
+
+def said(value: Any) -> str:
+    """A value as text, to compare what was given with what was understood."""
+    if isinstance(value, str):
+        value = value.strip("()").replace(" ", "").lower()
+        return value if "," in value or not value.replace(".", "").isdigit() else str(float(value))
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) if len(value) > 1 else str(float(value[0]))
+    return "none" if value is None else str(float(value))
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=[option.path for option in OPTIONS])
+def test_every_path_round_trips(option: Option) -> None:
+    part = option.path.rpartition(".")[0]
+    owners = {part: option.kinds[0]} if option.kinds else {}
+    for text in another(option):
+        changed = override(Config(), owners | {option.path: text})
+        assert said(values(changed)[option.path]) == said(text)
+        assert from_data(json.loads(json.dumps(to_data(changed)))) == changed
+
+
+@pytest.mark.parametrize("option", BY_PATH, ids=[option.path for option in BY_PATH])
+def test_every_path_is_an_option_of_train(option: Option) -> None:
+    (text, *_) = another(option)
+    args, rest = parser(of_train=True).parse_known_args(["train", f"--{option.path}", text])
+    assert not rest
+    assert getattr(args, option.path) == text
+    assert args.ENV == "Pendulum-v1"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid_and_survive_json(name: str, tmp_path: Path) -> None:
+    preset = PRESETS[name]
+    assert preset.preset == name
+    assert from_data(to_data(preset)) == preset
+    config.write(preset, tmp_path / "config.json")
+    assert config.load(tmp_path) == preset
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["format"] == 1
+    assert written["versions"].keys() >= {"ddpg", "jax", "numpy"}
+    with pytest.raises(FileExistsError):
+        config.write(preset, tmp_path / "config.json")
+
+
+def test_parts_are_chosen_before_their_fields() -> None:
+    changes = {"exploration.schedule.final": "0.2", "exploration.sigma": "0.3", "exploration": "ou"}
+    changed = override(Config(), changes | {"exploration.schedule": "linear"}).agent.exploration
+    assert isinstance(changed, OrnsteinUhlenbeck)
+    assert (changed.theta, changed.sigma) == (0.15, 0.3)
+    assert (changed.schedule.kind, getattr(changed.schedule, "final", None)) == ("linear", 0.2)
+
+
+def test_python_says_parts_and_numbers_as_they_are() -> None:
+    changes = {"exploration": Gaussian(sigma=(0.1, 0.2)), "actor.widths": (8,), "replay.batch": 16}
+    changed = override(Config(), changes | {"critic.init": {"kind": "normal", "std": 0.1}, "gamma": 0.5})
+    assert changed.agent.exploration == Gaussian(sigma=(0.1, 0.2))
+    assert changed.agent.actor.widths == (8,)
+    assert changed.agent.critic.init == Normal(std=0.1)
+    assert (changed.replay.batch, changed.gamma) == (16, 0.5)
+
+
+def test_a_part_is_no_value() -> None:
+    with pytest.raises(ValueError, match=r"replay '3': replay is a group of options; use --replay\.capacity"):
+        override(Config(), {"replay": "3"})
+    with pytest.raises(ValueError, match="exploration None: expected"):
+        override(Config(), {"exploration": None})
+
+
+# The article's constants: TensorLayer's tutorial_DDPG.py and its text, "Step 1" (networks), "Step 2" (main loop) and
+# "get_action" (noise). Its pendulum takes torques within 2 N m, so its sigma of 2 is 1 of half the range.
+
+
+def test_article() -> None:
+    article = PRESETS["article"]
+    agent, exploration = article.agent, article.agent.exploration
+    for network in (agent.actor, agent.critic):  # Step 1: Dense(64, relu) twice, the action beside the state
+        assert (network.widths, network.activation, network.action_layer) == ((64, 64), "relu", 0)
+        assert network.init == Normal(std=0.3, bias=0.1)
+        assert (network.final_init, network.l2) == (None, 0)
+    assert (agent.actor.lr, agent.critic.lr) == (1e-3, 2e-3)  # LR_A, LR_C
+    assert (article.gamma, agent.tau) == (0.9, 0.01)  # GAMMA, TAU
+    assert (article.replay.capacity, article.replay.batch, article.replay.n_step) == (10_000, 32, 1)
+    assert (article.collect.steps, article.collect.updates, article.collect.envs) == (1, 1, 1)
+    # Step 2: `if agent.pointer > MEMORY_CAPACITY: agent.learn()`, and no random actions before.
+    assert article.learning_starts == article.replay.capacity
+    assert article.collect.warmup == 0
+    # get_action: N(a, VAR) with VAR = 2; learn: `self.var *= .9995` at every update.
+    assert isinstance(exploration, Gaussian)
+    (high,) = Pendulum().spec.action_high
+    assert exploration.sigma * high == 2.0
+    assert exploration.schedule == Exponential(rate=0.9995, final=0.0, begin=article.learning_starts)
+
+
+def test_lillicrap() -> None:
+    """Lillicrap et al. 2016, section 7 ("Experiment details"), low-dimensional tasks."""
+    paper = PRESETS["lillicrap"]
+    agent = paper.agent
+    for network in (agent.actor, agent.critic):  # "2 hidden layers with 400 and 300 units respectively", rectified
+        assert (network.widths, network.activation) == ((400, 300), "relu")
+        assert network.init.kind == "fan_in"  # "[-1/sqrt(f), 1/sqrt(f)] where f is the fan-in of the layer"
+        assert network.final_init == 3e-3  # "from a uniform distribution [-3 x 10^-3, 3 x 10^-3]"
+    assert (agent.actor.action_layer, agent.critic.action_layer) == (0, 1)  # "not included until the 2nd hidden layer"
+    assert (agent.actor.lr, agent.critic.lr) == (1e-4, 1e-3)  # "Adam … 10^-4 and 10^-3"
+    assert (agent.actor.l2, agent.critic.l2) == (0, 1e-2)  # "For Q we included L2 weight decay of 10^-2"
+    assert (paper.gamma, agent.tau) == (0.99, 0.001)  # "discount factor of gamma = 0.99 … tau = 0.001"
+    assert agent.exploration == OrnsteinUhlenbeck(theta=0.15, sigma=0.2, dt=1.0, schedule=Constant())
+    assert (paper.replay.batch, paper.replay.capacity) == (64, 1_000_000)  # "minibatch sizes of 64 … 10^6"
+    assert (paper.collect.steps, paper.collect.updates, paper.collect.envs) == (1, 1, 1)  # Algorithm 1
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+WORDS = sorted({name for option in OPTIONS for name in option.path.split(".")} | {"agent", "kind", "gaussian", "ou"})
+NAMES = st.sampled_from(WORDS) | st.text(max_size=5)
+JUNK = st.recursive(
+    LEAVES | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def check_junk(data: dict[str, Any]) -> None:
+    try:
+        understood = from_data(data)
+    except ValueError as error:
+        (line,) = str(error).splitlines()
+        assert 5 < len(line) < 1_000
+    else:
+        assert isinstance(understood, Config)
+        assert from_data(json.loads(json.dumps(to_data(understood), allow_nan=False))) == understood
+
+
+@given(st.dictionaries(NAMES, JUNK, max_size=4))
+def test_junk_is_a_config_or_one_line(data: dict[str, Any]) -> None:
+    check_junk(data)
+
+
+@given(st.sampled_from(sorted(PRESETS)), st.sampled_from(OPTIONS), JUNK, st.integers(0, 3))
+def test_junk_in_one_place_is_a_config_or_one_line(preset: str, option: Option, junk: Any, above: int) -> None:
+    """A preset with junk where one of its values, or the part around it, should be."""
+    data = to_data(PRESETS[preset])
+    where = option.path.split(".")
+    where = where if where[0] in data else ["agent", *where]
+    place = data
+    *parents, name = where[: max(1, len(where) - above)]
+    for parent in parents:
+        place = place[parent] if isinstance(place.get(parent), dict) else place
+    place[name] = junk
+    check_junk(data)
+
+
+@given(st.dictionaries(st.sampled_from([option.path for option in OPTIONS]) | st.text(max_size=8), LEAVES, max_size=3))
+def test_junk_options_are_a_config_or_one_line(changes: dict[str, Any]) -> None:
+    try:
+        assert isinstance(override(PRESETS["article"], changes), Config)
+    except ValueError as error:
+        assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "[]", "3", "null", '{"format": 1, "env": 5}', '{"format": "1"}', "[" * 100_000, '{"a":' * 50_000]
+)
+def test_a_file_that_is_no_configuration(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json") as error:
+        config.load(tmp_path)
+    assert len(str(error.value).splitlines()) == 1

@@ -1,0 +1,283 @@
+"""A run folder is complete, says the same everywhere, and is what Python and the command line read back."""
+
+import json
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import ddpg
+from ddpg.envs.base import to_units
+from ddpg.envs.pendulum import Pendulum
+from ddpg.envs.probes import ACTION
+from ddpg.records.export import load_models
+from ddpg.records.log import TAGS, read_metrics
+from ddpg.records.plot import iqm
+from ddpg.training import train as training
+from ddpg.training.config import load as load_config
+from ddpg.training.curves import plot_runs
+from ddpg.training.evaluate import evaluate_run
+from ddpg.training.loop import Report
+from ddpg.training.train import Training, interruptible, together
+from ddpg.types import Metrics
+
+SEEDS, STEPS = [3, 4, 5], [250, 500, 600]
+NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
+
+
+def complete(folder: Path, seeds: list[int]) -> None:
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    events = {file for file in files if file.startswith("tensorboard/")}
+    models = {f"models/seed-{seed}/{name}.hdf5" for seed in seeds for name in NETWORKS}
+    own = {"config.json", "metrics.jsonl", "learning_curve.png", "policy.gif", "summary.json"}
+    assert files - events == models | own
+    assert sorted(file.split("/")[1] for file in events) == [f"seed-{seed}" for seed in seeds]
+
+
+def test_the_run_folder_is_complete(trained: ddpg.Run) -> None:
+    complete(trained.path, SEEDS)
+    assert load_config(trained.path) == trained.config
+    with Image.open(trained.path / "learning_curve.png") as curve:
+        assert curve.width >= 800
+    with Image.open(trained.path / "policy.gif") as film:
+        assert getattr(film, "n_frames", 0) > 50
+
+
+def test_metrics_are_the_contracts(trained: ddpg.Run) -> None:
+    lines = (trained.path / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert [(record["step"], record["seed"]) for record in records] == [(t, s) for t in STEPS for s in SEEDS]
+    for record in records:
+        assert record.keys() == {"step", "seed", *TAGS}
+        # The first episode ends at step 200, the next at 401, the third after the run: the reset is a step.
+        assert (record["episode_return"] is None) == (record["step"] == 600)
+        finite = [value for key, value in record.items() if key != "episode_return"]
+        assert all(math.isfinite(value) for value in finite)
+        assert 0 <= record["saturation"] <= 1
+        assert record["noise_scale"] == pytest.approx(0.2 * (1 - 0.9 * record["step"] / 10_000))
+        assert record["return"] + record["gap_to_optimum"] == pytest.approx(trained.summary["optimum"])
+    assert len({record["return"] for record in records}) == len(records)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tensorboard_says_the_same(trained: ddpg.Run, seed: int) -> None:
+    board = EventAccumulator(str(trained.path / "tensorboard" / f"seed-{seed}")).Reload()
+    assert set(board.Tags()["scalars"]) == set(TAGS.values())
+    assert board.Tags()["histograms"] == ["critic/dq_da_histogram"]
+    records = [record for record in read_metrics(trained.path) if record["seed"] == seed]
+    for key, tag in TAGS.items():
+        expected = [(record["step"], pytest.approx(record[key])) for record in records if math.isfinite(record[key])]
+        assert [(event.step, event.value) for event in board.Scalars(tag)] == expected
+
+
+def test_the_summary(trained: ddpg.Run) -> None:
+    said = json.loads((trained.path / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert said == trained.summary
+    assert (said["format"], said["env"], said["preset"]) == (1, "Pendulum-v1", "ddpg")
+    assert (said["seeds"], said["steps"], said["interrupted"]) == (SEEDS, 600, False)
+    last = [record["return"] for record in read_metrics(trained.path)[-3:]]
+    assert said["returns"] == last
+    assert said["iqm"] == pytest.approx(iqm(np.array(last)))
+    assert said["ci_low"] <= said["iqm"] <= said["ci_high"]
+    assert said["gap_to_optimum"] == pytest.approx(said["optimum"] - said["iqm"])
+    assert said["steps_per_second"] > 0
+    assert said["wall_seconds"] > 1_800 / said["steps_per_second"]
+
+
+def test_load_gives_each_seed_its_policy(trained: ddpg.Run) -> None:
+    obs = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    answers = []
+    for seed in SEEDS:
+        policy = ddpg.load(trained.path, seed=seed)
+        actions = policy(obs)
+        assert (actions.shape, actions.dtype) == ((7, 1), np.float32)
+        assert (np.abs(actions) <= 2).all()
+        nets, spec = load_models(trained.path / "models" / f"seed-{seed}")
+        np.testing.assert_allclose(actions, to_units(nets.actor(jnp.asarray(obs)), spec), atol=1e-6)
+        one = policy(obs[0])
+        assert one.shape == (1,)
+        np.testing.assert_allclose(one, actions[0], atol=1e-6)
+        np.testing.assert_array_equal(policy(obs.tolist()), actions)
+        action, state = policy.predict(obs, deterministic=True)
+        np.testing.assert_array_equal(action, actions)
+        assert state is None
+        answers.append(actions)
+    assert not np.array_equal(answers[0], answers[1])
+    np.testing.assert_array_equal(ddpg.load(str(trained.path))(obs), answers[0])
+
+
+def test_load_refuses_other_seeds_and_shapes(trained: ddpg.Run) -> None:
+    with pytest.raises(ValueError, match="seed 0: .* holds seeds 3 to 5; choose one of them"):
+        ddpg.load(trained.path, seed=0)
+    with pytest.raises(ValueError, match=r"an observation of shape \(4,\), expected \(3,\) or a batch of them"):
+        ddpg.load(trained.path)(np.zeros(4))
+
+
+def test_eval_of_three_seeds(trained: ddpg.Run) -> None:
+    said = evaluate_run(trained.path, episodes=4)
+    assert (said["episodes"], said["seeds"], len(said["returns"])) == (12, SEEDS, 3)
+    # The very starts and policies of the last log point.
+    np.testing.assert_allclose(said["returns"], trained.summary["returns"], rtol=1e-4)
+    assert said["return_mean"] == pytest.approx(np.mean(said["returns"]))
+    assert said["gap_to_optimum"] == pytest.approx(trained.summary["optimum"] - said["return_mean"])
+    other = evaluate_run(trained.path, episodes=4, seed=1, env="jax:Pendulum-v1")
+    assert other["returns"] != said["returns"]
+
+
+def test_a_seed_is_the_same_in_every_run(trained: ddpg.Run, tmp_path: Path) -> None:
+    again = ddpg.train(config=replace(trained.config, seed=4), run=tmp_path / "run")  # seeds 4, 5 and 6
+    for seed in (4, 5):
+        said = [[record for record in read_metrics(run.path) if record["seed"] == seed] for run in (trained, again)]
+        for one, other in zip(*said, strict=True):
+            timed = {"steps_per_second": 0.0}
+            np.testing.assert_equal(one | timed, other | timed)
+        for name in NETWORKS:
+            files = [run.path / "models" / f"seed-{seed}" / f"{name}.hdf5" for run in (trained, again)]
+            assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_runs_of_one_preset_are_one_curve(trained: ddpg.Run, tmp_path: Path) -> None:
+    plot_runs([trained.path, trained.path], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_runs_get_numbers_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Training, "run", lambda self, stopped: self.folder)
+    folders = [str(ddpg.train(preset=preset)) for preset in ("ddpg", "ddpg", "article")]
+    assert folders == ["runs/Pendulum-v1-ddpg-1", "runs/Pendulum-v1-ddpg-2", "runs/Pendulum-v1-article-1"]
+
+
+def test_what_train_takes_for_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Training, "run", lambda self, stopped: self)
+    for i, env in enumerate([None, "Pendulum-v1", "jax:Pendulum-v1", Pendulum, Pendulum()]):
+        found = ddpg.train(env, run=tmp_path / f"{i}")
+        assert isinstance(found, Training)
+        assert found.env == Pendulum()
+        assert found.config.env == "Pendulum-v1"
+    with pytest.raises(ValueError, match="env 3: expected an id or an environment"):
+        ddpg.train(3, run=tmp_path / "none")  # pyright: ignore[reportArgumentType]
+    assert not (tmp_path / "none").exists()
+
+
+@dataclass(frozen=True)
+class Two:
+    """A probe with two action dimensions."""
+
+    id: str = "two"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(ACTION, name)
+
+    @property
+    def spec(self) -> Any:
+        return replace(ACTION.spec, action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
+
+
+def test_one_sigma_or_one_for_each_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Training, "run", lambda self, stopped: self.config)
+    for sigma in ("0.3", "0.3,0.1"):
+        ddpg.train(Two(), run=tmp_path / sigma, options={"exploration.sigma": sigma})
+    with pytest.raises(ValueError, match=r"exploration.sigma 0.1,0.2,0.3: 3 values, but two has 2 action dimensions"):
+        ddpg.train(Two(), run=tmp_path / "none", options={"exploration.sigma": "0.1,0.2,0.3"})
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_environment_of_ones_own_has_no_film(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    run = ddpg.train(ACTION, steps=400, run=tmp_path / "run", options=tiny)
+    assert run.config.env == "probe-action"
+    assert "gap_to_optimum" not in run.summary
+    assert not (run.path / "policy.gif").exists()
+    assert (run.path / "learning_curve.png").exists()
+    assert ddpg.load(run.path)(np.zeros((5, 1))).shape == (5, 1)
+
+
+@pytest.fixture
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sends Ctrl-C, twice, as a named method of Training begins."""
+
+    def at(name: str) -> None:
+        real = getattr(Training, name)
+
+        def pressed(self: Training, *args: Any) -> Any:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            return real(self, *args)
+
+        monkeypatch.setattr(Training, name, pressed)
+
+    before = signal.getsignal(signal.SIGINT)
+    yield at
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(("moment", "steps"), [("run", 100), ("records", 500), ("save", 600), ("draw", 600)])
+def test_ctrl_c_leaves_a_complete_run(
+    moment: str,
+    steps: int,
+    interrupting: Callable[[str], None],
+    trained: ddpg.Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before the first chunk, after an evaluation, and while saving: what is there is whole, and can be evaluated."""
+    interrupting(moment)
+    monkeypatch.setattr(training, "film_run", lambda run, path, seed: path.touch())  # which is not what is tested
+    run = ddpg.train(config=trained.config, run=tmp_path / "run")
+    complete(run.path, SEEDS)
+    assert run.interrupted
+    assert json.loads((run.path / "summary.json").read_text())["steps"] == steps
+    assert read_metrics(run.path)[-1]["step"] == steps
+    assert evaluate_run(run.path, episodes=4)["episodes"] == 12
+    with pytest.raises(ValueError, match="already holds another run"):
+        ddpg.train(config=trained.config, run=run.path)
+
+
+def test_ctrl_c_is_only_heeded_between_chunks() -> None:
+    with interruptible() as stopped:
+        assert not stopped()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopped()
+        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_training_in_another_thread(trained: ddpg.Run, tmp_path: Path) -> None:
+    done = list[ddpg.Run]()
+    thread = threading.Thread(target=lambda: done.append(ddpg.train(config=trained.config, run=tmp_path / "run")))
+    thread.start()
+    thread.join()
+    assert done[0].summary["returns"] == trained.summary["returns"]
+    complete(tmp_path / "run", SEEDS)
+
+
+def test_chunks_are_short_and_cover_the_run(trained: ddpg.Run, tmp_path: Path) -> None:
+    changes = {"collect": replace(trained.config.collect, updates=3, envs=4), "steps": 5_000}
+    chunks = list(Training(replace(trained.config, **changes), Pendulum(), tmp_path).chunks())
+    assert all(iterations * 3 <= 1_000 for _, iterations, _, _ in chunks)
+    assert [first for first, *_ in chunks] == [0, *np.cumsum([iterations for _, iterations, *_ in chunks])[:-1]]
+    assert sum(iterations for _, iterations, *_ in chunks) * 4 == 5_000
+    assert [learning for _, _, learning, _ in chunks] == [first * 4 >= 100 for first, *_ in chunks]
+    assert chunks[-1][-1]
+
+
+def test_reports_of_several_chunks_are_means_over_all() -> None:
+    def report(q: float, returns: float, episodes: int) -> Report:
+        numbers = Metrics(*[jnp.array([q, 1.0])] * len(Metrics._fields))
+        return Report(numbers, jnp.array([returns, math.nan]), jnp.array([episodes, 0]))
+
+    whole = together([report(math.nan, -10.0, 1), report(2.0, -40.0, 2), report(4.0, math.nan, 0)])
+    np.testing.assert_allclose(whole.metrics.q, [3.0, 1.0])
+    np.testing.assert_allclose(whole.episode_return, [-30.0, math.nan])
+    np.testing.assert_array_equal(whole.episodes, [3, 0])
