@@ -10,6 +10,7 @@ Interpolation errs in V, so the table does not hold V: it holds the returns that
 the environment itself from a fine grid of starts. Actions are in [-1, 1] throughout.
 """
 
+import argparse
 from dataclasses import dataclass
 from functools import partial
 from math import pi
@@ -19,7 +20,6 @@ from time import perf_counter
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from jax import Array
 from jaxtyping import Float, Int
 
@@ -163,10 +163,7 @@ def tabulate(solution: Solution, n_theta: int, n_theta_dot: int) -> Float[np.nda
     return np.max(reached, axis=0).reshape(n_theta, n_theta_dot)
 
 
-def main(
-    n_theta: int = 2000, n_theta_dot: int = 1601, n_action: int = 21, rows: int = 2400, columns: int = 61,
-    seed: int = 0, out: Path | None = None,
-) -> None:  # fmt: skip
+def main(n_theta: int, n_theta_dot: int, n_action: int, rows: int, columns: int, seed: int, out: Path | None) -> None:
     """Solve, write a table of rows x columns starts to `out` if given, and hold the shipped table to fresh starts."""
     began = perf_counter()
     solution = jax.block_until_ready(solve(n_theta, n_theta_dot, n_action))
@@ -188,4 +185,9 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    for name, value in (("n-theta", 2000), ("n-theta-dot", 1601), ("n-action", 21), ("rows", 2400), ("columns", 61)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    main(**vars(parser.parse_args()))

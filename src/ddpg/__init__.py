@@ -1,9 +1,11 @@
 """Deterministic policy gradients: DDPG as one readable update, compiled end to end.
 
-import ddpg
-run = ddpg.train("Pendulum-v1", steps=20_000, seed=0)
-policy = ddpg.load(run.path)
-action = policy(obs)
+In short:
+
+    import ddpg
+    run = ddpg.train("Pendulum-v1", steps=20_000, seed=0)
+    policy = ddpg.load(run.path)
+    action = policy(obs)
 """
 
 from importlib import import_module

@@ -166,7 +166,7 @@ def _train(args: argparse.Namespace) -> int:
     run = train(args.ENV, preset=preset, run=folder, options=given)
     said = run.summary
     interval = "" if said["ci_low"] is None else f" [{said['ci_low']:.1f}, {said['ci_high']:.1f}]"
-    speed = f"{said['steps_per_second']:,.0f}".replace(",", " ")
+    speed = "no" if said["steps_per_second"] is None else f"{said['steps_per_second']:,.0f}".replace(",", " ")
     print(
         f"return {_one(said['iqm'])}{interval}{_gap(said)} · {speed} steps/s · {said['wall_seconds']:.1f} s",
         file=sys.stderr,

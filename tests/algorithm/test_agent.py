@@ -1,8 +1,8 @@
-"""The update beside an independent one in NumPy, written from the paper: forward, backward, Adam and targets by hand."""
+"""The update beside an independent one in NumPy, from the paper: forward, backward, Adam and targets by hand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +89,7 @@ class Learner:
         said = {"critic_loss": 0.0}
         for i, (critic, adam) in enumerate(zip(self.critics, self.critic_adams, strict=True)):
             q = critic.forward(obs, action)[:, 0]
-            said["critic_loss"] += np.sum(weight * (y - q) ** 2) / n
+            said["critic_loss"] += float(np.sum(weight * (y - q) ** 2) / n)
             if i == 0:
                 said["q"] = np.sum(weight * q) / n
             gradient, _ = critic.backward((2 * weight * (q - y) / n)[:, None])
@@ -137,17 +137,18 @@ def batches(count: int, dtype: Any = np.float64) -> list[Transition]:
     rng = np.random.default_rng(0)
     discount = np.array([0.9, 0.0, 0.9, 0.81, 0.9, 0.0, 0.9])
     weight = np.array([1.0, 2.0, 0.0, 0.5, 1.5, 1.0, 1.0])
+
+    def cast(x: np.ndarray) -> jax.Array:
+        return jnp.asarray(x, dtype)
+
     return [
-        jax.tree.map(
-            lambda x: jnp.asarray(x, dtype),
-            Transition(
-                obs=rng.normal(size=(BATCH, *SPEC.obs_shape)),
-                action=rng.uniform(-1, 1, (BATCH, SPEC.action_dim)),
-                reward=rng.normal(size=BATCH),
-                discount=discount,
-                next_obs=rng.normal(size=(BATCH, *SPEC.obs_shape)),
-                weight=weight,
-            ),
+        Transition(
+            obs=cast(rng.normal(size=(BATCH, *SPEC.obs_shape))),
+            action=cast(rng.uniform(-1, 1, (BATCH, SPEC.action_dim))),
+            reward=cast(rng.normal(size=BATCH)),
+            discount=cast(discount),
+            next_obs=cast(rng.normal(size=(BATCH, *SPEC.obs_shape))),
+            weight=cast(weight),
         )
         for _ in range(count)
     ]
@@ -164,7 +165,7 @@ def assert_layers(ours: Any, theirs: Any, member: int | None) -> None:
     ("critics", "action_layer", "l2"),
     [(1, 0, 0.0), (1, 1, 0.3), (2, 0, 0.1), (2, 1, 0.0)],
 )
-def test_update_is_the_papers(critics: int, action_layer: int, l2: float) -> None:
+def test_update_is_the_papers(critics: int, action_layer: Literal[0, 1], l2: float) -> None:
     agent = DPG(
         actor=Network(widths=(6, 5), init=Normal(std=0.9, bias=0.1), lr=0.02),
         critic=Network(widths=(6, 5), init=Normal(std=0.5, bias=0.1), action_layer=action_layer, lr=0.03, l2=l2),

@@ -1,5 +1,7 @@
 """Networks beside NumPy: shapes, initial distributions, members, and where the action enters."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,7 +49,7 @@ def test_actor_is_a_perceptron_with_tanh(activation: str) -> None:
 
 @pytest.mark.parametrize("action_layer", [0, 1])
 @pytest.mark.parametrize("members", [1, 3])
-def test_critic_takes_the_action_at_its_layer(members: int, action_layer: int) -> None:
+def test_critic_takes_the_action_at_its_layer(members: int, action_layer: Literal[0, 1]) -> None:
     critic = Network(widths=(8, 7), action_layer=action_layer).critic(KEY, SPEC, members, size=2)
     obs, action = obs_and_action()
     q = critic(obs, action)
@@ -70,14 +72,14 @@ def test_one_member_equals_the_vmapped_path() -> None:
     np.testing.assert_array_equal(both[0], both[1])
 
 
-def assert_uniform(x: jax.Array, bound: float) -> None:
-    x = np.asarray(x).ravel()
+def assert_uniform(drawn: jax.Array, bound: float) -> None:
+    x = np.asarray(drawn).ravel()
     assert np.abs(x).max() <= np.float32(bound)
     assert stats.kstest(x, stats.uniform(-bound, 2 * bound).cdf).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("action_layer", [0, 1])
-def test_hidden_layers_are_uniform_within_their_fan_in(action_layer: int) -> None:
+def test_hidden_layers_are_uniform_within_their_fan_in(action_layer: Literal[0, 1]) -> None:
     critic = Network(widths=(300, 200), action_layer=action_layer).critic(KEY, SPEC, 2, 1)
     # The action counts where it enters.
     fan_in = (10, 300, 200) if action_layer == 0 else (6, 304, 200)
@@ -99,7 +101,7 @@ def test_final_init_bounds_only_the_last_layer() -> None:
         assert np.abs(last.bias).max() <= 3e-3
         for layer in hidden:
             assert_uniform(layer.weight, layer.weight.shape[-2] ** -0.5)
-    obs, action = obs_and_action()
+    obs, _ = obs_and_action()
     assert np.abs(recipe.actor(KEY, SPEC)(obs)).max() < 0.1
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import Array
 
-from ddpg.algorithm.noise import Constant, Exponential, Exploration, Gaussian, Linear, OrnsteinUhlenbeck, Schedule
+from ddpg.algorithm.noise import Constant, Exploration, Exponential, Gaussian, Linear, OrnsteinUhlenbeck, Schedule
 
 N, STEPS = 4000, 60
 OU = OrnsteinUhlenbeck(theta=0.2, sigma=(0.1, 0.3), dt=0.5)
@@ -69,7 +69,9 @@ def test_ou_state_is_carried_and_the_schedule_scales_only_what_is_heard() -> Non
 
 def test_gaussian_follows_its_schedule_and_leaves_the_state() -> None:
     state, white = jnp.ones((1, 2)), jnp.array([[1.0, -1.0]])
-    after, noise = Gaussian(sigma=0.5, schedule=Linear(final=0.2, steps=100))(state, white, jnp.array([True]), jnp.int32(50))
+    after, noise = Gaussian(sigma=0.5, schedule=Linear(final=0.2, steps=100))(
+        state, white, jnp.array([True]), jnp.int32(50)
+    )
     np.testing.assert_array_equal(after, state)
     np.testing.assert_allclose(noise, [[0.3, -0.3]], rtol=1e-6)
 

@@ -1,7 +1,7 @@
 """Environments side by side: the autoreset beside Gymnasium's own, and the rescaling of actions."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import jax
@@ -29,9 +29,9 @@ class WalkState(NamedTuple):
 class Walk:
     """x <- x + a from 0; an episode ends above 1 and is cut after 6 steps, both at once too."""
 
-    id: ClassVar[str] = "walk"
-    spec: ClassVar[Spec] = Spec(obs_shape=(2,), action_low=(-1.0,), action_high=(1.0,))
-    max_episode_steps: ClassVar[int] = LIMIT
+    id: str = "walk"
+    spec: Spec = Spec(obs_shape=(2,), action_low=(-1.0,), action_high=(1.0,))
+    max_episode_steps: int = LIMIT
 
     def reset(self, key: Key) -> tuple[WalkState, Array]:
         return WalkState(jnp.float32(0), jnp.int32(0)), jnp.zeros(2)

@@ -124,7 +124,7 @@ def test_windows_are_of_consecutive_rows_and_never_cross_the_write_position(
         t, env = divmod(i, n)
         np.testing.assert_array_equal(got.obs[i], rows[t].obs[env])
         np.testing.assert_array_equal(got.action[i], rows[t].action[env])
-        total, discount = 0.0, 1.0
+        total, discount, last = 0.0, 1.0, t
         for last in range(t, t + n_step):
             total, discount = total + discount * rows[last].reward[env], discount * GAMMA
             if rows[last].terminated[env] or rows[last].truncated[env]:
@@ -149,5 +149,5 @@ def test_sampling_is_uniform_over_time_and_environments(blocks: int) -> None:
     assert sum(counts) == draws, "windows start nowhere else"
     assert stats.chisquare(counts).pvalue > 1e-3
     assert got.weight.mean() == pytest.approx(1, rel=1e-4)
-    boundary = {row.obs[env, 0] for row in rows for env in range(2) if row.boundary[env]}
+    boundary = {float(row.obs[env, 0]) for row in rows for env in range(2) if row.boundary[env]}
     np.testing.assert_array_equal(got.weight == 0, np.isin(got.obs[:, 0], list(boundary)))

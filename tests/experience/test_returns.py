@@ -1,5 +1,7 @@
 """The n-step fold beside a slow loop, over windows in which episodes end in every way."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -14,7 +16,11 @@ BATCH, GAMMA = 4, 0.9
 folded = jax.jit(lambda window: fold(window, GAMMA))
 
 
-def slow(window: Row, b: int) -> tuple[float, float, np.ndarray]:
+def of_numpy(*columns: Any) -> Row:
+    return Row(*columns)
+
+
+def slow(window: Any, b: int) -> tuple[float, float, np.ndarray]:
     """(return, discount, the observation to bootstrap from) of one window, step by step."""
     total, discount = 0.0, 1.0
     for k in range(len(window.reward) - 1):
@@ -27,7 +33,7 @@ def slow(window: Row, b: int) -> tuple[float, float, np.ndarray]:
     return total, discount, window.obs[-1, b]
 
 
-def compare(window: Row) -> Transition:
+def compare(window: Any) -> Transition:
     got: Transition = jax.device_get(folded(window))
     valid = ~window.boundary[0]
     for b in range(BATCH):
@@ -52,7 +58,7 @@ def windows(draw: st.DrawFn) -> Row:
     shape = (n + 1, BATCH, 2, 3, 1) if image else (n + 1, BATCH, 3)
     obs = rng.integers(0, 256, shape).astype(np.uint8) if image else rng.normal(size=shape).astype(np.float32)
     action, reward = rng.normal(size=(n + 1, BATCH, 2)), rng.normal(size=(n + 1, BATCH))
-    return Row(obs, np.float32(action), np.float32(reward), terminated, truncated, boundary)
+    return of_numpy(obs, np.float32(action), np.float32(reward), terminated, truncated, boundary)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -61,12 +67,12 @@ def test_fold_is_the_slow_loop(window: Row) -> None:
     compare(window)
 
 
-def rows(n: int) -> Row:
+def rows(n: int) -> Any:
     """A window of rewards 1, 2, 3 … without any end."""
     flags = np.zeros((n + 1, BATCH), bool)
     reward = np.repeat(np.arange(1.0, n + 2, dtype=np.float32)[:, None], BATCH, axis=1)
     obs = 10 * reward[..., None]
-    return Row(obs, np.zeros((n + 1, BATCH, 1), np.float32), reward, flags, flags.copy(), flags.copy())
+    return of_numpy(obs, np.zeros((n + 1, BATCH, 1), np.float32), reward, flags, flags.copy(), flags.copy())
 
 
 def test_ends_by_hand() -> None:

@@ -43,7 +43,8 @@ def test_plain_display_is_one_aligned_line_an_update() -> None:
     assert " ".join(first.split()) == (
         "step 4000/20000 return -151.2 gap 12.1 Q -88.0 loss 0.410 7 900 steps/s left -:--"
     )
-    assert "gap   0.900" in second and second.endswith("left 0:06")  # 12 000 steps to go at 2 000 a second
+    assert "gap   0.900" in second
+    assert second.endswith("left 0:06")
     assert "return   -140.0  gap   0.900" in third  # not evaluated here: the last one stays
     assert len({line.index("steps/s") for line in (first, second, third)}) == 1
     assert "\x1b" not in out.getvalue()
@@ -53,7 +54,8 @@ def test_many_seeds_show_their_interquartile_mean_of_what_is_known() -> None:
     out = io.StringIO()
     with Display("t", 10, None, Console(file=out)) as display:
         display.update(5, [{"step": 5, "seed": i, "return": r} for i, r in enumerate([1, 2, 3, 4, 1000, math.nan])])
-    assert "return     3.00" in out.getvalue() and "gap" not in out.getvalue()
+    assert "return     3.00" in out.getvalue()
+    assert "gap" not in out.getvalue()
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 24), (25, 12), (12, 6)])
@@ -80,7 +82,7 @@ def test_live_display_goes_on_while_the_main_thread_waits_and_restores_the_curso
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=24, _environ={"TERM": "xterm"})
     frames: list[int] = []
-    with pytest.raises(ZeroDivisionError), Display("t", 10, None, console) as display:
+    with pytest.raises(ZeroDivisionError), Display("t", 10, None, console) as display:  # noqa: PT012
         display.note("compiling")
         for wait in (0.0, 1.0):
             time.sleep(wait)
@@ -97,6 +99,7 @@ def test_curve_is_drawn_where_it_is() -> None:
     jump = np.array([(0, 0.0), (5, 0.0), (6, 1.0), (10, 1.0)])
     assert [line.plain for line in draw(jump, 10, (0.0, 1.0), None, width=4, rows=2)] == ["  ⡏⠉", "⣀⣀⠇ "]
     flat = [line.plain for line in draw(np.array([(5, 0.0)]), 10, (0.0, 1.0), 1.0, width=4, rows=2)]
-    assert flat[0] == "⠁⠁⠁⠁" and flat[1].count(" ") == 3  # the optimum on top, one point at the bottom
+    assert flat[0] == "⠁⠁⠁⠁"
+    assert flat[1].count(" ") == 3
     below = [line.plain for line in draw(np.array([(0, -50.0), (10, -9.0)]), 10, (0.0, 1.0), None, width=4, rows=2)]
     assert below == ["    ", "    "]

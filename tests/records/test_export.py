@@ -1,4 +1,4 @@
-"""The HDF5 files rebuild the networks without ddpg, and whatever else is found in their place is refused in one line."""
+"""The HDF5 files rebuild the networks without ddpg; whatever else is found in their place is refused in one line."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,7 +49,7 @@ def rebuilt(path: Path, obs: np.ndarray, action: np.ndarray | None = None) -> np
         "identity": lambda x: x,
     }
     with h5py.File(path) as file:
-        attrs = dict(file.attrs)
+        attrs: dict[str, Any] = dict(file.attrs)
         count = len(attrs["layer_sizes"]) - 1
         layers = [[np.asarray(file[f"layer_{i}/{name}"]) for name in ("weight", "bias")] for i in range(count)]
     assert obs.shape[1:] == tuple(attrs["obs_shape"])
@@ -115,7 +115,7 @@ def test_attributes_are_those_documented(tmp_path: Path) -> None:
     save_models(tmp_path, state_of(AGENTS["late action"], ARM), ARM)
     page = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
     with h5py.File(tmp_path / "critic_target.hdf5") as file:
-        attrs = dict(file.attrs)
+        attrs: dict[str, Any] = dict(file.attrs)
         assert attrs.keys() == DOCUMENTED
         assert all(f"`{name}`" in page for name in DOCUMENTED)
         assert (attrs["format"], attrs["format_version"], attrs["role"]) == ("ddpg-network", 1, "critic_target")

@@ -69,7 +69,9 @@ def test_unknown_numbers_are_null_and_not_in_tensorboard(tmp_path: Path) -> None
         key: None for key in CONTRACT if key not in ("return", "gap_to_optimum")
     }  # the gap is absent, not null, where there is no optimum
     (read,) = read_metrics(tmp_path)
-    assert math.isnan(read["q"]) and math.isnan(read["actor_loss"]) and read["return"] == -2.0
+    assert math.isnan(read["q"])
+    assert math.isnan(read["actor_loss"])
+    assert read["return"] == -2.0
     assert events(tmp_path, 0).Tags()["scalars"] == ["eval/return"]
 
 
@@ -132,9 +134,10 @@ def test_a_resumed_run_says_later_steps_once(tmp_path: Path) -> None:
 def test_rubbish_is_named_by_path_and_line(tmp_path: Path, rubbish: str) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps(record(1, 0)) + "\n" + rubbish + "\n" + json.dumps(record(2, 0)) + "\n")
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="line 2: ") as error:
         read_metrics(tmp_path)
-    assert f"{path}, line 2: " in str(error.value) and "\n" not in str(error.value)
+    assert f"{path}, line 2: " in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def test_interval_is_the_same_twice_and_absent_for_one_seed() -> None:
 def test_summary_is_json() -> None:
     returns = np.array([-140.0, -150.0, -145.0, -1200.0])
     said = summary(returns)
-    assert said["iqm"] == -147.5 and said["mean"] == -408.75 and said["returns"] == returns.tolist()
+    assert said["iqm"] == -147.5
+    assert said["mean"] == -408.75
+    assert said["returns"] == returns.tolist()
     low, high = interval(returns[:, None])
     assert (said["ci_low"], said["ci_high"]) == (low[0], high[0])
     alone = summary(np.array([-140.0], dtype=np.float32))
@@ -95,7 +97,8 @@ def test_curve_of_records_takes_the_last_word() -> None:
 def test_window_keeps_the_end_legible_and_hides_no_collapse() -> None:
     level = pendulum(1).returns[0]
     low, high = window([level], -139.0)
-    assert high > -139.0 and -500 < low < level[10:].min()
+    assert high > -139.0
+    assert -500 < low < level[10:].min()
     level[-1] = -1400.0
     assert window([level])[0] < -1400.0
     slow = np.linspace(0.0, 3000.0, 50)
@@ -111,7 +114,8 @@ def test_picture_shows_curve_and_optimum_and_is_the_same_twice(tmp_path: Path) -
     assert files[0].read_bytes() == files[1].read_bytes()
     image = pixels(files[0])
     assert image.shape == (900, 1600, 3)
-    assert near(image, "#0072B2") > 3000 and near(image, "#AA3377") > 3000
+    assert near(image, "#0072B2") > 3000
+    assert near(image, "#AA3377") > 3000
     learning_curve([pendulum(5)], tmp_path / "without.png", "Pendulum-v1")
     without = pixels(tmp_path / "without.png")
     assert near(image, "#333333") > near(without, "#333333")

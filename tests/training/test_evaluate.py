@@ -1,7 +1,7 @@
 """Greedy evaluation beside Gymnasium, and its value bias beside critics that are exact."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import jax
@@ -59,7 +59,7 @@ def test_returns_are_gymnasiums_from_the_same_starts() -> None:
         layers = [(np.float64(layer.weight), np.float64(layer.bias)) for layer in nets.actor.layers]
         for episode in range(EPISODES):
             env.reset(seed=0)
-            state = env.unwrapped.state = np.float64([starts.theta[episode], starts.theta_dot[episode]])
+            state = env.unwrapped.state = np.array([starts.theta[episode], starts.theta_dot[episode]], np.float64)
             obs, total, over = np.array([np.cos(state[0]), np.sin(state[0]), state[1]]), 0.0, False
             while not over:
                 hidden = np.maximum(obs @ layers[0][0] + layers[0][1], 0)
@@ -102,9 +102,9 @@ class Longer:
     """Ends after a probe's length, but might have taken 7 steps, and goes on giving rewards if it is stepped."""
 
     probe: Probe
-    id: ClassVar[str] = "longer"
-    spec: ClassVar[Spec] = SPEC
-    max_episode_steps: ClassVar[int] = 7
+    id: str = "longer"
+    spec: Spec = SPEC
+    max_episode_steps: int = 7
 
     def reset(self, key: Key) -> tuple[ProbeState, Array]:
         return self.probe.reset(key)

@@ -1,11 +1,11 @@
 """The loop: seeds, chunks, what is stored and when is learned, and what the compiled program must not do."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,9 +42,9 @@ class CartState(NamedTuple):
 class Cart:
     """x <- x / 2 + a, rewarded by x - 2 a; an episode ends beyond 1.2 and is cut after 7 steps."""
 
-    id: ClassVar[str] = "cart"
-    spec: ClassVar[Spec] = Spec(obs_shape=(2,), action_low=(-1.0,), action_high=(1.0,))
-    max_episode_steps: ClassVar[int] = LIMIT
+    id: str = "cart"
+    spec: Spec = Spec(obs_shape=(2,), action_low=(-1.0,), action_high=(1.0,))
+    max_episode_steps: int = LIMIT
 
     def reset(self, key: Key) -> tuple[CartState, Array]:
         state = CartState(jax.random.uniform(key, minval=-1.0), jnp.int32(0))
@@ -92,13 +92,12 @@ def three() -> tuple[Carry, Report]:
 
 
 @pytest.fixture
-def one_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = Mesh(np.array(jax.devices()[:1]), ("seed",))
     monkeypatch.setattr(devices, "mesh", lambda: mesh)
     kept = {name: getattr(module, name) for name in ("_program", "_start")}
     for name, function in kept.items():
         monkeypatch.setattr(module, name, cache(function.__wrapped__))
-    yield
 
 
 def test_a_seed_among_many_is_that_seed_alone(
@@ -269,7 +268,7 @@ def test_ring_is_never_copied(kind: type[Loop]) -> None:
     loop = kind(**{name: getattr(LOOP, name) for name in LOOP.__dataclass_fields__})
     carry = jax.eval_shape(loop.init, jax.random.key(0))
     step = jax.jit(lambda carry, t: loop.chunk(carry, t, TEN, True), donate_argnums=0)
-    program = step.lower(carry, jnp.int32(0)).compile().as_text()
+    program = step.lower(carry, jnp.int32(0)).compile().as_text() or ""
     assert of_ring(program, carry.ring.rest.shape) > 3, "the ring can be found by its shape"
     copies = ring_copies(program, carry.ring.rest.shape)
     assert bool(copies) == (kind is SamplesFirst), copies

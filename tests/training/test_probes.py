@@ -6,7 +6,7 @@ All probes are one program: which of them is played is an argument of it, so an 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -86,9 +86,9 @@ class Choice:
     """The probe of this index, known only when the program runs."""
 
     which: Array
-    id: ClassVar[str] = "choice"
-    spec: ClassVar[Spec] = SPEC
-    max_episode_steps: ClassVar[int] = max(probe.length for probe in PROBES)
+    id: str = "choice"
+    spec: Spec = SPEC
+    max_episode_steps: int = max(probe.length for probe in PROBES)
 
     def reset(self, key: Key) -> tuple[ProbeState, Array]:
         return jax.lax.switch(self.which, [probe.reset for probe in PROBES], key)
@@ -134,7 +134,7 @@ def test_probe_is_learned(kind: str, probe: Probe) -> None:
 def play(probe: Probe, key: Key, action: float) -> tuple[list[float], list[float], bool, bool]:
     """One episode of a held action: (observations, rewards, terminated, truncated)."""
     state, obs = probe.reset(key)
-    seen, rewards = [float(obs[0])], []
+    seen, rewards, terminated, truncated = [float(obs[0])], [], False, False
     for _ in range(probe.max_episode_steps):
         state, obs, reward, terminated, truncated = probe.step(state, jnp.array([action]))
         seen.append(float(obs[0]))

@@ -13,6 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import Array
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -29,7 +30,7 @@ from ddpg.training.curves import plot_runs
 from ddpg.training.evaluate import evaluate_run
 from ddpg.training.loop import Report
 from ddpg.training.train import Training, interruptible, together
-from ddpg.types import Metrics
+from ddpg.types import Key, Metrics
 
 SEEDS, STEPS = [3, 4, 5], [250, 500, 600]
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
@@ -117,7 +118,7 @@ def test_load_gives_each_seed_its_policy(trained: ddpg.Run) -> None:
 
 
 def test_load_refuses_other_seeds_and_shapes(trained: ddpg.Run) -> None:
-    with pytest.raises(ValueError, match="seed 0: .* holds seeds 3 to 5; choose one of them"):
+    with pytest.raises(ValueError, match=r"seed 0: .* holds seeds 3 to 5; choose one of them"):
         ddpg.load(trained.path, seed=0)
     with pytest.raises(ValueError, match=r"an observation of shape \(4,\), expected \(3,\) or a batch of them"):
         ddpg.load(trained.path)(np.zeros(4))
@@ -165,23 +166,25 @@ def test_what_train_takes_for_an_environment(tmp_path: Path, monkeypatch: pytest
         assert isinstance(found, Training)
         assert found.env == Pendulum()
         assert found.config.env == "Pendulum-v1"
+    nonsense: Any = 3
     with pytest.raises(ValueError, match="env 3: expected an id or an environment"):
-        ddpg.train(3, run=tmp_path / "none")  # pyright: ignore[reportArgumentType]
+        ddpg.train(nonsense, run=tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
 @dataclass(frozen=True)
 class Two:
-    """A probe with two action dimensions."""
+    """A probe with two action dimensions, of which the first counts."""
 
-    id: str = "two"
+    id = "two"
+    spec = replace(ACTION.spec, action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
+    max_episode_steps = 1
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(ACTION, name)
+    def reset(self, key: Key) -> tuple[Any, Array]:
+        return ACTION.reset(key)
 
-    @property
-    def spec(self) -> Any:
-        return replace(ACTION.spec, action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
+    def step(self, state: Any, action: Array) -> tuple[Any, Array, Array, Array, Array]:
+        return ACTION.step(state, action[:1])
 
 
 def test_one_sigma_or_one_for_each_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The deterministic policy gradient: init, act, update. This is the page to read beside the paper's algorithm box.
 
-    mu(s | theta)  actor       Q(s, a | theta)  critic       mu', Q'  their targets
+mu(s | theta)  actor       Q(s, a | theta)  critic       mu', Q'  their targets
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from ddpg.algorithm.nets import Actor, Critic, Network
 from ddpg.algorithm.noise import Exploration, Gaussian
 from ddpg.algorithm.values import Scalar, pessimistic
-from ddpg.types import Key, Natural, Metrics, PyTree, Spec, Transition, UnitInterval
+from ddpg.types import Key, Metrics, Natural, PyTree, Spec, Transition, UnitInterval
 
 
 class Nets(NamedTuple):
@@ -53,7 +53,7 @@ class DPG:
         )
         # The targets start as copies: theta' <- theta.
         target = jax.tree.map(jnp.copy, nets)
-        return AgentState(nets, target, adam(self.actor).init(nets.actor), adam(self.critic).init(nets.critic))
+        return AgentState(nets, target, rest(self.actor, nets.actor), rest(self.critic, nets.critic))
 
     def act(self, actor: Actor, obs: Float[Array, "n *obs"], noise: Float[Array, "n m"]) -> Float[Array, "n m"]:
         """The behaviour policy beta: a_t = mu(s_t) + N_t, clipped to the action range. Greedy is `actor(obs)`."""
@@ -89,7 +89,7 @@ class DPG:
 
         # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
         online = Nets(actor, critic)
-        target = optax.incremental_update(online, target, self.tau)
+        target = follow(online, target, self.tau)
 
         metrics = Metrics(
             q=q,
@@ -105,6 +105,15 @@ def adam(network: Network) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015); `l2` adds l2 * theta to the gradient first, as the 2016 paper does for its critic."""
     optimiser = optax.adam(network.lr)
     return optax.chain(optax.add_decayed_weights(network.l2), optimiser) if network.l2 else optimiser
+
+
+def rest(network: Network, params: PyTree) -> PyTree:
+    """The optimiser's state before the first step."""
+    return adam(network).init(params)
+
+
+def follow(online: PyTree, target: PyTree, tau: float) -> PyTree:
+    return optax.incremental_update(online, target, tau)
 
 
 def descend(network: Network, params: PyTree, grad: PyTree, opt: PyTree) -> tuple[PyTree, PyTree]:

@@ -39,7 +39,10 @@ class Linear:
 
 @dataclass(frozen=True)
 class Exponential:
-    """The factor is rate^(step - begin), never below `final`: the tutorial multiplies by 0.9995 at every update."""
+    """The factor is rate^(step - begin), never below `final`.
+
+    The tutorial multiplies by 0.9995 at every update, which is this where every step has one.
+    """
 
     kind: Literal["exponential"] = "exponential"
     rate: UnitInterval = 0.9995

@@ -16,6 +16,7 @@ from ddpg.types import Key, PyTree, Spec
 class Environment(Protocol):
     """A JAX-native environment: pure functions of its state, compiled together with the learner.
 
+    It is hashable by value, as a frozen dataclass is, and its observations have the dtype that `spec` says.
     `reset(key)` -> (state, obs); `step(state, action)` -> (state, obs, reward, terminated, truncated) with the
     action in [-1, 1]^m. Time limits are the environment's own and arrive as `truncated`.
     """

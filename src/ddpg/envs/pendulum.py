@@ -33,9 +33,9 @@ class Pendulum:
     torque divided by 2 N m, and an episode never ends but is cut after 200 steps.
     """
 
-    id: ClassVar[str] = "Pendulum-v1"
-    spec: ClassVar[Spec] = Spec(obs_shape=(3,), action_low=(-2.0,), action_high=(2.0,))
-    max_episode_steps: ClassVar[int] = 200
+    id = "Pendulum-v1"
+    spec = Spec(obs_shape=(3,), action_low=(-2.0,), action_high=(2.0,))
+    max_episode_steps = 200
     max_speed: ClassVar[float] = 8.0  # rad/s
     max_torque: ClassVar[float] = 2.0  # N m
     dt: ClassVar[float] = 0.05  # s

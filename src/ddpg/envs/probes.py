@@ -4,7 +4,7 @@ A failure names the broken part. All have one-dimensional observations and actio
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ class Probe:
     reads_obs: bool = False
     acts: bool = False
     ends: bool = True
-    spec: ClassVar[Spec] = SPEC
+    spec = SPEC
 
     @property
     def max_episode_steps(self) -> int:
@@ -45,7 +45,7 @@ class Probe:
         return ProbeState(obs, jnp.int32(0)), obs
 
     def step(self, state: ProbeState, action: Float[Array, "1"]) -> tuple[ProbeState, Array, Array, Array, Array]:
-        """Reward at the last step only: 1, or the observation, or minus the squared distance of action and half of it."""
+        """Reward at the last step only: 1, the observation, or 1 minus the squared distance of action and its half."""
         t = state.t + 1
         last = t >= self.length
         best = 0.5 * state.obs[0] if self.reads_obs else jnp.float32(0.5)

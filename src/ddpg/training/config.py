@@ -296,7 +296,7 @@ def _explain(error: ValidationError) -> str:
     for pydantics, ours in WORDS.items():
         wanted = wanted.replace(pydantics, ours)
     if first["type"] == "union_tag_invalid":
-        wanted = f"one of {first['ctx']['expected_tags']}"
+        wanted = f"one of {first.get('ctx', {})['expected_tags']}"
     if first["type"] == "union_tag_not_found":
         wanted = "a kind"
     return f"{path} {_brief(value)}: expected {wanted}"

@@ -8,33 +8,51 @@ import numpy as np
 from ddpg.envs import catalogue
 from ddpg.records.log import read_metrics
 from ddpg.records.plot import Curve, curve_of, learning_curve
-from ddpg.training.config import load
+from ddpg.training.config import Config, load, values
 from ddpg.training.evaluate import Evaluator
+from ddpg.training.presets import PRESETS
 
 
 def plot_runs(runs: Sequence[Path], file: Path) -> None:
-    """Runs of one preset in one environment become one curve, their seeds side by side, on the steps all have.
+    """Runs of one preset with the same options become one curve, their seeds side by side, on the steps all have.
 
-    ValueError, in one line, if a folder is no run, or two are of different environments, or the file is no PNG.
+    ValueError, in one line, if a folder is no run, or two are of different environments or say the same seed twice,
+    or the file is no PNG.
     """
     if file.suffix.lower() != ".png":
         raise ValueError(f"{file}: expected a name that ends in .png; choose another -o")
-    configs = {run: load(run) for run in runs}
+    configs = {run: load(run) for run in dict.fromkeys(runs)}
     environments = {config.env for config in configs.values()}
     if len(environments) > 1:
         raise ValueError(f"runs of different environments ({', '.join(sorted(environments))}); plot one at a time")
     curves: dict[str, Curve] = {}
+    seen: set[tuple[str, int]] = set()
     for run, config in configs.items():
-        curve = curve_of(read_metrics(run), config.preset)
-        curves[config.preset] = _beside(curves[config.preset], curve) if config.preset in curves else curve
+        label = _label(config)
+        said = {(label, seed) for seed in range(config.seed, config.seed + config.seeds)}
+        if seen & said:
+            seed = min(seed for _, seed in seen & said)
+            raise ValueError(f"{run} holds seed {seed} of {label} a second time; plot it once")
+        seen |= said
+        curve = curve_of(read_metrics(run), label)
+        curves[label] = _beside(curves[label], curve) if label in curves else curve
     config = next(iter(configs.values()))
-    optimum = Evaluator(
-        catalogue.make(config.env), config.agent, config.gamma, config.eval.episodes, config.eval.seed
-    ).optimum()
+    optimum = None  # of an environment of the user's own nothing is known
+    if config.env in catalogue.NATIVE:
+        env, chosen = catalogue.make(config.env), config.eval
+        optimum = Evaluator(env, config.agent, config.gamma, chosen.episodes, chosen.seed).optimum()
     try:
         learning_curve(list(curves.values()), file, config.env, optimum)
     except OSError as error:
         raise ValueError(f"{file} cannot be written ({error.strerror or error}); choose another -o") from None
+
+
+def _label(config: Config) -> str:
+    """The preset, and the options in which the run differs from it."""
+    usual = values(PRESETS[config.preset]) if config.preset in PRESETS else {}
+    own = [f"{path} {value}" for path, value in values(config).items() if usual.get(path, value) != value]
+    length = ("env ", "steps ", "seed ", "seeds ", "eval.")
+    return ", ".join([config.preset, *(text for text in own if not text.startswith(length))])
 
 
 def _beside(one: Curve, other: Curve) -> Curve:

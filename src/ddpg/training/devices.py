@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Wrapped
 
 SMALL = 4e6  # floating-point operations of one matrix product: below, waking a second thread costs more than it saves
 
@@ -29,7 +30,7 @@ def prepare(seeds: int, product: float) -> None:
 
 def cache_programs(folder: str) -> None:
     """Keep compiled programs on disk, so that the second run starts at once; JAX's own setting goes first."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
@@ -45,7 +46,7 @@ def padded(seeds: int) -> int:
     return -(-seeds // mesh(seeds).size) * mesh(seeds).size
 
 
-def over_seeds(one: Callable[..., Any], shared: int = 0, donate: bool = False) -> Callable[..., Any]:
+def over_seeds(one: Callable[..., Any], shared: int = 0, donate: bool = False) -> Wrapped:
     """Compile `one(seed's leaves, ..., *shared)` for a leading axis of seeds, the last `shared` arguments being common.
 
     On a CPU each device maps over its seeds one after the other, which is the very program of one seed, so that

@@ -20,7 +20,7 @@ from ddpg.records.plot import iqm
 from ddpg.training.config import load
 from ddpg.training.devices import over_seeds, prepare
 from ddpg.training.policy import model_folder
-from ddpg.types import Key, PyTree
+from ddpg.types import PyTree
 
 
 class Evaluation(NamedTuple):

@@ -1,11 +1,11 @@
 """The loop: one iteration, collect beside learn, turned by `lax.scan`; seeds are the leading axis.
 
-    train()                                   training/train.py
-      for chunk                               thousands of steps: then log, evaluate, save
-        for seed, spread over the cores       Loop.run     one compiled program
-          for iteration in chunk              Loop.iterate
-            collect   K steps of N environments with beta, from the policy as it was
-            learn     store the block collected before, then U updates on minibatches
+train()                                   training/train.py
+  for chunk                               thousands of steps: then log, evaluate, save
+    for seed, spread over the cores       Loop.run     one compiled program
+      for iteration in chunk              Loop.iterate
+        collect   K steps of N environments with beta, from the policy as it was
+        learn     store the block collected before, then U updates on minibatches
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.stages import Wrapped
 from jaxtyping import Bool, Float, Int, UInt32
 
 from ddpg.algorithm.agent import DPG, AgentState
@@ -168,7 +169,7 @@ class Loop:
 
 
 @cache
-def _program(loop: Loop, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
+def _program(loop: Loop, iterations: int, learning: bool) -> Wrapped:
     return over_seeds(partial(loop.chunk, iterations=iterations, learning=learning), shared=1, donate=True)
 
 

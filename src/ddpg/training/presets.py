@@ -14,8 +14,8 @@ PRESETS = {
         preset="article",
         gamma=0.9,
         agent=DPG(
-            actor=Network(widths=(64, 64), init=Normal(std=0.3, bias=0.1), lr=1e-3),
-            critic=Network(widths=(64, 64), init=Normal(std=0.3, bias=0.1), lr=2e-3),
+            actor=Network(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=1e-3),
+            critic=Network(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=2e-3),
             exploration=Gaussian(sigma=1.0, schedule=Exponential(rate=0.9995, begin=10_000)),
             tau=0.01,
         ),
@@ -27,8 +27,8 @@ PRESETS = {
         preset="lillicrap",
         gamma=0.99,
         agent=DPG(
-            actor=Network(widths=(400, 300), final_init=3e-3, lr=1e-4),
-            critic=Network(widths=(400, 300), final_init=3e-3, action_layer=1, lr=1e-3, l2=1e-2),
+            actor=Network(widths=(400, 300), activation="relu", final_init=3e-3, lr=1e-4),
+            critic=Network(widths=(400, 300), activation="relu", final_init=3e-3, action_layer=1, lr=1e-3, l2=1e-2),
             exploration=OrnsteinUhlenbeck(theta=0.15, sigma=0.2),
             tau=0.001,
         ),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,6 @@ from ddpg.training.evaluate import Evaluation, Evaluator
 from ddpg.training.loop import Carry, Loop, Report
 from ddpg.training.policy import film_run
 from ddpg.training.presets import PRESETS
-from ddpg.types import Metrics
 
 LONGEST = 1_000  # updates of a chunk
 
@@ -99,7 +100,7 @@ def check_fit(config: Config, env: Environment) -> None:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
     if 4 * floats > memory:
         raise ValueError(
-            f"replay.capacity {config.replay.capacity} of {_count(config.seeds, 'seed')} takes {4e-9 * floats:,.1f} GB, "
+            f"replay.capacity {config.replay.capacity} is {4e-9 * floats:.1f} GB for {_count(config.seeds, 'seed')}, "
             f"and this machine has {1e-9 * memory:.1f}; use a smaller --replay.capacity"
         )
     sigma, needed = config.agent.exploration.sigma, env.spec.action_dim
@@ -133,7 +134,7 @@ def _unused(config: Config) -> Path:
 def _layer_pairs(config: Config, env: Environment) -> Iterator[tuple[int, int]]:
     for network in (config.agent.actor, config.agent.critic):
         widths = [env.spec.obs_size, *network.widths]
-        yield from zip(widths, widths[1:], strict=False)
+        yield from pairwise(widths)
 
 
 class Training:
@@ -162,7 +163,7 @@ class Training:
         # Seeds that only fill a device up start anew after the last one asked for, and are never shown.
         every_seed = range(config.seed, config.seed + padded(config.seeds))
         keys = jax.numpy.stack([jax.random.key(seed) for seed in every_seed])
-        learning_seconds, reports = 0.0, list[Report]()
+        step, learned, learning_seconds, reports = 0, 0, 0.0, list[Report]()
         with Log(self.folder, self.seeds) as log, display:
             display.note("compiling")
             carry = self.loop.start(place(keys))
@@ -172,7 +173,8 @@ class Training:
                 started = time.perf_counter()
                 carry, report = jax.block_until_ready(program(carry, np.int32(first)))
                 seconds = time.perf_counter() - started
-                learning_seconds += seconds
+                if learning:  # random steps cost next to nothing and would flatter the speed
+                    learned, learning_seconds = learned + iterations * self.loop.stride, learning_seconds + seconds
                 reports.append(report)
                 step, stopping = (first + iterations) * self.loop.stride, stopped()
                 if evaluate or stopping:
@@ -188,7 +190,8 @@ class Training:
             self.save(carry)
             display.note(f"networks saved in {self.folder / 'models'}")
             self.draw(display)
-            return self.conclude(step, learning_seconds, began, stopped())
+            rate = learned * config.seeds / learning_seconds if learned else None
+            return self.conclude(step, rate, began, stopped())
 
     def chunks(self) -> Iterator[tuple[int, int, bool, bool]]:
         """(first iteration, iterations, whether to learn, whether to evaluate after), over the whole run.
@@ -226,9 +229,10 @@ class Training:
 
     def save(self, carry: Carry) -> None:
         """The four networks of every seed."""
-        state: AgentState = jax.device_get(carry.agent)
+        states: AgentState = jax.device_get(carry.agent)
         for i, seed in enumerate(self.seeds):
-            save_models(self.folder / "models" / f"seed-{seed}", jax.tree.map(lambda x: x[i], state), self.env.spec)
+            state = jax.tree.map(operator.itemgetter(i), states)
+            save_models(self.folder / "models" / f"seed-{seed}", state, self.env.spec)
 
     def draw(self, display: Display) -> None:
         """The curve, and a film of the median seed; what cannot be drawn, as when learning diverged, is said."""
@@ -243,7 +247,7 @@ class Training:
         except ValueError as error:
             display.note(str(error))
 
-    def conclude(self, step: int, seconds: float, began: float, interrupted: bool) -> Run:
+    def conclude(self, step: int, rate: float | None, began: float, interrupted: bool) -> Run:
         """The summary."""
         config, records = self.config, read_metrics(self.folder)
         last = np.array([record["return"] for record in records[-config.seeds :]])
@@ -260,7 +264,7 @@ class Training:
             gap = None if said["iqm"] is None else self.optimum - said["iqm"]
             said |= {"optimum": self.optimum, "gap_to_optimum": gap}
         said |= {
-            "steps_per_second": step * config.seeds / seconds,
+            "steps_per_second": rate,
             "wall_seconds": time.perf_counter() - began,
         }
         (self.folder / "summary.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
@@ -274,19 +278,16 @@ class Training:
 
 def together(reports: Sequence[Report]) -> Report:
     """What chunks one after the other say as one: means over those that know, returns by the number of episodes."""
+    chunks = jax.tree.map(lambda *leaves: np.stack(leaves), *reports)  # leaves [chunks, seeds]
 
-    def mean(values: Sequence[Any], weights: np.ndarray) -> np.ndarray:
-        values = np.stack([np.asarray(value) for value in values])  # [chunks, seeds]
-        weights = np.where(np.isnan(values), 0.0, weights)
+    def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        weights = np.where(np.isnan(values), 0, weights)
         total = weights.sum(axis=0)
-        return np.where(total > 0, np.nansum(weights * values, axis=0) / np.maximum(total, 1e-9), np.nan)
+        return np.where(total > 0, np.nansum(weights * values, axis=0) / np.maximum(total, 1), np.nan)
 
-    episodes = np.stack([np.asarray(report.episodes) for report in reports])
-    metrics = [
-        mean(values, np.ones_like(episodes)) for values in zip(*(report.metrics for report in reports), strict=True)
-    ]
-    returns = mean([report.episode_return for report in reports], episodes)
-    return Report(Metrics(*metrics), returns, episodes.sum(axis=0))
+    metrics = jax.tree.map(lambda values: mean(values, np.ones_like(chunks.episodes)), chunks.metrics)
+    returns: Any = mean(chunks.episode_return, chunks.episodes)
+    return Report(metrics, returns, chunks.episodes.sum(axis=0))
 
 
 def _count(n: int, noun: str) -> str:
