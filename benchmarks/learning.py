@@ -10,6 +10,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ SETTINGS: dict[str, tuple[str, dict[str, str]]] = {  # name -> preset, options
 FIGURES = {"ddpg": ["ddpg", "ddpg, OU noise"], "article": [name for name in SETTINGS if name.startswith("article")]}
 
 
-def measure(name: str, seeds: int, steps: int) -> tuple[Curve, dict]:
+def measure(name: str, seeds: int, steps: int) -> tuple[Curve, dict[str, Any]]:
     preset, options = SETTINGS[name]
     with tempfile.TemporaryDirectory() as folder:
         run = ddpg.train(preset=preset, steps=steps, seeds=seeds, run=f"{folder}/run", options=options)
@@ -59,7 +60,7 @@ def measure(name: str, seeds: int, steps: int) -> tuple[Curve, dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(SETTINGS), metavar="NAME", help=", ".join(SETTINGS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--seeds", type=int, default=10)
@@ -67,7 +68,8 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "pendulum.json"
-    results = json.loads(path.read_text()) if path.exists() else {"command": "python benchmarks/learning.py"}
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    results["command"] = "python benchmarks/learning.py"
     curves: dict[str, Curve] = {}
     for name in args.names:
         curves[name], results[name] = measure(name, args.seeds, args.steps)

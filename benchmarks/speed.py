@@ -13,6 +13,7 @@ import json
 import platform
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -25,7 +26,7 @@ def operations(obs: int, action: int) -> float:
 
     def products(inputs: int, outputs: int) -> list[int]:
         sizes = [inputs, *WIDTHS, outputs]
-        return [i * o for i, o in zip(sizes, sizes[1:], strict=False)]
+        return [i * o for i, o in pairwise(sizes)]
 
     actor, critic = products(obs, action), products(obs + action, 1)
     forward = 2 * sum(actor) + 3 * sum(critic)  # target actor, actor; target critic, critic, critic at mu(s)
@@ -77,7 +78,7 @@ def worker(seeds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.json"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--worker", type=int)

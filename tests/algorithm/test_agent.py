@@ -79,17 +79,17 @@ class Learner:
     critic_adams: list[Adam]
     tau: float
 
-    def update(self, batch: Transition) -> dict[str, float]:
+    def update(self, batch: Transition) -> dict[str, Any]:
         obs, action, reward, discount, next_obs, weight = (np.asarray(x) for x in batch)
         n = len(reward)
         a_next = np.tanh(self.actor_target.forward(next_obs))
         y = np.full(n, np.inf)
         for target in self.critic_targets:
             y = np.minimum(y, reward + discount * target.forward(next_obs, a_next)[:, 0])
-        said = {"critic_loss": 0.0}
+        said: dict[str, Any] = {"critic_loss": 0.0}
         for i, (critic, adam) in enumerate(zip(self.critics, self.critic_adams, strict=True)):
             q = critic.forward(obs, action)[:, 0]
-            said["critic_loss"] += float(np.sum(weight * (y - q) ** 2) / n)
+            said["critic_loss"] += np.sum(weight * (y - q) ** 2) / n
             if i == 0:
                 said["q"] = np.sum(weight * q) / n
             gradient, _ = critic.backward((2 * weight * (q - y) / n)[:, None])

@@ -37,7 +37,7 @@ from ddpg.types import Key, Spec
 
 GAMMA, SEEDS = 0.6, 2
 
-# What the presets are made of, in small: initialisation, exploration, where the action enters, decay; and two critics.
+# What the presets are made of, in small: initialisation, exploration, where the action enters, decay, critics.
 AGENTS = {
     "ddpg": DPG(
         actor=Network(widths=(16,), lr=5e-3),
@@ -51,17 +51,11 @@ AGENTS = {
         exploration=Gaussian(sigma=1.0, schedule=Exponential(rate=0.9995, begin=1000, final=0.2)),
         tau=0.05,
     ),
-    "lillicrap": DPG(
+    "lillicrap, two critics": DPG(
         actor=Network(widths=(16,), final_init=3e-3, lr=5e-3),
         critic=Network(widths=(16, 16), activation="tanh", final_init=3e-3, action_layer=1, lr=1e-2, l2=1e-5),
-        exploration=OrnsteinUhlenbeck(theta=0.15, sigma=0.2),
-        tau=0.05,
-    ),
-    "two critics": DPG(
-        actor=Network(widths=(16,), lr=5e-3),
-        critic=Network(widths=(16, 16), activation="tanh", lr=1e-2),
         critics=2,
-        exploration=OrnsteinUhlenbeck(theta=0.5, sigma=0.3),
+        exploration=OrnsteinUhlenbeck(theta=0.15, sigma=0.2),
         tau=0.05,
     ),
 }
