@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.stages import Wrapped
 from jaxtyping import Float
 
 from ddpg.algorithm.agent import DPG, Nets
@@ -81,9 +82,13 @@ class Evaluator:
         """Of every seed: leaves [K, ...] -> [K, e]."""
         return _rollouts(self)(nets)
 
+    def compile(self, nets: Nets) -> Callable[[Nets], Evaluation]:
+        """The same, compiled ahead for networks of these shapes."""
+        return _rollouts(self).lower(nets).compile()
+
 
 @cache
-def _rollouts(evaluator: Evaluator) -> Callable[[Nets], Evaluation]:
+def _rollouts(evaluator: Evaluator) -> Wrapped:
     return over_seeds(evaluator.rollout)
 
 

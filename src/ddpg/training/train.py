@@ -8,10 +8,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -164,12 +164,16 @@ class Training:
         every_seed = range(config.seed, config.seed + padded(config.seeds))
         keys = jax.numpy.stack([jax.random.key(seed) for seed in every_seed])
         step, learned, learning_seconds, reports = 0, 0, 0.0, list[Report]()
-        with Log(self.folder, self.seeds) as log, display:
+        with Log(self.folder, self.seeds) as log, display, ThreadPoolExecutor() as pool:
             display.note("compiling")
             carry = self.loop.start(place(keys))
-            compiled = cache(partial(self.loop.compile, jax.eval_shape(lambda: carry)))
+            # The few programs of a run are compiled side by side, and while the first of them already runs.
+            shapes = dict.fromkeys((learning, iterations) for _, iterations, learning, _ in self.chunks())
+            like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), carry)
+            compiled = {shape: pool.submit(self.loop.compile, like, *shape) for shape in sorted(shapes, reverse=True)}
+            play = pool.submit(self.evaluator.compile, like.agent.online)
             for first, iterations, learning, evaluate in self.chunks():
-                program = compiled(iterations, learning)
+                program = compiled[learning, iterations].result()
                 started = time.perf_counter()
                 carry, report = jax.block_until_ready(program(carry, np.int32(first)))
                 seconds = time.perf_counter() - started
@@ -179,7 +183,7 @@ class Training:
                 step, stopping = (first + iterations) * self.loop.stride, stopped()
                 if evaluate or stopping:
                     rate = iterations * self.loop.stride * config.seeds / seconds
-                    evaluation = self.evaluator(carry.agent.online)
+                    evaluation = play.result()(carry.agent.online)
                     records = self.records(step, rate, together(reports), evaluation)
                     reports.clear()
                     log.write(step, records, {"dq_da": np.asarray(evaluation.dq_da)[: config.seeds]})
