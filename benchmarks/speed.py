@@ -96,7 +96,7 @@ def main() -> None:
     middle = {seeds: {key: median(run[key] for run in of) for key in of[0]} for seeds, of in runs.items()}
     ratios = [b["steps_per_second"] / a["steps_per_second"] for a, b in zip(runs[1], runs[8], strict=True)]
     result = {
-        "command": "python benchmarks/speed.py",
+        "command": f"python benchmarks/speed.py --repeats {args.repeats}",
         "machine": f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}",
         "matrix_operations_per_update": operations(3, 1),
         "one_seed": middle[1],

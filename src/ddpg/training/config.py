@@ -75,7 +75,7 @@ def check(config: Config) -> Config:
             f"collect.warmup {config.collect.warmup} is longer than the run of {config.steps} steps; "
             f"use --steps above {config.collect.warmup} or a shorter --collect.warmup"
         )
-    if start >= config.steps:
+    if -(-start // stride) >= -(-config.steps // stride):
         raise ValueError(
             f"learning starts after {start} steps, but the run has {config.steps}: nothing would be learned; "
             f"use --steps above {start} or a smaller --collect.learning_starts or --collect.warmup"

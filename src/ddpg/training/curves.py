@@ -8,7 +8,7 @@ import numpy as np
 from ddpg.envs import catalogue
 from ddpg.records.log import read_metrics
 from ddpg.records.plot import Curve, curve_of, learning_curve
-from ddpg.training.config import Config, load, values
+from ddpg.training.config import Config, load, override, values
 from ddpg.training.evaluate import Evaluator
 from ddpg.training.presets import PRESETS
 
@@ -49,10 +49,17 @@ def plot_runs(runs: Sequence[Path], file: Path) -> None:
 
 def _label(config: Config) -> str:
     """The preset, and the options in which the run differs from it."""
-    usual = values(PRESETS[config.preset]) if config.preset in PRESETS else {}
-    own = [f"{path} {value}" for path, value in values(config).items() if usual.get(path, value) != value]
-    length = ("env ", "steps ", "seed ", "seeds ", "eval.")
-    return ", ".join([config.preset, *(text for text in own if not text.startswith(length))])
+    if config.preset not in PRESETS:
+        return config.preset
+    own, preset = values(config), PRESETS[config.preset]
+    # A part of another kind has fields of its own; they are compared with that kind's defaults.
+    parts = [path for path in own if any(other.startswith(f"{path}.") for other in (*own, *values(preset)))]
+    kinds = {path: own[path] for path in parts if values(preset).get(path) not in (None, own[path])}
+    usual = values(override(preset, kinds))
+    differing = kinds | {path: value for path, value in own.items() if usual.get(path) != value}
+    of_length = ("env", "steps", "seed", "seeds")
+    said = [f"{path} {value}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."]
+    return ", ".join([config.preset, *said])
 
 
 def _beside(one: Curve, other: Curve) -> Curve:

@@ -20,12 +20,14 @@ def prepare(seeds: int, product: float) -> None:
     devices stay as they are: the results are the same, only slower.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if product < SMALL:
-        os.environ.setdefault("NPROC", "1")  # read by XLA's CPU client when it starts
     try:
         jax.config.update("jax_num_cpu_devices", min(seeds, cores))
     except RuntimeError:  # JAX has already started
         return
+    if product < SMALL and "NPROC" not in os.environ:
+        os.environ["NPROC"] = "1"  # read by XLA's CPU client when it starts, which is now
+        jax.devices()
+        del os.environ["NPROC"]
 
 
 def cache_programs(folder: str) -> None:

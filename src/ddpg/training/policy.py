@@ -62,7 +62,12 @@ def film_run(run: Path, path: Path, episode: int = 0, env: str | None = None, se
     with screenless(), closing(_drawn(run, env, "rgb_array")) as drawn:
         rate = drawn.metadata.get("render_fps", 30)
         every = max(1, round(rate / RATE))
-        shots = film(drawn, policy, episode, every)
+        try:
+            shots = film(drawn, policy, episode, every)
+        except ValueError:
+            raise
+        except Exception as error:  # whatever the environment's own drawing library raises, or the lack of it
+            raise ValueError(f"Gymnasium cannot draw {drawn.spec and drawn.spec.id} ({error})") from None
     try:
         write_gif(shots, path, rate / every)
     except OSError as error:

@@ -34,7 +34,7 @@ from ddpg.training.loop import Carry, Loop, Report
 from ddpg.training.policy import film_run
 from ddpg.training.presets import PRESETS
 
-LONGEST = 1_000  # updates of a chunk
+LONGEST = 1_000  # updates, or steps, of a chunk
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ def train(
     environment = catalogue.make(env) if isinstance(env, str) else env() if callable(env) else env
     if not isinstance(environment, Environment):
         raise ValueError(f"env {environment!r}: expected an id or an environment as ddpg.envs.base describes it")
+    if type(environment).__hash__ is None:
+        raise ValueError(f"env {environment!r} is not hashable; make its class a frozen dataclass of hashable fields")
     config = replace(config, env=environment.id)
     check_fit(config, environment)
     largest = 2.0 * config.replay.batch * max(w * v for w, v in _layer_pairs(config, environment))
@@ -163,7 +165,7 @@ class Training:
         # Seeds that only fill a device up start anew after the last one asked for, and are never shown.
         every_seed = range(config.seed, config.seed + padded(config.seeds))
         keys = jax.numpy.stack([jax.random.key(seed) for seed in every_seed])
-        step, learned, learning_seconds, reports = 0, 0, 0.0, list[Report]()
+        step, learned, learning_seconds, reports = 0, 0, 0.0, list[tuple[int, Report]]()
         with Log(self.folder, self.seeds) as log, display, ThreadPoolExecutor() as pool:
             display.note("compiling")
             carry = self.loop.start(place(keys))
@@ -179,7 +181,7 @@ class Training:
                 seconds = time.perf_counter() - started
                 if learning:  # random steps cost next to nothing and would flatter the speed
                     learned, learning_seconds = learned + iterations * self.loop.stride, learning_seconds + seconds
-                reports.append(report)
+                reports.append((iterations, report))
                 step, stopping = (first + iterations) * self.loop.stride, stopped()
                 if evaluate or stopping:
                     rate = iterations * self.loop.stride * config.seeds / seconds
@@ -193,21 +195,23 @@ class Training:
                     break
             self.save(carry)
             display.note(f"networks saved in {self.folder / 'models'}")
-            self.draw(display)
             rate = learned * config.seeds / learning_seconds if learned else None
-            return self.conclude(step, rate, began, stopped())
+            run = self.conclude(step, rate, began, stopped())
+            self.draw(display)
+            return run
 
     def chunks(self) -> Iterator[tuple[int, int, bool, bool]]:
         """(first iteration, iterations, whether to learn, whether to evaluate after), over the whole run.
 
-        A chunk has at most LONGEST updates: Ctrl-C has to wait for its end, and its random numbers for memory.
+        A chunk has at most LONGEST updates, and as many steps: Ctrl-C has to wait for its end, its random numbers for
+        memory.
         """
         stride, config = self.loop.stride, self.config
         total = -(-config.steps // stride)
         begin = -(-config.learning_starts // stride)
         every = max(1, round(config.eval.every / stride))
         evaluations = {*range(every, total, every), total}
-        longest = max(1, LONGEST // config.collect.updates)
+        longest = max(1, LONGEST // max(config.collect.updates, stride))
         first = 0
         for end in sorted(evaluations | {begin}):
             while first < end:
@@ -280,16 +284,19 @@ class Training:
         return Display(title, config.steps, self.optimum)
 
 
-def together(reports: Sequence[Report]) -> Report:
-    """What chunks one after the other say as one: means over those that know, returns by the number of episodes."""
-    chunks = jax.tree.map(lambda *leaves: np.stack(leaves), *reports)  # leaves [chunks, seeds]
+def together(reports: Sequence[tuple[int, Report]]) -> Report:
+    """What chunks one after the other, with their numbers of iterations, say as one: means over those that know."""
+    chunks = jax.tree.map(
+        lambda *leaves: np.stack(leaves), *(report for _, report in reports)
+    )  # leaves [chunks, seeds]
+    iterations = np.array([iterations for iterations, _ in reports])[:, None]
 
     def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         weights = np.where(np.isnan(values), 0, weights)
         total = weights.sum(axis=0)
         return np.where(total > 0, np.nansum(weights * values, axis=0) / np.maximum(total, 1), np.nan)
 
-    metrics = jax.tree.map(lambda values: mean(values, np.ones_like(chunks.episodes)), chunks.metrics)
+    metrics = jax.tree.map(lambda values: mean(values, iterations * np.ones_like(chunks.episodes)), chunks.metrics)
     returns: Any = mean(chunks.episode_return, chunks.episodes)
     return Report(metrics, returns, chunks.episodes.sum(axis=0))
 
