@@ -280,7 +280,7 @@ def test_reports_of_several_chunks_are_means_over_all() -> None:
         numbers = Metrics(*[jnp.array([q, 1.0])] * len(Metrics._fields))
         return Report(numbers, jnp.array([returns, math.nan]), jnp.array([episodes, 0]))
 
-    whole = together([report(math.nan, -10.0, 1), report(2.0, -40.0, 2), report(4.0, math.nan, 0)])
-    np.testing.assert_allclose(whole.metrics.q, [3.0, 1.0])
+    whole = together([(5, report(math.nan, -10.0, 1)), (30, report(2.0, -40.0, 2)), (10, report(4.0, math.nan, 0))])
+    np.testing.assert_allclose(whole.metrics.q, [2.5, 1.0])
     np.testing.assert_allclose(whole.episode_return, [-30.0, math.nan])
     np.testing.assert_array_equal(whole.episodes, [3, 0])
