@@ -1,6 +1,6 @@
 """Actor and critic as pytrees of arrays: multilayer perceptrons, and the recipe they are made from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import equinox as eqx
@@ -19,7 +19,7 @@ ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": jax.nn.elu, "silu":
 class FanIn:
     """W, b ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)): the hidden layers of Lillicrap et al. 2016, section 7."""
 
-    kind: Literal["fan_in"] = "fan_in"
+    kind: Literal["fan_in"] = field(default="fan_in", kw_only=True)
 
     def __call__(self, key: Key, inputs: int, outputs: int) -> "Dense":
         return uniform(key, inputs, outputs, inputs**-0.5)
@@ -29,7 +29,7 @@ class FanIn:
 class Normal:
     """W ~ N(0, std), b constant: the tutorial's initialisation."""
 
-    kind: Literal["normal"] = "normal"
+    kind: Literal["normal"] = field(default="normal", kw_only=True)
     std: Positive = 0.3
     bias: Finite = 0.1
 

@@ -1,6 +1,6 @@
 """Exploration: what the behaviour policy beta adds to mu(s), in units of half the action range."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ Step = Int[Array, ""] | int  # environment steps done so far
 class Constant:
     """The noise keeps its scale: factor 1."""
 
-    kind: Literal["constant"] = "constant"
+    kind: Literal["constant"] = field(default="constant", kw_only=True)
 
     def __call__(self, step: Step) -> Float[Array, ""]:
         return jnp.float32(1.0)
@@ -27,7 +27,7 @@ class Constant:
 class Linear:
     """The factor falls from 1 at step `begin` to `final` over `steps` environment steps, then stays."""
 
-    kind: Literal["linear"] = "linear"
+    kind: Literal["linear"] = field(default="linear", kw_only=True)
     final: NonNegative = 0.1
     steps: Whole = 10_000
     begin: Whole = 0
@@ -44,7 +44,7 @@ class Exponential:
     The tutorial multiplies by 0.9995 at every update, which is this where every step has one.
     """
 
-    kind: Literal["exponential"] = "exponential"
+    kind: Literal["exponential"] = field(default="exponential", kw_only=True)
     rate: UnitInterval = 0.9995
     final: NonNegative = 0.0
     begin: Whole = 0
@@ -61,7 +61,7 @@ Schedule = Annotated[Constant | Linear | Exponential, Discriminator("kind")]
 class Gaussian:
     """Independent N(0, sigma^2) at every step; `sigma` is one number or one per action dimension."""
 
-    kind: Literal["gaussian"] = "gaussian"
+    kind: Literal["gaussian"] = field(default="gaussian", kw_only=True)
     sigma: Scale = 0.1
     schedule: Schedule = Constant()
 
@@ -79,7 +79,7 @@ class OrnsteinUhlenbeck:
     The paper gives theta 0.15 and sigma 0.2 and names no dt, that is dt = 1. The state x is carried in the loop.
     """
 
-    kind: Literal["ou"] = "ou"
+    kind: Literal["ou"] = field(default="ou", kw_only=True)
     theta: NonNegative = 0.15
     sigma: Scale = 0.2
     dt: Positive = 1.0

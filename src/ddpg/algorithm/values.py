@@ -1,6 +1,6 @@
 """How a critic's numbers are read as a return: its mean, its target and its loss."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jaxtyping import Float
 class Scalar:
     """One number per state and action, learned by the squared error (the article's equations 1 and 2)."""
 
-    kind: Literal["scalar"] = "scalar"
+    kind: Literal["scalar"] = field(default="scalar", kw_only=True)
 
     @property
     def size(self) -> int:

@@ -75,11 +75,6 @@ def check(config: Config) -> Config:
             f"collect.warmup {config.collect.warmup} is longer than the run of {config.steps} steps; "
             f"use --steps above {config.collect.warmup} or a shorter --collect.warmup"
         )
-    if -(-start // stride) >= -(-config.steps // stride):
-        raise ValueError(
-            f"learning starts after {start} steps, but the run has {config.steps}: nothing would be learned; "
-            f"use --steps above {start} or a smaller --collect.learning_starts or --collect.warmup"
-        )
     if replay.batch > replay.capacity:
         raise ValueError(
             f"replay.batch {replay.batch} is larger than replay.capacity {replay.capacity}; "
@@ -95,6 +90,11 @@ def check(config: Config) -> Config:
         raise ValueError(
             f"learning starts after {start} steps, before a minibatch is stored; "
             f"use --collect.learning_starts (or --collect.warmup) of at least {need}"
+        )
+    if -(-start // stride) >= -(-config.steps // stride):
+        raise ValueError(
+            f"learning starts after {start} steps, but the run has {config.steps}: nothing would be learned; "
+            f"use --steps above {start} or a smaller --collect.learning_starts or --collect.warmup"
         )
     if config.agent.actor.action_layer != 0:
         raise ValueError("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")

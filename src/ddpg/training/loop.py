@@ -163,7 +163,7 @@ class Loop:
         """One chunk of every seed: leaves [K, ...]. The carry given is consumed."""
         return _program(self, iterations, learning)(carry, np.int32(t0))
 
-    def compile(self, carry: Carry, learning: bool, iterations: int) -> Callable[..., tuple[Carry, Report]]:
+    def compile(self, carry: Carry, *, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
         """`run` compiled ahead, (carry, t0) -> (carry, report), for whoever times the one without the other."""
         return _program(self, iterations, learning).lower(carry, np.int32(0)).compile()
 

@@ -172,7 +172,10 @@ class Training:
             # The few programs of a run are compiled side by side, and while the first of them already runs.
             shapes = dict.fromkeys((learning, iterations) for _, iterations, learning, _ in self.chunks())
             like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), carry)
-            compiled = {shape: pool.submit(self.loop.compile, like, *shape) for shape in sorted(shapes, reverse=True)}
+            compiled = {
+                (learning, n): pool.submit(self.loop.compile, like, iterations=n, learning=learning)
+                for learning, n in sorted(shapes, reverse=True)  # the slowest to compile first
+            }
             play = pool.submit(self.evaluator.compile, like.agent.online)
             for first, iterations, learning, evaluate in self.chunks():
                 program = compiled[learning, iterations].result()
@@ -196,9 +199,8 @@ class Training:
             self.save(carry)
             display.note(f"networks saved in {self.folder / 'models'}")
             rate = learned * config.seeds / learning_seconds if learned else None
-            run = self.conclude(step, rate, began, stopped())
             self.draw(display)
-            return run
+            return self.conclude(step, rate, began, stopped())
 
     def chunks(self) -> Iterator[tuple[int, int, bool, bool]]:
         """(first iteration, iterations, whether to learn, whether to evaluate after), over the whole run.
