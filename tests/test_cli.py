@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import jax
@@ -200,9 +201,12 @@ def test_a_policy_of_no_numbers_is_said_in_valid_json(
 def test_training_that_diverges_leaves_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, rollouts = tmp_path / "run", Evaluator.__call__
-    lost = lambda self, nets: rollouts(self, nets)._replace(returns=np.full((2, 4), np.nan))  # noqa: E731
-    monkeypatch.setattr(Evaluator, "__call__", lost)
+    folder = tmp_path / "run"
+
+    def lost(self: Evaluator, _: Any) -> Any:
+        return lambda nets: self(nets)._replace(returns=np.full((2, 4), np.nan))
+
+    monkeypatch.setattr(Evaluator, "compile", lost)
     assert main(["train", *TINY, "--run", str(folder)]) == 0
     err = capsys.readouterr().err
     assert "nothing to draw" in err
