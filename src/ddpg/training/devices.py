@@ -59,7 +59,10 @@ def over_seeds(one: Callable[..., Any], shared: int = 0, donate: bool = False) -
 
     def local(*args: Any) -> Any:
         own, common = args[: len(args) - shared], args[len(args) - shared :]
-        seed = lambda leaves: one(*leaves, *common)  # noqa: E731
+
+        def seed(leaves: Any) -> Any:
+            return one(*leaves, *common)
+
         return jax.vmap(seed)(own) if accelerator else jax.lax.map(seed, own)
 
     def spread(*args: Any) -> Any:

@@ -59,7 +59,10 @@ class Evaluator:
             discounted = discounted + jnp.where(running, discount * reward, 0.0)
             discount = jnp.where(running, discount * self.gamma, discount)
             bootstrap = bootstrap & ~(running & terminated)
-            keep = lambda new, old: jnp.where(running.reshape(-1, *(1,) * (new.ndim - 1)), new, old)  # noqa: E731
+
+            def keep(new: Array, old: Array) -> Array:
+                return jnp.where(running.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
             state, obs = jax.tree.map(keep, (moved, next_obs), (state, obs))
             return (state, obs, running & ~(terminated | truncated), bootstrap, returns, discounted, discount), None
 
