@@ -1,6 +1,8 @@
 """Actor and critic as pytrees of arrays: multilayer perceptrons, and the recipe they are made from."""
 
 from dataclasses import dataclass, field
+from itertools import accumulate
+from math import prod
 from typing import Annotated, Literal
 
 import equinox as eqx
@@ -10,6 +12,7 @@ from jax import Array
 from jaxtyping import Float
 from pydantic import Discriminator
 
+from ddpg.algorithm.noise import normal, unit
 from ddpg.types import Finite, Key, NonNegative, Positive, Rounded, Spec, Widths
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": jax.nn.elu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
@@ -21,8 +24,8 @@ class FanIn:
 
     kind: Literal["fan_in"] = field(default="fan_in", kw_only=True)
 
-    def __call__(self, key: Key, inputs: int, outputs: int) -> "Dense":
-        return uniform(key, inputs, outputs, inputs**-0.5)
+    def __call__(self, u: Float[Array, "i+1 o"]) -> "Dense":
+        return uniform(u, (len(u) - 1) ** -0.5)
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Normal:
     std: Positive = 0.3
     bias: Finite = 0.1
 
-    def __call__(self, key: Key, inputs: int, outputs: int) -> "Dense":
-        return Dense(self.std * jax.random.normal(key, (inputs, outputs)), jnp.full((outputs,), self.bias, jnp.float32))
+    def __call__(self, u: Float[Array, "i+1 o"]) -> "Dense":
+        return Dense(self.std * normal(u[:-1]), jnp.full_like(u[-1], self.bias))
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,13 @@ class Network:
     def _layers(self, key: Key, obs_size: int, action_dim: int, outputs: int) -> "tuple[Dense, ...]":
         inputs = [obs_size, *self.widths]
         inputs[self.action_layer] += action_dim
-        sizes = [*self.widths, outputs]
-        keys = jax.random.split(key, len(sizes))
-        layers = [self.init(k, i, o) for k, i, o in zip(keys, inputs, sizes, strict=True)]
-        if self.final_init is not None:
-            layers[-1] = uniform(keys[-1], inputs[-1], outputs, self.final_init)
-        return tuple(layers)
+        shapes = [(i + 1, o) for i, o in zip(inputs, (*self.widths, outputs), strict=True)]
+        # One draw for the whole network: each one more would add a tenth of a second to what is compiled first.
+        flat = unit(key, (sum(map(prod, shapes)),))
+        blocks = jnp.split(flat, list(accumulate(map(prod, shapes)))[:-1])
+        *hidden, last = (block.reshape(shape) for block, shape in zip(blocks, shapes, strict=True))
+        final = self.init(last) if self.final_init is None else uniform(last, self.final_init)
+        return (*map(self.init, hidden), final)
 
 
 class Dense(eqx.Module):
@@ -85,12 +89,9 @@ class Dense(eqx.Module):
         return x @ self.weight + self.bias
 
 
-def uniform(key: Key, inputs: int, outputs: int, bound: float) -> Dense:
-    weight_key, bias_key = jax.random.split(key)
-    return Dense(
-        jax.random.uniform(weight_key, (inputs, outputs), minval=-bound, maxval=bound),
-        jax.random.uniform(bias_key, (outputs,), minval=-bound, maxval=bound),
-    )
+def uniform(u: Float[Array, "i+1 o"], bound: float) -> Dense:
+    """Weights and biases in U(-bound, bound), from numbers in (-1, 1)."""
+    return Dense(bound * u[:-1], bound * u[-1])
 
 
 class Actor(eqx.Module):

@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 from pydantic import Discriminator
 
-from ddpg.types import NonNegative, Positive, Scale, UnitInterval, Whole
+from ddpg.types import Key, NonNegative, Positive, Scale, UnitInterval, Whole
 
 Step = Int[Array, ""] | int  # environment steps done so far
 
@@ -95,3 +97,13 @@ class OrnsteinUhlenbeck:
 
 
 Exploration = Annotated[Gaussian | OrnsteinUhlenbeck, Discriminator("kind")]
+
+
+def unit(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Numbers in U(-1, 1), without the -1 whose normal would be infinite."""
+    return jax.random.uniform(key, shape, minval=np.nextafter(np.float32(-1), np.float32(0)))
+
+
+def normal(u: Float[Array, "..."]) -> Float[Array, "..."]:
+    """U(-1, 1) -> N(0, 1), by the inverse of the distribution function."""
+    return np.float32(np.sqrt(2)) * jax.lax.erf_inv(u)

@@ -21,6 +21,7 @@ from jax.stages import Wrapped
 from jaxtyping import Bool, Float, Int, UInt32
 
 from ddpg.algorithm.agent import DPG, AgentState
+from ddpg.algorithm.noise import normal, unit
 from ddpg.envs.base import Vector
 from ddpg.experience.replay import Replay, Ring
 from ddpg.training.devices import over_seeds
@@ -99,11 +100,13 @@ class Loop:
 
     def draw(self, key: Key, t: Int[Array, ""]) -> Draws:
         spec, n, k = self.vector.env.spec, self.vector.n, self.collect
-        reset, white, uniform, batch = jax.random.split(jax.random.fold_in(key, t), 4)
+        batch, noise, reset = jax.random.split(jax.random.fold_in(key, t), 3)
+        # As few draws as can be: what is compiled first is mostly the making of random numbers.
+        uniform, white = unit(noise, (2, k, n, spec.action_dim))
         return Draws(
             fresh=jax.vmap(self.vector.fresh)(jax.random.split(reset, k)),
-            white=jax.random.normal(white, (k, n, spec.action_dim)),
-            uniform=jax.random.uniform(uniform, (k, n, spec.action_dim), minval=-1.0, maxval=1.0),
+            white=normal(white),
+            uniform=uniform,
             bits=jax.random.bits(batch, (self.updates, self.replay.batch), jnp.uint32),
         )
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from ddpg.training.policy import film_run
 from ddpg.training.presets import PRESETS
 
 LONGEST = 1_000  # updates, or steps, of a chunk
+PICTURES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "gymnasium", "pygame", "PIL.Image")  # a second of imports, behind the first updates
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ class Training:
                 for learning, n in sorted(shapes, reverse=True)  # the slowest to compile first
             }
             play = pool.submit(self.evaluator.compile, like.agent.online)
+            for name in PICTURES:
+                pool.submit(import_module, name)
             for first, iterations, learning, evaluate in self.chunks():
                 program = compiled[learning, iterations].result()
                 started = time.perf_counter()
