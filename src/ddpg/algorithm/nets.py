@@ -24,7 +24,7 @@ class FanIn:
 
     kind: Literal["fan_in"] = field(default="fan_in", kw_only=True)
 
-    def __call__(self, u: Float[Array, "i+1 o"]) -> "Dense":
+    def __call__(self, u: Float[Array, "rows o"]) -> "Dense":
         return uniform(u, (len(u) - 1) ** -0.5)
 
 
@@ -36,7 +36,7 @@ class Normal:
     std: Positive = 0.3
     bias: Finite = 0.1
 
-    def __call__(self, u: Float[Array, "i+1 o"]) -> "Dense":
+    def __call__(self, u: Float[Array, "rows o"]) -> "Dense":
         return Dense(self.std * normal(u[:-1]), jnp.full_like(u[-1], self.bias))
 
 
@@ -89,7 +89,7 @@ class Dense(eqx.Module):
         return x @ self.weight + self.bias
 
 
-def uniform(u: Float[Array, "i+1 o"], bound: float) -> Dense:
+def uniform(u: Float[Array, "rows o"], bound: float) -> Dense:
     """Weights and biases in U(-bound, bound), from numbers in (-1, 1)."""
     return Dense(bound * u[:-1], bound * u[-1])
 
