@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ddpg.training.config import Config
     from ddpg.training.policy import Policy, load
     from ddpg.training.presets import PRESETS
-    from ddpg.training.train import Run, train
+    from ddpg.training.run import Run
+    from ddpg.training.train import train
 
 __all__ = ["PRESETS", "Config", "Policy", "Run", "load", "train"]
 __version__ = "0.1.0"
@@ -24,7 +25,7 @@ _HOMES = {
     "PRESETS": "presets",
     "Config": "config",
     "Policy": "policy",
-    "Run": "train",
+    "Run": "run",
     "load": "policy",
     "train": "train",
 }

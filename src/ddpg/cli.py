@@ -78,6 +78,16 @@ def parser(of_train: bool = False) -> Parser:
     train.add_argument("--seed", metavar="S", help="the first seed (0)")
     train.add_argument("--seeds", metavar="K", help="how many agents, with seeds S to S+K-1 (1)")
     train.add_argument("--run", metavar="DIR", help="the run folder (a new one under runs/)")
+    train.add_argument("--envs", dest="collect.envs", metavar="N", help="environments side by side (1)")
+    train.add_argument(
+        "--env-args",
+        dest="env_args",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="the environment's keyword arguments, such as gravity=9.8",
+    )
+    train.add_argument("--eval-every", dest="eval.every", metavar="N", help="steps between evaluations")
+    train.add_argument("--eval-episodes", dest="eval.episodes", metavar="N", help="episodes of an evaluation")
     if of_train:
         _add_paths(train)
 
@@ -88,7 +98,7 @@ def parser(of_train: bool = False) -> Parser:
         "--seed", type=_whole, default=0, metavar="S", help="seed of the starts, not of the agent (0)"
     )
     evaluate.add_argument("--env", metavar="ID", help="another environment of the same spaces")
-    evaluate.add_argument("--video", type=Path, metavar="FILE", help="write a GIF of one episode")
+    evaluate.add_argument("--video", type=Path, metavar="FILE", help="write a film of one episode, .gif or .mp4")
     evaluate.add_argument("--render", action="store_true", help="show one episode in a window")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
@@ -121,7 +131,7 @@ def _add_paths(train: Parser) -> None:
     config = PRESETS["ddpg"]
     groups = {"": train.add_argument_group(PARTS[""])}
     for option in options(config):
-        if option.path in ("env", "preset", "steps", "seed", "seeds"):  # which have a place of their own
+        if option.path in ("env", "env_args", "preset", "steps", "seed", "seeds"):  # which have a place of their own
             continue
         name = option.path.split(".")[0]
         if name in PARTS and name not in groups:
@@ -176,12 +186,12 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _eval(args: argparse.Namespace) -> int:
-    from ddpg.records.video import check_gif, check_screen
+    from ddpg.records.video import check_film, check_screen
     from ddpg.training.evaluate import evaluate_run
     from ddpg.training.policy import film_run, show_run
 
     if args.video:
-        check_gif(args.video)  # before the minutes that many episodes may take
+        check_film(args.video)  # before the minutes that many episodes may take
     if args.render:
         check_screen()
     said = evaluate_run(args.RUN, args.episodes, args.seed, args.env)

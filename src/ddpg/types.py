@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, PRNGKeyArray, Shaped
 from jaxtyping import Key as KeyArray
 from pydantic import AllowInfNan, BeforeValidator
 
+Some = Any  # an array: JAX's in compiled code, NumPy's where Python steps the environments
 Key = PRNGKeyArray
 Keys = KeyArray[Array, " k"]
 PyTree = Any  # a nest of arrays whose structure the function does not need to know
@@ -44,6 +45,7 @@ Positive = Annotated[Finite, Gt(0)]
 NonNegative = Annotated[Finite, Ge(0)]
 UnitInterval = Annotated[Finite, Gt(0), Le(1)]
 Widths = Annotated[tuple[Natural, ...], BeforeValidator(_listed), MinLen(1)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Scale = Annotated[NonNegative | Annotated[tuple[NonNegative, ...], MinLen(1)], BeforeValidator(_maybe_listed)]
 
 

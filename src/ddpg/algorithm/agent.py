@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.nets import Actor, Critic, Network
-from ddpg.algorithm.noise import Exploration, Gaussian
+from ddpg.algorithm.noise import Constant, Exploration, Gaussian
 from ddpg.algorithm.values import Scalar, pessimistic
-from ddpg.types import Key, Metrics, Natural, PyTree, Spec, Transition, UnitInterval
+from ddpg.types import Key, Metrics, Natural, PyTree, Some, Spec, Transition, UnitInterval
 
 
 class Nets(NamedTuple):
@@ -55,9 +55,10 @@ class DPG:
         target = jax.tree.map(jnp.copy, nets)
         return AgentState(nets, target, rest(self.actor, nets.actor), rest(self.critic, nets.critic))
 
-    def act(self, actor: Actor, obs: Float[Array, "n *obs"], noise: Float[Array, "n m"]) -> Float[Array, "n m"]:
+    def act(self, actor: Actor, obs: Shaped[Some, "n *obs"], noise: Float[Some, "n m"]) -> Float[Some, "n m"]:
         """The behaviour policy beta: a_t = mu(s_t) + N_t, clipped to the action range. Greedy is `actor(obs)`."""
-        return jnp.clip(actor(obs) + noise, -1.0, 1.0)
+        xp = noise.__array_namespace__()
+        return xp.minimum(xp.maximum(actor(obs) + noise, -1.0), 1.0)
 
     def update(self, state: AgentState, batch: Transition) -> tuple[AgentState, Metrics]:
         """One gradient step of critic and actor, and one step of their targets, on a minibatch."""
@@ -103,8 +104,11 @@ class DPG:
 
 def adam(network: Network) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015); `l2` adds l2 * theta to the gradient first, as the 2016 paper does for its critic."""
-    optimiser = optax.adam(network.lr)
-    return optax.chain(optax.add_decayed_weights(network.l2), optimiser) if network.l2 else optimiser
+    constant = isinstance(network.schedule, Constant)
+    lr = network.lr if constant else lambda update: network.lr * network.schedule(update)
+    parts = [optax.clip_by_global_norm(network.clip)] if network.clip else []
+    parts += [optax.add_decayed_weights(network.l2)] if network.l2 else []
+    return optax.chain(*parts, optax.adam(lr)) if parts else optax.adam(lr)
 
 
 def rest(network: Network, params: PyTree) -> PyTree:

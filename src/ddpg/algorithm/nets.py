@@ -5,17 +5,26 @@ from itertools import accumulate
 from math import prod
 from typing import Annotated, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jax.tree_util import register_dataclass
+from jaxtyping import Float, Shaped
 from pydantic import Discriminator
 
-from ddpg.algorithm.noise import normal, unit
-from ddpg.types import Finite, Key, NonNegative, Positive, Rounded, Spec, Widths
+from ddpg.algorithm.noise import Constant, Schedule, normal, unit
+from ddpg.types import Finite, Key, NonNegative, Positive, Rounded, Some, Spec, Widths
 
+STATIC = {"static": True}  # a field that is no array: part of the tree's structure
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": jax.nn.elu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
+IN_NUMPY = {
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "gelu": lambda x: x / 2 * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3))),
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,8 @@ class Network:
 
     `final_init` draws the last layer from U(-final_init, final_init) instead, so that the first actions and
     values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at which a critic
-    takes the action in: 0 beside the observation, 1 after the first hidden layer, as in the 2016 paper.
+    takes the action in: 0 beside the observation, 1 after the first hidden layer, as in the 2016 paper. `schedule`
+    is of the learning rate over updates; `clip` bounds the norm of the gradient.
     """
 
     widths: Widths = (64, 64)
@@ -55,7 +65,9 @@ class Network:
     final_init: Positive | None = None
     action_layer: Annotated[Literal[0, 1], Rounded] = 0
     lr: Positive = 1e-3
+    schedule: Schedule = Constant()
     l2: NonNegative = 0.0
+    clip: Positive | None = None
 
     def actor(self, key: Key, spec: Spec) -> "Actor":
         return Actor(self._layers(key, spec.obs_size, 0, spec.action_dim), self.activation)
@@ -79,13 +91,15 @@ class Network:
         return (*map(self.init, hidden), final)
 
 
-class Dense(eqx.Module):
+@register_dataclass
+@dataclass(frozen=True)
+class Dense:
     """x W + b, on batches. Kernels lie [in, out], so that no transpose enters the compiled update."""
 
-    weight: Float[Array, "*k i o"]
-    bias: Float[Array, "*k o"]
+    weight: Float[Some, "*k i o"]
+    bias: Float[Some, "*k o"]
 
-    def __call__(self, x: Float[Array, "b i"]) -> Float[Array, "b o"]:
+    def __call__(self, x: Float[Some, "b i"]) -> Float[Some, "b o"]:
         return x @ self.weight + self.bias
 
 
@@ -94,29 +108,43 @@ def uniform(u: Float[Array, "rows o"], bound: float) -> Dense:
     return Dense(bound * u[:-1], bound * u[-1])
 
 
-class Actor(eqx.Module):
-    """mu(s | theta): observations [b, *obs] -> actions [b, m] in (-1, 1); environments rescale, networks never do."""
+def flat(obs: Shaped[Some, "b *obs"]) -> Float[Some, "b i"]:
+    """One row of numbers for each observation; bytes, which are pixels, between 0 and 1."""
+    x = obs.reshape(obs.shape[0], -1)
+    return x.astype("float32") / 255 if x.dtype == np.uint8 else x
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Actor:
+    """mu(s | theta): observations [b, *obs] -> actions [b, m] in (-1, 1); environments rescale, networks never do.
+
+    With leaves and observations of NumPy it computes in NumPy: for one observation a call costs half of a compiled one.
+    """
 
     layers: tuple[Dense, ...]
-    activation: str = eqx.field(static=True)
+    activation: str = field(metadata=STATIC)
 
-    def __call__(self, obs: Float[Array, "b *obs"]) -> Float[Array, "b m"]:
-        x = obs.reshape(obs.shape[0], -1)
+    def __call__(self, obs: Shaped[Some, "b *obs"]) -> Float[Some, "b m"]:
+        x = flat(obs)
+        activations = IN_NUMPY if isinstance(x, np.ndarray) else ACTIVATIONS
         for layer in self.layers[:-1]:
-            x = ACTIVATIONS[self.activation](layer(x))
-        return jnp.tanh(self.layers[-1](x))
+            x = activations[self.activation](layer(x))
+        return activations["tanh"](self.layers[-1](x))
 
 
-class Critic(eqx.Module):
+@register_dataclass
+@dataclass(frozen=True)
+class Critic:
     """Q(s, a | theta) of K members at once: [b, *obs], [b, m] -> [K, b, size]."""
 
     layers: tuple[Dense, ...]  # every leaf has the members' axis K in front
-    activation: str = eqx.field(static=True)
-    action_layer: int = eqx.field(static=True)
+    activation: str = field(metadata=STATIC)
+    action_layer: int = field(metadata=STATIC)
 
-    def __call__(self, obs: Float[Array, "b *obs"], action: Float[Array, "b m"]) -> Float[Array, "k b size"]:
+    def __call__(self, obs: Shaped[Array, "b *obs"], action: Float[Array, "b m"]) -> Float[Array, "k b size"]:
         def member(layers: tuple[Dense, ...]) -> Float[Array, "b size"]:
-            x = obs.reshape(obs.shape[0], -1)
+            x = flat(obs)
             for depth, layer in enumerate(layers):
                 x = jnp.concatenate([x, action], axis=-1) if depth == self.action_layer else x
                 x = layer(x) if depth == len(layers) - 1 else ACTIVATIONS[self.activation](layer(x))

@@ -1,18 +1,22 @@
-"""Exploration: what the behaviour policy beta adds to mu(s), in units of half the action range."""
+"""Exploration: what the behaviour policy beta adds to mu(s), in units of half the action range.
+
+Everything here computes with the arrays it is given, JAX's in compiled code and NumPy's where Python steps the
+environments (`xp` is the one or the other, by the array API standard).
+"""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 from pydantic import Discriminator
 
-from ddpg.types import Key, NonNegative, Positive, Scale, UnitInterval, Whole
+from ddpg.types import Key, NonNegative, Positive, Scale, Some, UnitInterval, Whole
 
-Step = Int[Array, ""] | int  # environment steps done so far
+Step = Int[Some, ""] | int  # environment steps done so far
+Factor = Float[Some, ""]
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,8 @@ class Constant:
 
     kind: Literal["constant"] = field(default="constant", kw_only=True)
 
-    def __call__(self, step: Step) -> Float[Array, ""]:
-        return jnp.float32(1.0)
+    def __call__(self, step: Step) -> Factor:
+        return step.__array_namespace__().float32(1.0)
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,10 @@ class Linear:
     steps: Whole = 10_000
     begin: Whole = 0
 
-    def __call__(self, step: Step) -> Float[Array, ""]:
-        done = jnp.clip((step - self.begin) / max(self.steps, 1), 0.0, 1.0)
-        return 1.0 + (self.final - 1.0) * done
+    def __call__(self, step: Step) -> Factor:
+        xp = step.__array_namespace__()
+        done = xp.clip((step - self.begin) / max(self.steps, 1), 0.0, 1.0)
+        return xp.float32(1.0 + (self.final - 1.0) * done)
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,10 @@ class Exponential:
     final: NonNegative = 0.0
     begin: Whole = 0
 
-    def __call__(self, step: Step) -> Float[Array, ""]:
-        elapsed = jnp.maximum(step - self.begin, 0).astype(jnp.float32)
-        return jnp.maximum(jnp.power(jnp.float32(self.rate), elapsed), self.final)
+    def __call__(self, step: Step) -> Factor:
+        xp = step.__array_namespace__()
+        elapsed = xp.float32(xp.maximum(step - self.begin, 0))
+        return xp.float32(xp.maximum(xp.power(xp.float32(self.rate), elapsed), self.final))
 
 
 Schedule = Annotated[Constant | Linear | Exponential, Discriminator("kind")]
@@ -68,10 +74,11 @@ class Gaussian:
     schedule: Schedule = Constant()
 
     def __call__(
-        self, state: Float[Array, "n m"], white: Float[Array, "n m"], start: Bool[Array, " n"], step: Step
-    ) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
+        self, state: Float[Some, "n m"], white: Float[Some, "n m"], start: Bool[Some, " n"], step: Step
+    ) -> tuple[Float[Some, "n m"], Float[Some, "n m"]]:
         """(state, white noise, episode starts, step) -> (state, noise); white noise is N(0, 1)."""
-        return state, jnp.asarray(self.sigma) * self.schedule(step) * white
+        xp = white.__array_namespace__()
+        return state, xp.asarray(self.sigma, xp.float32) * self.schedule(step) * white
 
 
 @dataclass(frozen=True)
@@ -88,11 +95,12 @@ class OrnsteinUhlenbeck:
     schedule: Schedule = Constant()
 
     def __call__(
-        self, state: Float[Array, "n m"], white: Float[Array, "n m"], start: Bool[Array, " n"], step: Step
-    ) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
+        self, state: Float[Some, "n m"], white: Float[Some, "n m"], start: Bool[Some, " n"], step: Step
+    ) -> tuple[Float[Some, "n m"], Float[Some, "n m"]]:
         """(state, white noise, episode starts, step) -> (state, noise); white noise is N(0, 1)."""
-        x = jnp.where(start[:, None], 0.0, state)
-        x = x - self.theta * self.dt * x + jnp.asarray(self.sigma) * jnp.sqrt(self.dt) * white
+        xp = white.__array_namespace__()
+        x = xp.where(start[:, None], xp.float32(0), state)
+        x = x - self.theta * self.dt * x + xp.asarray(self.sigma, xp.float32) * self.dt**0.5 * white
         return x, self.schedule(step) * x
 
 

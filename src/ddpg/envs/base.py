@@ -33,9 +33,9 @@ class Environment(Protocol):
 
 @runtime_checkable
 class Solved(Protocol):
-    """An environment whose best achievable undiscounted return is known from every start."""
+    """An environment whose best achievable undiscounted return is known from the first observation of an episode."""
 
-    def best_return(self, state: PyTree) -> Float[np.ndarray, " b"]: ...
+    def best_return(self, obs: Float[np.ndarray, "b *obs"]) -> Float[np.ndarray, " b"]: ...
 
 
 class Outcome(NamedTuple):
@@ -73,6 +73,39 @@ class Vector:
         state, obs = jax.tree.map(choose, fresh, (moved, obs))
         reward = jnp.where(boundary, 0.0, reward)
         return state, Outcome(obs, reward, terminated & ~boundary, truncated & ~boundary)
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """An environment in which every action is held for `times` steps, their rewards added, or until an end."""
+
+    env: Environment
+    times: int
+
+    @property
+    def id(self) -> str:
+        return self.env.id
+
+    @property
+    def spec(self) -> Spec:
+        return self.env.spec
+
+    @property
+    def max_episode_steps(self) -> int:
+        return -(-self.env.max_episode_steps // self.times)
+
+    def reset(self, key: Key) -> tuple[PyTree, Array]:
+        return self.env.reset(key)
+
+    def step(self, state: PyTree, action: Float[Array, " m"]) -> tuple[PyTree, Array, Array, Array, Array]:
+        def again(said: tuple, _: None) -> tuple[tuple, None]:
+            state, _, total, terminated, truncated = said
+            *moved, reward, over, cut = self.env.step(state, action)
+            after = (*moved, total + reward, over, cut)
+            return jax.tree.map(lambda old, new: jnp.where(terminated | truncated, old, new), said, after), None
+
+        said, _ = jax.lax.scan(again, self.env.step(state, action), None, length=self.times - 1)
+        return said
 
 
 def to_units(action: Float[Array, "*b m"], spec: Spec) -> Float[Array, "*b m"]:

@@ -1,41 +1,56 @@
 """The ids by which environments are known."""
 
-import warnings
+from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-from ddpg.envs.base import Environment
+from ddpg.envs.base import Environment, Repeat, Solved
 from ddpg.envs.pendulum import Pendulum
+
+if TYPE_CHECKING:
+    from ddpg.envs.gym import Gym
 
 NATIVE: dict[str, Environment] = {"Pendulum-v1": Pendulum()}
 
 
-def make(id: str) -> Environment:
-    """The environment of an id such as `Pendulum-v1` or `jax:Pendulum-v1`.
+def make(id: str, args: Sequence[str] = (), repeat: int = 1) -> "Environment | Gym":
+    """The environment of an id that `gymnasium.make` takes, with keyword arguments such as "gravity=9.8".
 
-    ValueError, in one line, if there is none: with the nearest ids, or with what Gymnasium's one of that name lacks.
+    Where a JAX-native version with the same dynamics exists it is used, unless there are arguments; `gym:ID` and
+    `jax:ID` choose. ValueError, in one line, if there is none, with the nearest ids or what is wrong with it.
     """
-    name = id.removeprefix("jax:")
-    if name in NATIVE:
-        return NATIVE[name]
-    from gymnasium.envs.registration import registry  # half a second, and only to say what is wrong
+    kind, name = ("jax", id[4:]) if id.startswith("jax:") else ("gym", id[4:]) if id.startswith("gym:") else ("", id)
+    if kind == "jax" and (name not in NATIVE or args):
+        lack = "takes no env-args" if args and name in NATIVE else f"is none; available: {', '.join(NATIVE)}"
+        raise ValueError(f"the JAX-native environment {name!r} {lack}; use gym:{name} for Gymnasium's")
+    if kind != "gym" and name in NATIVE and not args:
+        return Repeat(NATIVE[name], repeat) if repeat > 1 else NATIVE[name]
+    from ddpg.envs import gym  # half a second, and only where it is needed
 
-    if name not in registry:
-        near = get_close_matches(name, {**NATIVE, **registry}, n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ValueError(f"unknown environment {id!r}; {hint}available: {', '.join(NATIVE)}")
-    raise ValueError(f"environment {id!r} {_lack(name)}; available: {', '.join(NATIVE)}")
+    given = gym.parse_args(args)
+    if ":" not in name:  # a module is imported first, and may register what it likes
+        _refuse_unknown(id, name)
+    return gym.by_id(name, given, repeat)
 
 
-def _lack(name: str) -> str:
-    import gymnasium
+def solved(env: "Environment | Gym") -> Solved | None:
+    """Who knows the best return from the starts of this environment."""
+    if isinstance(env, Solved):
+        return env
+    native = NATIVE.get(env.id)
+    same = getattr(env, "repeat", 1) == 1 and not getattr(env, "changed", False) and not isinstance(env, Repeat)
+    return native if isinstance(native, Solved) and same else None
+
+
+def _refuse_unknown(id: str, name: str) -> None:
+    from gymnasium.envs.registration import find_highest_version, parse_env_id, registry
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # that it is out of date is not what is wrong
-            env = gymnasium.make(name)
-    except Exception as error:  # whatever an environment's own constructor raises
-        return f"cannot be made by Gymnasium ({' '.join(str(error).split())})"
-    space = env.action_space
-    env.close()
-    if not isinstance(space, gymnasium.spaces.Box):
-        return f"has the action space {space}, but ddpg controls continuous actions (a Box)"
-    return "has no JAX-native version here"
+        space, base, number = parse_env_id(name)
+        known = name in registry or (number is None and find_highest_version(space, base) is not None)
+    except Exception:  # Gymnasium's own errors are several, and say what its registry is made of
+        known = False
+    if not known:
+        near = get_close_matches(name, {**NATIVE, **registry}, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else "expected an id that gymnasium.make takes"
+        raise ValueError(f"unknown environment {id!r}; {hint}")

@@ -70,9 +70,10 @@ class Pendulum:
         """[cos theta, sin theta, theta_dot], the last in rad/s."""
         return jnp.stack([jnp.cos(state.theta), jnp.sin(state.theta), state.theta_dot])
 
-    def best_return(self, state: PendulumState) -> Float[np.ndarray, "*b"]:
-        """`optimum` of the starts that `reset` gave."""
-        return self.optimum(np.asarray(state.theta), np.asarray(state.theta_dot))
+    def best_return(self, obs: Float[np.ndarray, "b 3"]) -> Float[np.ndarray, " b"]:
+        """`optimum` of the starts that `reset` showed."""
+        cos, sin, theta_dot = np.asarray(obs).T
+        return self.optimum(np.arctan2(sin, cos), theta_dot)
 
     def optimum(self, theta: ArrayLike, theta_dot: ArrayLike) -> Float[np.ndarray, "*b"]:
         """The best undiscounted return of a 200-step episode from these starts; shapes that broadcast.

@@ -11,27 +11,31 @@ import numpy as np
 
 from ddpg.algorithm.agent import AgentState, Nets
 from ddpg.algorithm.nets import ACTIVATIONS, Actor, Critic, Dense
+from ddpg.algorithm.normaliser import Stats
 from ddpg.types import Spec
 
 FORMAT, VERSION = "ddpg-network", 1
 LAYERS, PARAMETERS = 64, 2**28  # more than any network here; a file that claims more is not read
 
 
-def save_models(folder: Path, state: AgentState, spec: Spec) -> None:
-    """Write actor, actor_target, critic and critic_target .hdf5 of one seed into FOLDER."""
+def save_models(folder: Path, state: AgentState, spec: Spec, stats: Stats | None = None) -> None:
+    """Write actor, actor_target, critic and critic_target .hdf5 of one seed into FOLDER.
+
+    Each holds the statistics too by which observations are normalised before any layer, if they are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, nets in (("", state.online), ("_target", state.target)):
-        _write(folder / f"actor{suffix}.hdf5", nets.actor, spec, "tanh", 0)
-        _write(folder / f"critic{suffix}.hdf5", nets.critic, spec, "identity", nets.critic.action_layer)
+        _write(folder / f"actor{suffix}.hdf5", nets.actor, spec, stats, "tanh", 0)
+        _write(folder / f"critic{suffix}.hdf5", nets.critic, spec, stats, "identity", nets.critic.action_layer)
 
 
-def load_models(folder: Path, spec: Spec | None = None) -> tuple[Nets, Spec]:
-    """The online networks in FOLDER, and the spec they were written for.
+def load_models(folder: Path, spec: Spec | None = None) -> tuple[Nets, Stats | None, Spec]:
+    """The online networks in FOLDER, the statistics of their observations, and the spec they were written for.
 
     ValueError, in one line, if a file is missing, foreign or damaged, or made for another `spec` than the one given.
     """
-    actor, actor_spec = _read(folder / "actor.hdf5", "actor")
-    critic, critic_spec = _read(folder / "critic.hdf5", "critic")
+    actor, stats, actor_spec = _read(folder / "actor.hdf5", "actor")
+    critic, _, critic_spec = _read(folder / "critic.hdf5", "critic")
     for found in (actor_spec, critic_spec):
         expected = spec or actor_spec
         if found != expected:
@@ -39,7 +43,7 @@ def load_models(folder: Path, spec: Spec | None = None) -> tuple[Nets, Spec]:
                 f"{folder} was trained for {_spaces(found)}, not for {_spaces(expected)}; "
                 f"choose an environment of the same spaces"
             )
-    return Nets(actor, critic), actor_spec
+    return Nets(actor, critic), stats, actor_spec
 
 
 def _spaces(spec: Spec) -> str:
@@ -47,7 +51,7 @@ def _spaces(spec: Spec) -> str:
     return f"observations of shape {spec.obs_shape} {spec.obs_dtype} and actions from [{low}] to [{high}]"
 
 
-def _write(path: Path, net: Actor | Critic, spec: Spec, output: str, action_layer: int) -> None:
+def _write(path: Path, net: Actor | Critic, spec: Spec, stats: Stats | None, output: str, action_layer: int) -> None:
     kernels = [np.asarray(layer.weight) for layer in net.layers]
     partial = path.with_suffix(".partial")
     with h5py.File(partial, "w") as file:
@@ -69,17 +73,21 @@ def _write(path: Path, net: Actor | Critic, spec: Spec, output: str, action_laye
         for i, (layer, kernel) in enumerate(zip(net.layers, kernels, strict=True)):
             file[f"layer_{i}/weight"] = kernel
             file[f"layer_{i}/bias"] = np.asarray(layer.bias)
+        if stats is not None:
+            for name, value in stats._asdict().items():
+                file[f"observations/{name}"] = np.asarray(value)
     partial.replace(path)  # a reader, or a crash, never meets half a file
 
 
-def _read(path: Path, role: str) -> tuple[Any, Spec]:
+def _read(path: Path, role: str) -> tuple[Any, Stats | None, Spec]:
     try:
         with h5py.File(path) as file:
             attrs = dict(file.attrs)
             found = [attrs.get(name) for name in ("format", "format_version", "role")]
             if found != [FORMAT, VERSION, role]:
                 raise ValueError(f"it says {found}, expected {[FORMAT, VERSION, role]}")
-            return _network(file, attrs, role == "critic")
+            net, spec = _network(file, attrs, role == "critic")
+            return net, _stats(file, spec) if "observations" in file else None, spec
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: the run has saved no networks yet") from None
     except Exception as error:  # h5py lets through whatever HDF5, or the decoder of a damaged byte, raises
@@ -117,6 +125,14 @@ def _network(file: h5py.File, attrs: dict[str, Any], critic: bool) -> tuple[Any,
     if critic:
         return Critic(tuple(layers), activation, action_layer), spec
     return Actor(tuple(layers), activation), spec
+
+
+def _stats(file: h5py.File, spec: Spec) -> Stats:
+    shapes = {"count": (), "mean": spec.obs_shape, "variance": spec.obs_shape}
+    stats = Stats(**{name: _array(file, f"observations/{name}", shape) for name, shape in shapes.items()})
+    if not (stats.variance >= 0).all():
+        raise ValueError("a variance of observations below 0")
+    return stats
 
 
 def _array(file: h5py.File, name: str, shape: tuple[int, ...] | None) -> Any:

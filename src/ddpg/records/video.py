@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import numpy as np
 WIDTH, RATE = 240, 20  # pixels; frames a second, which is what viewers show of a GIF
 
 
-def check_gif(path: Path) -> None:
-    """ValueError, in one line, if no GIF can be written there."""
-    if path.suffix.lower() != ".gif":
-        raise ValueError(f"film {path}: expected a name that ends in .gif")
+def check_film(path: Path) -> None:
+    """ValueError, in one line, if no film can be written there."""
+    kind = path.suffix.lower()
+    if kind not in (".gif", ".mp4"):
+        raise ValueError(f"film {path}: expected a name that ends in .gif or .mp4")
+    if kind == ".mp4" and find_spec("imageio_ffmpeg") is None:
+        raise ValueError(f"film {path}: MP4 needs the extra `video`; pip install 'ddpg[video]', or choose a .gif")
     place = path if path.exists() else path.parent
     if path.is_dir() or not path.parent.is_dir() or not os.access(place, os.W_OK):
         raise ValueError(f"film {path} cannot be written; choose another file, in a folder that exists")
@@ -51,7 +55,7 @@ def screenless() -> Iterator[None]:
 
 
 def play(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, steps: int = 1_000) -> Iterator[int]:
-    """One greedy episode in a Gymnasium environment; yields the number of steps done at each of its states."""
+    """One greedy episode; yields the number of steps done at each of its states."""
     obs, _ = env.reset(seed=seed)
     yield 0
     for step in range(1, steps + 1):
@@ -67,6 +71,25 @@ def play(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, steps:
 def film(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, every: int = 1) -> list[np.ndarray]:
     """Every `every`-th frame [h, w, 3] uint8 of one greedy episode, with render_mode rgb_array."""
     return [env.render() for step in play(env, policy, seed) if step % every == 0]
+
+
+def write_film(shots: list[np.ndarray], path: Path, rate: float) -> None:
+    """A film of `rate` frames a second: an endless GIF, or an MP4, as the name says."""
+    (write_mp4 if path.suffix.lower() == ".mp4" else write_gif)(shots, path, rate)
+
+
+def write_mp4(shots: list[np.ndarray], path: Path, rate: float) -> None:
+    """H.264 in the size the environment draws, cut to even numbers of pixels, which it needs."""
+    import imageio_ffmpeg
+
+    height, width = (n // 2 * 2 for n in shots[0].shape[:2])
+    writer = imageio_ffmpeg.write_frames(
+        str(path), (width, height), fps=rate, macro_block_size=2, ffmpeg_log_level="error"
+    )
+    writer.send(None)
+    for shot in shots:
+        writer.send(np.ascontiguousarray(shot[:height, :width]))
+    writer.close()
 
 
 def write_gif(shots: list[np.ndarray], path: Path, rate: float) -> None:

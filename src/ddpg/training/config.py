@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ddpg.algorithm.agent import DPG
 from ddpg.experience.replay import Replay
-from ddpg.types import Natural, UnitInterval, Whole
+from ddpg.types import Natural, Positive, UnitInterval, Whole, Words
 
 FORMAT = 1  # of everything in a run folder; raise it when an older reader would misread
 
@@ -26,6 +26,7 @@ class Collection:
 
     (steps, updates) = (1, 1) is textbook DDPG, (50, 50) Spinning Up's schedule, (200, 25) the article's. The first
     `warmup` environment steps are uniformly random; updates begin after `learning_starts` (default: `warmup`).
+    Environments that Python steps do so one after the other (`vector` sync) or in a process each (async).
     """
 
     steps: Natural = 1
@@ -33,6 +34,7 @@ class Collection:
     envs: Natural = 1
     warmup: Whole = 1_000
     learning_starts: Whole | None = None
+    vector: Literal["sync", "async"] = "sync"
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,18 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that determines a run. `preset` is the name it started from; the fields are what counts."""
+    """Everything that determines a run. `preset` is the name it started from; the fields are what counts.
+
+    `env_args` are the environment's keyword arguments as key=value. Every action is held for `action_repeat` steps of
+    it, which count as one here. The update sees rewards times `reward_scale`, and with `normalise` observations of
+    mean 0 and variance 1 by running statistics, which evaluation and the saved policy apply as they are.
+    """
 
     env: str = "Pendulum-v1"
+    env_args: Words = ()
+    action_repeat: Natural = 1
+    reward_scale: Positive = 1.0
+    normalise: bool = False
     preset: str = "ddpg"
     steps: Natural = 20_000
     seed: Whole = 0
@@ -206,7 +217,7 @@ def _spelled_out(path: str) -> str:
 
 
 def write(config: Config, path: Path) -> None:
-    packages = ("ddpg", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium")
+    packages = ("ddpg", "jax", "jaxlib", "optax", "numpy", "gymnasium")
     versions = {name: version(name) for name in packages}
     text = json.dumps({"format": FORMAT, "versions": versions, **to_data(config)}, indent=2)
     with path.open("x", encoding="utf-8") as file:  # never over another run's, even one that begins at this moment

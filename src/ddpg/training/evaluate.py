@@ -1,8 +1,10 @@
 """Greedy rollouts on fixed starts, and how far the critic's values are from the returns they predict."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,17 +13,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.stages import Wrapped
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.agent import DPG, Nets
+from ddpg.algorithm.nets import Actor
+from ddpg.algorithm.normaliser import Stats, normalised
 from ddpg.envs import catalogue
-from ddpg.envs.base import Environment, Solved
+from ddpg.envs.base import Environment
+from ddpg.envs.gym import Edge, Gym
 from ddpg.records.export import load_models
 from ddpg.records.plot import iqm
-from ddpg.training.config import load
+from ddpg.training.config import Config, load
 from ddpg.training.devices import over_seeds, prepare
-from ddpg.training.policy import model_folder
-from ddpg.types import PyTree
+from ddpg.training.policy import environment_of, model_folder
+from ddpg.types import PyTree, Some
+
+TOGETHER = 10  # environments that play side by side, for one call of the actor
 
 
 class Evaluation(NamedTuple):
@@ -41,23 +48,26 @@ class Evaluator:
     gamma: float
     episodes: int = 100
     seed: int = 0
+    reward_scale: float = 1.0
 
     def starts(self) -> tuple[PyTree, Float[Array, "e *obs"]]:
         return jax.vmap(self.env.reset)(jax.random.split(jax.random.key(self.seed), self.episodes))
 
     def optimum(self) -> float | None:
-        """The best mean return from these very starts, where the environment knows it."""
-        if not isinstance(self.env, Solved):
+        """The best mean return from these very starts, where somebody knows it."""
+        solved = catalogue.solved(self.env)
+        if solved is None:
             return None
-        states, _ = jax.jit(self.starts)()
-        return float(np.mean(self.env.best_return(states)))
+        _, obs = jax.jit(self.starts)()
+        return float(np.mean(solved.best_return(np.asarray(obs))))
 
-    def rollout(self, nets: Nets) -> Evaluation:
+    def rollout(self, nets: Nets, stats: Stats | None = None) -> Evaluation:
         state, first = self.starts()
 
         def step(carry: tuple, _: None) -> tuple[tuple, None]:
             state, obs, running, bootstrap, returns, discounted, discount = carry
-            moved, next_obs, reward, terminated, truncated = jax.vmap(self.env.step)(state, nets.actor(obs))
+            action = nets.actor(normalised(obs, stats))
+            moved, next_obs, reward, terminated, truncated = jax.vmap(self.env.step)(state, action)
             returns = returns + jnp.where(running, reward, 0.0)
             discounted = discounted + jnp.where(running, discount * reward, 0.0)
             discount = jnp.where(running, discount * self.gamma, discount)
@@ -74,28 +84,121 @@ class Evaluator:
         (_, last, _, bootstrap, returns, discounted, discount), _ = jax.lax.scan(
             step, carry, None, length=self.env.max_episode_steps
         )
+        tail = jnp.where(bootstrap, discount, 0.0)
+        return self.judge(nets, stats, Played(first, last, returns, discounted, tail))
+
+    def judge(self, nets: Nets, stats: Stats | None, played: "Played") -> Evaluation:
+        """What the critic had expected of the episodes played."""
+        first, last = normalised(played.first, stats), normalised(played.last, stats)
 
         # The return after a time limit is estimated by Q itself, as in training: only what was seen can contradict.
         def q(obs: Float[Array, "e *obs"], action: Float[Array, "e m"]) -> Float[Array, " e"]:
             return self.agent.value.mean(nets.critic(obs, action))[0]
 
-        tail = jnp.where(bootstrap, discount * q(last, nets.actor(last)), 0.0)
+        tail = jnp.where(played.tail > 0, played.tail * q(last, nets.actor(last)), 0.0)
         value, pull_back = jax.vjp(lambda action: q(first, action), nets.actor(first))
         (dq_da,) = pull_back(jnp.ones_like(value))
-        return Evaluation(returns, value - discounted - tail, jnp.linalg.norm(dq_da, axis=-1))
+        bias = value - self.reward_scale * played.discounted - tail
+        return Evaluation(played.returns, bias, jnp.linalg.norm(dq_da, axis=-1))
 
-    def __call__(self, nets: Nets) -> Evaluation:
+    def __call__(self, nets: Nets, stats: Stats | None = None) -> Evaluation:
         """Of every seed: leaves [K, ...] -> [K, e]."""
-        return _rollouts(self)(nets)
+        return _rollouts(self)(nets, stats)
 
-    def compile(self, nets: Nets) -> Callable[[Nets], Evaluation]:
+    def compile(self, nets: Nets, stats: Stats | None = None) -> Callable[[Nets, Stats | None], Evaluation]:
         """The same, compiled ahead for networks of these shapes."""
-        return _rollouts(self).lower(nets).compile()
+        return _rollouts(self).lower(nets, stats).compile()
+
+
+class Played(NamedTuple):
+    """Greedy episodes, one row each: how they began and ended and what they earned.
+
+    `tail` is the discount of what would follow a time limit, 0 after a true end.
+    """
+
+    first: Shaped[Some, "e *obs"]
+    last: Shaped[Some, "e *obs"]
+    returns: Float[Some, " e"]
+    discounted: Float[Some, " e"]
+    tail: Float[Some, " e"]
 
 
 @cache
 def _rollouts(evaluator: Evaluator) -> Wrapped:
     return over_seeds(evaluator.rollout)
+
+
+class HostEvaluator:
+    """The same for environments that Python steps: episode e starts with the seed `seed` + e, in ones of its own."""
+
+    def __init__(self, judge: Evaluator, gym: Gym) -> None:
+        self._judge, self._gym, self._envs = judge, gym, list[Edge]()
+
+    def optimum(self) -> float | None:
+        solved = catalogue.solved(self._gym)
+        if solved is None:
+            return None
+        env = self._make(0)
+        first = [env.reset(seed=self._judge.seed + e)[0] for e in range(self._judge.episodes)]
+        return float(np.mean(solved.best_return(np.stack(first))))
+
+    def play(self, actor: Actor, stats: Stats | None) -> Played:
+        """Every episode once, TOGETHER of them side by side; networks of NumPy."""
+        total, gamma = self._judge.episodes, np.float32(self._judge.gamma)
+        first = np.zeros((total, *self._gym.spec.obs_shape), self._gym.spec.obs_dtype)
+        played = Played(first, np.zeros_like(first), *(np.zeros(total, np.float32) for _ in range(3)))
+        coming = iter(range(total))
+        under_way = dict(zip(range(TOGETHER), coming, strict=False))
+        obs = {slot: self._begin(slot, e, played) for slot, e in under_way.items()}
+        steps, discount = np.zeros(total, int), np.ones(total, np.float32)
+        while under_way:
+            actions = actor(normalised(np.stack(list(obs.values())), stats))
+            for (slot, e), action in zip(list(under_way.items()), actions, strict=True):
+                obs[slot], reward, terminated, truncated, _ = self._envs[slot].step(action)
+                played.returns[e] += reward
+                played.discounted[e] += discount[e] * reward
+                discount[e] *= gamma
+                steps[e] += 1
+                if terminated or truncated or steps[e] >= self._gym.max_episode_steps:
+                    played.last[e], played.tail[e] = obs[slot], 0.0 if terminated else discount[e]
+                    del under_way[slot], obs[slot]
+                    if (following := next(coming, None)) is not None:
+                        under_way[slot], obs[slot] = following, self._begin(slot, following, played)
+        return played
+
+    def __call__(self, nets: Nets, stats: Stats | None = None) -> Evaluation:
+        """Of every seed: leaves [K, ...] -> [K, e]. Misbehaved if an environment is."""
+        nets, stats = jax.tree.map(np.asarray, (nets, stats))
+        seeds = [jax.tree.map(itemgetter(s), (nets, stats)) for s in range(len(jax.tree.leaves(nets)[0]))]
+        said = [_judged(self._judge)(nets, stats, self.play(nets.actor, stats)) for nets, stats in seeds]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *said)
+
+    def compile(self, nets: Nets, stats: Stats | None = None) -> Callable[[Nets, Stats | None], Evaluation]:
+        return self
+
+    def close(self) -> None:
+        for env in self._envs:
+            with suppress(Exception):  # what misbehaved may do so once more
+                env.close()
+
+    def _make(self, slot: int) -> Edge:
+        while len(self._envs) <= slot:
+            self._envs.append(self._gym.one(len(self._envs)))
+        return self._envs[slot]
+
+    def _begin(self, slot: int, episode: int, played: Played) -> np.ndarray:
+        played.first[episode], _ = self._make(slot).reset(seed=self._judge.seed + episode)
+        return played.first[episode]
+
+
+@cache
+def _judged(evaluator: Evaluator) -> Wrapped:
+    return jax.jit(evaluator.judge)
+
+
+def evaluator_of(config: Config, env: Environment | Gym, episodes: int, seed: int) -> Evaluator | HostEvaluator:
+    judge = Evaluator(env, config.agent, config.gamma, episodes, seed, config.reward_scale)
+    return HostEvaluator(judge, env) if isinstance(env, Gym) else judge
 
 
 def evaluate_run(run: Path, episodes: int = 100, seed: int = 0, env: str | None = None) -> dict[str, Any]:
@@ -105,13 +208,12 @@ def evaluate_run(run: Path, episodes: int = 100, seed: int = 0, env: str | None 
     ValueError, in one line, if the folder is no run, or `env` is none or has other spaces.
     """
     config = load(run)
-    environment = catalogue.make(env or config.env)
+    environment = environment_of(config, env)
     seeds = range(config.seed, config.seed + config.seeds)
-    evaluator = Evaluator(environment, config.agent, config.gamma, episodes, seed)
+    evaluator = evaluator_of(config, environment, episodes, seed)
     prepare(1, 0.0)
-    nets = [load_models(model_folder(run, config, s), environment.spec)[0] for s in seeds]
-    rollout = jax.jit(evaluator.rollout)
-    returns = np.stack([np.asarray(rollout(net).returns) for net in nets])
+    models = [load_models(model_folder(run, config, s), environment.spec) for s in seeds]
+    returns = np.concatenate([np.asarray(evaluator(*jax.tree.map(_one, m[:2])).returns) for m in models])
     said: dict[str, Any] = {
         "env": env or config.env,
         "episodes": int(returns.size),
@@ -124,3 +226,7 @@ def evaluate_run(run: Path, episodes: int = 100, seed: int = 0, env: str | None 
     if (optimum := evaluator.optimum()) is not None:
         said |= {"optimum": optimum, "gap_to_optimum": optimum - said["return_mean"]}
     return said
+
+
+def _one(leaf: Some) -> Some:
+    return leaf[None]

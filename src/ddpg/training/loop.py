@@ -18,14 +18,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.stages import Wrapped
-from jaxtyping import Bool, Float, Int, UInt32
+from jaxtyping import Bool, Float, Int, Shaped, UInt32
 
 from ddpg.algorithm.agent import DPG, AgentState
+from ddpg.algorithm.nets import Actor
 from ddpg.algorithm.noise import normal, unit
+from ddpg.algorithm.normaliser import Stats, no_stats, normalised, observed
 from ddpg.envs.base import Vector
 from ddpg.experience.replay import Replay, Ring
-from ddpg.training.devices import over_seeds
-from ddpg.types import Key, Keys, Metrics, PyTree, Row
+from ddpg.training.devices import over_seeds, place
+from ddpg.types import Key, Keys, Metrics, PyTree, Row, Some
 
 
 class Acting(NamedTuple):
@@ -43,16 +45,16 @@ class Carry(NamedTuple):
     """Everything that training is at one moment; `key` never changes, since randomness is a function of (key, t)."""
 
     agent: AgentState
+    stats: Stats | None  # of the observations, where they are normalised
     ring: Ring
-    acting: Acting
-    block: Row  # [K, N, ...] collected and not yet stored
+    acting: Acting | None  # None where Python steps the environments and knows
+    block: Row | None  # [K, N, ...] collected and not yet stored; None there too
     key: Key
 
 
 class Draws(NamedTuple):
     """The randomness of one iteration, drawn for a whole chunk at once: in the loop it would cost 10 % of a step."""
 
-    fresh: PyTree  # [K] times N new episodes
     white: Float[Array, "k n m"]
     uniform: Float[Array, "k n m"]
     bits: UInt32[Array, "u b"]
@@ -64,6 +66,14 @@ class Report(NamedTuple):
     metrics: Metrics
     episode_return: Float[Array, ""]
     episodes: Int[Array, ""]
+    largest_reward: Float[Array, ""]  # in absolute value
+
+
+class Seen(NamedTuple):
+    """What a chunk saw of one iteration's steps."""
+
+    finished: Float[Array, "k n"]  # returns of the episodes that ended, else 0
+    ended: Bool[Array, "k n"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,8 @@ class Loop:
     """`collect` steps of `vector.n` environments, then `updates` gradient steps, again and again.
 
     The first `warmup` environment steps act uniformly at random; updates begin after `learning_starts` of them.
-    Collecting and learning read the same policy and replay, so neither waits for the other.
+    Collecting and learning read the same policy and replay, so neither waits for the other. The update sees rewards
+    times `reward_scale`, and observations with mean 0 and variance 1 where `normalise` says so.
     """
 
     agent: DPG
@@ -81,6 +92,8 @@ class Loop:
     collect: int
     updates: int
     warmup: int
+    reward_scale: float = 1.0
+    normalise: bool = False
 
     @property
     def stride(self) -> int:
@@ -89,78 +102,137 @@ class Loop:
 
     def init(self, key: Key) -> Carry:
         agent_key, env_key = jax.random.split(jax.random.fold_in(key, 2**32 - 1))
-        spec, n = self.vector.env.spec, self.vector.n
         state, obs = self.vector.fresh(env_key)
+        acting = self.acting(obs)._replace(env=state)
+        block = self.nothing(obs)
+        return self.learner(agent_key, block)._replace(acting=acting, block=block, key=key)
+
+    def learner(self, key: Key, block: Row) -> Carry:
+        """The part that learns, before anything has been collected in blocks like `block`."""
+        spec = self.vector.env.spec
+        stats = no_stats(spec.obs_shape) if self.normalise else None
+        return Carry(self.agent.init(key, spec), stats, self.replay.init(block), None, None, key)
+
+    def acting(self, obs: Float[Array, "n *obs"]) -> Acting:
+        """All environments at the start of their first episode."""
+        n, m = self.vector.n, self.vector.env.spec.action_dim
         none = jnp.zeros((n,), bool)
-        acting = Acting(state, obs, none, jnp.zeros((n, spec.action_dim)), ~none, jnp.zeros((n,)))
-        # No block has been collected yet: this one is all boundary rows, which are never sampled as transitions.
-        row = Row(obs, jnp.zeros((n, spec.action_dim)), jnp.zeros((n,)), none, none, ~none)
-        block = jax.tree.map(lambda x: jnp.repeat(x[None], self.collect, axis=0), row)
-        return Carry(self.agent.init(agent_key, spec), self.replay.init(block), acting, block, key)
+        return Acting(None, obs, none, jnp.zeros((n, m)), ~none, jnp.zeros((n,)))
+
+    def nothing(self, obs: Float[Array, "n *obs"]) -> Row:
+        """A block where none has been collected yet: all boundary rows, which are never sampled as transitions."""
+        n, m = self.vector.n, self.vector.env.spec.action_dim
+        none = jnp.zeros((n,), bool)
+        row = Row(obs, jnp.zeros((n, m)), jnp.zeros((n,)), none, none, ~none)
+        return jax.tree.map(lambda x: jnp.repeat(x[None], self.collect, axis=0), row)
 
     def draw(self, key: Key, t: Int[Array, ""]) -> Draws:
-        spec, n, k = self.vector.env.spec, self.vector.n, self.collect
-        batch, noise, reset = jax.random.split(jax.random.fold_in(key, t), 3)
+        n, k, m = self.vector.n, self.collect, self.vector.env.spec.action_dim
+        batch, noise, _ = self._keys(key, t)
         # As few draws as can be: what is compiled first is mostly the making of random numbers.
-        uniform, white = unit(noise, (2, k, n, spec.action_dim))
-        return Draws(
-            fresh=jax.vmap(self.vector.fresh)(jax.random.split(reset, k)),
-            white=normal(white),
-            uniform=uniform,
-            bits=jax.random.bits(batch, (self.updates, self.replay.batch), jnp.uint32),
-        )
+        uniform, white = unit(noise, (2, k, n, m))
+        bits = jax.random.bits(batch, (self.updates, self.replay.batch), jnp.uint32)
+        return Draws(normal(white), uniform, bits)
+
+    def fresh(self, key: Key, t: Int[Array, ""]) -> PyTree:
+        """[K] times N new episodes, for those that will end in iteration t."""
+        *_, reset = self._keys(key, t)
+        return jax.vmap(self.vector.fresh)(jax.random.split(reset, self.collect))
+
+    def _keys(self, key: Key, t: Int[Array, ""]) -> Key:
+        return jax.random.split(jax.random.fold_in(key, t), 3)
 
     def iterate(
-        self, carry: Carry, t: Int[Array, ""], draws: Draws, learning: bool
-    ) -> tuple[Carry, tuple[Metrics | None, Float[Array, "k n"], Bool[Array, "k n"]]]:
+        self, carry: Carry, t: Int[Array, ""], draws: Draws, fresh: PyTree, learning: bool
+    ) -> tuple[Carry, tuple[Metrics | None, Seen, Float[Array, ""]]]:
         """One iteration. `learning` is static: before it there is nothing to compile of the update."""
         # Collect: a_t = mu(s_t) + N_t with the policy as it is now.
-        actor = carry.agent.online.actor
-        steps = (t * self.collect + jnp.arange(self.collect)) * self.vector.n
-        collect = partial(self.step, actor)
-        acting, (block, finished, ended) = jax.lax.scan(
-            collect, carry.acting, (steps, draws.fresh, draws.white, draws.uniform)
+        actor, stats = carry.agent.online.actor, carry.stats
+        k = jnp.arange(self.collect)
+        acting, (block, seen) = jax.lax.scan(
+            lambda acting, x: self.step(actor, stats, acting, t, *x),
+            carry.acting,
+            (k, draws.white, draws.uniform, fresh),
         )
-        # Learn: store first and sample after, or the compiler must copy the whole ring to keep the old one readable.
-        ring = self.replay.add(carry.ring, carry.block)
-        agent, metrics = carry.agent, None
-        if learning:
-            agent, metrics = jax.lax.scan(partial(self.learn, ring), agent, draws.bits)
-        return Carry(agent, ring, acting, block, carry.key), (metrics, finished, ended)
+        carry, metrics = self.learn(carry, carry.block, draws.bits, learning)
+        return carry._replace(acting=acting, block=block), (metrics, seen, jnp.max(jnp.abs(block.reward)))
 
     def step(
-        self, actor: PyTree, acting: Acting, x: tuple[Int[Array, ""], PyTree, Float[Array, "n m"], Float[Array, "n m"]]
-    ) -> tuple[Acting, tuple[Row, Float[Array, " n"], Bool[Array, " n"]]]:
-        step, fresh, white, uniform = x
-        noise, perturbation = self.agent.exploration(acting.noise, white, acting.start, step)
-        action = self.agent.act(actor, acting.obs, perturbation)
-        action = jnp.where(step < self.warmup, uniform, action) if self.warmup else action
+        self,
+        actor: Actor,
+        stats: Stats | None,
+        acting: Acting,
+        t: Int[Array, ""],
+        k: Int[Array, ""],
+        white: Float[Array, "n m"],
+        uniform: Float[Array, "n m"],
+        fresh: PyTree,
+    ) -> tuple[Acting, tuple[Row, Seen]]:
+        """Step k of iteration t in every environment."""
+        action, noise = self.behave(actor, stats, acting.obs, acting.noise, acting.start, t, k, white, uniform)
         env, outcome = self.vector.step(acting.env, action, acting.boundary, fresh)
         ended = outcome.terminated | outcome.truncated
         row = Row(acting.obs, action, outcome.reward, outcome.terminated, outcome.truncated, acting.boundary)
         total = acting.episode_return + outcome.reward
         after = Acting(env, outcome.obs, ended, noise, acting.boundary, jnp.where(acting.boundary, 0.0, total))
-        return after, (row, jnp.where(ended, total, 0.0), ended)
+        return after, (row, Seen(jnp.where(ended, total, 0.0), ended))
 
-    def learn(self, ring: Ring, agent: AgentState, bits: UInt32[Array, " b"]) -> tuple[AgentState, Metrics]:
+    def behave(
+        self,
+        actor: Actor,
+        stats: Stats | None,
+        obs: Shaped[Some, "n *obs"],
+        noise: Float[Some, "n m"],
+        start: Bool[Some, " n"],
+        t: Int[Array, ""] | np.integer,
+        k: Int[Array, ""] | np.integer,
+        white: Float[Some, "n m"],
+        uniform: Float[Some, "n m"],
+    ) -> tuple[Float[Some, "n m"], Float[Some, "n m"]]:
+        """The actions of step k of iteration t, and the state of the noise: compiled, or in NumPy."""
+        step = (t * self.collect + k) * self.vector.n
+        noise, perturbation = self.agent.exploration(noise, white, start, step)
+        action = self.agent.act(actor, normalised(obs, stats), perturbation)
+        xp = white.__array_namespace__()
+        return xp.where(step < self.warmup, uniform, action) if self.warmup else action, noise
+
+    def learn(
+        self, carry: Carry, block: Row, bits: UInt32[Array, "u b"], learning: bool
+    ) -> tuple[Carry, Metrics | None]:
+        """Store the block collected before, then `updates` gradient steps."""
+        # Store first and sample after, or the compiler must copy the whole ring to keep the old one readable.
+        ring = self.replay.add(carry.ring, block)
+        stats = None if carry.stats is None else observed(carry.stats, block.obs, ~block.boundary)
+        agent, metrics = carry.agent, None
+        if learning:
+            agent, metrics = jax.lax.scan(partial(self.update, ring, stats), agent, bits)
+        return carry._replace(agent=agent, stats=stats, ring=ring), metrics
+
+    def update(
+        self, ring: Ring, stats: Stats | None, agent: AgentState, bits: UInt32[Array, " b"]
+    ) -> tuple[AgentState, Metrics]:
         batch = self.replay.sample(ring, bits, self.gamma, self.vector.env.spec.obs_shape)
+        if self.reward_scale != 1.0:
+            batch = batch._replace(reward=self.reward_scale * batch.reward)
+        batch = batch._replace(obs=normalised(batch.obs, stats), next_obs=normalised(batch.next_obs, stats))
         return self.agent.update(agent, batch)
 
     def chunk(self, carry: Carry, t0: Int[Array, ""], iterations: int, learning: bool) -> tuple[Carry, Report]:
         """The scan driver of one seed: `iterations` from iteration t0 on."""
         t = t0 + jnp.arange(iterations)
-        draws = jax.vmap(partial(self.draw, carry.key))(t)
-        carry, (metrics, finished, ended) = jax.lax.scan(
-            lambda carry, x: self.iterate(carry, *x, learning), carry, (t, draws)
+        draws, fresh = jax.vmap(lambda t: (self.draw(carry.key, t), self.fresh(carry.key, t)))(t)
+        carry, (metrics, seen, reward) = jax.lax.scan(
+            lambda carry, x: self.iterate(carry, *x, learning), carry, (t, draws, fresh)
         )
         unknown = jnp.float32(jnp.nan)
         mean = jax.tree.map(jnp.mean, metrics) if learning else Metrics(*[unknown] * len(Metrics._fields))
-        episodes = jnp.sum(ended)
-        return carry, Report(mean, jnp.where(episodes > 0, jnp.sum(finished) / episodes, unknown), episodes)
+        episodes = jnp.sum(seen.ended)
+        episode_return = jnp.where(episodes > 0, jnp.sum(seen.finished) / episodes, unknown)
+        return carry, Report(mean, episode_return, episodes, jnp.max(reward))
 
     def start(self, keys: Keys) -> Carry:
         """The state before the first step, of every seed: leaves [K, ...]."""
-        return _start(self)(keys)
+        return _start(self)(place(keys))
 
     def run(self, carry: Carry, t0: int, iterations: int, learning: bool) -> tuple[Carry, Report]:
         """One chunk of every seed: leaves [K, ...]. The carry given is consumed."""

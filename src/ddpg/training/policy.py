@@ -1,37 +1,51 @@
 """A trained policy on its own: observations in, greedy actions in the environment's units out."""
 
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import jax
 import numpy as np
+from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.agent import Nets
-from ddpg.envs.base import to_units
+from ddpg.algorithm.normaliser import Stats, normalised
+from ddpg.envs import catalogue
+from ddpg.envs.base import Environment
+from ddpg.envs.gym import Gym
 from ddpg.records.export import load_models
-from ddpg.records.video import RATE, check_gif, check_screen, film, play, screenless, write_gif
+from ddpg.records.video import RATE, check_film, check_screen, film, play, screenless, write_film
 from ddpg.training.config import Config
 from ddpg.training.config import load as load_config
 from ddpg.types import Spec
 
 
 class Policy:
-    """mu(s) of one seed. `policy(obs)` takes one observation or a batch and answers alike, within the bounds."""
+    """mu(s) of one seed, in NumPy. `policy(obs)` takes one observation or a batch and answers alike, within the bounds.
 
-    def __init__(self, nets: Nets, spec: Spec) -> None:
+    Observations of Dict and Tuple spaces are taken as they come, one at a time, if their parts are numbers.
+    """
+
+    def __init__(self, nets: Nets, stats: Stats | None, spec: Spec) -> None:
         self.nets, self.spec = nets, spec
-        self._act = jax.jit(lambda obs: to_units(nets.actor(obs), spec))
+        self._actor, self._stats = jax.tree.map(np.asarray, (nets.actor, stats))
+        self._low, self._high = np.array([spec.action_low, spec.action_high], np.float32)
+
+    def unit(self, obs: Shaped[np.ndarray, "b *obs"]) -> Float[np.ndarray, "b m"]:
+        """mu(s) in [-1, 1]^m."""
+        return self._actor(normalised(obs, self._stats))
 
     def __call__(self, obs: Any) -> np.ndarray:
         """[*obs] -> [m], or [b, *obs] -> [b, m]. ValueError if the shape is neither."""
+        if isinstance(obs, Mapping | tuple):
+            obs = np.concatenate([np.ravel(part) for part in _parts(obs)])
         obs, shape = np.asarray(obs, self.spec.obs_dtype), self.spec.obs_shape
-        if obs.shape == shape:
-            return np.asarray(self._act(obs[None]))[0]
-        if obs.shape[1:] == shape:
-            return np.asarray(self._act(obs))
-        raise ValueError(f"an observation of shape {obs.shape}, expected {shape} or a batch of them")
+        if obs.shape != shape and obs.shape[1:] != shape:
+            raise ValueError(f"an observation of shape {obs.shape}, expected {shape} or a batch of them")
+        unit = self.unit(obs.reshape(-1, *shape))
+        action = np.clip(self._low + (unit + 1) * (self._high - self._low) / 2, self._low, self._high)
+        return action[0] if obs.shape == shape else action
 
     def predict(self, obs: Any, *_: Any, **__: Any) -> tuple[np.ndarray, None]:
         """(action, None): what tools made for Stable-Baselines3 call; state and episode starts are of no use here."""
@@ -47,6 +61,31 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     return Policy(*load_models(model_folder(run, load_config(run), seed)))
 
 
+def _parts(obs: Any) -> Iterator[Any]:
+    """The parts of a nested observation in the order in which Gymnasium flattens them."""
+    if isinstance(obs, Mapping):
+        obs = [obs[key] for key in sorted(obs)]
+    if isinstance(obs, tuple | list):
+        for part in obs:
+            yield from _parts(part)
+    else:
+        yield obs
+
+
+def environment_of(config: Config, env: str | None = None) -> Environment | Gym:
+    """The environment of a run, or another one of the id `env`.
+
+    ValueError if the run's own id imports a module: what a folder says is never imported unless the user says it too.
+    """
+    if env is None and ":" in config.env.removeprefix("gym:").removeprefix("jax:"):
+        raise ValueError(
+            f"the run's environment {config.env} imports a module, which is not done because a folder says so; "
+            f"add --env {config.env} if you trust it"
+        )
+    args = config.env_args if env is None or env == config.env else ()
+    return catalogue.make(env or config.env, args, config.action_repeat)
+
+
 def model_folder(run: Path, config: Config, seed: int | None) -> Path:
     seeds = range(config.seed, config.seed + config.seeds)
     seed = config.seed if seed is None else seed
@@ -55,21 +94,17 @@ def model_folder(run: Path, config: Config, seed: int | None) -> Path:
     return run / "models" / f"seed-{seed}"
 
 
-def film_run(run: Path, path: Path, episode: int = 0, env: str | None = None, seed: int | None = None) -> None:
-    """A GIF of one greedy episode (seed `episode`), drawn by Gymnasium's own renderer. ValueError if it cannot be."""
-    check_gif(path)
-    policy = load(run, seed)
-    with screenless(), closing(_drawn(run, env, "rgb_array")) as drawn:
-        rate = drawn.metadata.get("render_fps", 30)
+def film_run(
+    run: Path, path: Path, episode: int = 0, env: str | Environment | Gym | None = None, seed: int | None = None
+) -> None:
+    """A film of one greedy episode (seed `episode`), drawn by Gymnasium's own renderer. ValueError if it cannot be."""
+    check_film(path)
+    with screenless(), _stage(run, env, seed, "rgb_array") as (drawn, policy):
+        rate = float(drawn.metadata.get("render_fps") or 30)
         every = max(1, round(rate / RATE))
-        try:
-            shots = film(drawn, policy, episode, every)
-        except ValueError:
-            raise
-        except Exception as error:  # whatever the environment's own drawing library raises, or the lack of it
-            raise ValueError(f"Gymnasium cannot draw {drawn.spec and drawn.spec.id} ({error})") from None
+        shots = film(drawn, policy, episode, every)
     try:
-        write_gif(shots, path, rate / every)
+        write_film(shots, path, rate / every)
     except OSError as error:
         raise ValueError(f"film {path} cannot be written ({error.strerror or error}); choose another file") from None
 
@@ -77,20 +112,28 @@ def film_run(run: Path, path: Path, episode: int = 0, env: str | None = None, se
 def show_run(run: Path, episode: int = 0, env: str | None = None, seed: int | None = None) -> None:
     """One greedy episode in a window. ValueError if there is no screen to show it on."""
     check_screen()
-    policy = load(run, seed)
-    with closing(_drawn(run, env, "human")) as drawn:
-        try:
-            for _ in play(drawn, policy, episode):  # every step shows itself
-                check_screen()
-        except ValueError:
-            raise
-        except Exception as error:  # whatever the environment's own drawing library raises, or a window closed early
-            raise ValueError(f"no window can be shown ({error}); use --video FILE instead of --render") from None
+    with _stage(run, env, seed, "human") as (drawn, policy):
+        for _ in play(drawn, policy, episode):  # every step shows itself
+            check_screen()
 
 
-def _drawn(run: Path, env: str | None, mode: str) -> gymnasium.Env:
-    name = (env or load_config(run).env).removeprefix("jax:")
+@contextmanager
+def _stage(run: Path, env: str | Environment | Gym | None, seed: int | None, mode: str) -> Iterator[tuple]:
+    """An environment that draws itself, and what acts in it; what drawing raises becomes one line."""
+    config, policy = load_config(run), load(run, seed)
+    if env is None or isinstance(env, str):
+        env = environment_of(config, env)
+    if not isinstance(env, Gym):  # Gymnasium's own of that name draws for it
+        env = catalogue.make(f"gym:{env.id}", (), config.action_repeat)
+    assert isinstance(env, Gym)
+    if env.spec != policy.spec:
+        raise ValueError(f"{env.id} has other spaces than the run in {run}; choose an environment of the same")
     try:
-        return gymnasium.make(name, render_mode=mode)
-    except (gymnasium.error.Error, ValueError) as error:
-        raise ValueError(f"Gymnasium cannot draw {name} ({str(error).splitlines()[0]})") from None
+        with closing(env.one(render_mode=mode)) as drawn:
+            if drawn.render_mode != mode:
+                raise ValueError(f"Gymnasium cannot draw {env.id}: it has no render mode {mode}")
+            yield drawn, lambda obs: policy.unit(obs[None])[0]
+    except ValueError:
+        raise
+    except Exception as error:  # whatever the environment's own drawing library raises, or a window closed early
+        raise ValueError(f"Gymnasium cannot draw {env.id} ({' '.join(str(error).split())[:200]})") from None

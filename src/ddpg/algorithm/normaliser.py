@@ -1,0 +1,48 @@
+"""Observations with mean 0 and variance 1: running statistics of what was seen, and their use."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float, Shaped
+
+from ddpg.types import Some
+
+LIMIT = 10.0  # standard deviations beyond which an observation is cut
+EPSILON = np.float32(1e-8)  # added to the variance, so that what never changes becomes 0
+
+
+class Stats(NamedTuple):
+    """Of each component of an observation."""
+
+    count: Float[Some, ""]
+    mean: Float[Some, "*obs"]
+    variance: Float[Some, "*obs"]
+
+
+def no_stats(obs_shape: tuple[int, ...]) -> Stats:
+    """Before anything was seen: observations are passed on as they are."""
+    return Stats(jnp.float32(0), jnp.zeros(obs_shape), jnp.ones(obs_shape))
+
+
+def observed(stats: Stats, obs: Shaped[Array, "k n *obs"], valid: Bool[Array, "k n"]) -> Stats:
+    """With K steps of N environments more, where `valid` (Chan, Golub and LeVeque 1979, equation 2.1)."""
+    obs = obs.astype(jnp.float32)
+    weight = valid.astype(jnp.float32).reshape(*valid.shape, *(1,) * (obs.ndim - 2))
+    seen = jnp.sum(weight)
+    mean = jnp.sum(weight * obs, axis=(0, 1)) / jnp.maximum(seen, 1.0)
+    squares = jnp.sum(weight * jnp.square(obs - mean), axis=(0, 1))
+    count = jnp.maximum(stats.count + seen, 1.0)
+    share, step = seen / count, mean - stats.mean
+    variance = (stats.count * stats.variance + squares) / count + stats.count * share / count * jnp.square(step)
+    known = seen + stats.count > 0
+    return Stats(stats.count + seen, stats.mean + share * step, jnp.where(known, variance, stats.variance))
+
+
+def normalised(obs: Shaped[Some, "*b"], stats: Stats | None) -> Shaped[Some, "*b"]:
+    """[..., *obs] with the statistics taken out, within 10 standard deviations; unchanged if there are none."""
+    if stats is None:
+        return obs
+    xp = obs.__array_namespace__()
+    return xp.clip((obs - stats.mean) / xp.sqrt(stats.variance + EPSILON), -LIMIT, LIMIT)

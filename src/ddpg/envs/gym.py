@@ -1,0 +1,334 @@
+"""Gymnasium's environments at the edge: actions in [-1, 1]^m go in, one array of a known shape and dtype comes out."""
+
+import json
+import multiprocessing
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from math import isfinite
+from typing import Any, Literal, NamedTuple, final
+
+import gymnasium
+import numpy as np
+from gymnasium import logger, spaces
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from jaxtyping import Bool, Float
+
+from ddpg.types import Spec
+
+NOTHING = np.empty(0)
+Maker = Callable[..., gymnasium.Env]
+UNLIMITED = 10_000  # steps after which an evaluation cuts an episode that no time limit ends
+
+
+class Misbehaved(ValueError):
+    """An environment did what none may do: one line with its index, the step, and what was wrong."""
+
+
+@final
+@dataclass(frozen=True)
+class Gym:
+    """An environment that Python steps, as a recipe: `maker(render_mode=...)` makes one of it.
+
+    Nested observations (Dict, Tuple) are flattened by Gymnasium in the order of its spaces; uint8 stays what it is,
+    every other dtype becomes float32. `repeat` steps are done with every action, their rewards added.
+    """
+
+    id: str
+    spec: Spec
+    maker: Maker
+    repeat: int = 1
+    limit: int | None = None  # the time limit, in steps of the environment
+    changed: bool = False  # by arguments, or a maker of one's own, so that nothing is known of the id's own best return
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Actions in the longest episode."""
+        return -(-(self.limit or UNLIMITED) // self.repeat)
+
+    def one(self, index: int = 0, seeds: Callable[[int], int] = int, render_mode: str | None = None) -> "Edge":
+        """Environment `index`, whose episode i starts with the seed `seeds(i)`."""
+        env = self.maker(render_mode=render_mode) if render_mode else self.maker()
+        return Edge(env, self.spec, index, seeds, self.repeat)
+
+
+def by_id(id: str, args: Mapping[str, Any] | None = None, repeat: int = 1) -> Gym:
+    """What `gymnasium.make(id, **args)` makes. ValueError, in one line, if it cannot or its spaces do not fit."""
+    return replace(_recipe(id, partial(gymnasium.make, id, **dict(args or {})), repeat), changed=bool(args))
+
+
+def by_callable(make: Maker, made: gymnasium.Env, repeat: int = 1) -> Gym:
+    """What a function of one's own makes; `made` is one of it."""
+    id = made.spec.id if made.spec else type(made.unwrapped).__name__
+    return replace(_recipe(id, make, repeat, made), changed=True)
+
+
+def _recipe(id: str, maker: Maker, repeat: int, made: gymnasium.Env | None = None) -> Gym:
+    if made is None:
+        try:
+            with warnings.catch_warnings(action="ignore"):  # that a version is out of date is not what is asked
+                made = maker()
+        except Exception as error:  # whatever the environment's own constructor raises
+            raise ValueError(f"environment {id!r} cannot be made: {_said(error)}") from None
+    try:
+        spec = _spec(id, made.observation_space, made.action_space)
+        return Gym(id, spec, maker, repeat, made.spec.max_episode_steps if made.spec else None)
+    finally:
+        made.close()
+
+
+def _spec(id: str, obs: spaces.Space, action: spaces.Space) -> Spec:
+    if not isinstance(action, spaces.Box):
+        raise ValueError(f"environment {id!r} has the action space {action}, but ddpg controls continuous ones (a Box)")
+    if not np.issubdtype(action.dtype, np.floating):
+        raise ValueError(f"environment {id!r} has actions of dtype {action.dtype}, but ddpg controls floating ones")
+    if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
+        raise ValueError(
+            f"environment {id!r} has actions without bounds ({_brief(action)}), but a deterministic actor needs them; "
+            f"give its action space finite low and high"
+        )
+    if action.low.size == 0 or not (action.low < action.high).all():
+        raise ValueError(f"environment {id!r} has the action space {_brief(action)}, of which some part cannot vary")
+    flat = _flat_space(obs)
+    if flat is None or 0 in flat.shape:
+        raise ValueError(
+            f"environment {id!r} has the observation space {_brief(obs)}, of no fixed size; expected Box, Discrete, "
+            f"MultiBinary or MultiDiscrete, or a Dict or Tuple of those"
+        )
+    low, high = (tuple(map(float, bound.ravel())) for bound in (action.low, action.high))
+    return Spec(flat.shape, low, high, "uint8" if flat.dtype == np.uint8 else "float32")
+
+
+def _flat_space(obs: spaces.Space) -> spaces.Box | None:
+    """The space of what `Edge` answers: a Box as it is, anything else flattened; None if that cannot be."""
+    if isinstance(obs, spaces.Box) and obs.shape:
+        return obs
+    flat = spaces.flatten_space(obs) if obs.is_np_flattenable else None
+    return flat if isinstance(flat, spaces.Box) else None
+
+
+@final
+class Edge(gymnasium.Wrapper):
+    """One environment between its own units and ours; nothing passes that is not what its spaces promise."""
+
+    def __init__(
+        self, env: gymnasium.Env, spec: Spec, index: int, seeds: Callable[[int], int], repeat: int = 1
+    ) -> None:
+        super().__init__(env)
+        self._spec, self._index, self._seeds, self._repeat = spec, index, seeds, repeat
+        self._episode = self._step = 0
+        dtype = np.dtype(spec.obs_dtype)
+        low, high = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)
+        self.observation_space = spaces.Box(low, high, spec.obs_shape, dtype.type)
+        self.action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,))
+        inside, units = env.observation_space, env.action_space
+        assert isinstance(units, spaces.Box)
+        self._plain = isinstance(inside, spaces.Box) and bool(inside.shape)
+        self._low, self._span = units.low.ravel(), (units.high.ravel() - units.low.ravel()) / 2
+        self._units, self._usual = units, np.dtype(spec.obs_dtype)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """The first observation of the next episode, whose seed is known."""
+        seed = self._seeds(self._episode) if seed is None else seed
+        self._episode += 1
+        try:
+            obs, _ = self.env.reset(seed=seed, options=options)
+        except Exception as error:
+            raise self._wrong(f"reset raised {_said(error)}") from error
+        return self._seen(obs), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        units = (self._low + (action + 1) * self._span).reshape(self._units.shape)
+        total = 0.0
+        for _ in range(self._repeat):
+            self._step += 1
+            try:
+                obs, reward, terminated, truncated, _ = self.env.step(units)
+            except Exception as error:
+                raise self._wrong(f"step raised {_said(error)}") from error
+            try:
+                total += float(reward)
+            except (TypeError, ValueError):
+                raise self._wrong(f"reward {reward!r:.60}, expected a number") from None
+            if terminated or truncated:
+                break
+        if not isfinite(total):
+            raise self._wrong(f"reward {total}, expected a finite number")
+        return self._seen(obs), total, bool(terminated), bool(truncated), {}
+
+    def _seen(self, obs: Any) -> np.ndarray:
+        """The observation as the spec says it is."""
+        if not self._plain:
+            try:
+                obs = spaces.flatten(self.env.observation_space, obs)
+            except Exception as error:
+                raise self._wrong(f"observation {obs!r:.60} is none of its space ({_said(error)})") from None
+        found = np.asarray(obs)
+        if found.shape != self._spec.obs_shape:
+            raise self._wrong(f"observation of shape {found.shape}, expected {self._spec.obs_shape}")
+        # Precision may differ from what the space says, as in many environments, but not the kind of number.
+        if found.dtype != self._usual:
+            self._check_dtype(found)
+        if not np.isfinite(found).all():
+            where = np.argwhere(~np.isfinite(found))[0]
+            raise self._wrong(f"observation {found[tuple(where)]} at index {_index(where)}, expected finite numbers")
+        return found.astype(self._usual, copy=False)
+
+    def _check_dtype(self, found: np.ndarray) -> None:
+        wanted = self.env.observation_space.dtype if self._plain else np.float64
+        if found.dtype.kind not in "fiub" or not np.can_cast(found.dtype, wanted or np.float64, "same_kind"):
+            raise self._wrong(f"observation of dtype {found.dtype}, expected {wanted}")
+
+    def _wrong(self, what: str) -> Misbehaved:
+        return Misbehaved(f"environment {self._index} at its step {self._step} (episode {self._episode}): {what}")
+
+
+class Outcome(NamedTuple):
+    """What S x N environments answer to one step."""
+
+    obs: np.ndarray  # [s, n, *obs]
+    reward: Float[np.ndarray, "s n"]
+    terminated: Bool[np.ndarray, "s n"]
+    truncated: Bool[np.ndarray, "s n"]
+
+
+class Hosted:
+    """N environments for each of S seeds, stepped by Python, with NEXT_STEP autoreset.
+
+    Every episode starts from a seed made of (run seed, index of the environment, number of the episode), so that
+    what seed i meets does not depend on who else is there. `mode` "sync" steps them one after the other here,
+    "async" gives each a process of its own.
+    """
+
+    def __init__(self, gym: Gym, seeds: Sequence[int], n: int, mode: Literal["sync", "async"] = "sync") -> None:
+        self._shape = len(seeds), n
+        makers = [
+            partial(gym.one, i + n * s, partial(episode_seed, seed, i))
+            for s, seed in enumerate(seeds)
+            for i in range(n)
+        ]
+        self._all = InProcess(makers) if mode == "sync" else Processes(makers)
+
+    def reset(self) -> np.ndarray:
+        """The first observations [s, n, *obs]."""
+        return self._split(self._all.reset())
+
+    def step(self, action: Float[np.ndarray, "s n m"]) -> Outcome:
+        return Outcome(*map(self._split, self._all.step(action.reshape(-1, action.shape[-1]))))
+
+    def close(self) -> None:
+        self._all.close()
+
+    def _split(self, array: np.ndarray) -> np.ndarray:
+        return array.reshape(*self._shape, *array.shape[1:])
+
+
+class InProcess:
+    """Environments one after the other; Gymnasium's own copies and stacks, which costs what a small one's step does."""
+
+    def __init__(self, makers: Sequence[Callable[[], Edge]]) -> None:
+        self._envs = [maker() for maker in makers]
+        self._ended = [True] * len(makers)
+
+    def reset(self) -> np.ndarray:
+        self._ended = [False] * len(self._envs)
+        return np.stack([env.reset()[0] for env in self._envs])
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        count = len(self._envs)
+        obs: list[np.ndarray] = [NOTHING] * count
+        reward, ends = np.zeros(count, np.float32), np.zeros((2, count), bool)
+        for i, env in enumerate(self._envs):
+            if self._ended[i]:
+                obs[i], _ = env.reset()
+                self._ended[i] = False
+            else:
+                obs[i], reward[i], terminated, truncated, _ = env.step(action[i])
+                if terminated or truncated:
+                    ends[:, i] = terminated, truncated
+                    self._ended[i] = True
+        return np.array(obs), reward, *ends
+
+    def close(self) -> None:
+        for env in self._envs:
+            with suppress(Exception):  # what misbehaved may do so once more
+                env.close()
+
+
+class Processes:
+    """Environments in worker processes, by Gymnasium."""
+
+    def __init__(self, makers: Sequence[Callable[[], Edge]]) -> None:
+        self._level, self._steps = logger.min_level, 0
+        logger.min_level = logger.ERROR + 1  # it reports what a worker raised, in many lines, and we in one
+        # A process forked from this one, where JAX has threads, could wait for a lock for ever.
+        multiprocessing.set_forkserver_preload([__name__])
+        self._all = AsyncVectorEnv(
+            [partial(_undisturbed, maker) for maker in makers],
+            context="spawn" if sys.platform == "win32" else "forkserver",
+            autoreset_mode=AutoresetMode.NEXT_STEP,
+        )
+
+    def reset(self) -> np.ndarray:
+        return self._guarded(self._all.reset)[0]
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        self._steps += 1
+        obs, reward, terminated, truncated, _ = self._guarded(partial(self._all.step, action))
+        return obs, reward.astype(np.float32), terminated, truncated
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._all.close(terminate=True)
+        logger.min_level = self._level
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except (EOFError, ConnectionError):
+            dead = [(i, process.exitcode) for i, process in enumerate(self._all.processes) if not process.is_alive()]
+            who, status = (f"environment {dead[0][0]}", dead[0][1]) if dead else ("an environment", "unknown")
+            raise Misbehaved(f"{who} at step {self._steps}: its worker process died (exit status {status})") from None
+
+
+def _undisturbed(maker: Callable[[], Edge]) -> Edge:
+    """In a worker process: Ctrl-C, which a terminal sends to all, is for the one that saves the run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return maker()
+
+
+def episode_seed(run: int, env: int, episode: int) -> int:
+    return int(np.random.SeedSequence([run, env, episode]).generate_state(1)[0])
+
+
+def parse_args(given: Sequence[str]) -> dict[str, Any]:
+    """["gravity=9.8", "mode=easy"] -> keyword arguments, values read as JSON where they are."""
+    args = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"env-args {item!r}: expected key=value, such as gravity=9.8")
+        try:
+            args[name] = json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
+        except ValueError:
+            args[name] = value
+    return args
+
+
+def _index(where: np.ndarray) -> str:
+    return str(int(where[0])) if len(where) == 1 else str(tuple(map(int, where)))
+
+
+def _brief(space: spaces.Space) -> str:
+    text = " ".join(str(space).split())
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says, on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
