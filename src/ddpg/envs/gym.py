@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import signal
 import sys
 import warnings
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from math import isfinite
+from multiprocessing.connection import wait
 from typing import Any, Literal, NamedTuple, final
 
 import gymnasium
@@ -22,6 +23,8 @@ from ddpg.types import Spec
 
 NOTHING = np.empty(0)
 Maker = Callable[..., gymnasium.Env]
+LARGEST = float(np.finfo(np.float32).max)
+PATIENCE = 5.0  # seconds that a worker process which hung up has to be seen dead
 UNLIMITED = 10_000  # steps after which an evaluation cuts an episode that no time limit ends
 
 
@@ -107,7 +110,10 @@ def _flat_space(obs: spaces.Space) -> spaces.Box | None:
     """The space of what `Edge` answers: a Box as it is, anything else flattened; None if that cannot be."""
     if isinstance(obs, spaces.Box) and obs.shape:
         return obs
-    flat = spaces.flatten_space(obs) if obs.is_np_flattenable else None
+    try:
+        flat = spaces.flatten_space(obs) if obs.is_np_flattenable else None
+    except ValueError:  # a Dict or Tuple of nothing
+        return None
     return flat if isinstance(flat, spaces.Box) else None
 
 
@@ -128,7 +134,8 @@ class Edge(gymnasium.Wrapper):
         inside, units = env.observation_space, env.action_space
         assert isinstance(units, spaces.Box)
         self._plain = isinstance(inside, spaces.Box) and bool(inside.shape)
-        self._low, self._span = units.low.ravel(), (units.high.ravel() - units.low.ravel()) / 2
+        self._low, self._high = np.float64(units.low.ravel()), np.float64(units.high.ravel())
+        self._middle, self._half = self._low / 2 + self._high / 2, self._high / 2 - self._low / 2
         self._units, self._usual = units, np.dtype(spec.obs_dtype)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -142,8 +149,11 @@ class Edge(gymnasium.Wrapper):
         return self._seen(obs), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        units = (self._low + (action + 1) * self._span).reshape(self._units.shape)
-        total = 0.0
+        # In 64 bits, so that 1 becomes exactly the bound, and nothing is beyond it. For what a diverged network
+        # answers, NaN, which is not the environment's fault, fmin and fmax answer a bound.
+        units = np.fmin(np.fmax(self._middle + action * self._half, self._low), self._high)
+        units = units.astype(self._units.dtype).reshape(self._units.shape)
+        obs, total, over, cut = None, 0.0, False, False
         for _ in range(self._repeat):
             self._step += 1
             try:
@@ -153,12 +163,17 @@ class Edge(gymnasium.Wrapper):
             try:
                 total += float(reward)
             except (TypeError, ValueError):
-                raise self._wrong(f"reward {reward!r:.60}, expected a number") from None
-            if terminated or truncated:
+                raise self._wrong(f"reward {_shown(reward)}, expected a number") from None
+            try:
+                over, cut = bool(terminated), bool(truncated)
+            except ValueError:  # an array of several
+                ends = f"{_shown(terminated)} and {_shown(truncated)}"
+                raise self._wrong(f"terminated and truncated {ends}, expected two booleans") from None
+            if over or cut:
                 break
-        if not isfinite(total):
-            raise self._wrong(f"reward {total}, expected a finite number")
-        return self._seen(obs), total, bool(terminated), bool(truncated), {}
+        if not abs(total) <= LARGEST:
+            raise self._wrong(f"reward {total}, expected a finite number of 32 bits")
+        return self._seen(obs), total, over, cut, {}
 
     def _seen(self, obs: Any) -> np.ndarray:
         """The observation as the spec says it is."""
@@ -166,17 +181,23 @@ class Edge(gymnasium.Wrapper):
             try:
                 obs = spaces.flatten(self.env.observation_space, obs)
             except Exception as error:
-                raise self._wrong(f"observation {obs!r:.60} is none of its space ({_said(error)})") from None
-        found = np.asarray(obs)
+                raise self._wrong(f"observation {_shown(obs)} is none of its space ({_said(error)})") from None
+        try:
+            found = np.asarray(obs)
+        except ValueError as error:  # lists of different lengths
+            raise self._wrong(f"observation {_shown(obs)} is no array ({_said(error)})") from None
         if found.shape != self._spec.obs_shape:
             raise self._wrong(f"observation of shape {found.shape}, expected {self._spec.obs_shape}")
         # Precision may differ from what the space says, as in many environments, but not the kind of number.
+        seen = found
         if found.dtype != self._usual:
             self._check_dtype(found)
-        if not np.isfinite(found).all():
-            where = np.argwhere(~np.isfinite(found))[0]
+            with np.errstate(over="ignore"):  # which is found out next
+                seen = found.astype(self._usual)
+        if not np.isfinite(seen).all():
+            where = np.argwhere(~np.isfinite(seen))[0]
             raise self._wrong(f"observation {found[tuple(where)]} at index {_index(where)}, expected finite numbers")
-        return found.astype(self._usual, copy=False)
+        return seen
 
     def _check_dtype(self, found: np.ndarray) -> None:
         wanted = self.env.observation_space.dtype if self._plain else np.float64
@@ -251,7 +272,7 @@ class InProcess:
                 if terminated or truncated:
                     ends[:, i] = terminated, truncated
                     self._ended[i] = True
-        return np.array(obs), reward, *ends
+        return np.array(obs), reward, ends[0], ends[1]
 
     def close(self) -> None:
         for env in self._envs:
@@ -268,7 +289,7 @@ class Processes:
         # A process forked from this one, where JAX has threads, could wait for a lock for ever.
         multiprocessing.set_forkserver_preload([__name__])
         self._all = AsyncVectorEnv(
-            [partial(_undisturbed, maker) for maker in makers],
+            [partial(_undisturbed, maker, os.getpid()) for maker in makers],
             context="spawn" if sys.platform == "win32" else "forkserver",
             autoreset_mode=AutoresetMode.NEXT_STEP,
         )
@@ -290,14 +311,19 @@ class Processes:
         try:
             return call()
         except (EOFError, ConnectionError):
+            wait([process.sentinel for process in self._all.processes], PATIENCE)
             dead = [(i, process.exitcode) for i, process in enumerate(self._all.processes) if not process.is_alive()]
             who, status = (f"environment {dead[0][0]}", dead[0][1]) if dead else ("an environment", "unknown")
             raise Misbehaved(f"{who} at step {self._steps}: its worker process died (exit status {status})") from None
 
 
-def _undisturbed(maker: Callable[[], Edge]) -> Edge:
-    """In a worker process: Ctrl-C, which a terminal sends to all, is for the one that saves the run."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _undisturbed(maker: Callable[[], Edge], parent: int) -> Edge:
+    """In a worker process: Ctrl-C, which a terminal sends to all, is for the one that saves the run, the `parent`.
+
+    There Gymnasium makes one environment too, to see its spaces.
+    """
+    if os.getpid() != parent:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return maker()
 
 
@@ -326,6 +352,12 @@ def _index(where: np.ndarray) -> str:
 def _brief(space: spaces.Space) -> str:
     text = " ".join(str(space).split())
     return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _shown(value: Any) -> str:
+    """What an environment gave, on one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _said(error: BaseException) -> str:
