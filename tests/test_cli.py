@@ -133,6 +133,9 @@ MISTAKES = [  # command line, what the one line must say
     ("plot dead", ["nothing to draw"]),
     ("plot run -o file/curves.png", ["file/curves.png", "cannot be written", "-o"]),
     ("plot run -o run/config.json", ["run/config.json", ".png", "-o"]),
+    ("doctor", ["ENV"]),
+    ("doctor Pendulm-v1", ["'Pendulm-v1'", "did you mean Pendulum-v1"]),
+    ("doctor Pendulum-v1 --steps none", ["--steps", "'none'", "a whole number"]),
     ("presets --all", ["--all"]),
 ]
 
@@ -237,7 +240,7 @@ def test_presets_fit_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert all(len(row) == 4 for row in rows[1:])
 
 
-@pytest.mark.parametrize("command", ["", "train", "eval", "plot", "presets"])
+@pytest.mark.parametrize("command", ["", "train", "eval", "plot", "doctor", "presets"])
 def test_help_fits_a_terminal(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""The command line: train · eval · plot · presets. Every mistake is one line on stderr and exit status 2."""
+"""The command line: train · eval · plot · doctor · presets. Every mistake is one line on stderr and exit status 2."""
 
 import argparse
 import json
@@ -108,6 +108,13 @@ def parser(of_train: bool = False) -> Parser:
         "-o", type=Path, default=Path("learning_curves.png"), metavar="FILE", help="the PNG (learning_curves.png)"
     )
 
+    doctor = command("doctor", _doctor, "Step an environment at random; say what it is like and what to choose for it.")
+    doctor.add_argument("ENV", help="environment id")
+    doctor.add_argument("--env-args", nargs="+", default=[], metavar="KEY=VALUE", help="its keyword arguments")
+    doctor.add_argument("--steps", type=_natural, default=5_000, metavar="N", help="random steps (5000)")
+    doctor.add_argument("--seed", type=_whole, default=0, metavar="S", help="of its episodes and the actions (0)")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object on stdout instead")
+
     command("presets", _presets, "Print the presets side by side, only where they differ.")
     return top
 
@@ -165,7 +172,7 @@ def refuse(rest: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _nothing(args: argparse.Namespace) -> int:
-    raise ValueError("no command; expected train, eval, plot or presets, see `ddpg --help`")
+    raise ValueError("no command; expected train, eval, plot, doctor or presets, see `ddpg --help`")
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -213,6 +220,15 @@ def _plot(args: argparse.Namespace) -> int:
 
     plot_runs(args.RUN, args.o)
     print(f"curves: {args.o}", file=sys.stderr)
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from ddpg.training.doctor import doctor
+
+    said = doctor(args.ENV, args.env_args, args.steps, args.seed, args.json)
+    if args.json:
+        print(json.dumps(said, allow_nan=False))
     return 0
 
 
