@@ -78,12 +78,12 @@ class Row(NamedTuple):
     step resets the environment; so every observation is stored once, and row t + 1 holds the next one of row t.
     """
 
-    obs: Shaped[Array, "..."]  # [*time, n, *obs], of the environment's own dtype
-    action: Float[Array, "*time n m"]
-    reward: Float[Array, "*time n"]
-    terminated: Bool[Array, "*time n"]
-    truncated: Bool[Array, "*time n"]
-    boundary: Bool[Array, "*time n"]
+    obs: Shaped[Some, "..."]  # [*time, n, *obs], of the environment's own dtype
+    action: Float[Some, "*time n m"]
+    reward: Float[Some, "*time n"]
+    terminated: Bool[Some, "*time n"]
+    truncated: Bool[Some, "*time n"]
+    boundary: Bool[Some, "*time n"]
 
 
 class Transition(NamedTuple):
@@ -100,8 +100,8 @@ class Transition(NamedTuple):
 class Metrics(NamedTuple):
     """What one update says of itself: means over the minibatch."""
 
-    q: Float[Array, ""]  # Q(s, a) of the online critic
-    critic_loss: Float[Array, ""]
-    actor_loss: Float[Array, ""]  # -Q(s, mu(s))
-    dq_da: Float[Array, ""]  # norm of the action gradient at mu(s)
-    saturation: Float[Array, ""]  # share of action components beyond 0.99 of their bound
+    q: Float[Some, ""]  # Q(s, a) of the online critic
+    critic_loss: Float[Some, ""]
+    actor_loss: Float[Some, ""]  # -Q(s, mu(s))
+    dq_da: Float[Some, ""]  # norm of the action gradient at mu(s)
+    saturation: Float[Some, ""]  # share of action components beyond 0.99 of their bound

@@ -15,7 +15,7 @@ from pydantic import Discriminator
 
 from ddpg.types import Key, NonNegative, Positive, Scale, Some, UnitInterval, Whole
 
-Step = Int[Some, ""] | int  # environment steps done so far
+Step = Int[Some, ""]  # environment steps done so far
 Factor = Float[Some, ""]
 
 

@@ -1,7 +1,7 @@
 """What an environment must offer, N of them side by side, and their autoreset."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ class Vector:
     so the last observation of every episode is seen, and stored, once.
     """
 
-    env: Environment
+    env: Any  # an Environment; where Python steps it a Gym, of which only the spec is read
     n: int
 
     def fresh(self, key: Key) -> tuple[PyTree, Array]:

@@ -83,9 +83,8 @@ def write_mp4(shots: list[np.ndarray], path: Path, rate: float) -> None:
     import imageio_ffmpeg
 
     height, width = (n // 2 * 2 for n in shots[0].shape[:2])
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=rate, macro_block_size=2, ffmpeg_log_level="error"
-    )
+    options: Any = {"fps": rate, "macro_block_size": 2, "ffmpeg_log_level": "error"}  # the rate is any number
+    writer = imageio_ffmpeg.write_frames(str(path), (width, height), **options)
     writer.send(None)
     for shot in shots:
         writer.send(np.ascontiguousarray(shot[:height, :width]))

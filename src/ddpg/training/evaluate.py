@@ -43,7 +43,7 @@ class Evaluation(NamedTuple):
 class Evaluator:
     """Plays `episodes` greedy episodes from starts that depend on `seed` alone: the same for every agent and run."""
 
-    env: Environment
+    env: Any  # an Environment; a Gym where only `judge` is asked for
     agent: DPG
     gamma: float
     episodes: int = 100

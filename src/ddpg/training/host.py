@@ -18,9 +18,11 @@ from jax import Array
 from jax.stages import Wrapped
 from jaxtyping import Float
 
+from ddpg.algorithm.nets import Actor
+from ddpg.algorithm.normaliser import Stats
 from ddpg.envs.gym import Misbehaved, Outcome
 from ddpg.training.loop import Carry, Draws, Loop, Report
-from ddpg.types import Key, Keys, Metrics, PyTree, Row
+from ddpg.types import Key, Keys, Metrics, Row
 
 
 class Stepped(Protocol):
@@ -43,7 +45,7 @@ class Standing(NamedTuple):
 
     obs: np.ndarray
     boundary: np.ndarray
-    noise: Sequence[Any]
+    noise: Sequence[np.ndarray] | np.ndarray
     start: np.ndarray
 
 
@@ -64,9 +66,9 @@ class Host:
         none = np.zeros((seeds, n), bool)
         self._standing = Standing(obs, none, np.zeros((seeds, n, spec.action_dim), np.float32), ~none)
         self._running = np.zeros((seeds, n))
-        keys = [jax.device_put(key, device) for key, device in zip(keys, cycle(jax.devices()), strict=False)]
-        started = [_start(self.loop)(key, first) for key, first in zip(keys, obs, strict=True)]
-        self._carries, self._blocks = ([pair[i] for pair in started] for i in range(2))
+        placed = [jax.device_put(key, device) for key, device in zip(keys, cycle(jax.devices()), strict=False)]
+        started = [_start(self.loop)(key, first) for key, first in zip(placed, obs, strict=True)]
+        self._carries, self._blocks = [carry for carry, _ in started], [block for _, block in started]
         return self._read()
 
     def compile(self, carry: Carry, *, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
@@ -103,7 +105,9 @@ class Host:
             blocks.append(block)
         return self._read(), self._report(said, blocks)
 
-    def collect(self, policies: Sequence[PyTree], t: np.int32, white: np.ndarray, uniform: np.ndarray) -> Row:
+    def collect(
+        self, policies: Sequence[tuple[Actor, Stats | None]], t: np.int32, white: np.ndarray, uniform: np.ndarray
+    ) -> Row:
         """One block of steps [s, k, n, ...]."""
         spec, (seeds, k, n, m) = self.loop.vector.env.spec, white.shape
         block = Row(

@@ -64,9 +64,9 @@ class Report(NamedTuple):
     """What one chunk says of one seed: means over its updates, and over the episodes that ended in it."""
 
     metrics: Metrics
-    episode_return: Float[Array, ""]
-    episodes: Int[Array, ""]
-    largest_reward: Float[Array, ""]  # in absolute value
+    episode_return: Float[Some, ""]
+    episodes: Int[Some, ""]
+    largest_reward: Float[Some, ""]  # in absolute value
 
 
 class Seen(NamedTuple):
@@ -139,13 +139,15 @@ class Loop:
         *_, reset = self._keys(key, t)
         return jax.vmap(self.vector.fresh)(jax.random.split(reset, self.collect))
 
-    def _keys(self, key: Key, t: Int[Array, ""]) -> Key:
+    def _keys(self, key: Key, t: Int[Array, ""]) -> Keys:
         return jax.random.split(jax.random.fold_in(key, t), 3)
 
     def iterate(
         self, carry: Carry, t: Int[Array, ""], draws: Draws, fresh: PyTree, learning: bool
     ) -> tuple[Carry, tuple[Metrics | None, Seen, Float[Array, ""]]]:
         """One iteration. `learning` is static: before it there is nothing to compile of the update."""
+        assert carry.acting is not None
+        assert carry.block is not None
         # Collect: a_t = mu(s_t) + N_t with the policy as it is now.
         actor, stats = carry.agent.online.actor, carry.stats
         k = jnp.arange(self.collect)

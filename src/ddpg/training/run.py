@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
@@ -58,7 +58,7 @@ class Training:
         self.loop = Loop(
             agent=config.agent,
             replay=config.replay,
-            vector=Vector(cast(Environment, env), chosen.envs),
+            vector=Vector(env, chosen.envs),
             gamma=config.gamma,
             collect=chosen.steps,
             updates=chosen.updates,
