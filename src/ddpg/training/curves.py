@@ -37,9 +37,9 @@ def plot_runs(runs: Sequence[Path], file: Path) -> None:
         curve = curve_of(read_metrics(run), label)
         curves[label] = _beside(curves[label], curve) if label in curves else curve
     config = next(iter(configs.values()))
-    optimum = None  # of an environment of the user's own nothing is known
-    if config.env in catalogue.NATIVE:
-        env, chosen = catalogue.make(config.env), config.eval
+    optimum = None  # of an environment of the user's own, or changed by arguments, nothing is known
+    if config.env in catalogue.NATIVE and not any(c.env_args or c.action_repeat > 1 for c in configs.values()):
+        env, chosen = catalogue.NATIVE[config.env], config.eval
         optimum = Evaluator(env, config.agent, config.gamma, chosen.episodes, chosen.seed).optimum()
     try:
         learning_curve(list(curves.values()), file, config.env, optimum)

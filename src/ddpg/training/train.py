@@ -55,7 +55,9 @@ def train(
     environment = make(env, asked)
     if isinstance(environment, Gym) and not own:
         asked = configuration.override(config, suited(asked, given) | given)
-    config = asked if isinstance(env, str) else replace(asked, env=environment.id)
+    # gym:ID is another environment than ID, where that is native here; jax:ID is the same.
+    named = isinstance(env, str) and isinstance(environment, Gym)
+    config = asked if named else replace(asked, env=environment.id)
     check_fit(config, environment)
     largest = 2.0 * config.replay.batch * max(w * v for w, v in _layer_pairs(config, environment))
     with interruptible() as stopped:
