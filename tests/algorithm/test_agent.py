@@ -217,8 +217,8 @@ def test_targets_start_equal_and_tau_1_copies(assert_identical: Callable[[Any, A
     assert_identical(state.online, state.target)
     after, _ = jax.jit(agent.update)(state, batches(1, np.float32)[0])
     assert_identical(after.online, after.target)
-    moved = jax.tree.map(lambda x, y: bool((x != y).any()), state.online, after.online)
-    assert all(jax.tree.leaves(moved))
+    both = zip(jax.tree.leaves(state.online), jax.tree.leaves(after.online), strict=True)
+    assert all(bool((x != y).any()) for x, y in both)
 
 
 def test_critics_of_one_ensemble_differ() -> None:

@@ -54,7 +54,7 @@ def test_papers_ou_process() -> None:
 def test_ou_starts_at_0_in_the_environments_that_start() -> None:
     state = jnp.array([[1.0, -2.0], [1.0, -2.0]])
     white = jnp.array([[1.0, 0.0], [1.0, 0.0]])
-    after, noise = OU(state, white, jnp.array([True, False]), 0)
+    after, noise = OU(state, white, jnp.array([True, False]), jnp.int32(0))
     shock = 0.1 * np.sqrt(0.5)
     np.testing.assert_allclose(after, [[shock, 0.0], [0.9 + shock, -1.8]], rtol=1e-6)
     np.testing.assert_array_equal(noise, after)
@@ -93,5 +93,5 @@ LINEAR, EXPONENTIAL = Linear(final=0.2, steps=100, begin=10), Exponential(rate=0
     ],
 )
 def test_schedules(schedule: Schedule, step: int, factor: float) -> None:
-    np.testing.assert_allclose(schedule(step), factor, rtol=1e-4)
+    np.testing.assert_allclose(schedule(np.int32(step)), factor, rtol=1e-4)
     np.testing.assert_allclose(jax.jit(schedule)(jnp.int32(step)), factor, rtol=1e-4)

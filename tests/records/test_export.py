@@ -130,8 +130,8 @@ def test_loaded_networks_are_those_saved(tmp_path: Path, assert_identical: Calla
     for name, agent in AGENTS.items():
         state = state_of(agent, ARM)
         save_models(tmp_path / name, state, ARM)
-        nets, spec = load_models(tmp_path / name, ARM)
-        assert spec == ARM
+        nets, stats, spec = load_models(tmp_path / name, ARM)
+        assert (stats, spec) == (None, ARM)
         assert_identical(nets, state.online)
 
 

@@ -17,9 +17,10 @@ from ddpg.training.config import Config, Option, from_data, options, override, t
 from ddpg.training.presets import PRESETS
 
 OPTIONS = options(Config())
-BY_PATH = [option for option in OPTIONS if option.path not in ("env", "preset", "steps", "seed", "seeds")]
-UNSET = {"actor.final_init": "0.5", "critic.final_init": "0.5", "collect.learning_starts": "3000"}  # None by default
-CAPPED = {"gamma": "0.5", "tau": "0.5", "exploration.schedule.rate": "0.5"}  # at most 1
+NAMED = ("env", "env_args", "preset", "steps", "seed", "seeds")  # which have an option of their own
+BY_PATH = [option for option in OPTIONS if option.path not in NAMED]
+UNSET = {"final_init": "0.5", "clip": "0.5", "learning_starts": "3000"}  # None by default
+CAPPED = {"gamma", "tau", "rate"}  # at most 1
 
 
 def another(option: Option) -> list[str]:
@@ -27,13 +28,18 @@ def another(option: Option) -> list[str]:
     if option.choices:
         allowed = option.choices[:1] if option.path == "actor.action_layer" else option.choices
         return [*allowed]
+    name = option.path.rpartition(".")[2]
     if option.value is None:
-        return [UNSET[option.path], "none"]
+        return [UNSET[name], "none"]
+    if isinstance(option.value, bool):
+        return ["true"]
+    if name == "env_args":
+        return ["g=9.8", "g=9.8,mode=easy"]
     if isinstance(option.value, tuple):
         return ["32,16", "7", "(8, 8)"]
     if isinstance(option.value, str):
         return ["other"]
-    return [CAPPED[option.path]] if option.path in CAPPED else [str(2 * option.value + 1)]
+    return ["0.5"] if name in CAPPED else [str(2 * option.value + 1)]
 
 
 def said(value: Any) -> list[str]:
