@@ -18,6 +18,7 @@ from ddpg.cli import main
 from ddpg.envs import catalogue
 from ddpg.envs.probes import ACTION
 from ddpg.training.evaluate import Evaluator
+from ddpg.training.presets import PRESETS
 
 TINY = ["--steps", "600", "--collect.warmup", "100", "--actor.widths", "8", "--critic.widths", "8,8"]
 TINY += ["--replay.batch", "16", "--eval.every", "300", "--eval.episodes", "4"]
@@ -67,10 +68,24 @@ MISTAKES = [  # command line, what the one line must say
     ("", ["no command", "train", "presets"]),
     ("tarin", ["'tarin'", "train"]),
     ("train Pendulm-v1", ["'Pendulm-v1'", "did you mean Pendulum-v1"]),
-    ("train my_module:MyEnv-v0", ["'my_module:MyEnv-v0'", "available: Pendulum-v1"]),
+    ("train my_module:MyEnv-v0", ["'my_module:MyEnv-v0'", "cannot be made", "my_module"]),
+    ("train gym:Pendulm-v1", ["'gym:Pendulm-v1'", "did you mean Pendulum-v1"]),
+    ("train Pendulum-v9", ["'Pendulum-v9'", "did you mean Pendulum-v1"]),
+    ("train qqqqqq", ["'qqqqqq'", "an id that gymnasium.make takes"]),
     ("train CartPole-v1", ["CartPole-v1", "Discrete(2)", "continuous"]),
     ("train CartPole-v0", ["CartPole-v0", "Discrete(2)", "continuous"]),
-    ("train MountainCarContinuous-v0", ["MountainCarContinuous-v0", "available: Pendulum-v1"]),
+    ("train jax:CartPole-v1", ["'CartPole-v1'", "available: Pendulum-v1", "use gym:CartPole-v1"]),
+    ("train jax:Pendulum-v1 --env-args g=9.8", ["'Pendulum-v1'", "takes no env-args", "gym:Pendulum-v1"]),
+    ("train --env-args g", ["'g'", "key=value"]),
+    ("train --env-args gravity=9.8", ["'Pendulum-v1' cannot be made", "gravity"]),
+    ("train --env-arg g=9.8", ["--env-arg", "did you mean --env-args"]),
+    ("train --envs 0", ["collect.envs 0", "at least 1"]),
+    ("train --eval-every 0", ["eval.every 0", "at least 1"]),
+    ("train --action_repeat 0", ["action_repeat 0", "at least 1"]),
+    ("train --reward_scale 0", ["reward_scale '0'", "more than 0"]),
+    ("train --normalise maybe", ["normalise 'maybe'"]),
+    ("train --critic.clip 0", ["critic.clip '0'", "more than 0"]),
+    ("train --collect.vector threads", ["collect.vector 'threads'", "'sync' or 'async'"]),
     ("train --preset artcle", ["'artcle'", "did you mean article", "lillicrap"]),
     ("train Pendulum-v1 Hopper-v5", ["unexpected 'Hopper-v5'"]),
     ("train --steps", ["--steps", "expected one argument"]),
@@ -120,7 +135,7 @@ MISTAKES = [  # command line, what the one line must say
     ("eval run --jsn", ["--jsn", "did you mean --json"]),
     ("eval run --env CartPole-v1", ["CartPole-v1", "Discrete(2)"]),
     ("eval run --env probe-action", ["observations of shape (3,)", "(1,)", "choose an environment"]),
-    ("eval run --video film.mp4", ["film.mp4", ".gif"]),
+    ("eval run --video film.avi", ["film.avi", ".gif or .mp4"]),
     ("eval run --video nowhere/film.gif", ["nowhere/film.gif", "cannot be written"]),
     ("eval run --video file/film.gif", ["file/film.gif", "cannot be written"]),
     ("eval run --video run/metrics.jsonl", ["run/metrics.jsonl", ".gif"]),
@@ -206,8 +221,8 @@ def test_training_that_diverges_leaves_a_run(
 ) -> None:
     folder = tmp_path / "run"
 
-    def lost(self: Evaluator, _: Any) -> Any:
-        return lambda nets: self(nets)._replace(returns=np.full((2, 4), np.nan))
+    def lost(self: Evaluator, *_: Any) -> Any:
+        return lambda *nets: self(*nets)._replace(returns=np.full((2, 4), np.nan))
 
     monkeypatch.setattr(Evaluator, "compile", lost)
     assert main(["train", *TINY, "--run", str(folder)]) == 0
@@ -234,10 +249,11 @@ def test_presets_fit_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch:
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["presets"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[0] == ["ddpg", "article", "lillicrap"]
-    assert ["exploration.theta", "-", "-", "0.15"] in rows
-    assert ["replay.batch", "64", "32", "64"] in rows or any(row[0] == "replay.batch" for row in rows[1:])
-    assert all(len(row) == 4 for row in rows[1:])
+    assert rows[0] == list(PRESETS)
+    assert all(len(row) == 1 + len(PRESETS) for row in rows[1:])
+    said = {option: dict(zip(PRESETS, values, strict=True)) for option, *values in rows[1:]}
+    assert said["exploration.theta"] == dict.fromkeys(PRESETS, "-") | {"lillicrap": "0.15"}
+    assert said["replay.batch"] == {name: str(preset.replay.batch) for name, preset in PRESETS.items()}
 
 
 @pytest.mark.parametrize("command", ["", "train", "eval", "plot", "doctor", "presets"])

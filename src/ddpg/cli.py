@@ -161,14 +161,15 @@ def refuse(rest: Sequence[str], known: Sequence[str]) -> None:
     if rest and rest[0].startswith("-"):
         word = rest[0].split("=")[0]
         near = get_close_matches(word.strip("-").replace("-", "_"), known, n=2, cutoff=0.7)
-        hint = (
-            f"did you mean {' or '.join('-' + '-' * (len(name) > 1) + name for name in near)}?"
-            if near
-            else "see --help"
-        )
+        hint = f"did you mean {' or '.join(map(_dashed, near))}?" if near else "see --help"
         raise ValueError(f"unknown option {word}; {hint}")
     if rest:
         raise ValueError(f"unexpected {rest[0]!r}; see --help")
+
+
+def _dashed(name: str) -> str:
+    """An option as it is written; of those with an underscore only this one is no path."""
+    return "--env-args" if name == "env_args" else "-" + "-" * (len(name) > 1) + name
 
 
 def _nothing(args: argparse.Namespace) -> int:

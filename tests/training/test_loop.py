@@ -159,14 +159,14 @@ def test_every_step_is_stored_once_and_in_order(collect: int, updates: int) -> N
             carry, _ = loop.chunk(carry, jnp.int32(0), begin, False)
         return loop.chunk(carry, jnp.int32(begin), iterations - begin, True)
 
-    carry, report = jax.device_get(play(jax.random.key(0)))
+    carry, report = jax.device_get(play(jax.random.key(1)))
     row = trajectory(loop, carry)
     assert row.reward.shape == (120, N)
     assert_continuous(row)
     # Every gradient step is counted, and what is said of episodes is what they were.
     assert carry.agent.critic_opt[1][0].count == (iterations - begin) * updates
     assert all(np.isfinite(report.metrics))
-    ended = row.terminated | row.truncated
+    ended = np.asarray(row.terminated | row.truncated)
     assert not ended[:begin].any()
     assert report.episodes == ended.sum()
     returns = []
@@ -245,8 +245,9 @@ def of_ring(program: str, shape: tuple[int, ...]) -> int:
 class SamplesFirst(Loop):
     """The mistake that the loop's order avoids: it learns from the ring as it was, and stores after."""
 
-    def iterate(self, carry: Carry, t: Any, draws: Any, learning: bool) -> Any:
-        after, said = Loop.iterate(self, carry, t, draws, learning)
+    def iterate(self, carry: Carry, t: Any, draws: Any, fresh: Any, learning: bool) -> Any:
+        after, said = Loop.iterate(self, carry, t, draws, fresh, learning)
+        assert after.acting is not None
         old = self.replay.sample(carry.ring, draws.bits[0], self.gamma, self.vector.env.spec.obs_shape)
         return after._replace(acting=after.acting._replace(noise=after.acting.noise + 0 * old.reward.sum())), said
 

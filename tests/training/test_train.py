@@ -24,12 +24,13 @@ from ddpg.envs.probes import ACTION
 from ddpg.records.export import load_models
 from ddpg.records.log import TAGS, read_metrics
 from ddpg.records.plot import iqm
-from ddpg.training import train as training
+from ddpg.training import run as training
 from ddpg.training.config import load as load_config
 from ddpg.training.curves import plot_runs
 from ddpg.training.evaluate import evaluate_run
 from ddpg.training.loop import Report
-from ddpg.training.train import Training, interruptible, together
+from ddpg.training.run import Training, together
+from ddpg.training.train import interruptible
 from ddpg.types import Key, Metrics
 
 SEEDS, STEPS = [3, 4, 5], [250, 500, 600]
@@ -103,7 +104,7 @@ def test_load_gives_each_seed_its_policy(trained: ddpg.Run) -> None:
         actions = policy(obs)
         assert (actions.shape, actions.dtype) == ((7, 1), np.float32)
         assert (np.abs(actions) <= 2).all()
-        nets, spec = load_models(trained.path / "models" / f"seed-{seed}")
+        nets, _, spec = load_models(trained.path / "models" / f"seed-{seed}")
         np.testing.assert_allclose(actions, to_units(nets.actor(jnp.asarray(obs)), spec), atol=1e-6)
         one = policy(obs[0])
         assert one.shape == (1,)
@@ -167,7 +168,7 @@ def test_what_train_takes_for_an_environment(tmp_path: Path, monkeypatch: pytest
         assert found.env == Pendulum()
         assert found.config.env == "Pendulum-v1"
     nonsense: Any = 3
-    with pytest.raises(ValueError, match="env 3: expected an id or an environment"):
+    with pytest.raises(ValueError, match="env 3: expected an id, an environment as"):
         ddpg.train(nonsense, run=tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
@@ -235,7 +236,7 @@ def test_ctrl_c_leaves_a_complete_run(
 ) -> None:
     """Before the first chunk, after an evaluation, and while saving: what is there is whole, and can be evaluated."""
     interrupting(moment)
-    monkeypatch.setattr(training, "film_run", lambda run, path, seed: path.touch())  # which is not what is tested
+    monkeypatch.setattr(training, "film_run", lambda run, path, **_: path.touch())  # which is not what is tested
     run = ddpg.train(config=trained.config, run=tmp_path / "run")
     complete(run.path, SEEDS)
     assert run.interrupted
@@ -276,11 +277,13 @@ def test_chunks_are_short_and_cover_the_run(trained: ddpg.Run, tmp_path: Path) -
 
 
 def test_reports_of_several_chunks_are_means_over_all() -> None:
-    def report(q: float, returns: float, episodes: int) -> Report:
+    def report(q: float, returns: float, episodes: int, reward: float) -> Report:
         numbers = Metrics(*[jnp.array([q, 1.0])] * len(Metrics._fields))
-        return Report(numbers, jnp.array([returns, math.nan]), jnp.array([episodes, 0]))
+        return Report(numbers, jnp.array([returns, math.nan]), jnp.array([episodes, 0]), jnp.array([reward, 0.5]))
 
-    whole = together([(5, report(math.nan, -10.0, 1)), (30, report(2.0, -40.0, 2)), (10, report(4.0, math.nan, 0))])
+    early, middle = report(math.nan, -10.0, 1, 3.0), report(2.0, -40.0, 2, 9.0)
+    whole = together([(5, early), (30, middle), (10, report(4.0, math.nan, 0, 4.0))])
     np.testing.assert_allclose(whole.metrics.q, [2.5, 1.0])
     np.testing.assert_allclose(whole.episode_return, [-30.0, math.nan])
     np.testing.assert_array_equal(whole.episodes, [3, 0])
+    np.testing.assert_array_equal(whole.largest_reward, [9.0, 0.5])
