@@ -616,3 +616,4 @@ def test_a_worker_killed_from_outside() -> None:
     with pytest.raises(Misbehaved, match=r"^environment 1 at step \d+: its worker process died \(exit status -9\)$"):
         play(hosted, 10)
     hosted.close()
+    assert not any(process.is_alive() for process in processes)

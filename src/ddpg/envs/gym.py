@@ -305,6 +305,11 @@ class Processes:
     def close(self) -> None:
         with suppress(Exception):
             self._all.close(terminate=True)
+        # When one has died Gymnasium leaves the others alone, and tries again, loudly, when it is collected.
+        for process in self._all.processes:
+            process.terminate()
+            process.join()
+        self._all.closed = True
         logger.min_level = self._level
 
     def _guarded(self, call: Callable[[], Any]) -> Any:

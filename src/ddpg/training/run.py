@@ -233,7 +233,8 @@ class Training:
     def conclude(self, step: int, rate: float | None, began: float, interrupted: bool, failure: str | None) -> Run:
         """The summary."""
         config, records = self.config, read_metrics(self.folder)
-        last = np.array([record["return"] for record in records[-config.seeds :]])
+        # Nothing is known of a run that ended before anything was logged.
+        last = np.array([record["return"] for record in records[-config.seeds :]] or [np.nan] * config.seeds)
         said: dict[str, Any] = {
             "format": configuration.FORMAT,
             "env": config.env,
