@@ -10,8 +10,9 @@ import numpy as np
 import optax
 import pytest
 
-from ddpg.algorithm.agent import DPG, AgentState
+from ddpg.algorithm.agent import DPG, AgentState, descend, rest
 from ddpg.algorithm.nets import Network, Normal
+from ddpg.algorithm.noise import Exponential, Linear
 from ddpg.types import Spec, Transition
 
 SPEC = Spec(obs_shape=(2, 2), action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
@@ -251,3 +252,47 @@ def test_step_is_traced_once(init: Any) -> None:
     for batch in batches(3, np.float32):
         state = compiled(state, batch)
     assert traces == 1
+
+
+def test_behaviour_is_the_same_in_numpy() -> None:
+    actor = SMALL.init(jax.random.key(0), SPEC).online.actor
+    rng = np.random.default_rng(0)
+    obs = rng.normal(size=(5, *SPEC.obs_shape)).astype(np.float32)
+    noise = rng.normal(size=(5, SPEC.action_dim)).astype(np.float32)
+    action = SMALL.act(jax.tree.map(np.asarray, actor), obs, noise)
+    assert isinstance(action, np.ndarray)
+    np.testing.assert_allclose(action, SMALL.act(actor, jnp.asarray(obs), jnp.asarray(noise)), atol=1e-6)
+
+
+DESCENTS = {
+    "plain": Network(lr=0.1),
+    "schedule": Network(lr=0.1, schedule=Linear(final=0.2, steps=4, begin=1)),
+    "clip": Network(lr=0.1, clip=2.5),
+    "l2": Network(lr=0.1, l2=0.3),
+    "all": Network(lr=0.1, l2=0.3, clip=2.5, schedule=Exponential(rate=0.5, final=0.2)),
+}
+
+
+@pytest.mark.parametrize("name", DESCENTS)
+def test_descent_by_hand(name: str) -> None:
+    """Adam's steps in NumPy; the norm of all gradients together is clipped, before l2 is added."""
+    network, rng = DESCENTS[name], np.random.default_rng(0)
+    with jax.enable_x64(True):
+        params = {"a": jnp.asarray(rng.normal(size=(3, 2))), "b": jnp.asarray(rng.normal(size=4))}
+        theirs = {key: np.array(value) for key, value in params.items()}
+        m, v = ({key: np.zeros_like(value) for key, value in theirs.items()} for _ in range(2))
+        opt, clipped = rest(network, params), []
+        for update in range(6):
+            grad = {key: rng.normal(size=value.shape) * (update % 3) for key, value in theirs.items()}
+            params, opt = descend(network, params, jax.tree.map(jnp.asarray, grad), opt)
+            norm = np.sqrt(sum(np.sum(g**2) for g in grad.values()))
+            shrink = min(1.0, network.clip / max(norm, 1e-9)) if network.clip else 1.0
+            clipped.append(shrink < 1)
+            lr = network.lr * float(network.schedule(np.int32(update)))
+            for key, g in grad.items():
+                g = shrink * g + network.l2 * theirs[key]
+                m[key], v[key] = 0.9 * m[key] + 0.1 * g, 0.999 * v[key] + 0.001 * g**2
+                m_hat, v_hat = m[key] / (1 - 0.9 ** (update + 1)), v[key] / (1 - 0.999 ** (update + 1))
+                theirs[key] -= lr * m_hat / (np.sqrt(v_hat) + 1e-8)
+                np.testing.assert_allclose(params[key], theirs[key], rtol=1e-6, err_msg=f"{key}, update {update}")
+    assert (set(clipped) == {True, False}) == (network.clip is not None)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from ddpg.algorithm.nets import ACTIVATIONS, Actor, Critic, Dense, Network, Normal
+from ddpg.algorithm.nets import ACTIVATIONS, IN_NUMPY, Actor, Critic, Dense, Network, Normal, flat
 from ddpg.types import Spec
 
 SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0,) * 4, action_high=(1.0,) * 4)
@@ -125,3 +125,35 @@ def test_layers_and_members_are_drawn_apart_and_in_float32(init: Normal) -> None
 def test_dense_is_affine() -> None:
     layer = Dense(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([0.5, -0.5]))
     np.testing.assert_array_equal(layer(jnp.array([[1.0, 1.0], [0.0, 2.0]])), [[4.5, 5.5], [6.5, 7.5]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_actor_is_the_same_in_numpy(activation: Literal["relu", "tanh", "elu", "silu", "gelu"], dtype: type) -> None:
+    actor = Network(widths=(20, 20), activation=activation, init=Normal(std=0.5)).actor(KEY, SPEC)
+    obs = np.random.default_rng(0).uniform(-3, 3, (50, *SPEC.obs_shape)) if dtype is np.float32 else pixels()
+    obs = obs.astype(dtype)
+    in_numpy = jax.tree.map(np.asarray, actor)(obs)
+    assert isinstance(in_numpy, np.ndarray)
+    assert in_numpy.dtype == np.float32
+    np.testing.assert_allclose(in_numpy, jax.jit(lambda actor, obs: actor(obs))(actor, obs), atol=2e-6)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_are_the_same_in_numpy_however_large(activation: str) -> None:
+    x = np.concatenate([np.linspace(-8, 8, 99), [-1e4, -89, 89, 1e4]]).astype(np.float32)
+    np.testing.assert_allclose(IN_NUMPY[activation](x), ACTIVATIONS[activation](jnp.asarray(x)), rtol=1e-5, atol=1e-6)
+
+
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (50, *SPEC.obs_shape), np.uint8)
+
+
+def test_bytes_are_scaled_to_at_most_1() -> None:
+    actor, critic = Network(widths=(8,)).actor(KEY, SPEC), Network(widths=(8,)).critic(KEY, SPEC, 1, 1)
+    obs, scaled = jnp.asarray(pixels()), jnp.asarray(pixels() / 255, jnp.float32)
+    np.testing.assert_allclose(actor(obs), actor(scaled), atol=1e-6)
+    action = jnp.zeros((50, SPEC.action_dim))
+    np.testing.assert_allclose(critic(obs, action), critic(scaled, action), atol=1e-6)
+    # The same numbers in float32 are what they are.
+    np.testing.assert_array_equal(flat(pixels().astype(np.float32)), pixels().reshape(50, -1))

@@ -1,6 +1,7 @@
 """Exploration noise beside its theory: scales, correlation in time, resets, and schedules at computed points."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -95,3 +96,23 @@ LINEAR, EXPONENTIAL = Linear(final=0.2, steps=100, begin=10), Exponential(rate=0
 def test_schedules(schedule: Schedule, step: int, factor: float) -> None:
     np.testing.assert_allclose(schedule(np.int32(step)), factor, rtol=1e-4)
     np.testing.assert_allclose(jax.jit(schedule)(jnp.int32(step)), factor, rtol=1e-4)
+
+
+SCHEDULES: list[Schedule] = [Constant(), Linear(final=0.3, steps=40, begin=5), Exponential(rate=0.9, final=0.2)]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.kind)
+@pytest.mark.parametrize("sigma", [0.3, (0.1, 0.7)], ids=["one", "each"])
+@pytest.mark.parametrize("kind", [Gaussian, OrnsteinUhlenbeck])
+def test_noise_is_the_same_in_numpy(kind: type[Exploration], sigma: Any, schedule: Schedule) -> None:
+    noise, rng = kind(sigma=sigma, schedule=schedule), np.random.default_rng(0)
+    compiled = jax.jit(lambda *x: noise(*x))
+    ours = theirs = rng.normal(size=(3, 2)).astype(np.float32)
+    for step in range(STEPS):
+        white, start = rng.normal(size=(3, 2)).astype(np.float32), rng.random(3) < 0.1
+        ours, heard = noise(ours, white, start, np.int32(step))
+        theirs, expected = compiled(theirs, white, start, np.int32(step))
+        assert isinstance(heard, np.ndarray)
+        assert ours.dtype == heard.dtype == np.float32
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+        np.testing.assert_allclose(heard, expected, atol=1e-6)
