@@ -1,18 +1,20 @@
 """The documentation is true: snippets and examples run, commands parse, quoted code and links are there."""
 
 import importlib.util
+import json
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import gymnasium
 import pytest
 
 from ddpg import cli
-from ddpg.envs import catalogue
 from ddpg.training import train as training
 from ddpg.training.config import Config, override
 
@@ -66,6 +68,17 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+OWN, ROOM = ROOT / "examples" / "own_gym_environment.py", "own_gym_environment:Room-v0"
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples' folder is where modules are found, and what they register is not yet."""
+    monkeypatch.syspath_prepend(OWN.parent)
+    monkeypatch.delitem(sys.modules, OWN.stem, raising=False)
+    monkeypatch.delitem(gymnasium.registry, "Room-v0", raising=False)
+
+
 WITH_PYTHON = [page for page in PAGES if any(block.info == "python" for block in blocks(page))]
 
 
@@ -92,6 +105,25 @@ def test_examples_run(example: Path) -> None:
         assert list(Path().glob("runs/*/summary.json"))
 
 
+def test_the_page_on_own_environments_has_the_whole_example() -> None:
+    assert OWN.read_text(encoding="utf-8") in (ROOT / "docs" / "own_environment.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_own_environment_from_the_doctor_to_its_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
+    """What docs/own_environment.md does at the command line."""
+    assert cli.main(["doctor", ROOM, "--steps", "2000", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["command"] == f"ddpg train {ROOM} --normalise true"
+    assert said["terminated"] > 0
+    assert said["truncated"] > 0
+    assert cli.main([*shlex.split(said["command"])[1:], "--run", "room"]) == 0
+    assert cli.main(["eval", "room"]) == 2  # what a folder says is not imported
+    assert f"add --env {ROOM}" in capsys.readouterr().err
+    assert cli.main(["eval", "room", "--env", ROOM, "--episodes", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["episodes"] == 2
+
+
 def load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -105,7 +137,8 @@ COMMANDS = sorted({command for page in PAGES for command in commands(page)})
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_lines_parse(command: str) -> None:
+def test_command_lines_parse(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # where MuJoCo may write its log
     words = shlex.split(command, comments=True)[1:]
     if len(words) == 1 or "--help" in words:  # the name of a command, in the text
         assert cli.main([words[0], "--help"]) == 0
@@ -114,12 +147,24 @@ def test_command_lines_parse(command: str) -> None:
     assert not rest
     if words[0] == "train":
         check_training(**vars(args))
+    if words[0] == "doctor":
+        check_environment(args.ENV, Config())
 
 
 def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, **given: Any) -> None:
     changes = {name: value for name, value in given.items() if value is not None}
-    assert isinstance(override(training.by_name(preset), changes), Config)
-    catalogue.make(ENV)
+    check_environment(ENV, override(training.by_name(preset), changes))
+
+
+def check_environment(id: str, config: Config) -> None:
+    """It can be made, or what it needs is not installed."""
+    try:
+        training.make(id, config)
+    except ValueError as error:
+        extra = [name for name in ("mujoco", "Box2D") if name.lower() in str(error).lower()]
+        if not extra or importlib.util.find_spec(extra[0]):
+            raise
+        pytest.skip(str(error))
 
 
 def quotes(page: Path) -> Iterator[tuple[str, Path]]:

@@ -21,6 +21,7 @@ from ddpg.envs.gym import Gym, Misbehaved, by_callable
 from ddpg.training import doctor
 from ddpg.training.config import Config, override
 from ddpg.training.doctor import Advice, Findings, advise, as_data, command_line, examine
+from ddpg.training.presets import PRESETS
 
 PLANE, PUSH = spaces.Box(-np.inf, np.inf, (2,)), spaces.Box(-1.0, 1.0, (1,))
 
@@ -76,9 +77,7 @@ def options_of(advice: list[Advice]) -> dict[str, str]:
     args, rest = cli.parser(of_train=True).parse_known_args(words[1:])
     assert not rest
     given = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
-    preset = given.pop("preset")
-    assert preset == "ddpg"
-    assert isinstance(override(Config(), given), Config)
+    assert isinstance(override(PRESETS[given.pop("preset")], given), Config)
     return {path: value for each in reversed(advice) for path, value in each.options}
 
 
@@ -146,13 +145,13 @@ ADVICE: list[tuple[dict[str, Any], str, dict[str, str]]] = [  # traits, what is 
     (
         {"reward": lambda self: float(self.x > 1.999)},
         "of the rewards are 0",
-        {"exploration": "ou", "collect.warmup": "0"},
+        {"preset": "sparse"},
     ),
-    ({"reward": lambda self: -1.0}, "100.0 % of the rewards are the same", {"exploration": "ou"}),
+    ({"reward": lambda self: -1.0}, "100.0 % of the rewards are the same", {"preset": "sparse"}),
     (
         {"reward": lambda self: -0.1 * self.action**2},
         "the rewards depend on the action alone",
-        {"exploration": "ou", "exploration.sigma": "0.5", "collect.learning_starts": "1000"},
+        {"preset": "sparse"},
     ),
     (
         {"truncated": 1, "obs": lambda self: np.array([self.x, self.x / 2], np.float32)},
@@ -198,7 +197,7 @@ def test_bytes_are_not_normalised() -> None:
 def test_a_reward_for_staying_alive_is_not_blind() -> None:
     found = found_of(reward=lambda self: 1.0, truncated=0, terminated=7)
     assert found.rewards.commonest == 1.0
-    assert "exploration" not in options_of(advise(found))
+    assert "preset" not in options_of(advise(found))
 
 
 def test_ends_of_both_kinds_at_once_are_counted_in_both() -> None:
@@ -280,7 +279,15 @@ def test_every_advice_together_can_be_typed() -> None:
         reward=lambda self: 1e4 * float(self.x > 1.999), obs=lambda self: np.array([self.x, 99.0 * self.t])
     )
     given = options_of(advise(replace(found, steps_per_second=5.0, lengths=(3_000,), compiled=True)))
-    assert given.keys() >= {"steps", "normalise", "reward_scale", "exploration", "collect.envs", "eval.episodes"}
+    assert given.keys() == {"preset", "steps", "reward_scale", "collect.envs", "collect.vector", "eval.episodes"}
+
+
+def test_many_actions_get_the_preset_of_robots_and_what_it_does_not_set() -> None:
+    found = found_of(
+        action=spaces.Box(-1.0, 1.0, (3,)), obs=lambda self: np.array([self.x, 20 * np.sin(self.t)], np.float32)
+    )
+    assert command_line("Walk-v0", (), advise(found)) == "ddpg train Walk-v0 --preset mujoco --normalise true"
+    assert options_of(advise(replace(found, lengths=(1_000,)))) == {"preset": "mujoco", "normalise": "true"}
 
 
 def test_data_of_images_is_condensed() -> None:

@@ -22,6 +22,7 @@ from rich.text import Text
 from ddpg.envs import catalogue
 from ddpg.envs.gym import UNLIMITED, Edge, Gym, episode_seed
 from ddpg.training.config import Config
+from ddpg.training.presets import PRESETS
 from ddpg.training.train import suited
 
 PATIENCE = 60.0  # seconds after which a slow environment has been stepped enough
@@ -36,6 +37,7 @@ HUGE, TINY = 30.0, 0.01  # root mean squares of the reward that is not 0, beyond
 RARE = 0.95  # share of equal rewards from which on the others are rare
 ALONE = 0.999  # share of the reward's variance that the action explains, from which on it says nothing of the state
 SLOW = 1_000.0  # steps per second below which environments are worth a process each
+JOINTS = 3  # actions from which on it is taken for a robot
 EPISODES = 50  # that a run should have at least, and
 WARMUP = 5  # of them at random
 MINUTE = 60.0  # seconds that all evaluations of a run may step environments, before fewer episodes are advised
@@ -305,8 +307,16 @@ def _of_rewards(rewards: np.ndarray, actions: np.ndarray) -> Rewards:
 
 
 def advise(found: Findings) -> list[Advice]:
-    """Options that the findings call for, and warnings of what no option mends; what is set twice counts the first."""
-    return [*_broken(found), *_of_episodes(found), *_of_scales(found), *_of_exploration(found), *_of_speed(found)]
+    """A preset and options that the findings call for, and warnings of what no option mends."""
+    start = list(_of_preset(found))
+    base = PRESETS[dict(pair for each in start for pair in each.options).get("preset", "ddpg")]
+    return [
+        *_broken(found),
+        *start,
+        *_of_episodes(found, base),
+        *_of_scales(found, base),
+        *_of_speed(found, base),
+    ]
 
 
 def _broken(found: Findings) -> Iterator[Advice]:
@@ -332,8 +342,8 @@ def _broken(found: Findings) -> Iterator[Advice]:
         yield Advice(f"Gymnasium remarks: {remark}")
 
 
-def _of_episodes(found: Findings) -> Iterator[Advice]:
-    lengths, usual = found.lengths, Config().steps
+def _of_episodes(found: Findings, base: Config) -> Iterator[Advice]:
+    lengths, usual = found.lengths, base.steps
     if lengths and max(lengths) == 1:
         yield Advice(
             "every episode lasts one step: nothing comes after it, so gamma is without effect; every second step of a "
@@ -369,14 +379,14 @@ def _of_episodes(found: Findings) -> Iterator[Advice]:
             f"episodes of {found.length:,.0f} steps: {usual:,} would be {usual / found.length:,.0f} of them",
             (("steps", str(enough)),),
         )
-    if not _blind(found) and WARMUP * found.length > Config().collect.warmup:
+    if not _blind(found) and WARMUP * found.length > base.collect.warmup:
         yield Advice(
             f"{WARMUP} episodes at random before learning begins",
             (("collect.warmup", str(_round_up(WARMUP * found.length))),),
         )
 
 
-def _of_scales(found: Findings) -> Iterator[Advice]:
+def _of_scales(found: Findings, base: Config) -> Iterator[Advice]:
     seen, reward = found.observations, found.rewards
     moving = [i for i in range(len(seen.std)) if i not in set(seen.constant)]
     if moving and found.obs_dtype != "uint8":  # which is divided by 255 anyway
@@ -389,9 +399,10 @@ def _of_scales(found: Findings) -> Iterator[Advice]:
             why = f"observations reach no more than {largest:.3g}, far from 1"
         else:
             why = ""
-        if why:
+        if why and not base.normalise:
             yield Advice(why, (("normalise", "true"),))
-    if reward.size > HUGE or 0 < reward.size < TINY:
+    size = base.reward_scale * reward.size
+    if size > HUGE or 0 < size < TINY:
         scale = 10.0 ** -round(np.log10(reward.size))
         yield Advice(
             f"rewards of about {reward.size:.3g} in size make values far from 1", (("reward_scale", f"{scale:g}"),)
@@ -416,17 +427,17 @@ def _blind(found: Findings) -> str:
     return ""
 
 
-def _of_exploration(found: Findings) -> Iterator[Advice]:
+def _of_preset(found: Findings) -> Iterator[Advice]:
     if why := _blind(found):
-        start = ("collect.warmup", "0"), ("collect.learning_starts", str(Config().collect.warmup))
         yield Advice(
-            f"{why}, so nothing says yet where to go: noise that keeps its direction for some steps gets further, and "
-            f"from the first step on",
-            (("exploration", "ou"), ("exploration.sigma", "0.5"), *start),
+            f"{why}, so nothing says yet where to go: noise that keeps its direction for some steps gets further",
+            (("preset", "sparse"),),
         )
+    elif len(found.action_low) >= JOINTS:
+        yield Advice(f"{len(found.action_low)} actions, as a robot has: wider networks", (("preset", "mujoco"),))
 
 
-def _of_speed(found: Findings) -> Iterator[Advice]:
+def _of_speed(found: Findings, base: Config) -> Iterator[Advice]:
     speed = found.steps_per_second
     if speed < SLOW:
         envs = max(2, min(8, os.cpu_count() or 2))
@@ -434,8 +445,8 @@ def _of_speed(found: Findings) -> Iterator[Advice]:
             f"{speed:,.0f} steps per second of the environment alone: {envs} of them in a process each",
             (("collect.envs", str(envs)), ("collect.vector", "async")),
         )
-    chosen = suited(Config(), {})
-    evaluations, episodes = Config().steps / chosen["eval.every"], chosen["eval.episodes"]
+    chosen = suited(base, {})
+    evaluations, episodes = base.steps / chosen["eval.every"], chosen["eval.episodes"]
     steps = evaluations * episodes * found.length
     if steps / speed > MINUTE:
         yield Advice(
