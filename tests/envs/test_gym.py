@@ -457,12 +457,22 @@ BAD_IMAGES = [
     (np.zeros((2, 2, 1), np.int64), "observation of dtype int64, expected uint8"),
     (np.zeros((1, 2, 2), np.uint8), r"observation of shape \(1, 2, 2\), expected \(2, 2, 1\)"),
 ]
-PARTS, GOOD = spaces.Dict(a=PAIR, b=spaces.Discrete(3)), {"a": np.zeros(2, np.float32), "b": 1}
+PARTS = spaces.Dict(a=PAIR, b=spaces.Discrete(3), c=spaces.Tuple((spaces.MultiDiscrete([2, 3]),)))
+GOOD = {"a": np.zeros(2, np.float32), "b": 1, "c": (np.array([1, 2]),)}
 BAD_PARTS = [
     ({"a": GOOD["a"]}, r"observation .* is none of its space \(KeyError"),
-    (GOOD | {"b": 7}, r"observation .* is none of its space \(IndexError"),
-    (GOOD | {"a": np.array(["x", "y"])}, r"observation .* is none of its space \(ValueError"),
-    (GOOD | {"a": np.zeros(3, np.float32)}, r"observation of shape \(6,\), expected \(5,\)"),
+    (GOOD | {"b": 7}, r"observation\['b'\] 7 is none of its space Discrete\(3\)"),
+    (GOOD | {"b": -1}, r"observation\['b'\] -1 is none of its space Discrete\(3\)"),
+    (GOOD | {"b": 1.0}, r"observation\['b'\] 1.0 is none of its space Discrete\(3\)"),
+    (
+        GOOD | {"c": (np.array([2, 0]),)},
+        r"observation\['c'\]\[0\] array\(\[2, 0\]\) is none of its space MultiDiscrete",
+    ),
+    (GOOD | {"c": ()}, r"observation .* is none of its space \(IndexError"),
+    (GOOD | {"a": np.array(["x", "y"])}, r"observation\['a'\] array.* is none of its space Box"),
+    (GOOD | {"a": np.zeros(2, np.complex64)}, r"observation\['a'\] array.* is none of its space Box"),
+    (GOOD | {"a": np.zeros(3, np.float32)}, r"observation\['a'\] array.* is none of its space Box"),
+    (GOOD | {"a": np.zeros((2, 1), np.float32)}, r"observation\['a'\] array.* is none of its space Box"),
     (GOOD | {"a": np.array([0, np.nan])}, "observation nan at index 1, expected finite numbers"),
     (np.zeros(5), r"observation .* is none of its space"),
     (None, r"observation .* is none of its space"),

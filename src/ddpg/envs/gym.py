@@ -179,9 +179,12 @@ class Edge(gymnasium.Wrapper):
         """The observation as the spec says it is."""
         if not self._plain:
             try:
-                obs = spaces.flatten(self.env.observation_space, obs)
+                misfit = _misfit(self.env.observation_space, obs)
+                obs = obs if misfit else spaces.flatten(self.env.observation_space, obs)
             except Exception as error:
-                raise self._wrong(f"observation {_shown(obs)} is none of its space ({_said(error)})") from None
+                misfit = f"observation {_shown(obs)} is none of its space ({_said(error)})"
+            if misfit:
+                raise self._wrong(misfit)
         try:
             found = np.asarray(obs)
         except ValueError as error:  # lists of different lengths
@@ -348,6 +351,22 @@ def parse_args(given: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             args[name] = value
     return args
+
+
+def _misfit(space: spaces.Space, obs: Any, path: str = "") -> str | None:
+    """The first part of an observation that is none of its space, which flattening would let pass.
+
+    A Box may be left, and have another precision, as in many environments, but it has its shape and real numbers.
+    """
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        parts = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        return next(filter(None, (_misfit(part, obs[key], f"{path}[{key!r}]") for key, part in parts)), None)
+    if isinstance(space, spaces.Box):
+        found = np.asarray(obs)
+        fits = found.shape == space.shape and found.dtype.kind in "fiub"
+    else:
+        fits = space.contains(obs)
+    return None if fits else f"observation{path} {_shown(obs)} is none of its space {_brief(space)}"
 
 
 def _index(where: np.ndarray) -> str:
