@@ -264,6 +264,19 @@ def test_misbehaviour_is_the_finding() -> None:
         found_of(reward=lambda self: float("nan") if self.t == 5 else 1.0)
 
 
+def test_what_can_be_made_only_once_is_the_finding() -> None:
+    made = list[Walk]()
+
+    def make() -> Walk:
+        if made:
+            raise OSError("the port\nis taken")
+        made.append(Walk())
+        return made[0]
+
+    with pytest.raises(ValueError, match="environment 'Walk' cannot be made again: the port is taken"):
+        examine(by_callable(make, Walk()), 50)
+
+
 def test_warnings_of_the_environment_are_remarks() -> None:
     def reward(self: Walk) -> float:
         warnings.warn("\x1b[33mWARN: it creaks\x1b[0m", UserWarning, stacklevel=1)

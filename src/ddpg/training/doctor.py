@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from statistics import median
@@ -162,10 +162,10 @@ def _examined(gym: Gym, steps: int, seed: int) -> Findings:
     actions, others = (
         np.random.default_rng([seed, i]).uniform(-1, 1, (steps, gym.spec.action_dim)).astype(np.float32) for i in (0, 1)
     )
-    new = partial(gym.one, 0, partial(episode_seed, seed, 0))
+    new = partial(_made, gym, seed)
     rewards, lengths, ends = list[float](), list[int](), list[tuple[bool, bool]]()
     running, seconds, moments = 0, 0.0, _Moments(gym.spec.obs_shape)
-    with closing(new()) as env:
+    with new() as env:
         first = env.reset()[0].copy()
         for seen, took in _timed(_walk(env, actions, first)):
             seconds += took
@@ -216,6 +216,20 @@ def _examined(gym: Gym, steps: int, seed: int) -> Findings:
     )
 
 
+@contextmanager
+def _made(gym: Gym, seed: int) -> Iterator[Edge]:
+    """A fresh environment. ValueError if it cannot be made again."""
+    try:
+        env = gym.one(0, partial(episode_seed, seed, 0))
+    except Exception as error:  # whatever its constructor raises where the first did not
+        raise ValueError(f"environment {gym.id!r} cannot be made again: {' '.join(str(error).split())}") from None
+    try:
+        yield env
+    finally:
+        with suppress(Exception):  # what misbehaved may do so once more
+            env.close()
+
+
 def _walk(env: Edge, actions: np.ndarray, first: np.ndarray) -> Iterator[Seen]:
     """Step by step from the first observation on, with a reset after every end."""
     yield Seen(first)
@@ -236,10 +250,12 @@ def _timed(walk: Iterator[Seen]) -> Iterator[tuple[Seen, float]]:
         began = time.perf_counter()
 
 
-def _first_difference(new: Callable[[], Edge], actions: np.ndarray, others: np.ndarray) -> int | None:
+def _first_difference(
+    new: Callable[[], AbstractContextManager[Edge]], actions: np.ndarray, others: np.ndarray
+) -> int | None:
     """The first step at which two fresh environments of the same seeds differ, after these actions and the others."""
     began = time.perf_counter()
-    with closing(new()) as one, closing(new()) as other:
+    with new() as one, new() as other:
         walks = (_walk(env, a, env.reset()[0]) for env, a in ((one, actions), (other, others)))
         step = 0
         for a, b in zip(*walks, strict=True):
