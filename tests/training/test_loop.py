@@ -260,3 +260,80 @@ def test_ring_is_never_copied(kind: type[Loop]) -> None:
     assert of_ring(program.as_text(), shape) > 3, "the ring can be found by its shape"
     copies = ring_copies(program.as_text(), shape)
     assert bool(copies) == (kind is SamplesFirst), copies
+
+
+@dataclass(frozen=True)
+class Halved(Cart):
+    """The same cart, at half the reward."""
+
+    def step(self, state: CartState, action: Float[Array, "1"]) -> tuple[CartState, Array, Array, Array, Array]:
+        state, obs, reward, *ends = Cart().step(state, action)
+        return state, obs, reward / 2, ends[0], ends[1]
+
+
+def assert_close(one: Any, other: Any, **tolerance: float) -> None:
+    for (path, x), y in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(x, y, err_msg=jax.tree_util.keystr(path), **tolerance)
+
+
+def test_scaled_rewards_are_those_of_a_scaled_environment() -> None:
+    """Halving is exact in floating point, so the networks are the same; what is reported stays in its own units."""
+    said = []
+    for loop in (replace(LOOP, reward_scale=0.5), replace(LOOP, vector=Vector(Halved(), N))):
+        play = jax.jit(
+            lambda key, loop=loop: loop.chunk(
+                loop.chunk(loop.init(key), jnp.int32(0), 9, False)[0], jnp.int32(9), 9, True
+            )
+        )
+        said.append(jax.device_get(play(jax.random.key(2))))
+    (scaled, raw), (halved, half) = said
+    assert_close(scaled.agent, halved.agent, rtol=1e-5)
+    np.testing.assert_allclose(raw.metrics.q, half.metrics.q, rtol=1e-5)
+    np.testing.assert_allclose(raw.episode_return, 2 * half.episode_return, rtol=1e-6)
+    np.testing.assert_allclose(raw.largest_reward, 2 * half.largest_reward, rtol=1e-6)
+    assert abs(raw.episode_return) > 0
+
+
+@pytest.fixture(scope="module")
+def normalising() -> tuple[Loop, Carry]:
+    """20 iterations of 5 steps without noise; nothing is learned but the statistics."""
+    loop = replace(LOOP, agent=replace(AGENT, exploration=Gaussian(sigma=0.0)), collect=5, warmup=0, normalise=True)
+    return loop, jax.device_get(jax.jit(lambda key: loop.chunk(loop.init(key), jnp.int32(0), 20, False)[0])(keys(4)[0]))
+
+
+def test_statistics_are_of_every_observation_stored_once(normalising: tuple[Loop, Carry]) -> None:
+    loop, carry = normalising
+    row = trajectory(loop, carry)
+    stored = row.obs[: -loop.collect][~row.boundary[: -loop.collect]]  # the last block is yet to be stored
+    assert carry.stats is not None
+    assert row.boundary.any()
+    assert carry.stats.count == len(stored)
+    np.testing.assert_allclose(carry.stats.mean, stored.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(carry.stats.variance, stored.var(axis=0), rtol=1e-4)
+
+
+def test_the_policy_sees_what_the_statistics_then_were(normalising: tuple[Loop, Carry]) -> None:
+    loop, carry = normalising
+    row = trajectory(loop, carry)
+    for block in range(2, 20):
+        before = slice(0, loop.collect * (block - 1))  # collecting goes beside storing the block before
+        stored = row.obs[before][~row.boundary[before]]
+        obs = row.obs[loop.collect * block : loop.collect * (block + 1)].reshape(-1, 2)
+        seen = np.clip((obs - stored.mean(axis=0)) / np.sqrt(stored.var(axis=0) + 1e-8), -10, 10)
+        action = row.action[loop.collect * block : loop.collect * (block + 1)]
+        np.testing.assert_allclose(action.reshape(-1, 1), carry.agent.online.actor(jnp.asarray(seen)), atol=1e-4)
+
+
+def test_the_update_sees_scaled_rewards_and_normalised_observations(normalising: tuple[Loop, Carry]) -> None:
+    loop, carry = normalising
+    loop = replace(loop, reward_scale=0.3)
+    words = jax.random.bits(jax.random.key(0), (loop.replay.batch,), jnp.uint32)
+    found, metrics = jax.jit(loop.update)(carry.ring, carry.stats, carry.agent, words)
+    batch = jax.jit(lambda ring: loop.replay.sample(ring, words, loop.gamma, (2,)))(carry.ring)
+    assert carry.stats is not None
+    mean, std = carry.stats.mean, np.sqrt(carry.stats.variance + 1e-8)
+    obs, next_obs = ((np.asarray(x) - mean) / std for x in (batch.obs, batch.next_obs))
+    batch = batch._replace(obs=obs, next_obs=next_obs, reward=np.float32(0.3) * np.asarray(batch.reward))
+    expected, same = jax.jit(loop.agent.update)(carry.agent, jax.tree.map(jnp.asarray, batch))
+    assert_close(metrics, same, rtol=1e-3, atol=1e-6)
+    assert_close(found.target, expected.target, atol=1e-5)
