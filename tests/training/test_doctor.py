@@ -292,6 +292,7 @@ def test_every_advice_together_can_be_typed() -> None:
         reward=lambda self: 1e4 * float(self.x > 1.999), obs=lambda self: np.array([self.x, 99.0 * self.t])
     )
     given = options_of(advise(replace(found, steps_per_second=5.0, lengths=(3_000,), compiled=True)))
+    assert given["reward_scale"] == "0.0001"
     assert given.keys() == {"preset", "steps", "reward_scale", "collect.envs", "collect.vector", "eval.episodes"}
 
 
@@ -355,6 +356,11 @@ def test_a_compiled_version_is_named(capsys: pytest.CaptureFixture[str]) -> None
         said = json.loads(capsys.readouterr().out)
         assert said["compiled"]
         assert "compiled version" in said["advice"][-1]["why"]
+
+
+def test_a_task_that_needs_momentum_gets_the_preset_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "MountainCarContinuous-v0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["command"] == "ddpg train MountainCarContinuous-v0 --preset sparse"
 
 
 @pytest.mark.parametrize(

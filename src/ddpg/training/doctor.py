@@ -29,6 +29,7 @@ PATIENCE = 60.0  # seconds after which a slow environment has been stepped enoug
 PROBE = 1_000  # steps that are compared between environments
 LISTED = 24  # components of an observation up to which every one is shown; in JSON up to LISTED_IN_JSON
 LISTED_IN_JSON = 1_000
+LONG = 160  # letters of a space that are shown
 STEADY = 1e-6  # relative range below which a component counts as never changing
 
 DIFFER = 8.0  # times the smallest standard deviation that the largest may be, without normalisation
@@ -370,13 +371,13 @@ def _of_episodes(found: Findings, base: Config) -> Iterator[Advice]:
     if found.time_limit is None and found.unfinished == found.steps:
         yield Advice(
             f"nothing ended an episode in {found.steps} steps and there is no time limit, so training would hardly see "
-            f"a start again, and evaluation cuts after {UNLIMITED}; give gymnasium.make a limit",
+            f"a start again, and evaluation cuts after {UNLIMITED:,}; give gymnasium.make a limit",
             (("env_args", "max_episode_steps=1000"),),
         )
         return
     if found.time_limit is None and not found.truncated:
         yield Advice(
-            f"there is no time limit: an episode that does not terminate is cut after {UNLIMITED} in evaluation"
+            f"there is no time limit: an episode that does not terminate is cut after {UNLIMITED:,} steps in evaluation"
         )
     if not lengths:
         yield Advice(f"no episode ended in {found.steps} steps; examine with more --steps to see how they do")
@@ -418,8 +419,8 @@ def _of_scales(found: Findings, base: Config) -> Iterator[Advice]:
         if why and not base.normalise:
             yield Advice(why, (("normalise", "true"),))
     size = base.reward_scale * reward.size
-    if size > HUGE or 0 < size < TINY:
-        scale = 10.0 ** -round(np.log10(reward.size))
+    if size > HUGE or (0 < size < TINY and not _blind(found)):  # where the reward that counts has not been seen yet
+        scale = base.reward_scale * 10.0 ** -round(np.log10(size))
         yield Advice(
             f"rewards of about {reward.size:.3g} in size make values far from 1", (("reward_scale", f"{scale:g}"),)
         )
@@ -458,7 +459,7 @@ def _of_speed(found: Findings, base: Config) -> Iterator[Advice]:
     if speed < SLOW:
         envs = max(2, min(8, os.cpu_count() or 2))
         yield Advice(
-            f"{speed:,.0f} steps per second of the environment alone: {envs} of them in a process each",
+            f"{speed:,.0f} steps per second of the environment alone: {envs} side by side, in a process each",
             (("collect.envs", str(envs)), ("collect.vector", "async")),
         )
     chosen = suited(base, {})
@@ -516,13 +517,13 @@ def page(found: Findings, advice: Sequence[Advice]) -> RenderableType:
 
 def _facts(found: Findings) -> Iterator[tuple[str, str]]:
     seen, reward = found.observations, found.rewards
-    yield "observations", " ".join(found.observation_space.split())
+    yield "observations", _brief(found.observation_space)
     constant = f", {len(seen.constant)} never change" if seen.constant else ""
     moving = [s for i, s in enumerate(seen.std) if i not in set(seen.constant)]
     if len(moving) > 1:
         constant += f"; std {min(moving):.3g} to {max(moving):.3g}, {seen.orders:.1f} orders of magnitude"
     yield "", f"to ddpg {found.obs_shape} {found.obs_dtype}, from {min(seen.low):.4g} to {max(seen.high):.4g}{constant}"
-    yield "actions", " ".join(found.action_space.split())
+    yield "actions", _brief(found.action_space)
     yield "", f"to ddpg ({len(found.action_low)},) in [-1, 1]; {_bounds(found)}"
     yield "reward", f"mean {reward.mean:.4g}, std {reward.std:.4g}, from {reward.low:.4g} to {reward.high:.4g}"
     yield "", f"largest in size {reward.largest:.4g}, 0 in {_share(reward.zeros)}"
@@ -592,6 +593,11 @@ def _listed(indices: Sequence[int], total: int) -> str:
         return "as a whole" if total > 1 else "0"
     few = ", ".join(map(str, indices[:8]))
     return few if len(indices) <= 8 else f"{few} and {len(indices) - 8} more of {total}"
+
+
+def _brief(space: str) -> str:
+    text = " ".join(space.split())
+    return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
 
 
 def _share(share: float) -> str:
