@@ -1,6 +1,7 @@
 """A film of a policy, drawn by Gymnasium's own renderer of the environment."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,15 +81,19 @@ def write_film(shots: list[np.ndarray], path: Path, rate: float) -> None:
 
 def write_mp4(shots: list[np.ndarray], path: Path, rate: float) -> None:
     """H.264 in the size the environment draws, cut to even numbers of pixels, which it needs."""
-    import imageio_ffmpeg
+    from imageio_ffmpeg import get_ffmpeg_exe
 
     height, width = (n // 2 * 2 for n in shots[0].shape[:2])
-    options: Any = {"fps": rate, "macro_block_size": 2, "ffmpeg_log_level": "error"}  # the rate is any number
-    writer = imageio_ffmpeg.write_frames(str(path), (width, height), **options)
-    writer.send(None)
-    for shot in shots:
-        writer.send(np.ascontiguousarray(shot[:height, :width]))
-    writer.close()
+    pixels = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{rate:g}", "-i", "-")
+    coded = ("-c:v", "libx264", "-pix_fmt", "yuv420p", str(path.absolute()))
+    # Not by imageio_ffmpeg's own writer: it forks this process, whose threads are JAX's.
+    done = subprocess.run(
+        [get_ffmpeg_exe(), "-y", "-loglevel", "error", *pixels, *coded],
+        input=b"".join(shot[:height, :width].tobytes() for shot in shots),
+        capture_output=True,
+    )
+    if done.returncode:
+        raise OSError(" ".join(done.stderr.decode(errors="replace").split())[-200:])
 
 
 def write_gif(shots: list[np.ndarray], path: Path, rate: float) -> None:
