@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from jax import Array
 from jaxtyping import Float
 
-from ddpg.envs.base import Environment, Solved, Vector, to_units
+from ddpg.envs.base import Environment, Repeat, Solved, Vector, to_units
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import PROBES
 from ddpg.types import Key, Spec
@@ -121,10 +121,44 @@ def test_units_with_asymmetric_bounds_per_dimension() -> None:
     np.testing.assert_allclose(to_units(action[3], spec), wanted[3], atol=1e-6)
 
 
-@pytest.mark.parametrize("env", [Pendulum(), Walk(), *PROBES], ids=lambda env: env.id)
+@pytest.mark.parametrize(
+    ("action", "ends"),
+    [
+        ([0.1, 0.1], [(False, False), (False, True)]),  # cut after 6 steps, the second of the second action
+        ([0.3], [(True, False)]),  # above 1 at the fourth and last
+        ([0.6], [(True, False)]),  # at the second
+        ([0.1, 0.4], [(False, False), (True, True)]),  # both at once: 0.4, then 0.8 and 1.2 at the sixth
+        ([0.5, -0.1], [(True, False)]),  # and what comes after is nobody's
+    ],
+)
+def test_repeat_holds_an_action_until_an_end(action: list[float], ends: list[tuple[bool, bool]]) -> None:
+    env, repeated = Walk(), Repeat(Walk(), 4)
+    assert (repeated.id, repeated.spec, repeated.max_episode_steps) == ("walk", env.spec, 2)
+    state, obs = repeated.reset(jax.random.key(0))
+    np.testing.assert_array_equal(obs, env.reset(jax.random.key(0))[1])
+    plain, step = state, jax.jit(repeated.step)
+    for a, (terminated, truncated) in zip(action, ends, strict=False):
+        state, obs, reward, *over = step(state, jnp.array([a]))
+        total = 0.0
+        for _ in range(4):
+            plain, expected, one, *ended = env.step(plain, jnp.array([a]))
+            total += float(one)
+            if any(map(bool, ended)):
+                break
+        np.testing.assert_allclose(obs, expected, atol=1e-6)
+        np.testing.assert_allclose(reward, total, rtol=1e-6)
+        assert list(map(bool, over)) == list(map(bool, ended)) == [terminated, truncated]
+        np.testing.assert_allclose(state.x, plain.x, atol=1e-6)
+        assert state.t == plain.t
+
+
+REPEATED = [Repeat(Pendulum(), 3), Repeat(PROBES[2], 2)]
+
+
+@pytest.mark.parametrize("env", [Pendulum(), Walk(), *PROBES, *REPEATED], ids=lambda env: env.id)
 def test_environments_keep_the_protocol(env: Environment) -> None:
     assert isinstance(env, Environment)
-    assert isinstance(env, Solved) == (env.id == "Pendulum-v1")
+    assert isinstance(env, Solved) == (env == Pendulum())  # another game if actions are held
     state, obs = jax.eval_shape(env.reset, jax.random.key(0))
     after, next_obs, reward, terminated, truncated = jax.eval_shape(env.step, state, jnp.zeros(env.spec.action_dim))
     assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == jax.tree.map(lambda x: (x.shape, x.dtype), after)

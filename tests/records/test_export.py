@@ -14,8 +14,10 @@ import pytest
 import ddpg
 from ddpg.algorithm.agent import DPG, AgentState
 from ddpg.algorithm.nets import Network
+from ddpg.algorithm.normaliser import Stats, normalised
 from ddpg.envs.pendulum import Pendulum
 from ddpg.records.export import load_models, save_models
+from ddpg.training.policy import Policy
 from ddpg.training.train import claim
 from ddpg.types import Spec
 
@@ -51,8 +53,11 @@ def rebuilt(path: Path, obs: np.ndarray, action: np.ndarray | None = None) -> np
     with h5py.File(path) as file:
         attrs: dict[str, Any] = dict(file.attrs)
         count = len(attrs["layer_sizes"]) - 1
+        stats = {name: np.asarray(file[f"observations/{name}"]) for name in file.get("observations", ())}
         layers = [[np.asarray(file[f"layer_{i}/{name}"]) for name in ("weight", "bias")] for i in range(count)]
     assert obs.shape[1:] == tuple(attrs["obs_shape"])
+    if stats:
+        obs = np.clip((obs - stats["mean"]) / np.sqrt(stats["variance"] + 1e-8), -10, 10)
     x: np.ndarray = obs.reshape(len(obs), -1)
     for i, (weight, bias) in enumerate(layers):
         if action is not None and i == attrs["action_layer"]:
@@ -133,6 +138,49 @@ def test_loaded_networks_are_those_saved(tmp_path: Path, assert_identical: Calla
         nets, stats, spec = load_models(tmp_path / name, ARM)
         assert (stats, spec) == (None, ARM)
         assert_identical(nets, state.online)
+
+
+STATS = Stats(
+    jnp.float32(1000), jnp.linspace(-2, 3, 6).reshape(ARM.obs_shape), jnp.array([[0.0, 1e-4, 1.0], [2.0, 3.0, 9.0]])
+)
+
+
+def test_statistics_are_in_every_file_and_applied_before_the_networks(
+    tmp_path: Path, assert_identical: Callable[[Any, Any], None]
+) -> None:
+    state = state_of(AGENTS["two critics"], ARM)
+    save_models(tmp_path, state, ARM, STATS)
+    nets, stats, _ = load_models(tmp_path, ARM)
+    assert_identical((nets, stats), (state.online, STATS))
+    random = np.random.default_rng(0)
+    obs = random.normal(scale=5, size=(16, *ARM.obs_shape)).astype(np.float32)
+    action = random.uniform(-1, 1, (16, ARM.action_dim)).astype(np.float32)
+    expected = Policy(nets, stats, ARM)(obs)
+    assert np.abs(expected - Policy(nets, None, ARM)(obs)).max() > 0.1
+    np.testing.assert_allclose(rebuilt(tmp_path / "actor.hdf5", obs), expected, atol=1e-5)
+    for suffix, critic in (("", state.online.critic), ("_target", state.target.critic)):
+        values = critic(normalised(jnp.asarray(obs), STATS), jnp.asarray(action))[..., 0]
+        np.testing.assert_allclose(rebuilt(tmp_path / f"critic{suffix}.hdf5", obs, action), values, atol=1e-5)
+
+
+STATISTICS: dict[str, Callable[[Path], object]] = {
+    "no mean": lambda path: dataset("observations/mean", None)(path),
+    "a mean of another shape": lambda path: dataset("observations/mean", np.zeros(6, np.float32))(path),
+    "a mean of whole numbers": lambda path: dataset("observations/mean", np.zeros(ARM.obs_shape, int))(path),
+    "a variance below 0": lambda path: dataset("observations/variance", np.full(ARM.obs_shape, -1.0))(path),
+    "a variance of no number": lambda path: dataset("observations/variance", np.full(ARM.obs_shape, np.nan))(path),
+    "a count of text": lambda path: dataset("observations/count", "text")(path),
+    "no group": lambda path: dataset("observations", 3.0)(path),
+}
+
+
+@pytest.mark.parametrize("damage", STATISTICS)
+def test_damaged_statistics_are_refused_in_one_line(damage: str, tmp_path: Path) -> None:
+    save_models(tmp_path, state_of(DPG(), ARM), ARM, STATS)
+    STATISTICS[damage](tmp_path / "actor.hdf5")
+    with pytest.raises(ValueError, match=r"actor\.hdf5 cannot be read") as error:
+        load_models(tmp_path)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def cut(path: Path, share: float) -> None:

@@ -1,0 +1,80 @@
+"""Films in both formats, and one line where there can be none."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ddpg.records import video
+from ddpg.records.video import check_film, film, write_film
+
+# Colours that fall apart in no format: a grey that brightens, of odd height and width.
+SHOTS = [np.full((61, 91, 3), 40 + 20 * i, np.uint8) for i in range(8)]
+
+
+def test_a_gif_plays_for_ever_at_its_rate(tmp_path: Path) -> None:
+    path = tmp_path / "film.gif"
+    check_film(path)
+    write_film(SHOTS, path, rate=20)
+    with Image.open(path) as found:
+        assert (getattr(found, "n_frames", 0), found.width) == (len(SHOTS), video.WIDTH)
+        assert (found.info["loop"], found.info["duration"]) == (0, 50)
+
+
+def test_an_mp4_holds_every_frame(tmp_path: Path) -> None:
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    path = tmp_path / "film.MP4"
+    check_film(path)
+    write_film(SHOTS, path, rate=12.5)
+    command = [ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    read = subprocess.run(command, capture_output=True, check=True)
+    about = read.stderr.decode()
+    assert all(said in about for said in ("h264", " 90x60", " 12.5"))
+    found = np.frombuffer(read.stdout, np.uint8).reshape(-1, 60, 90, 3).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(found, [shot.mean() for shot in SHOTS], atol=5)
+
+
+def test_what_ffmpeg_refuses_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    with pytest.raises(OSError, match="nowhere"):
+        write_film(SHOTS, tmp_path / "nowhere" / "film.mp4", rate=20)
+
+
+def test_what_can_be_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"film film\.avi: expected a name that ends in \.gif or \.mp4"):
+        check_film(Path("film.avi"))
+    for path in (tmp_path / "nowhere" / "film.gif", tmp_path / "folder.gif"):
+        (tmp_path / "folder.gif").mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match="cannot be written; choose another file"):
+            check_film(path)
+    monkeypatch.setattr(video, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"film\.mp4: MP4 needs the extra `video`; pip install 'ddpg\[video\]'"):
+        check_film(tmp_path / "film.mp4")
+    check_film(tmp_path / "film.gif")
+
+
+class Counter:
+    """An episode of 5 steps, cut then; it draws the number of steps done."""
+
+    def reset(self, seed: int) -> tuple[np.ndarray, dict]:
+        self.t = 0
+        return np.zeros(1), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.t += 1
+        return np.zeros(1), 0.0, False, self.t == 5, {}
+
+    def render(self) -> np.ndarray:
+        return np.full((2, 2, 3), self.t, np.uint8)
+
+
+@pytest.mark.parametrize(("every", "drawn"), [(1, [0, 1, 2, 3, 4, 5]), (2, [0, 2, 4])])
+def test_film_draws_every_nth_state(every: int, drawn: list[int]) -> None:
+    assert [int(shot[0, 0, 0]) for shot in film(Counter(), lambda obs: obs, 0, every)] == drawn
+
+
+def test_a_policy_that_answers_no_number_has_no_film() -> None:
+    with pytest.raises(ValueError, match="its training diverged"):
+        film(Counter(), lambda obs: obs * np.nan, 0)
