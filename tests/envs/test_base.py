@@ -139,12 +139,11 @@ def test_repeat_holds_an_action_until_an_end(action: list[float], ends: list[tup
     plain, step = state, jax.jit(repeated.step)
     for a, (terminated, truncated) in zip(action, ends, strict=False):
         state, obs, reward, *over = step(state, jnp.array([a]))
-        total = 0.0
-        for _ in range(4):
-            plain, expected, one, *ended = env.step(plain, jnp.array([a]))
-            total += float(one)
-            if any(map(bool, ended)):
-                break
+        plain, expected, total, *ended = env.step(plain, jnp.array([a]))
+        for _ in range(3):
+            if not any(map(bool, ended)):
+                plain, expected, one, *ended = env.step(plain, jnp.array([a]))
+                total += one
         np.testing.assert_allclose(obs, expected, atol=1e-6)
         np.testing.assert_allclose(reward, total, rtol=1e-6)
         assert list(map(bool, over)) == list(map(bool, ended)) == [terminated, truncated]

@@ -53,7 +53,8 @@ def rebuilt(path: Path, obs: np.ndarray, action: np.ndarray | None = None) -> np
     with h5py.File(path) as file:
         attrs: dict[str, Any] = dict(file.attrs)
         count = len(attrs["layer_sizes"]) - 1
-        stats = {name: np.asarray(file[f"observations/{name}"]) for name in file.get("observations", ())}
+        seen = ("count", "mean", "variance") if "observations" in file else ()
+        stats = {name: np.asarray(file[f"observations/{name}"]) for name in seen}
         layers = [[np.asarray(file[f"layer_{i}/{name}"]) for name in ("weight", "bias")] for i in range(count)]
     assert obs.shape[1:] == tuple(attrs["obs_shape"])
     if stats:

@@ -287,3 +287,36 @@ def test_reports_of_several_chunks_are_means_over_all() -> None:
     np.testing.assert_allclose(whole.episode_return, [-30.0, math.nan])
     np.testing.assert_array_equal(whole.episodes, [3, 0])
     np.testing.assert_array_equal(whole.largest_reward, [9.0, 0.5])
+
+
+def test_a_run_on_normalised_observations_and_scaled_rewards(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    options = tiny | {"normalise": True, "reward_scale": 0.5, "eval.every": 600}
+    run = ddpg.train(steps=600, run=tmp_path / "run", options=options)
+    nets, stats, spec = load_models(run.path / "models" / "seed-0")
+    assert stats is not None
+    # The policy that is loaded, and the one evaluated later, apply the statistics of training.
+    obs = np.array([[1.0, 0.0, 0.0], [-0.5, 0.8, 6.0]], np.float32)
+    seen = (obs - np.asarray(stats.mean)) / np.sqrt(np.asarray(stats.variance) + 1e-8)
+    np.testing.assert_allclose(ddpg.load(run.path)(obs), to_units(nets.actor(jnp.asarray(seen)), spec), atol=1e-5)
+    np.testing.assert_allclose(evaluate_run(run.path, episodes=4)["returns"], run.summary["returns"], rtol=1e-4)
+    # Of 600 stored steps, less the block under way, two end an episode.
+    assert stats.count == 600 - 1 - 2
+    # Returns are in the environment's own units, Q in the update's.
+    (record,) = read_metrics(run.path)
+    assert record["return"] == run.summary["returns"][0] < -200
+    assert run.summary["gap_to_optimum"] == pytest.approx(run.summary["optimum"] - record["return"])
+
+
+def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    options = tiny | {"critic.lr": 1e6, "actor.lr": 1e3}
+    with pytest.raises(ValueError, match=r"training diverged by step \d+: seed 0: Q is .*; use a smaller") as error:
+        ddpg.train(steps=5_000, seeds=2, run=tmp_path / "run", options=options)
+    assert len(str(error.value).splitlines()) == 1
+    assert str(tmp_path / "run") in str(error.value)
+    said = json.loads((tmp_path / "run" / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert said["failure"] in str(error.value)
+    assert said["steps"] < 5_000
+    assert said["returns"] == [None, None]
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files == {"config.json", "metrics.jsonl", "models", "summary.json", "tensorboard"}
+    assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == {f"{name}.hdf5" for name in NETWORKS}
