@@ -74,3 +74,16 @@ def test_a_run_of_an_unknown_environment_has_no_optimum(tmp_path: Path) -> None:
     configuration.write(replace(PRESETS["article"], env="my-own"), run / "config.json")
     plot_runs([run], tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [({}, True), ({"env_args": "g=9.8"}, False), ({"action_repeat": 2}, False), ({"env": "gym:Pendulum-v1"}, False)],
+)
+def test_an_optimum_is_drawn_only_of_the_very_environment(
+    options: dict[str, object], known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optima = list[float | None]()
+    monkeypatch.setattr("ddpg.training.curves.learning_curve", lambda *given: optima.append(given[-1]))
+    plot_runs([written(tmp_path / "run", options)], tmp_path / "a.png")
+    assert [optimum is not None for optimum in optima] == [known]

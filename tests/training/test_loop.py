@@ -271,9 +271,9 @@ class Halved(Cart):
         return state, obs, reward / 2, ends[0], ends[1]
 
 
-def assert_close(one: Any, other: Any, **tolerance: float) -> None:
+def assert_close(one: Any, other: Any, rtol: float = 1e-7, atol: float = 0.0) -> None:
     for (path, x), y in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_allclose(x, y, err_msg=jax.tree_util.keystr(path), **tolerance)
+        np.testing.assert_allclose(x, y, rtol, atol, err_msg=jax.tree_util.keystr(path))
 
 
 def test_scaled_rewards_are_those_of_a_scaled_environment() -> None:
