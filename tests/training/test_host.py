@@ -421,8 +421,15 @@ def test_misbehaviour_leaves_the_run_so_far(
     assert evaluate_run(folder, episodes=2)["episodes"] == 2
     assert main(["eval", str(folder), "--episodes", "2", "--json"]) == 0
     assert np.isfinite(json.loads(capsys.readouterr().out)["return_mean"])
-    learned, first = (load_models(folder / "models" / "seed-0")[0].actor, ddpg.load(folder).nets.actor)
-    np.testing.assert_array_equal(learned.layers[0].weight, first.layers[0].weight)
+
+
+def test_the_networks_are_those_of_the_last_update(drift: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="environment 1 at its step 120"):
+        ddpg.train(drift, steps=400, run=tmp_path / "bad", options=trouble("obs", 2, 120))
+    ddpg.train(drift, steps=280, run=tmp_path / "good", options=SMALL)  # what was collected last is not yet learned
+    for name in NETWORKS:
+        one, other = (tmp_path / run / "models" / "seed-0" / f"{name}.hdf5" for run in ("bad", "good"))
+        assert one.read_bytes() == other.read_bytes()
 
 
 def test_misbehaviour_before_anything_is_logged(drift: str, tmp_path: Path) -> None:
