@@ -21,34 +21,27 @@ from time import perf_counter
 WIDTHS, BATCH, CHUNK, CHUNKS = (64, 64), 32, 5_000, 4
 
 
-def operations(obs: int, action: int) -> float:
+def operations(obs: int, action: int, widths: tuple[int, ...] = WIDTHS, batch: int = BATCH) -> float:
     """Floating-point operations of the matrix products of one DDPG update."""
 
     def products(inputs: int, outputs: int) -> list[int]:
-        sizes = [inputs, *WIDTHS, outputs]
+        sizes = [inputs, *widths, outputs]
         return [i * o for i, o in pairwise(sizes)]
 
     actor, critic = products(obs, action), products(obs + action, 1)
     forward = 2 * sum(actor) + 3 * sum(critic)  # target actor, actor; target critic, critic, critic at mu(s)
     weights = sum(actor) + sum(critic)  # gradients of the kernels
     inputs = sum(actor[1:]) + sum(critic[1:]) + sum(critic)  # gradients of layers' inputs; of the action in the last
-    return 2.0 * BATCH * (forward + weights + inputs)
+    return 2.0 * batch * (forward + weights + inputs)
 
 
-def worker(seeds: int) -> dict[str, float]:
-    from ddpg.training.devices import padded, place, prepare
+def product_rate() -> float:
+    """Operations a second of 1024 x 1024 float32 products on every device at once.
 
-    prepare(seeds, 2.0 * BATCH * WIDTHS[0] * WIDTHS[1])
+    The fastest of several: a floor must not be flattered by a pause of the machine.
+    """
     import jax
     import jax.numpy as jnp
-    import numpy as np
-
-    from ddpg.algorithm.agent import DPG
-    from ddpg.algorithm.nets import Network
-    from ddpg.envs.base import Vector
-    from ddpg.envs.pendulum import Pendulum
-    from ddpg.experience.replay import Replay
-    from ddpg.training.loop import Loop
 
     multiply = jax.jit(lambda a: a @ a)
     matrices = [jax.device_put(jnp.eye(1024), device) for device in jax.devices()]
@@ -59,6 +52,23 @@ def worker(seeds: int) -> dict[str, float]:
             matrices = [multiply(matrix) for matrix in matrices]
         jax.block_until_ready(matrices)
         rates.append(10 * len(matrices) * 2 * 1024**3 / (perf_counter() - began))
+    return max(rates[1:])
+
+
+def worker(seeds: int) -> dict[str, float]:
+    from ddpg.training.devices import padded, place, prepare
+
+    prepare(seeds, 2.0 * BATCH * WIDTHS[0] * WIDTHS[1])
+    import jax
+    import numpy as np
+
+    from ddpg.algorithm.agent import DPG
+    from ddpg.algorithm.nets import Network
+    from ddpg.envs.base import Vector
+    from ddpg.envs.pendulum import Pendulum
+    from ddpg.experience.replay import Replay
+    from ddpg.training.loop import Loop
+
     network = Network(widths=WIDTHS)
     agent = DPG(actor=network, critic=network)
     loop = Loop(agent, Replay(20_000, BATCH), Vector(Pendulum(), 1), 0.99, collect=1, updates=1, warmup=1_000)
@@ -71,7 +81,7 @@ def worker(seeds: int) -> dict[str, float]:
         carry, report = jax.block_until_ready(loop.run(carry, (2 + i) * CHUNK, CHUNK, True))
         times.append(perf_counter() - began)
     assert np.isfinite(np.asarray(report.metrics.q)).all()
-    rate = max(rates[1:])  # the fastest: the floor must not be flattered by a pause of the machine
+    rate = product_rate()
     floor = operations(3, 1) / rate
     step = median(times) / CHUNK / seeds
     return {"steps_per_second": 1 / step, "gflops": rate / 1e9, "floor_us": 1e6 * floor, "times_floor": step / floor}

@@ -43,16 +43,20 @@ def check_screen() -> None:
 
 @contextmanager
 def screenless() -> Iterator[None]:
-    """Within it SDL, which draws Gymnasium's environments, looks for no screen and complains of none."""
-    before = os.environ.get("SDL_VIDEODRIVER")
-    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    """Within it neither SDL nor MuJoCo, which draw Gymnasium's environments, looks for a screen."""
+    chosen = {"SDL_VIDEODRIVER": "dummy"}
+    if sys.platform.startswith("linux") and "MUJOCO_GL" not in os.environ:
+        chosen["MUJOCO_GL"] = "egl"
+    before = {name: os.environ.get(name) for name in chosen}
+    os.environ.update(chosen)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["SDL_VIDEODRIVER"]
-        else:
-            os.environ["SDL_VIDEODRIVER"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def play(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, steps: int = 1_000) -> Iterator[int]:

@@ -9,6 +9,33 @@ from ddpg.training.config import Collection, Config
 PRESETS = {
     # Our best plain DDPG; docs/presets.md says how each constant was chosen.
     "ddpg": Config(preset="ddpg"),
+    # Robots of MuJoCo and their like: the widths, batch and tau of every later paper; docs/presets.md.
+    "mujoco": Config(
+        preset="mujoco",
+        gamma=0.99,
+        agent=DPG(
+            actor=Network(widths=(256, 256)),
+            critic=Network(widths=(256, 256), activation="silu"),
+            exploration=Gaussian(sigma=0.1),
+            tau=0.005,
+        ),
+        steps=1_000_000,
+        replay=Replay(capacity=1_000_000, batch=256),
+        collect=Collection(warmup=5_000),
+    ),
+    # Rewards that are rare, at the end of motions that need momentum: noise that keeps its direction from the first
+    # step on, and weights decayed where Q alone would drive the actor into its bounds; docs/presets.md.
+    "sparse": Config(
+        preset="sparse",
+        reward_scale=0.1,
+        normalise=True,
+        agent=DPG(
+            actor=Network(l2=1e-2),
+            exploration=OrnsteinUhlenbeck(theta=0.05, sigma=0.5),
+        ),
+        steps=60_000,
+        collect=Collection(warmup=0, learning_starts=5_000),
+    ),
     # The tutorial: sigma 2 in torque units is 1 of half the action range; learning begins once the buffer is full.
     "article": Config(
         preset="article",

@@ -22,6 +22,7 @@ from ddpg.records.display import Display
 from ddpg.records.export import save_models
 from ddpg.records.log import Log, Record, read_metrics
 from ddpg.records.plot import curve_of, learning_curve, summary
+from ddpg.records.video import screenless
 from ddpg.training import config as configuration
 from ddpg.training.config import Config
 from ddpg.training.devices import padded
@@ -290,7 +291,7 @@ def drawable(env: Environment | Gym) -> bool:
     if not isinstance(env, Gym):
         return isinstance(getattr(env, "env", env), type(catalogue.NATIVE.get(env.id)))
     try:
-        with closing(env.one(render_mode="rgb_array")) as one:
+        with screenless(), closing(env.one(render_mode="rgb_array")) as one:
             return one.render_mode == "rgb_array"
     except Exception:  # of a maker of one's own that takes no render mode, or whatever else it raises
         return False

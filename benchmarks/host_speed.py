@@ -1,0 +1,148 @@
+"""How much environments that Python steps cost: beside the compiled loop, and beside the updates alone.
+
+    python benchmarks/host_speed.py [--out benchmarks/results/host_speed.json] [--repeats 5]
+
+`pendulum`: Gymnasium's Pendulum-v1 in turns of 50 steps and 50 updates against the compiled Pendulum with one update a
+step; 64-64, minibatches of 32, one seed, one environment. `cheetah`: HalfCheetah-v5 with 256-256 and minibatches of
+256, against the same updates without the environment, and those against the floor: the operations of their matrix
+products at the rate that all cores reach on 1024 x 1024 float32 products in the same process. Both sides alternate in
+one process; figures are medians over its rounds, and over the repeats, each a process of its own.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from speed import operations, product_rate
+
+TURN, ROUNDS = 50, 6
+JOBS = {  # environment, widths, batch, steps a round
+    "pendulum": ("Pendulum-v1", (64, 64), 32, 5_000),
+    "cheetah": ("HalfCheetah-v5", (256, 256), 256, 500),
+}
+
+
+def worker(job: str) -> dict[str, float]:
+    from ddpg.training.devices import prepare
+
+    id, widths, batch, steps = JOBS[job]
+    prepare(1, 2.0 * batch * widths[0] * widths[1])
+    import jax
+    import jax.numpy as jnp
+
+    from ddpg.algorithm.agent import DPG
+    from ddpg.algorithm.nets import Network
+    from ddpg.envs.base import Vector
+    from ddpg.envs.gym import Hosted, by_id
+    from ddpg.envs.pendulum import Pendulum
+    from ddpg.experience.replay import Replay
+    from ddpg.training.host import Host
+    from ddpg.training.loop import Loop
+
+    gym = by_id(id)
+    agent = DPG(actor=Network(widths=widths), critic=Network(widths=widths))
+
+    def loop(env: Any, turn: int) -> Loop:
+        return Loop(agent, Replay(100_000, batch), Vector(env, 1), 0.99, collect=turn, updates=turn, warmup=1_000)
+
+    keys = jnp.stack([jax.random.key(0)])
+
+    def turning(driver: Any, turn: int) -> Callable[[int], Any]:
+        carry = driver.start(keys)
+        start = driver.compile(carry, iterations=1_000 // turn, learning=False)
+        go = driver.compile(carry, iterations=steps // turn, learning=True)
+        state = [start(carry, np.int32(0))[0]]
+
+        def once(i: int) -> None:
+            state[0], _ = jax.block_until_ready(go(state[0], np.int32((1_000 + i * steps) // turn)))
+
+        return once
+
+    hosted = Host(loop(gym, TURN), Hosted(gym, [0], 1))
+    sides = {"host": turning(hosted, TURN)}
+    if job == "pendulum":
+        sides["compiled"] = turning(loop(Pendulum(), 1), 1)
+    else:
+        sides["updates"] = turning(Alone(hosted), TURN)
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for i in range(ROUNDS + 1):
+        for name, once in sides.items():
+            began = perf_counter()
+            once(i)
+            times[name] += [(perf_counter() - began) / steps] if i else []  # the first round warms up
+    said = {f"{name}_us": 1e6 * median(each) for name, each in times.items()}
+    if job == "pendulum":
+        return said | {"host_to_compiled_speed": said["compiled_us"] / said["host_us"]}
+    floor = 1e6 * operations(gym.spec.obs_size, gym.spec.action_dim, widths, batch) / product_rate()
+    return said | {
+        "floor_us": floor,
+        "updates_to_floor": said["updates_us"] / floor,
+        "host_to_updates": said["host_us"] / said["updates_us"],
+    }
+
+
+class Alone:
+    """The updates of a host driver without its environments: the same block is stored at every turn."""
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+
+    def start(self, keys: Any) -> Any:
+        return None
+
+    def compile(self, carry: Any, *, iterations: int, learning: bool) -> Callable[..., tuple[None, None]]:
+        import jax
+        import jax.numpy as jnp
+
+        host = self.host
+        if not learning:
+            return lambda carry, t0: (None, None)
+        ((draw, learn),) = host.compile(None, iterations=iterations, learning=True).args[0]
+        self.carry = jax.tree.map(jnp.copy, host._carries[0])
+
+        def go(_: None, t0: np.int32) -> tuple[None, None]:
+            draws = draw(self.carry.key, t0)
+            for i in range(iterations):
+                self.carry, _ = learn(self.carry, host._blocks[0], draws.bits, np.int32(i))
+            jax.block_until_ready(self.carry)
+            return None, None
+
+        return go
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/host_speed.json"))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--worker", choices=JOBS)
+    args = parser.parse_args()
+    if args.worker:
+        print(json.dumps(worker(args.worker)))
+        return
+    runs: dict[str, list[dict[str, float]]] = {job: [] for job in JOBS}
+    for _ in range(args.repeats):
+        for job, of_job in runs.items():
+            command = [sys.executable, __file__, "--worker", job]
+            of_job.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+            print(job, {key: round(value, 2) for key, value in of_job[-1].items()}, flush=True)
+    result = {
+        "command": f"python benchmarks/host_speed.py --repeats {args.repeats}",
+        "machine": f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}",
+        **{job: {key: median(run[key] for run in of_job) for key in of_job[0]} for job, of_job in runs.items()},
+        "runs": runs,
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps({job: result[job] for job in JOBS}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
