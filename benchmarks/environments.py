@@ -136,14 +136,14 @@ IDS: dict[str, tuple[str, dict[str, str]]] = {
     "Pusher-v5": ("MuJoCo", {}),
     "Swimmer-v5": ("MuJoCo", {}),
     "Hopper-v5": ("MuJoCo", {}),
-    "Walker2d-v5": ("MuJoCo", {}),
+    "Walker2d-v5": ("MuJoCo, action repeat 2", {"action_repeat": "2"}),
     "HalfCheetah-v5": ("MuJoCo", {}),
     "Ant-v5": ("MuJoCo, normalised observations", {"normalise": "true"}),
     "Humanoid-v5": ("MuJoCo, normalised observations, 4 environments", {"normalise": "true", "collect.envs": "4"}),
     "LunarLanderContinuous-v3": ("Box2D", {}),
     "BipedalWalker-v3": ("Box2D", {}),
     "CarRacing-v3": (
-        "Box2D, 96 x 96 x 3 bytes, action repeat 8",
+        "Box2D, 96 x 96 x 3 bytes",
         {
             "action_repeat": "8",
             "replay.capacity": "5000",

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from ddpg.envs import catalogue
-from ddpg.envs.gym import Edge, Gym, Hosted, Misbehaved, by_callable, by_id, episode_seed, parse_args
+from ddpg.envs.gym import Edge, Gym, Hosted, Misbehaved, by_callable, by_id, episode_seed, in_order, parse_args
 from ddpg.envs.pendulum import Pendulum
 
 ACTIONS = spaces.Box(-1.0, 1.0, (1,))
@@ -92,7 +92,7 @@ def test_boxes_keep_their_shape_and_only_bytes_their_dtype(space: spaces.Box, sa
         assert edge.observation_space.contains(obs)
 
 
-NESTED = spaces.Dict(  # whose keys Gymnasium sorts, but not those of keywords
+NESTED = spaces.Dict(  # whose keys Gymnasium sorts, but not those of keywords; we sort both
     {
         "d": spaces.MultiBinary(2),
         "b": spaces.Box(-np.inf, np.inf, (2,)),
@@ -108,7 +108,7 @@ TOLD = {
     "d": np.array([1, 0], np.int8),
     "c": 6,
 }
-FLAT = [0, 1, 0, 0.25, 0.75, *(1, 2), *(0, 1), *(1, 0), *(0, 1, 1, 0, 0), 7]
+FLAT = [0, 1, 0, 0.25, 0.75, *(1, 2), *(0, 1), *(1, 0), 7, *(0, 1, 1, 0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -627,3 +627,9 @@ def test_a_worker_killed_from_outside() -> None:
         play(hosted, 10)
     hosted.close()
     assert not any(process.is_alive() for process in processes)
+
+
+def test_dicts_are_flattened_by_sorted_keys_whatever_order_the_space_has() -> None:
+    space = spaces.Dict(b=spaces.Box(-1, 1, (1,)), a=spaces.Dict(d=spaces.Discrete(2), c=spaces.Box(-1, 1, (2,))))
+    obs = {"b": np.float32([0.5]), "a": {"d": 1, "c": np.float32([0.1, 0.2])}}
+    np.testing.assert_allclose(spaces.flatten(in_order(space), obs), [0.1, 0.2, 0, 1, 0.5], atol=1e-7)

@@ -37,8 +37,8 @@ class Misbehaved(ValueError):
 class Gym:
     """An environment that Python steps, as a recipe: `maker(render_mode=...)` makes one of it.
 
-    Nested observations (Dict, Tuple) are flattened by Gymnasium in the order of its spaces; uint8 stays what it is,
-    every other dtype becomes float32. `repeat` steps are done with every action, their rewards added.
+    Nested observations (Dict, Tuple) are flattened by Gymnasium, Dicts by sorted keys; uint8 stays what it is, every
+    other dtype becomes float32. `repeat` steps are done with every action, their rewards added.
     """
 
     id: str
@@ -134,6 +134,7 @@ class Edge(gymnasium.Wrapper):
         inside, units = env.observation_space, env.action_space
         assert isinstance(units, spaces.Box)
         self._plain = isinstance(inside, spaces.Box) and bool(inside.shape)
+        self._inside = in_order(inside)
         self._low, self._high = np.float64(units.low.ravel()), np.float64(units.high.ravel())
         self._middle, self._half = self._low / 2 + self._high / 2, self._high / 2 - self._low / 2
         self._units, self._usual = units, np.dtype(spec.obs_dtype)
@@ -179,8 +180,8 @@ class Edge(gymnasium.Wrapper):
         """The observation as the spec says it is."""
         if not self._plain:
             try:
-                misfit = _misfit(self.env.observation_space, obs)
-                obs = obs if misfit else spaces.flatten(self.env.observation_space, obs)
+                misfit = _misfit(self._inside, obs)
+                obs = obs if misfit else spaces.flatten(self._inside, obs)
             except Exception as error:
                 misfit = f"observation {_shown(obs)} is none of its space ({_said(error)})"
             if misfit:
@@ -367,6 +368,18 @@ def _misfit(space: spaces.Space, obs: Any, path: str = "") -> str | None:
     else:
         fits = space.contains(obs)
     return None if fits else f"observation{path} {_shown(obs)} is none of its space {_brief(space)}"
+
+
+def in_order(space: spaces.Space) -> spaces.Space:
+    """The same space, Dicts in the order of their sorted keys, so that a policy needs no space to read observations.
+
+    Gymnasium sorts only some: Dict({"b": ..., "a": ...}), but not Dict(b=..., a=...).
+    """
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({key: in_order(part) for key, part in sorted(space.spaces.items())})
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple([in_order(part) for part in space.spaces])
+    return space
 
 
 def _index(where: np.ndarray) -> str:

@@ -62,7 +62,7 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
 
 
 def _parts(obs: Any) -> Iterator[Any]:
-    """The parts of a nested observation in the order in which Gymnasium flattens them."""
+    """The parts of a nested observation in the order in which envs/gym.py flattens them."""
     if isinstance(obs, Mapping):
         obs = [obs[key] for key in sorted(obs)]
     if isinstance(obs, tuple | list):
