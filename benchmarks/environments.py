@@ -54,11 +54,11 @@ class Nested(Reach):
     )
 
     def see(self) -> Any:
-        return {"where": np.float32([self.x]), "what": (np.float32([self.goal]), self.t % 3)}
+        return {"where": np.array([self.x], np.float32), "what": (np.array([self.goal], np.float32), self.t % 3)}
 
 
 class Asymmetric(Reach):
-    action_space = spaces.Box(np.float32([[-3, 0]]), np.float32([[1, 10]]))
+    action_space = spaces.Box(np.array([[-3.0, 0.0]], np.float32), np.array([[1.0, 10.0]], np.float32))
 
     def push(self, action: Any) -> float:
         return float((action[0, 0] + 1) / 2 + (action[0, 1] - 5) / 10)

@@ -631,5 +631,6 @@ def test_a_worker_killed_from_outside() -> None:
 
 def test_dicts_are_flattened_by_sorted_keys_whatever_order_the_space_has() -> None:
     space = spaces.Dict(b=spaces.Box(-1, 1, (1,)), a=spaces.Dict(d=spaces.Discrete(2), c=spaces.Box(-1, 1, (2,))))
-    obs = {"b": np.float32([0.5]), "a": {"d": 1, "c": np.float32([0.1, 0.2])}}
-    np.testing.assert_allclose(spaces.flatten(in_order(space), obs), [0.1, 0.2, 0, 1, 0.5], atol=1e-7)
+    obs = {"b": np.array([0.5], np.float32), "a": {"d": 1, "c": np.array([0.1, 0.2], np.float32)}}
+    flat: Any = spaces.flatten(in_order(space), obs)
+    np.testing.assert_allclose(flat, [0.1, 0.2, 0, 1, 0.5], atol=1e-7)

@@ -39,7 +39,7 @@ class DPG:
     """
 
     actor: Network = Network()
-    critic: Network = Network(activation="silu")
+    critic: Network = Network(activation="silu", lr=2e-3)
     critics: Natural = 1
     value: Scalar = Scalar()
     exploration: Exploration = Gaussian()

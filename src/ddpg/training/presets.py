@@ -31,6 +31,7 @@ PRESETS = {
         normalise=True,
         agent=DPG(
             actor=Network(l2=1e-2),
+            critic=Network(activation="silu"),
             exploration=OrnsteinUhlenbeck(theta=0.05, sigma=0.5),
         ),
         steps=60_000,
