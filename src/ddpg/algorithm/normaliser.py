@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 from ddpg.types import Some
 
 LIMIT = 10.0  # standard deviations beyond which an observation is cut
-EPSILON = np.float32(1e-8)  # added to the variance, so that what never changes becomes 0
+EPSILON = np.float32(1e-8)  # added to the variance, so that what never changes divides by something
 
 
 class Stats(NamedTuple):

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import wait
 from typing import Any, Literal, NamedTuple, final
@@ -43,7 +43,7 @@ class Gym:
 
     id: str
     spec: Spec
-    maker: Maker
+    maker: Maker = field(compare=False)  # what is compiled knows only the rest
     repeat: int = 1
     limit: int | None = None  # the time limit, in steps of the environment
     changed: bool = False  # by arguments, or a maker of one's own, so that nothing is known of the id's own best return
@@ -55,7 +55,10 @@ class Gym:
 
     def one(self, index: int = 0, seeds: Callable[[int], int] = int, render_mode: str | None = None) -> "Edge":
         """Environment `index`, whose episode i starts with the seed `seeds(i)`."""
-        env = self.maker(render_mode=render_mode) if render_mode else self.maker()
+        try:
+            env = self.maker(render_mode=render_mode) if render_mode else self.maker()
+        except (Exception, SystemExit) as error:  # whatever a second one raises where the first did not
+            raise Misbehaved(f"environment {index} of {self.id!r} cannot be made: {_said(error)}") from None
         return Edge(env, self.spec, index, seeds, self.repeat)
 
 
@@ -66,7 +69,8 @@ def by_id(id: str, args: Mapping[str, Any] | None = None, repeat: int = 1) -> Gy
 
 def by_callable(make: Maker, made: gymnasium.Env, repeat: int = 1) -> Gym:
     """What a function of one's own makes; `made` is one of it."""
-    id = made.spec.id if made.spec else type(made.unwrapped).__name__
+    # Not the id that it may have: what a function made of it nobody can make again by that.
+    id = type(made.unwrapped).__name__
     return replace(_recipe(id, make, repeat, made), changed=True)
 
 
@@ -145,7 +149,7 @@ class Edge(gymnasium.Wrapper):
         self._episode += 1
         try:
             obs, _ = self.env.reset(seed=seed, options=options)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a simulator's window that is closed may exit
             raise self._wrong(f"reset raised {_said(error)}") from error
         return self._seen(obs), {}
 
@@ -158,8 +162,8 @@ class Edge(gymnasium.Wrapper):
         for _ in range(self._repeat):
             self._step += 1
             try:
-                obs, reward, terminated, truncated, _ = self.env.step(units)
-            except Exception as error:
+                obs, reward, terminated, truncated, _ = self.env.step(units if self._repeat == 1 else units.copy())
+            except (Exception, SystemExit) as error:
                 raise self._wrong(f"step raised {_said(error)}") from error
             try:
                 total += float(reward)
@@ -292,11 +296,21 @@ class Processes:
         logger.min_level = logger.ERROR + 1  # it reports what a worker raised, in many lines, and we in one
         # A process forked from this one, where JAX has threads, could wait for a lock for ever.
         multiprocessing.set_forkserver_preload([__name__])
-        self._all = AsyncVectorEnv(
-            [partial(_undisturbed, maker, os.getpid()) for maker in makers],
-            context="spawn" if sys.platform == "win32" else "forkserver",
-            autoreset_mode=AutoresetMode.NEXT_STEP,
-        )
+        try:
+            self._all = AsyncVectorEnv(
+                [partial(_undisturbed, maker, os.getpid()) for maker in makers],
+                context="spawn" if sys.platform == "win32" else "forkserver",
+                autoreset_mode=AutoresetMode.NEXT_STEP,
+            )
+        except (EOFError, ConnectionError, BrokenPipeError):
+            logger.min_level = self._level
+            raise Misbehaved(
+                "a worker process did not start; a script that trains with collect.vector async needs "
+                '`if __name__ == "__main__":`, and what the worker itself said is above'
+            ) from None
+        except BaseException:
+            logger.min_level = self._level
+            raise
 
     def reset(self) -> np.ndarray:
         return self._guarded(self._all.reset)[0]

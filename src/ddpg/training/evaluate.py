@@ -20,7 +20,7 @@ from ddpg.algorithm.nets import Actor
 from ddpg.algorithm.normaliser import Stats, normalised
 from ddpg.envs import catalogue
 from ddpg.envs.base import Environment
-from ddpg.envs.gym import Edge, Gym
+from ddpg.envs.gym import Gym
 from ddpg.records.export import load_models
 from ddpg.records.plot import iqm
 from ddpg.training.config import Config, load
@@ -132,14 +132,14 @@ class HostEvaluator:
     """The same for environments that Python steps: episode e starts with the seed `seed` + e, in ones of its own."""
 
     def __init__(self, judge: Evaluator, gym: Gym) -> None:
-        self._judge, self._gym, self._envs = judge, gym, list[Edge]()
+        self._judge, self._gym = judge, gym
+        self._envs = [gym.one(slot) for slot in range(min(TOGETHER, judge.episodes))]
 
     def optimum(self) -> float | None:
         solved = catalogue.solved(self._gym)
         if solved is None:
             return None
-        env = self._make(0)
-        first = [env.reset(seed=self._judge.seed + e)[0] for e in range(self._judge.episodes)]
+        first = [self._envs[0].reset(seed=self._judge.seed + e)[0] for e in range(self._judge.episodes)]
         return float(np.mean(solved.best_return(np.stack(first))))
 
     def play(self, actor: Actor, stats: Stats | None) -> Played:
@@ -148,7 +148,7 @@ class HostEvaluator:
         first = np.zeros((total, *self._gym.spec.obs_shape), self._gym.spec.obs_dtype)
         played = Played(first, np.zeros_like(first), *(np.zeros(total, np.float32) for _ in range(3)))
         coming = iter(range(total))
-        under_way = dict(zip(range(TOGETHER), coming, strict=False))
+        under_way = dict(zip(range(len(self._envs)), coming, strict=False))
         obs = {slot: self._begin(slot, e, played) for slot, e in under_way.items()}
         steps, discount = np.zeros(total, int), np.ones(total, np.float32)
         while under_way:
@@ -181,13 +181,8 @@ class HostEvaluator:
             with suppress(Exception):  # what misbehaved may do so once more
                 env.close()
 
-    def _make(self, slot: int) -> Edge:
-        while len(self._envs) <= slot:
-            self._envs.append(self._gym.one(len(self._envs)))
-        return self._envs[slot]
-
     def _begin(self, slot: int, episode: int, played: Played) -> np.ndarray:
-        played.first[episode], _ = self._make(slot).reset(seed=self._judge.seed + episode)
+        played.first[episode], _ = self._envs[slot].reset(seed=self._judge.seed + episode)
         return played.first[episode]
 
 

@@ -33,11 +33,11 @@ class Stepped(Protocol):
 
 
 class Broken(Exception):
-    """An environment misbehaved: what was learned until then, after so many iterations of the chunk."""
+    """A chunk that ended early, after so many iterations: an environment misbehaved, or was to stop (no error)."""
 
-    def __init__(self, error: Misbehaved, carry: Carry, iterations: int) -> None:
+    def __init__(self, error: Misbehaved | None, carry: Carry, iterations: int) -> None:
         super().__init__(str(error))
-        self.carry, self.iterations = carry, iterations
+        self.error, self.carry, self.iterations = error, carry, iterations
 
 
 class Standing(NamedTuple):
@@ -59,9 +59,12 @@ class Host:
 
     def __init__(self, loop: Loop, environments: Stepped) -> None:
         self.loop, self.environments = loop, environments
+        self.stopped: Callable[[], bool] = lambda: False  # asked after every iteration
+        self._first = environments.reset()
 
     def start(self, keys: Keys) -> Carry:
-        obs = self.environments.reset()
+        """The state before the first step. Once only: the environments have begun their first episode."""
+        obs = self._first
         spec, (seeds, n) = self.loop.vector.env.spec, obs.shape[:2]
         none = np.zeros((seeds, n), bool)
         self._standing = Standing(obs, none, np.zeros((seeds, n, spec.action_dim), np.float32), ~none)
@@ -103,6 +106,8 @@ class Host:
                 raise Broken(error, self._read(), i + 1) from error
             self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(turns))]
             blocks.append(block)
+            if self.stopped() and i + 1 < iterations:
+                raise Broken(None, self._read(), i + 1)
         return self._read(), self._report(said, blocks)
 
     def collect(

@@ -5,7 +5,7 @@ import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -34,7 +34,7 @@ from ddpg.training.policy import film_run
 LONGEST = 1_000  # updates, or steps, of a chunk
 # A second of imports, behind the first updates.
 PICTURES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "gymnasium", "pygame", "PIL.Image")
-EXPLODED = 100.0  # times the largest return there can be: what a critic that says so has lost
+EXPLODED = 100.0  # times the largest return there can be, and the values it began with: a critic that says so is lost
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,10 @@ class Training:
         self.evaluator = evaluator_of(config, env, config.eval.episodes, config.eval.seed)
         self.optimum = self.evaluator.optimum()
         self.seeds = range(config.seed, config.seed + config.seeds)
+        self.driver = self._driver(env)
         self.lost = dict[int, str]()  # seeds that diverged, and how it shows
         self.largest = np.zeros(config.seeds)  # reward of each seed so far, in size and as the update sees it
+        self.first = np.full(config.seeds, np.nan)  # Q of each seed when learning began, in size
 
     def run(self, stopped: Callable[[], bool]) -> Run:
         """The whole run, or as much of it as there is time for until `stopped`.
@@ -82,8 +84,12 @@ class Training:
         config, display = self.config, self._display()
         step, learned, learning_seconds, reports = 0, 0, 0.0, list[tuple[int, Report]]()
         failure = None
-        with Log(self.folder, self.seeds) as log, display, ThreadPoolExecutor() as pool, ExitStack() as stack:
-            driver, seeds = self._driver(stack)
+        driver, seeds = self.driver, self.seeds
+        if isinstance(driver, Host):
+            driver.stopped = stopped
+        else:  # seeds that only fill a device up start anew after the last one asked for, and are never shown
+            seeds = range(config.seed, config.seed + padded(config.seeds))
+        with Log(self.folder, self.seeds) as log, display, ThreadPoolExecutor() as pool:
             display.note(f"replay: {config.replay.capacity:,} steps, {memory(config, self.env) / 1e6:,.1f} MB")
             display.note("compiling")
             carry = driver.start(jax.numpy.stack([jax.random.key(seed) for seed in seeds]))
@@ -107,8 +113,9 @@ class Training:
                     self.largest = np.maximum(self.largest, rewards)
                     if learning:
                         self._note_divergence(report, display)
-                except Broken as error:
-                    carry, iterations, failure = error.carry, error.iterations, str(error)
+                except Broken as cut:
+                    carry, iterations = cut.carry, cut.iterations
+                    failure = None if cut.error is None else str(cut.error)
                 seconds = time.perf_counter() - started
                 if learning:  # random steps cost next to nothing and would flatter the speed
                     learned, learning_seconds = learned + iterations * self.loop.stride, learning_seconds + seconds
@@ -135,27 +142,30 @@ class Training:
             self.save(carry)
             display.note(f"networks saved in {self.folder / 'models'}")
             rate = learned * config.seeds / learning_seconds if learned else None
+            run = self.conclude(step, rate, began, stopped(), failure)
             if failure is None:
                 self.draw(display)
-            run = self.conclude(step, rate, began, stopped(), failure)
         if failure is not None:
             raise ValueError(f"{failure}; the run until then is in {self.folder}")
         return run
 
-    def _driver(self, stack: ExitStack) -> tuple[Loop | Host, range]:
-        """Who turns the iterations, of which seeds."""
-        first = self.config.seed
-        if not isinstance(self.env, Gym):
-            # Seeds that only fill a device up start anew after the last one asked for, and are never shown.
-            return self.loop, range(first, first + padded(self.config.seeds))
+    def close(self) -> None:
+        """Close the environments, if Python steps them."""
         if isinstance(self.evaluator, HostEvaluator):
-            stack.callback(self.evaluator.close)
+            self.evaluator.close()
+        if isinstance(self.driver, Host) and isinstance(self.driver.environments, Hosted):
+            self.driver.environments.close()
+
+    def _driver(self, env: Environment | Gym) -> Loop | Host:
+        """Who turns the iterations."""
+        if not isinstance(env, Gym):
+            return self.loop
+        hosted = Hosted(env, self.seeds, self.config.collect.envs, self.config.collect.vector)
         try:
-            hosted = Hosted(self.env, self.seeds, self.config.collect.envs, self.config.collect.vector)
-        except Exception as error:  # whatever one of them raises where the first did not
-            raise ValueError(f"environment {self.env.id!r} cannot be made again: {error}") from None
-        stack.callback(hosted.close)
-        return Host(self.loop, hosted), self.seeds
+            return Host(self.loop, hosted)
+        except BaseException:
+            hosted.close()
+            raise
 
     def chunks(self) -> Iterator[tuple[int, int, bool, bool]]:
         """(first iteration, iterations, whether to learn, whether to evaluate after), over the whole run.
@@ -181,12 +191,14 @@ class Training:
         for i, seed in enumerate(self.seeds):
             q, loss = (float(np.asarray(x)[i]) for x in (report.metrics.q, report.metrics.critic_loss))
             largest = float(self.largest[i])
-            bound = EXPLODED * max(largest, 1e-3) / max(1 - self.config.gamma, 1e-3)
-            if seed in self.lost or (np.isfinite(loss) and abs(q) <= bound):
+            if np.isnan(self.first[i]):
+                self.first[i] = abs(q)
+            usual = max(largest / max(1 - self.config.gamma, 1e-3), self.first[i], 1.0)
+            if seed in self.lost or (np.isfinite(loss) and abs(q) <= EXPLODED * usual):
                 continue
             said = f"Q is {q:.3g} and the critic's loss {loss:.3g}"
-            if abs(q) > bound:
-                said += f", where rewards of at most {largest:.3g} in size allow no more than {bound / EXPLODED:.3g}"
+            if abs(q) > EXPLODED * usual:
+                said += f", where it began with {self.first[i]:.3g} and rewards are at most {largest:.3g} in size"
             hint = "use a smaller --critic.lr, --critic.clip 1, --normalise true or a smaller --reward_scale"
             self.lost[seed] = f"seed {seed}: {said}; {hint}"
             if self.config.seeds > 1:
@@ -245,6 +257,8 @@ class Training:
             "interrupted": interrupted,
             **summary(last),
         }
+        if self.lost:
+            said["diverged"] = {str(seed): why for seed, why in self.lost.items()}
         if failure is not None:
             said["failure"] = failure
         if self.optimum is not None:

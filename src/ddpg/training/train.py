@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import pairwise
@@ -61,10 +61,13 @@ def train(
     check_fit(config, environment)
     largest = 2.0 * config.replay.batch * max(w * v for w, v in _layer_pairs(config, environment))
     with interruptible() as stopped:
-        folder = claim(Path(run) if run is not None else _unused(config), config)
         prepare(config.seeds, largest)
         cache_programs(os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ddpg"))
-        return Training(config, environment, folder).run(stopped)
+        folder = Path(run) if run is not None else _unused(config)
+        # The folder is claimed last: an environment that cannot be made, or begun, leaves nothing behind.
+        with closing(Training(config, environment, folder)) as training:
+            claim(folder, config)
+            return training.run(stopped)
 
 
 def make(env: str | Environment | Callable[[], Environment | gymnasium.Env], config: Config) -> Environment | Gym:
@@ -90,18 +93,13 @@ def make(env: str | Environment | Callable[[], Environment | gymnasium.Env], con
 def suited(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a preset, written for compiled environments, leaves better otherwise with those that Python steps.
 
-    Turns of 50 steps, since the learner is dispatched once a turn, and as many updates; ten episodes an evaluation,
-    twenty times a run.
+    Turns of 50 steps, or of `collect.steps`, since the learner is dispatched once a turn, and as many updates; ten
+    episodes an evaluation, twenty times a run.
     """
-    turns = (
-        {}
-        if {"collect.steps", "collect.updates"} & set(given)
-        else {
-            "collect.steps": max(1, TURN // config.collect.envs),
-            "collect.updates": max(1, TURN // config.collect.envs) * config.collect.envs,
-        }
-    )
-    return turns | {"eval.every": max(1, config.steps // 20), "eval.episodes": 10}
+    envs = config.collect.envs
+    steps = config.collect.steps if "collect.steps" in given else max(1, TURN // envs)
+    turn = {"collect.steps": steps, "collect.updates": steps * envs}
+    return turn | {"eval.every": max(1, config.steps // 20), "eval.episodes": 10}
 
 
 def by_name(preset: str) -> Config:
@@ -114,9 +112,7 @@ def by_name(preset: str) -> Config:
 
 def check_fit(config: Config, env: Environment | Gym) -> None:
     """ValueError if there are not as many sigmas as action dimensions, or the replay would not fit into memory."""
-    needed, there = memory(config, env), float("inf")
-    if hasattr(os, "sysconf"):
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed, there = memory(config, env), _memory_there()
     if needed > there:
         raise ValueError(
             f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')}, "
@@ -129,6 +125,16 @@ def check_fit(config: Config, env: Environment | Gym) -> None:
             f"exploration.sigma {','.join(map(str, sigma))}: {len(sigma)} values, but {env.id} has {dimensions}; "
             f"use one number, or one for each"
         )
+
+
+def _memory_there() -> float:
+    """Bytes of this machine, or of the container it is."""
+    there = float("inf")
+    if hasattr(os, "sysconf"):
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else ""
+    return min(there, int(text)) if text.isdecimal() else there
 
 
 def claim(folder: Path, config: Config) -> Path:
