@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ddpg.records import video
-from ddpg.records.video import check_film, film, write_film
+from ddpg.records.video import check_film, film, fit_of, write_film
 
 # Colours that fall apart in no format: a grey that brightens, of odd height and width.
 SHOTS = [np.full((61, 91, 3), 40 + 20 * i, np.uint8) for i in range(8)]
@@ -17,7 +17,7 @@ SHOTS = [np.full((61, 91, 3), 40 + 20 * i, np.uint8) for i in range(8)]
 def test_a_gif_plays_for_ever_at_its_rate(tmp_path: Path) -> None:
     path = tmp_path / "film.gif"
     check_film(path)
-    write_film(SHOTS, path, rate=20)
+    write_film([fit_of(path)(shot) for shot in SHOTS], path, rate=20)
     with Image.open(path) as found:
         assert (getattr(found, "n_frames", 0), found.width) == (len(SHOTS), video.WIDTH)
         assert (found.info["loop"], found.info["duration"]) == (0, 50)
@@ -27,7 +27,7 @@ def test_an_mp4_holds_every_frame(tmp_path: Path) -> None:
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     path = tmp_path / "film.MP4"
     check_film(path)
-    write_film(SHOTS, path, rate=12.5)
+    write_film([fit_of(path)(shot) for shot in SHOTS], path, rate=12.5)
     command = [ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     read = subprocess.run(command, capture_output=True, check=True)
     about = read.stderr.decode()
@@ -39,7 +39,7 @@ def test_an_mp4_holds_every_frame(tmp_path: Path) -> None:
 def test_what_ffmpeg_refuses_is_said(tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg")
     with pytest.raises(OSError, match="nowhere"):
-        write_film(SHOTS, tmp_path / "nowhere" / "film.mp4", rate=20)
+        write_film([shot[:60, :90] for shot in SHOTS], tmp_path / "nowhere" / "film.mp4", rate=20)
 
 
 def test_what_can_be_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +78,48 @@ def test_film_draws_every_nth_state(every: int, drawn: list[int]) -> None:
 def test_a_policy_that_answers_no_number_has_no_film() -> None:
     with pytest.raises(ValueError, match="its training diverged"):
         film(Counter(), lambda obs: obs * np.nan, 0)
+
+
+@pytest.mark.parametrize("name", ["film.gif", "film.mp4"])
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (None, "NoneType"),
+        ([[0]], "list"),
+        (np.zeros((4, 4, 3)), r"float64 \[4, 4, 3\]"),
+        (np.zeros((4, 4), np.uint8), r"uint8 \[4, 4\]"),
+        (np.zeros((4, 4, 4), np.uint8), r"uint8 \[4, 4, 4\]"),
+        (np.zeros((0, 4, 3), np.uint8), r"uint8 \[0, 4, 3\]"),
+    ],
+)
+def test_a_frame_that_is_none_is_said(frame: object, said: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = Counter()
+    monkeypatch.setattr(env, "render", lambda: frame)
+    with pytest.raises(ValueError, match=rf"^the environment's render\(\) gave {said}, expected uint8 \[h, w, 3\]$"):
+        film(env, lambda obs: obs, 0, fit=fit_of(Path(name)))
+
+
+def test_what_drawing_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> np.ndarray:
+        raise ValueError("no\nscreen")
+
+    env = Counter()
+    monkeypatch.setattr(env, "render", broken)
+    with pytest.raises(ValueError, match=r"^the environment's render\(\) raised ValueError: no screen$"):
+        film(env, lambda obs: obs, 0)
+
+
+def test_frames_are_kept_small_and_apart() -> None:
+    class Same(Counter):
+        """It draws into one array, whose size is odd."""
+
+        frame = np.zeros((61, 481, 3), np.uint8)
+
+        def render(self) -> np.ndarray:
+            self.frame[:] = self.t
+            return self.frame
+
+    for name, shape in (("a.gif", (30, video.WIDTH, 3)), ("a.mp4", (60, 480, 3))):
+        shots = film(Same(), lambda obs: obs, 0, fit=fit_of(Path(name)))
+        assert [(shot.shape, int(shot.max())) for shot in shots] == [(shape, t) for t in range(6)]
+        assert all(shot.base is None or shot.base.nbytes == shot.nbytes for shot in shots)

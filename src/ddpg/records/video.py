@@ -73,27 +73,77 @@ def play(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, steps:
             return
 
 
-def film(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, every: int = 1) -> list[np.ndarray]:
-    """Every `every`-th frame [h, w, 3] uint8 of one greedy episode, with render_mode rgb_array."""
-    return [env.render() for step in play(env, policy, seed) if step % every == 0]
+def film(
+    env: Any,
+    policy: Callable[[np.ndarray], np.ndarray],
+    seed: int,
+    every: int = 1,
+    fit: Callable[[np.ndarray], np.ndarray] = np.copy,
+) -> list[np.ndarray]:
+    """Every `every`-th frame [h, w, 3] uint8 of one greedy episode, with render_mode rgb_array; kept as `fit` makes it.
+
+    ValueError, in one line, if a frame is none, or of another size than the first.
+    """
+    shots, shape = list[np.ndarray](), None
+    for step in play(env, policy, seed):
+        if step % every == 0:
+            shot = _drawn(env)
+            shape = shape or shot.shape
+            if shot.shape != shape:
+                raise ValueError(f"render() gave uint8 {list(shot.shape)}, expected {list(shape)} as the first frame")
+            shots.append(fit(shot))
+    return shots
+
+
+def _drawn(env: Any) -> np.ndarray:
+    try:
+        shot = env.render()
+    except Exception as error:  # whatever the environment's own drawing library raises
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(f"the environment's render() raised {type(error).__name__}: {said}") from None
+    if isinstance(shot, np.ndarray) and shot.dtype == np.uint8 and shot.ndim == 3 and shot.shape[2] == 3 and shot.size:
+        return shot
+    what = f"{shot.dtype} {list(shot.shape)}" if isinstance(shot, np.ndarray) else type(shot).__name__
+    raise ValueError(f"the environment's render() gave {what}, expected uint8 [h, w, 3]")
+
+
+def fit_of(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """What a film there keeps of a frame; a copy, since an environment may draw into the same array again."""
+    return _even if path.suffix.lower() == ".mp4" else _small
+
+
+def _even(shot: np.ndarray) -> np.ndarray:
+    """Cut to even numbers of pixels, which H.264 needs."""
+    height, width = (n // 2 * 2 for n in shot.shape[:2])
+    if not height * width:
+        raise ValueError(f"the environment's render() gave uint8 {list(shot.shape)}, expected two pixels each way")
+    return shot[:height, :width].copy()
+
+
+def _small(shot: np.ndarray) -> np.ndarray:
+    from PIL import Image
+
+    image = Image.fromarray(shot)
+    height = max(1, round(WIDTH * image.height / image.width))
+    return np.array(image.resize((WIDTH, height), Image.Resampling.BILINEAR))
 
 
 def write_film(shots: list[np.ndarray], path: Path, rate: float) -> None:
-    """A film of `rate` frames a second: an endless GIF, or an MP4, as the name says."""
+    """A film of `rate` frames a second, which `fit_of` made: an endless GIF, or an MP4, as the name says."""
     (write_mp4 if path.suffix.lower() == ".mp4" else write_gif)(shots, path, rate)
 
 
 def write_mp4(shots: list[np.ndarray], path: Path, rate: float) -> None:
-    """H.264 in the size the environment draws, cut to even numbers of pixels, which it needs."""
+    """H.264 in the size of the frames."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    height, width = (n // 2 * 2 for n in shots[0].shape[:2])
+    height, width = shots[0].shape[:2]
     pixels = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{rate:g}", "-i", "-")
     coded = ("-c:v", "libx264", "-pix_fmt", "yuv420p", str(path.absolute()))
     # Not by imageio_ffmpeg's own writer: it forks this process, whose threads are JAX's.
     done = subprocess.run(
         [get_ffmpeg_exe(), "-y", "-loglevel", "error", *pixels, *coded],
-        input=b"".join(shot[:height, :width].tobytes() for shot in shots),
+        input=b"".join(shot.tobytes() for shot in shots),
         capture_output=True,
     )
     if done.returncode:
@@ -104,9 +154,5 @@ def write_gif(shots: list[np.ndarray], path: Path, rate: float) -> None:
     """An endless GIF of `rate` frames a second."""
     from PIL import Image
 
-    images = []
-    for shot in shots:
-        image = Image.fromarray(shot)
-        image = image.resize((WIDTH, round(WIDTH * image.height / image.width)), Image.Resampling.BILINEAR)
-        images.append(image.quantize(64, dither=Image.Dither.NONE))
+    images = [Image.fromarray(shot).quantize(64, dither=Image.Dither.NONE) for shot in shots]
     images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / rate), loop=0)

@@ -15,7 +15,7 @@ from ddpg.envs import catalogue
 from ddpg.envs.base import Environment
 from ddpg.envs.gym import Gym
 from ddpg.records.export import load_models
-from ddpg.records.video import RATE, check_film, check_screen, film, play, screenless, write_film
+from ddpg.records.video import RATE, check_film, check_screen, film, fit_of, play, screenless, write_film
 from ddpg.training.config import Config
 from ddpg.training.config import load as load_config
 from ddpg.types import Spec
@@ -102,11 +102,13 @@ def film_run(
     with screenless(), _stage(run, env, seed, "rgb_array") as (drawn, policy):
         rate = float(drawn.metadata.get("render_fps") or 30)
         every = max(1, round(rate / RATE))
-        shots = film(drawn, policy, episode, every)
+        shots = film(drawn, policy, episode, every, fit_of(path))
     try:
         write_film(shots, path, rate / every)
     except OSError as error:
         raise ValueError(f"film {path} cannot be written ({error.strerror or error}); choose another file") from None
+    except Exception as error:  # whatever Pillow raises
+        raise ValueError(f"film {path} cannot be made ({' '.join(str(error).split())[:200]})") from None
 
 
 def show_run(run: Path, episode: int = 0, env: str | None = None, seed: int | None = None) -> None:
@@ -133,7 +135,8 @@ def _stage(run: Path, env: str | Environment | Gym | None, seed: int | None, mod
             if drawn.render_mode != mode:
                 raise ValueError(f"Gymnasium cannot draw {env.id}: it has no render mode {mode}")
             yield drawn, lambda obs: policy.unit(obs[None])[0]
-    except ValueError:
-        raise
-    except Exception as error:  # whatever the environment's own drawing library raises, or a window closed early
+    except Exception as error:
+        if isinstance(error, ValueError) and "\n" not in str(error):  # which says what is wrong by itself
+            raise
+        # Whatever the environment's own drawing library raises, or a window closed early.
         raise ValueError(f"Gymnasium cannot draw {env.id} ({' '.join(str(error).split())[:200]})") from None
