@@ -33,11 +33,11 @@ class Stepped(Protocol):
 
 
 class Broken(Exception):
-    """A chunk that ended early, after so many iterations: an environment misbehaved, or was to stop (no error)."""
+    """A chunk that ended early, after so many iterations: an environment misbehaved, or it was to stop (a report)."""
 
-    def __init__(self, error: Misbehaved | None, carry: Carry, iterations: int) -> None:
+    def __init__(self, carry: Carry, iterations: int, error: Misbehaved | None, report: Report | None) -> None:
         super().__init__(str(error))
-        self.error, self.carry, self.iterations = error, carry, iterations
+        self.carry, self.iterations, self.error, self.report = carry, iterations, error, report
 
 
 class Standing(NamedTuple):
@@ -103,11 +103,11 @@ class Host:
             try:
                 block = self.collect(policies, np.int32(t0 + i), white[:, i], uniform[:, i])
             except Misbehaved as error:
-                raise Broken(error, self._read(), i + 1) from error
+                raise Broken(self._read(), i + 1, error, None) from error
             self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(turns))]
             blocks.append(block)
             if self.stopped() and i + 1 < iterations:
-                raise Broken(None, self._read(), i + 1)
+                raise Broken(self._read(), i + 1, None, self._report(said, blocks))
         return self._read(), self._report(said, blocks)
 
     def collect(

@@ -5,7 +5,7 @@ import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +26,7 @@ from ddpg.records.video import screenless
 from ddpg.training import config as configuration
 from ddpg.training.config import Config
 from ddpg.training.devices import padded
-from ddpg.training.evaluate import Evaluation, HostEvaluator, evaluator_of
+from ddpg.training.evaluate import Evaluation, evaluator_of
 from ddpg.training.host import Broken, Host
 from ddpg.training.loop import Carry, Loop, Report
 from ddpg.training.policy import film_run
@@ -34,7 +34,7 @@ from ddpg.training.policy import film_run
 LONGEST = 1_000  # updates, or steps, of a chunk
 # A second of imports, behind the first updates.
 PICTURES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "gymnasium", "pygame", "PIL.Image")
-EXPLODED = 100.0  # times the largest return there can be, and the values it began with: a critic that says so is lost
+EXPLODED, GROWTH = 100.0, 3  # times the largest return there can be, and still growing for so many chunks: Q is lost
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,17 @@ class Training:
             reward_scale=config.reward_scale,
             normalise=config.normalise,
         )
-        self.evaluator = evaluator_of(config, env, config.eval.episodes, config.eval.seed)
-        self.optimum = self.evaluator.optimum()
         self.seeds = range(config.seed, config.seed + config.seeds)
         self.driver = self._driver(env)
+        with ExitStack() as opened:
+            opened.callback(self._close_driver)
+            self.evaluator = evaluator_of(config, env, config.eval.episodes, config.eval.seed)
+            opened.callback(self.evaluator.close)
+            self.optimum = self.evaluator.optimum()
+            self._opened = opened.pop_all()
         self.lost = dict[int, str]()  # seeds that diverged, and how it shows
         self.largest = np.zeros(config.seeds)  # reward of each seed so far, in size and as the update sees it
-        self.first = np.full(config.seeds, np.nan)  # Q of each seed when learning began, in size
+        self.before, self.growth = np.full(config.seeds, np.inf), np.zeros(config.seeds, int)  # |Q|, chunks it grew for
 
     def run(self, stopped: Callable[[], bool]) -> Run:
         """The whole run, or as much of it as there is time for until `stopped`.
@@ -116,6 +120,7 @@ class Training:
                 except Broken as cut:
                     carry, iterations = cut.carry, cut.iterations
                     failure = None if cut.error is None else str(cut.error)
+                    reports += [(iterations, cut.report)] if cut.report else []
                 seconds = time.perf_counter() - started
                 if learning:  # random steps cost next to nothing and would flatter the speed
                     learned, learning_seconds = learned + iterations * self.loop.stride, learning_seconds + seconds
@@ -142,17 +147,20 @@ class Training:
             self.save(carry)
             display.note(f"networks saved in {self.folder / 'models'}")
             rate = learned * config.seeds / learning_seconds if learned else None
-            run = self.conclude(step, rate, began, stopped(), failure)
-            if failure is None:
-                self.draw(display)
+            try:
+                if failure is None:
+                    self.draw(display)
+            finally:  # whatever an environment's own drawing does, the run is told to its end
+                run = self.conclude(step, rate, began, stopped(), failure)
         if failure is not None:
             raise ValueError(f"{failure}; the run until then is in {self.folder}")
         return run
 
     def close(self) -> None:
         """Close the environments, if Python steps them."""
-        if isinstance(self.evaluator, HostEvaluator):
-            self.evaluator.close()
+        self._opened.close()
+
+    def _close_driver(self) -> None:
         if isinstance(self.driver, Host) and isinstance(self.driver.environments, Hosted):
             self.driver.environments.close()
 
@@ -191,14 +199,15 @@ class Training:
         for i, seed in enumerate(self.seeds):
             q, loss = (float(np.asarray(x)[i]) for x in (report.metrics.q, report.metrics.critic_loss))
             largest = float(self.largest[i])
-            if np.isnan(self.first[i]):
-                self.first[i] = abs(q)
-            usual = max(largest / max(1 - self.config.gamma, 1e-3), self.first[i], 1.0)
-            if seed in self.lost or (np.isfinite(loss) and abs(q) <= EXPLODED * usual):
+            bound = EXPLODED * max(largest / max(1 - self.config.gamma, 1e-3), 1.0)
+            # Large observations make large first values, which learning brings down: only growth is lost.
+            beyond = abs(q) > max(bound, self.before[i])
+            self.growth[i], self.before[i] = self.growth[i] + 1 if beyond else 0, abs(q)
+            if seed in self.lost or (np.isfinite(q) and np.isfinite(loss) and self.growth[i] < GROWTH):
                 continue
             said = f"Q is {q:.3g} and the critic's loss {loss:.3g}"
-            if abs(q) > EXPLODED * usual:
-                said += f", where it began with {self.first[i]:.3g} and rewards are at most {largest:.3g} in size"
+            if beyond:
+                said += f", and growing, where rewards are at most {largest:.3g} in size"
             hint = "use a smaller --critic.lr, --critic.clip 1, --normalise true or a smaller --reward_scale"
             self.lost[seed] = f"seed {seed}: {said}; {hint}"
             if self.config.seeds > 1:
