@@ -11,9 +11,10 @@ from ddpg.training import config as configuration
 from ddpg.training.config import override
 from ddpg.training.curves import plot_runs
 from ddpg.training.presets import PRESETS
+from ddpg.training.train import suited
 
 
-def written(folder: Path, options: dict[str, object], preset: str = "article") -> Path:
+def written(folder: Path, options: dict[str, object], preset: str = "article", gap: float | None = None) -> Path:
     """A run folder as training leaves it, without the training."""
     config = override(PRESETS[preset], options)
     folder.mkdir()
@@ -21,7 +22,9 @@ def written(folder: Path, options: dict[str, object], preset: str = "article") -
     seeds = range(config.seed, config.seed + config.seeds)
     with Log(folder, seeds) as log:
         for step in (1000, 2000):
-            log.write(step, [{"step": step, "seed": seed, "return": -200.0 - seed} for seed in seeds])
+            known = {} if gap is None else {"gap_to_optimum": gap}
+            rows = [{"step": step, "seed": seed, "return": -200.0 - seed} for seed in seeds]
+            log.write(step, [row | known for row in rows])
     return folder
 
 
@@ -76,14 +79,40 @@ def test_a_run_of_an_unknown_environment_has_no_optimum(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize(
-    ("options", "known"),
-    [({}, True), ({"env_args": "g=9.8"}, False), ({"action_repeat": 2}, False), ({"env": "gym:Pendulum-v1"}, False)],
-)
-def test_an_optimum_is_drawn_only_of_the_very_environment(
-    options: dict[str, object], known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("gaps", "optimum"), [([60.0], -140.0), ([60.0, 60.0], -140.0), ([60.0, None], None)])
+def test_an_optimum_is_drawn_where_every_run_knew_it(
+    gaps: list[float | None], optimum: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     optima = list[float | None]()
     monkeypatch.setattr("ddpg.training.curves.learning_curve", lambda *given: optima.append(given[-1]))
-    plot_runs([written(tmp_path / "run", options)], tmp_path / "a.png")
-    assert [optimum is not None for optimum in optima] == [known]
+    runs = [written(tmp_path / str(i), {"seed": i}, gap=gap and gap + i) for i, gap in enumerate(gaps)]
+    plot_runs(runs, tmp_path / "a.png")
+    assert optima == [optimum]
+
+
+def test_a_run_that_python_stepped_is_its_preset(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
+    def stepped(name: str, given: dict[str, object]) -> Path:
+        asked = override(PRESETS["ddpg"], {"steps": 4000} | given)
+        return written(tmp_path / name, {"steps": 4000} | suited(asked, given) | given, "ddpg")
+
+    runs = {
+        "registered": {"env": "MountainCarContinuous-v0"},
+        "chosen": {"env": "gym:Pendulum-v1"},
+        "module": {"env": "room:Room-v0", "eval.episodes": 3},
+        "own": {"env": "Room"},
+        "four": {"env": "Room", "collect.envs": 4},
+        "turns": {"env": "gym:Pendulum-v1", "collect.steps": 10},
+        "updates": {"env": "gym:Pendulum-v1", "collect.updates": 9},
+    }
+    for name, given in runs.items():
+        plot_runs([stepped(name, given)], tmp_path / "a.png")
+    assert list(drawn) == ["ddpg", "ddpg, collect.envs 4", "ddpg, collect.steps 10", "ddpg, collect.updates 9"]
+
+
+def test_compiled_and_gymnasiums_side_by_side(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
+    turns: dict[str, object] = {"collect.steps": 50, "collect.updates": 50}
+    runs = [written(tmp_path / "a", {}, "ddpg"), written(tmp_path / "b", {"env": "gym:Pendulum-v1"} | turns, "ddpg")]
+    plot_runs(runs, tmp_path / "a.png")
+    assert list(drawn) == ["ddpg, Pendulum-v1", "ddpg, gym:Pendulum-v1"]
+    with pytest.raises(ValueError, match="runs of different environments"):
+        plot_runs([runs[0], written(tmp_path / "c", {"env": "MountainCarContinuous-v0"})], tmp_path / "a.png")
