@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import h5py
 import jax
 import numpy as np
@@ -233,6 +234,28 @@ def test_training_that_diverges_leaves_a_run(
     assert said["iqm"] is said["gap_to_optimum"] is None
     assert main(["plot", str(folder), "-o", str(tmp_path / "curves.png")]) == 2
     assert "nothing to draw" in capsys.readouterr().err
+
+
+def test_an_environment_that_prints_spoils_no_json(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Talking(gymnasium.Wrapper):
+        def step(self, action: Any) -> Any:
+            print("a step")
+            return super().step(action)
+
+    def make(render_mode: str | None = None) -> gymnasium.Env:
+        return Talking(gymnasium.make("Pendulum-v1", render_mode=render_mode))
+
+    gymnasium.register("Talking-v0", make, max_episode_steps=10)
+    try:
+        command = ["eval", str(run), "--env", "Talking-v0", "--episodes", "2", "--video", str(tmp_path / "a.gif")]
+        assert main([*command, "--env-args", "max_episode_steps=3", "--json"]) == 0
+    finally:
+        del gymnasium.registry["Talking-v0"]
+    out, err = capsys.readouterr()
+    assert json.loads(out)["env"] == "Talking-v0"
+    assert err.count("a step") == 2 * 3 + 3
 
 
 def test_too_much_memory_is_a_mistake(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

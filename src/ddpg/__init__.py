@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ddpg.training.config import Config
+    from ddpg.training.evaluate import evaluate_run as evaluate
     from ddpg.training.policy import Policy, load
+    from ddpg.training.policy import film_run as film
     from ddpg.training.presets import PRESETS
     from ddpg.training.run import Run
     from ddpg.training.train import train
 
-__all__ = ["PRESETS", "Config", "Policy", "Run", "load", "train"]
+__all__ = ["PRESETS", "Config", "Policy", "Run", "evaluate", "film", "load", "train"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "PRESETS": "presets",
-    "Config": "config",
-    "Policy": "policy",
-    "Run": "run",
-    "load": "policy",
-    "train": "train",
+    "PRESETS": "presets.PRESETS",
+    "Config": "config.Config",
+    "Policy": "policy.Policy",
+    "Run": "run.Run",
+    "evaluate": "evaluate.evaluate_run",
+    "film": "policy.film_run",
+    "load": "policy.load",
+    "train": "train.train",
 }
 
 
@@ -35,4 +39,5 @@ def __getattr__(name: str) -> Any:
     """Import JAX with the first name that is asked for: `ddpg --help` need not wait the second it takes."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"ddpg.training.{_HOMES[name]}"), name)
+    room, name = _HOMES[name].split(".")
+    return getattr(import_module(f"ddpg.training.{room}"), name)

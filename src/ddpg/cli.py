@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from functools import partial
 from inspect import cleandoc
@@ -74,7 +75,7 @@ def parser(of_train: bool = False) -> Parser:
     train.add_argument(
         "--preset", default="ddpg", metavar="NAME", help="where to start from; see `ddpg presets` (ddpg)"
     )
-    train.add_argument("--steps", metavar="N", help="environment steps of each seed (20000)")
+    train.add_argument("--steps", metavar="N", help="environment steps of each seed (the preset's: 20000 of ddpg)")
     train.add_argument("--seed", metavar="S", help="the first seed (0)")
     train.add_argument("--seeds", metavar="K", help="how many agents, with seeds S to S+K-1 (1)")
     train.add_argument("--run", metavar="DIR", help="the run folder (a new one under runs/)")
@@ -88,6 +89,7 @@ def parser(of_train: bool = False) -> Parser:
     )
     train.add_argument("--eval-every", dest="eval.every", metavar="N", help="steps between evaluations")
     train.add_argument("--eval-episodes", dest="eval.episodes", metavar="N", help="episodes of an evaluation")
+    train.epilog = "Gymnasium's environments have other eval.* and collect.* than in brackets: docs/own_environment.md"
     if of_train:
         _add_paths(train)
 
@@ -98,6 +100,9 @@ def parser(of_train: bool = False) -> Parser:
         "--seed", type=_whole, default=0, metavar="S", help="seed of the starts, not of the agent (0)"
     )
     evaluate.add_argument("--env", metavar="ID", help="another environment of the same spaces")
+    evaluate.add_argument(
+        "--env-args", nargs="+", default=[], metavar="KEY=VALUE", help="its keyword arguments, beside the run's"
+    )
     evaluate.add_argument("--video", type=Path, metavar="FILE", help="write a film of one episode, .gif or .mp4")
     evaluate.add_argument("--render", action="store_true", help="show one episode in a window")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object on stdout")
@@ -202,17 +207,19 @@ def _eval(args: argparse.Namespace) -> int:
         check_film(args.video)  # before the minutes that many episodes may take
     if args.render:
         check_screen()
-    said = evaluate_run(args.RUN, args.episodes, args.seed, args.env)
+    with redirect_stdout(sys.stderr):  # an environment that prints spoils no JSON
+        said = evaluate_run(args.RUN, args.episodes, args.seed, args.env, args.env_args)
     if args.json:
         print(json.dumps({key: _known(value) for key, value in said.items()}, allow_nan=False))
     else:
         mean = f"return {_one(said['return_mean'])} ± {_one(said['return_std'])} · IQM {_one(said['return_iqm'])}"
         print(f"{mean}{_gap(said)} · {said['episodes']} episodes on {said['env']}", file=sys.stderr)
-    if args.video:
-        film_run(args.RUN, args.video, args.seed, args.env)
-        print(f"film: {args.video}", file=sys.stderr)
-    if args.render:
-        show_run(args.RUN, args.seed, args.env)
+    with redirect_stdout(sys.stderr):
+        if args.video:
+            film_run(args.RUN, args.video, args.seed, args.env, env_args=args.env_args)
+            print(f"film: {args.video}", file=sys.stderr)
+        if args.render:
+            show_run(args.RUN, args.seed, args.env, env_args=args.env_args)
     return 0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jax import Array
 
+import ddpg
 from ddpg.algorithm.agent import DPG, Nets
 from ddpg.algorithm.nets import Actor, Critic, Dense, Network
 from ddpg.envs.base import Environment
@@ -120,3 +121,25 @@ def test_nothing_counts_after_an_end() -> None:
         np.testing.assert_allclose(long.returns, 1.0, atol=1e-6)
         np.testing.assert_allclose(long.q_bias, short.q_bias, atol=1e-6)
         np.testing.assert_allclose(short.dq_da, [[0.25] * EPISODES, [2.0] * EPISODES], rtol=1e-5)
+
+
+def test_a_function_that_makes_environments_and_their_end(trained: ddpg.Run) -> None:
+    closed = list[gymnasium.Env]()
+
+    class Door(gymnasium.Wrapper):
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    made = list[gymnasium.Env]()
+
+    def make() -> gymnasium.Env:
+        made.append(Door(gymnasium.make("Pendulum-v1")))
+        return made[-1]
+
+    said = ddpg.evaluate(trained.path, episodes=2, env=make)
+    assert said["episodes"] == 6
+    assert "optimum" not in said  # nothing is known of what a function changes
+    assert len(made) == 3  # one to see what it is, two that play
+    assert closed == made
+    assert said["returns"] == ddpg.evaluate(trained.path, 2, env="gym:Pendulum-v1")["returns"]

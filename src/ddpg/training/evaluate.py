@@ -1,7 +1,7 @@
 """Greedy rollouts on fixed starts, and how far the critic's values are from the returns they predict."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
@@ -25,7 +25,7 @@ from ddpg.records.export import load_models
 from ddpg.records.plot import iqm
 from ddpg.training.config import Config, load
 from ddpg.training.devices import over_seeds, prepare
-from ddpg.training.policy import environment_of, model_folder
+from ddpg.training.policy import Known, environment_of, model_folder
 from ddpg.types import PyTree, Some
 
 TOGETHER = 10  # environments that play side by side, for one call of the actor
@@ -108,6 +108,9 @@ class Evaluator:
     def compile(self, nets: Nets, stats: Stats | None = None) -> Callable[[Nets, Stats | None], Evaluation]:
         """The same, compiled ahead for networks of these shapes."""
         return _rollouts(self).lower(nets, stats).compile()
+
+    def close(self) -> None:
+        """Nothing is open: what plays is compiled."""
 
 
 class Played(NamedTuple):
@@ -196,21 +199,30 @@ def evaluator_of(config: Config, env: Environment | Gym, episodes: int, seed: in
     return HostEvaluator(judge, env) if isinstance(env, Gym) else judge
 
 
-def evaluate_run(run: Path, episodes: int = 100, seed: int = 0, env: str | None = None) -> dict[str, Any]:
-    """Greedy returns of every seed of a run: what `ddpg eval` prints.
+def evaluate_run(
+    run: str | Path, episodes: int = 100, seed: int = 0, env: Known | None = None, env_args: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Greedy returns of every seed of a run: what `ddpg eval` prints, and `ddpg.evaluate` answers.
 
+    `env` is by default the run's own; a run of a function that makes environments needs that function, or an id.
+    `env_args` are keyword arguments as key=value, beside those of the run where `env` is the run's own id.
     `return_mean`, `return_std` and `return_iqm` are over all episodes of all seeds, `returns` the mean of each seed.
     ValueError, in one line, if the folder is no run, or `env` is none or has other spaces.
     """
+    run = Path(run)
     config = load(run)
-    environment = environment_of(config, env)
+    environment = environment_of(config, env, env_args)
     seeds = range(config.seed, config.seed + config.seeds)
     evaluator = evaluator_of(config, environment, episodes, seed)
     prepare(1, 0.0)
     models = [load_models(model_folder(run, config, s), environment.spec) for s in seeds]
-    returns = np.concatenate([np.asarray(evaluator(*jax.tree.map(_one, m[:2])).returns) for m in models])
+    with ExitStack() as stack:
+        if isinstance(evaluator, HostEvaluator):
+            stack.callback(evaluator.close)
+        returns = np.concatenate([np.asarray(evaluator(*jax.tree.map(_one, m[:2])).returns) for m in models])
+        optimum = evaluator.optimum()
     said: dict[str, Any] = {
-        "env": env or config.env,
+        "env": (env or config.env) if env is None or isinstance(env, str) else environment.id,
         "episodes": int(returns.size),
         "seeds": list(seeds),
         "return_mean": float(returns.mean()),
@@ -218,7 +230,7 @@ def evaluate_run(run: Path, episodes: int = 100, seed: int = 0, env: str | None 
         "return_iqm": float(iqm(returns.ravel())),
         "returns": returns.mean(axis=1).tolist(),
     }
-    if (optimum := evaluator.optimum()) is not None:
+    if optimum is not None:
         said |= {"optimum": optimum, "gap_to_optimum": optimum - said["return_mean"]}
     return said
 
