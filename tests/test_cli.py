@@ -244,10 +244,10 @@ def test_an_environment_that_prints_spoils_no_json(
             print("a step")
             return super().step(action)
 
-    def make(render_mode: str | None = None) -> gymnasium.Env:
-        return Talking(gymnasium.make("Pendulum-v1", render_mode=render_mode))
+    def make(**kwargs: Any) -> gymnasium.Env:
+        return Talking(gymnasium.make("Pendulum-v1", **kwargs))
 
-    gymnasium.register("Talking-v0", make, max_episode_steps=10)
+    gymnasium.register("Talking-v0", make, max_episode_steps=10, disable_env_checker=True)
     try:
         command = ["eval", str(run), "--env", "Talking-v0", "--episodes", "2", "--video", str(tmp_path / "a.gif")]
         assert main([*command, "--env-args", "max_episode_steps=3", "--json"]) == 0
@@ -294,6 +294,8 @@ def test_help_fits_a_terminal(
             assert option in out
         assert "gaussian, ou (gaussian)" in out
         assert "constant, linear, exponential (constant)" in out
+        assert PRESETS["ddpg"].steps == 20_000  # as it says
+        assert "preset's: 20000 of ddpg" in " ".join(out.split())
 
 
 def test_ctrl_c_leaves_a_complete_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
