@@ -23,8 +23,14 @@ JOBS: dict[str, tuple[str, str, int, int, dict[str, str]]] = {  # name -> enviro
     "pendulum": ("gym:Pendulum-v1", "ddpg", 20_000, 10, {"eval.every": "5000", "eval.episodes": "100"}),
     "inverted-pendulum": ("InvertedPendulum-v5", "ddpg", 30_000, 3, {}),
     "mountain-car": ("MountainCarContinuous-v0", "sparse", 60_000, 5, {}),
-    "half-cheetah": ("HalfCheetah-v5", "mujoco", 100_000, 3, {}),
-    "lunar-lander": ("LunarLanderContinuous-v3", "ddpg", 100_000, 3, {}),
+    "half-cheetah": ("HalfCheetah-v5", "mujoco", 100_000, 3, {"collect.steps": "50"}),
+    "lunar-lander": (
+        "LunarLanderContinuous-v3",
+        "ddpg",
+        100_000,
+        3,
+        {"critics": "2", "collect.warmup": "10000", "collect.steps": "50"},
+    ),
 }
 
 

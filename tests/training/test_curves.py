@@ -11,7 +11,7 @@ from ddpg.training import config as configuration
 from ddpg.training.config import override
 from ddpg.training.curves import plot_runs
 from ddpg.training.presets import PRESETS
-from ddpg.training.train import suited
+from ddpg.training.train import TURN, suited
 
 
 def written(folder: Path, options: dict[str, object], preset: str = "article", gap: float | None = None) -> Path:
@@ -110,7 +110,7 @@ def test_a_run_that_python_stepped_is_its_preset(tmp_path: Path, drawn: dict[str
 
 
 def test_compiled_and_gymnasiums_side_by_side(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
-    turns: dict[str, object] = {"collect.steps": 50, "collect.updates": 50}
+    turns: dict[str, object] = {"collect.steps": TURN, "collect.updates": TURN}
     runs = [written(tmp_path / "a", {}, "ddpg"), written(tmp_path / "b", {"env": "gym:Pendulum-v1"} | turns, "ddpg")]
     plot_runs(runs, tmp_path / "a.png")
     assert list(drawn) == ["ddpg, Pendulum-v1", "ddpg, gym:Pendulum-v1"]

@@ -22,7 +22,7 @@ from ddpg.training.devices import cache_programs, prepare
 from ddpg.training.presets import PRESETS
 from ddpg.training.run import Run, Training, count, memory
 
-TURN = 50  # steps, and updates, of an iteration with environments that Python steps
+TURN = 100  # steps, and updates, of an iteration with environments that Python steps
 
 
 def train(
@@ -93,7 +93,7 @@ def make(env: str | Environment | Callable[[], Environment | gymnasium.Env], con
 def suited(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a preset, written for compiled environments, leaves better otherwise with those that Python steps.
 
-    Turns of 50 steps, or of `collect.steps`, since the learner is dispatched once a turn, and as many updates; ten
+    Turns of 100 steps, or of `collect.steps`, since the learner is dispatched once a turn, and as many updates; ten
     episodes an evaluation, twenty times a run.
     """
     envs = config.collect.envs
