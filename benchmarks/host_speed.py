@@ -2,8 +2,8 @@
 
     python benchmarks/host_speed.py [--out benchmarks/results/host_speed.json] [--repeats 5]
 
-`pendulum`: Gymnasium's Pendulum-v1 in turns of 100 steps and 100 updates against the compiled Pendulum with one update a
-step; 64-64, minibatches of 32, one seed, one environment. `cheetah`: HalfCheetah-v5 with 256-256 and minibatches of
+`pendulum`: Gymnasium's Pendulum-v1 in turns of 100 steps and 100 updates against the compiled Pendulum with one update
+a step; 64-64, minibatches of 32, one seed, one environment. `cheetah`: HalfCheetah-v5 with 256-256 and minibatches of
 256, against the same updates without the environment, and those against the floor: the operations of their matrix
 products at the rate that all cores reach on 1024 x 1024 float32 products in the same process. Both sides alternate in
 one process; figures are medians over its rounds, and over the repeats, each a process of its own.
