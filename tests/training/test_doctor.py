@@ -273,7 +273,7 @@ def test_what_can_be_made_only_once_is_the_finding() -> None:
         made.append(Walk())
         return made[0]
 
-    with pytest.raises(ValueError, match="environment 'Walk' cannot be made again: the port is taken"):
+    with pytest.raises(ValueError, match="environment 0 of 'Walk' cannot be made: OSError: the port is taken"):
         examine(by_callable(make, Walk()), 50)
 
 
