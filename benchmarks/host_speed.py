@@ -6,7 +6,8 @@
 a step; 64-64, minibatches of 32, one seed, one environment. `cheetah`: HalfCheetah-v5 with 256-256 and minibatches of
 256, against the same updates without the environment, and those against the floor: the operations of their matrix
 products at the rate that all cores reach on 1024 x 1024 float32 products in the same process. Both sides alternate in
-one process; figures are medians over its rounds, and over the repeats, each a process of its own.
+one process; figures are medians over its rounds, and over the repeats, each a process of its own. `cores` is what the machine had to give before each of them: the work that two processes of plain
+Python do in the time of one alone, 2 where each has a core, nearer 1 where they share one.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -118,6 +120,19 @@ class Alone:
         return go
 
 
+def cores() -> float:
+    """Work of two processes at once over that of one, in the same time."""
+    with get_context("spawn").Pool(2) as pool:
+        one, two = (median(max(pool.map(_busy, [1_000_000] * n)) for _ in range(7)) for n in (1, 2))
+    return 2 * one / two
+
+
+def _busy(n: int) -> float:
+    began = perf_counter()
+    sum(i * i for i in range(n))
+    return perf_counter() - began
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/host_speed.json"))
@@ -131,7 +146,9 @@ def main() -> None:
     for _ in range(args.repeats):
         for job, of_job in runs.items():
             command = [sys.executable, __file__, "--worker", job]
-            of_job.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+            there = cores()
+            said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            of_job.append({"cores": there} | said)
             print(job, {key: round(value, 2) for key, value in of_job[-1].items()}, flush=True)
     result = {
         "command": f"python benchmarks/host_speed.py --repeats {args.repeats}",
