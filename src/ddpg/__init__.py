@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ddpg.training.config import Config
     from ddpg.training.evaluate import evaluate_run as evaluate
+    from ddpg.training.export import export_run as export
     from ddpg.training.policy import Policy, load
     from ddpg.training.policy import film_run as film
     from ddpg.training.presets import PRESETS
     from ddpg.training.run import Run
     from ddpg.training.train import train
 
-__all__ = ["PRESETS", "Config", "Policy", "Run", "evaluate", "film", "load", "train"]
+__all__ = ["PRESETS", "Config", "Policy", "Run", "evaluate", "export", "film", "load", "train"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "Policy": "policy.Policy",
     "Run": "run.Run",
     "evaluate": "evaluate.evaluate_run",
+    "export": "export.export_run",
     "film": "policy.film_run",
     "load": "policy.load",
     "train": "train.train",

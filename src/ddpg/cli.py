@@ -1,4 +1,4 @@
-"""The command line: train · eval · plot · doctor · presets. Every mistake is one line on stderr and exit status 2."""
+"""The command line: train · eval · plot · export · doctor · presets. A mistake is one line on stderr and exit status 2."""
 
 import argparse
 import json
@@ -113,6 +113,12 @@ def parser(of_train: bool = False) -> Parser:
         "-o", type=Path, default=Path("learning_curves.png"), metavar="FILE", help="the PNG (learning_curves.png)"
     )
 
+    export = command("export", _export, "Write the greedy policy of a run as a file that needs no ddpg.")
+    export.add_argument("RUN", type=Path, help="a run folder")
+    export.add_argument("--format", required=True, choices=("onnx", "hdf5", "numpy"), help="onnx, hdf5 or numpy")
+    export.add_argument("--seed", type=_whole, metavar="S", help="whose policy (the run's first seed)")
+    export.add_argument("-o", type=Path, metavar="PATH", help="the file (RUN/policy.onnx, .hdf5 or .npz)")
+
     doctor = command("doctor", _doctor, "Step an environment at random; say what it is like and what to choose for it.")
     doctor.add_argument("ENV", help="environment id")
     doctor.add_argument("--env-args", nargs="+", default=[], metavar="KEY=VALUE", help="its keyword arguments")
@@ -178,7 +184,7 @@ def _dashed(name: str) -> str:
 
 
 def _nothing(args: argparse.Namespace) -> int:
-    raise ValueError("no command; expected train, eval, plot, doctor or presets, see `ddpg --help`")
+    raise ValueError("no command; expected train, eval, plot, export, doctor or presets, see `ddpg --help`")
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -228,6 +234,19 @@ def _plot(args: argparse.Namespace) -> int:
 
     plot_runs(args.RUN, args.o)
     print(f"curves: {args.o}", file=sys.stderr)
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from ddpg.training.export import export_run
+
+    said = export_run(args.RUN, args.format, args.o, args.seed)
+    over = f"{said.observations:,}".replace(",", " ")
+    print(f"policy: {said.path}", file=sys.stderr)
+    print(
+        f"parity over {over} observations: largest difference {said.difference:.1e} of the action range",
+        file=sys.stderr,
+    )
     return 0
 
 

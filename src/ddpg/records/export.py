@@ -25,8 +25,20 @@ def save_models(folder: Path, state: AgentState, spec: Spec, stats: Stats | None
     """
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, nets in (("", state.online), ("_target", state.target)):
-        _write(folder / f"actor{suffix}.hdf5", nets.actor, spec, stats, "tanh", 0)
-        _write(folder / f"critic{suffix}.hdf5", nets.critic, spec, stats, "identity", nets.critic.action_layer)
+        for role, net in ((f"actor{suffix}", nets.actor), (f"critic{suffix}", nets.critic)):
+            partial = folder / f"{role}.partial"
+            _write(partial, role, net, spec, stats)
+            partial.replace(folder / f"{role}.hdf5")  # a reader, or a crash, never meets half a file
+
+
+def save_actor(path: Path, actor: Actor, stats: Stats | None, spec: Spec) -> None:
+    """Write the file of an actor alone, whatever its name."""
+    _write(path, "actor", actor, spec, stats)
+
+
+def load_actor(path: Path) -> tuple[Actor, Stats | None, Spec]:
+    """The actor in a file, as `load_models` reads it."""
+    return _read(path, "actor")
 
 
 def load_models(folder: Path, spec: Spec | None = None) -> tuple[Nets, Stats | None, Spec]:
@@ -51,19 +63,18 @@ def _spaces(spec: Spec) -> str:
     return f"observations of shape {spec.obs_shape} {spec.obs_dtype} and actions from [{low}] to [{high}]"
 
 
-def _write(path: Path, net: Actor | Critic, spec: Spec, stats: Stats | None, output: str, action_layer: int) -> None:
+def _write(path: Path, role: str, net: Actor | Critic, spec: Spec, stats: Stats | None) -> None:
     kernels = [np.asarray(layer.weight) for layer in net.layers]
-    partial = path.with_suffix(".partial")
-    with h5py.File(partial, "w") as file:
+    with h5py.File(path, "w") as file:
         file.attrs.update(
             {
                 "format": FORMAT,
                 "format_version": VERSION,
-                "role": path.stem,
+                "role": role,
                 "layer_sizes": np.array([kernels[0].shape[-2], *(k.shape[-1] for k in kernels)]),
                 "activation": net.activation,
-                "output_activation": output,
-                "action_layer": action_layer,
+                "output_activation": "tanh" if isinstance(net, Actor) else "identity",
+                "action_layer": 0 if isinstance(net, Actor) else net.action_layer,
                 "obs_shape": np.array(spec.obs_shape),
                 "obs_dtype": spec.obs_dtype,
                 "action_low": np.array(spec.action_low),
@@ -76,7 +87,6 @@ def _write(path: Path, net: Actor | Critic, spec: Spec, stats: Stats | None, out
         if stats is not None:
             for name, value in stats._asdict().items():
                 file[f"observations/{name}"] = np.asarray(value)
-    partial.replace(path)  # a reader, or a crash, never meets half a file
 
 
 def _read(path: Path, role: str) -> tuple[Any, Stats | None, Spec]:
