@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import numpy as np
 
+from ddpg.records.given import check_plain
+
 if TYPE_CHECKING:
     from tensorboardX.event_file_writer import EventsWriter
 
@@ -33,6 +35,7 @@ TAGS = {  # key in metrics.jsonl -> tag in TensorBoard; the histogram of a key i
 }
 OPTIONAL = {"gap_to_optimum"}
 LARGEST = 2**53  # steps, and as many as a float can count
+LONGEST, LARGEST_LOG = 2**16, 2**30  # characters of a line, which has a few hundred, and bytes of all
 
 
 class Log:
@@ -80,9 +83,12 @@ def read_metrics(folder: str | Path) -> list[Record]:
     Raises ValueError, in one line with path and line number, if there is no such file or a line is no record.
     """
     path = Path(folder) / "metrics.jsonl"
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; expected the folder of a run, which holds its metrics.jsonl")
-    return [record for _, record in _read_lines(path)]
+    try:
+        return [record for _, record in _read_lines(path)]
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; expected the folder of a run, which holds its metrics.jsonl") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _line(step: int, record: Record) -> dict[str, float | None]:
@@ -98,22 +104,28 @@ def _finite(record: Record, key: str) -> float | None:
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
-    # A line is whole when its newline is there: a killed process can only cut off the last one.
-    *lines, _cut_off = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            found = json.loads(line, parse_constant=_refuse)
-            whole = isinstance(found, dict) and type(found.get("step")) is type(found.get("seed")) is int
-            if not whole or not all(v is None or type(v) in (int, float) for v in found.values()):
-                raise ValueError
-            if not (0 <= found["step"] < LARGEST and all(v is None or abs(v) < 1e300 for v in found.values())):
-                raise ValueError
-        except (ValueError, RecursionError):
-            raise ValueError(
-                f"{path}, line {number}: expected one JSON object of numbers with step and seed, "
-                f"found {line[:60]!r}; delete or repair that line"
-            ) from None
-        yield line, {key: math.nan if value is None else value for key, value in found.items()}
+    check_plain(path, LARGEST_LOG)
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST), ""), start=1):
+            # A line is whole when its newline is there: a killed process can only cut off the last one.
+            if line.endswith("\n") or len(line) == LONGEST:
+                yield line[:-1], _record(line[:-1], path, number)
+
+
+def _record(line: str, path: Path, number: int) -> Record:
+    try:
+        found = json.loads(line, parse_constant=_refuse)
+        whole = isinstance(found, dict) and type(found.get("step")) is type(found.get("seed")) is int
+        if not whole or not all(v is None or type(v) in (int, float) for v in found.values()):
+            raise ValueError
+        if not (0 <= found["step"] < LARGEST and all(v is None or abs(v) < 1e300 for v in found.values())):
+            raise ValueError
+    except (ValueError, RecursionError):
+        raise ValueError(
+            f"{path}, line {number}: expected one JSON object of numbers with step and seed, "
+            f"found {line[:60]!r}; delete or repair that line"
+        ) from None
+    return {key: math.nan if value is None else value for key, value in found.items()}
 
 
 def _refuse(constant: str) -> float:

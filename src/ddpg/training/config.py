@@ -15,9 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from ddpg.algorithm.agent import DPG
 from ddpg.experience.replay import Replay
+from ddpg.records.given import check_plain
 from ddpg.types import Natural, Positive, UnitInterval, Whole, Words
 
 FORMAT = 1  # of everything in a run folder; raise it when an older reader would misread
+LARGEST = 2**20  # bytes of a config.json, which has a few thousand
 
 
 @dataclass(frozen=True)
@@ -228,18 +230,27 @@ def load(folder: Path) -> Config:
     """The configuration of a run folder. ValueError, in one line, if it holds none that can be read."""
     path = folder / "config.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        check_plain(path, LARGEST)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"{folder} is no run folder: cannot read {path.name} ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no run's configuration: not UTF-8 ({error.reason})") from None
+    try:
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no run's configuration: not JSON ({error})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f"{path}: format {found!r}, expected {FORMAT}; it is not a run of this version of ddpg")
+        raise ValueError(f"{path}: format {_brief(found)}, expected {FORMAT}; it is not a run of this version of ddpg")
     try:
-        return from_data({key: value for key, value in data.items() if key not in ("format", "versions")})
+        config = from_data({key: value for key, value in data.items() if key not in ("format", "versions")})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    for name in ("env", "env_args", "preset"):  # which are shown, and must not drive the terminal that shows them
+        if not "".join(getattr(config, name)).isprintable():
+            raise ValueError(f"{path}: {name} {_brief(getattr(config, name))}: expected printable characters")
+    return config
 
 
 @cache
