@@ -8,7 +8,6 @@ from typing import Any
 import h5py
 import jax.numpy as jnp
 import numpy as np
-from h5py import h5l
 
 from ddpg.algorithm.agent import AgentState, Nets
 from ddpg.algorithm.nets import ACTIVATIONS, Actor, Critic, Dense
@@ -190,7 +189,7 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
     read here: HDF5 would open other files, load plugins, or make terabytes of a fill value.
     """
     for part in (name.rpartition("/")[0], name):  # in the order in which they would be followed
-        if not file.id.links.exists(part.encode()) or file.id.links.get_info(part.encode()).type != h5l.TYPE_HARD:
+        if not file.id.links.exists(part.encode()) or file.id.links.get_info(part.encode()).type != h5py.h5g.LINK_HARD:
             raise ValueError(f"it has no {part}, or only a link")
     found = h5py.h5d.open(file.id, name.encode())
     made, kind, start = found.get_create_plist(), found.get_type(), found.get_offset()
