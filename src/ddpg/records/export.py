@@ -12,7 +12,7 @@ import numpy as np
 from ddpg.algorithm.agent import AgentState, Nets
 from ddpg.algorithm.nets import ACTIVATIONS, Actor, Critic, Dense
 from ddpg.algorithm.normaliser import Stats
-from ddpg.records.given import check_plain
+from ddpg.records.given import check_hdf5
 from ddpg.types import Spec
 
 FORMAT, VERSION = "ddpg-network", 1
@@ -105,7 +105,7 @@ def _write(path: Path, role: str, net: Actor | Critic, spec: Spec, stats: Stats 
 
 def _read(path: Path, role: str) -> tuple[Any, Stats | None, Spec]:
     try:
-        check_plain(path, LARGEST)
+        check_hdf5(path, LARGEST)
         with h5py.File(path) as file:
             attrs = _attributes(file)
             found = [attrs.get(name) for name in ("format", "format_version", "role")]

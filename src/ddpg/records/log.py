@@ -104,7 +104,10 @@ def _finite(record: Record, key: str) -> float | None:
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
-    check_plain(path, LARGEST_LOG)
+    try:
+        check_plain(path, LARGEST_LOG)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(iter(lambda: file.readline(LONGEST), ""), start=1):
             # A line is whole when its newline is there: a killed process can only cut off the last one.

@@ -234,8 +234,8 @@ def load(folder: Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"{folder} is no run folder: cannot read {path.name} ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no run's configuration: not UTF-8 ({error.reason})") from None
+    except ValueError as error:  # not UTF-8, either
+        raise ValueError(f"{path} is no run's configuration: {error}") from None
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
