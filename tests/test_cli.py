@@ -52,7 +52,7 @@ def place(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "cut/config.json").write_text(text[:100])
     (tmp_path / "binary/config.json").write_bytes(b"\xff\xfe\x00{" * 9)
     (tmp_path / "nan/config.json").write_text(text.replace('"gamma": 0.99', '"gamma": NaN'))
-    (tmp_path / "old/config.json").write_text(text.replace('"format": 1', '"format": 0'))
+    (tmp_path / "old/config.json").write_text(text.replace('"format": 2', '"format": 0'))
     (tmp_path / "junk/metrics.jsonl").write_bytes(b'{"step": 1, "seed": 0, "return": \xff\xfe}\n')
     (tmp_path / "dead/metrics.jsonl").write_bytes(b"")
     models = Path("models/seed-0")
@@ -123,11 +123,11 @@ MISTAKES = [  # command line, what the one line must say
     ("eval", ["RUN"]),
     ("eval nowhere", ["nowhere", "no run folder"]),
     ("eval file", ["file", "no run folder"]),
-    ("eval foreign", ["foreign/config.json", "expected 1"]),
+    ("eval foreign", ["foreign/config.json", "expected 2"]),
     ("eval cut", ["cut/config.json", "not JSON"]),
-    ("eval binary", ["binary/config.json", "not JSON"]),
+    ("eval binary", ["binary/config.json", "invalid start byte"]),
     ("eval nan", ["nan/config.json", "gamma nan", "a finite number"]),
-    ("eval old", ["old/config.json", "format 0, expected 1"]),
+    ("eval old", ["old/config.json", "format 0, expected 2"]),
     ("eval half", ["half/models/seed-0/actor.hdf5", "cannot be read"]),
     ("eval swapped", ["swapped/models/seed-0/actor.hdf5", "'critic'", "expected"]),
     ("eval run --episodes 0", ["--episodes", "'0'", "at least 1"]),
@@ -143,12 +143,26 @@ MISTAKES = [  # command line, what the one line must say
     ("eval run --render", ["no screen", "--video"]),
     ("plot", ["RUN"]),
     ("plot nowhere", ["nowhere", "no run folder"]),
-    ("plot foreign", ["foreign/config.json", "expected 1"]),
+    ("plot foreign", ["foreign/config.json", "expected 2"]),
     ("plot run cut", ["cut/config.json", "not JSON"]),
     ("plot junk", ["junk/metrics.jsonl, line 1", "delete or repair"]),
     ("plot dead", ["nothing to draw"]),
     ("plot run -o file/curves.png", ["file/curves.png", "cannot be written", "-o"]),
     ("plot run -o run/config.json", ["run/config.json", ".png", "-o"]),
+    ("export", ["RUN", "--format"]),
+    ("export run", ["--format"]),
+    ("export run --format tflite", ["'tflite'", "onnx", "hdf5", "numpy"]),
+    ("export nowhere --format onnx", ["nowhere", "no run folder"]),
+    ("export file --format onnx", ["file", "no run folder"]),
+    ("export foreign --format onnx", ["foreign/config.json", "expected 2"]),
+    ("export half --format numpy", ["half/models/seed-0/actor.hdf5", "cannot be read"]),
+    ("export run --format onnx --seed 7", ["seed 7", "seeds 0 to 0"]),
+    ("export run --format onnx --seed -1", ["--seed", "'-1'", "at least 0"]),
+    ("export run --format onnx -o policy", ["policy", ".onnx", "-o"]),
+    ("export run --format numpy -o policy.onnx", ["policy.onnx", ".npz", "-o"]),
+    ("export run --format onnx -o nowhere/policy.onnx", ["nowhere/policy.onnx", "nowhere is no folder", "-o"]),
+    ("export run --format onnx -o file/policy.onnx", ["file/policy.onnx", "file is no folder", "-o"]),
+    ("export run --format hdf5 -o run/models/seed-0/actor.hdf5", ["actor.hdf5", "networks of the run", "-o"]),
     ("doctor", ["ENV"]),
     ("doctor Pendulm-v1", ["'Pendulm-v1'", "did you mean Pendulum-v1"]),
     ("doctor Pendulum-v1 --steps none", ["--steps", "'none'", "a whole number"]),
@@ -201,6 +215,21 @@ def test_train_then_eval_then_plot(
     assert (out, err) == ("", "curves: curves.png\n")
     assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
     assert hashed(run) == before
+
+
+@pytest.mark.parametrize(("format", "suffix"), [("onnx", "onnx"), ("hdf5", "hdf5"), ("numpy", "npz")])
+def test_export(format: str, suffix: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = hashed(place)
+    for line, path in (("", f"run/policy.{suffix}"), (f"--seed 0 -o mine.{suffix}", f"mine.{suffix}")):
+        assert main(["export", "run", "--format", format, *line.split()]) == 0
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith(f"policy: {path}\nparity over 1 064 observations: largest difference ")
+        assert err.endswith(" of the action range\n")
+        after = hashed(place)
+        assert after.keys() - before.keys() == {path}
+        assert after.items() >= before.items()
+        before = after
 
 
 def test_a_policy_of_no_numbers_is_said_in_valid_json(
@@ -281,7 +310,7 @@ def test_presets_fit_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert said["replay.batch"] == {name: str(preset.replay.batch) for name, preset in PRESETS.items()}
 
 
-@pytest.mark.parametrize("command", ["", "train", "eval", "plot", "doctor", "presets"])
+@pytest.mark.parametrize("command", ["", "train", "eval", "plot", "export", "doctor", "presets"])
 def test_help_fits_a_terminal(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

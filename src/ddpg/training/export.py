@@ -149,7 +149,7 @@ def compare(form: Form, actor: Actor, stats: Stats | None, spec: Spec, seen: Sha
     if found.shape != expected.shape or not ((low <= found) & (found <= high)).all():
         raise ValueError(f"what was written answers beyond the bounds of actions, {ADVICE}")
     changes = [np.abs(np.float64(policy(jax.tree.map(nudged, actor), seen)) - expected) for _ in range(4)]
-    digits = 4 * np.spacing(np.float32(np.maximum(np.abs(low), np.abs(high))))  # of actions that are far from 0
+    digits = 4 * np.finfo(np.float32).eps * np.maximum(np.abs(low), np.abs(high))  # of actions that are far from 0
     difference = np.abs(found - expected) / (high - low)
     if not (difference <= np.maximum(TOLERANCE, (np.max(changes, axis=0) + digits) / (high - low))).all():
         raise ValueError(
