@@ -43,7 +43,8 @@ def worker(job: str) -> dict[str, float]:
     from ddpg.algorithm.agent import DPG
     from ddpg.algorithm.nets import Network
     from ddpg.envs.base import Vector
-    from ddpg.envs.gym import Hosted, by_id
+    from ddpg.envs.gym import by_id
+    from ddpg.envs.hosted import Hosted
     from ddpg.envs.pendulum import Pendulum
     from ddpg.experience.replay import Replay
     from ddpg.training.host import Host

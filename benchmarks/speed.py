@@ -56,7 +56,7 @@ def product_rate() -> float:
 
 
 def worker(seeds: int) -> dict[str, float]:
-    from ddpg.training.devices import padded, place, prepare
+    from ddpg.training.devices import prepare
 
     prepare(seeds, 2.0 * BATCH * WIDTHS[0] * WIDTHS[1])
     import jax
@@ -72,7 +72,7 @@ def worker(seeds: int) -> dict[str, float]:
     network = Network(widths=WIDTHS)
     agent = DPG(actor=network, critic=network)
     loop = Loop(agent, Replay(20_000, BATCH), Vector(Pendulum(), 1), 0.99, collect=1, updates=1, warmup=1_000)
-    carry = loop.start(place(jax.random.split(jax.random.key(0), padded(seeds))))
+    carry = loop.start(jax.random.split(jax.random.key(0), seeds))
     carry, _ = loop.run(carry, 0, CHUNK, False)
     carry, report = jax.block_until_ready(loop.run(carry, CHUNK, CHUNK, True))
     times = []

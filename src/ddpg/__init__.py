@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ddpg.training.policy import film_run as film
     from ddpg.training.presets import PRESETS
     from ddpg.training.run import Run
-    from ddpg.training.train import train
+    from ddpg.training.train import resume, train
 
-__all__ = ["PRESETS", "Config", "Policy", "Run", "evaluate", "export", "film", "load", "train"]
+__all__ = ["PRESETS", "Config", "Policy", "Run", "evaluate", "export", "film", "load", "resume", "train"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -33,6 +33,7 @@ _HOMES = {
     "export": "export.export_run",
     "film": "policy.film_run",
     "load": "policy.load",
+    "resume": "train.resume",
     "train": "train.train",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: train · eval · plot · export · doctor · presets. A mistake is one line on stderr and exit status 2."""
+"""The command line: train · resume · eval · plot · export · doctor · presets. A mistake is one line, and status 2."""
 
 import argparse
 import json
@@ -11,9 +11,12 @@ from difflib import get_close_matches
 from functools import partial
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-INTERRUPTED, MISTAKE = 130, 2
+if TYPE_CHECKING:
+    from ddpg.training.run import Run
+
+INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
 
 class Parser(argparse.ArgumentParser):
@@ -92,6 +95,11 @@ def parser(of_train: bool = False) -> Parser:
     train.epilog = "Gymnasium's environments have other eval.* and collect.* than in brackets: docs/own_environment.md"
     if of_train:
         _add_paths(train)
+
+    resume = command("resume", _resume, "Go on with a run exactly where its last checkpoint left it.")
+    resume.add_argument("RUN", type=Path, help="a run folder")
+    resume.add_argument("--steps", type=_natural, metavar="N", help="steps of each seed in all (the run's own)")
+    resume.add_argument("--env", metavar="ID", help="the run's own id, where that imports a module")
 
     evaluate = command("eval", _eval, "Play greedy episodes with the policies of a run.")
     evaluate.add_argument("RUN", type=Path, help="a run folder")
@@ -192,7 +200,17 @@ def _train(args: argparse.Namespace) -> int:
     preset, folder = given.pop("preset"), given.pop("run", None)
     from ddpg.training.train import train
 
-    run = train(args.ENV, preset=preset, run=folder, options=given)
+    return _report(train(args.ENV, preset=preset, run=folder, options=given))
+
+
+def _resume(args: argparse.Namespace) -> int:
+    from ddpg.training.train import resume
+
+    return _report(resume(args.RUN, args.steps, args.env))
+
+
+def _report(run: "Run") -> int:
+    """How training ended, and the exit status."""
     said = run.summary
     interval = "" if said["ci_low"] is None else f" [{said['ci_low']:.1f}, {said['ci_high']:.1f}]"
     speed = "no" if said["steps_per_second"] is None else f"{said['steps_per_second']:,.0f}".replace(",", " ")
@@ -201,7 +219,7 @@ def _train(args: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     print(f"run folder: {run.path}", file=sys.stderr)
-    return INTERRUPTED if run.interrupted else 0
+    return 128 + run.signal if run.interrupted else 0
 
 
 def _eval(args: argparse.Namespace) -> int:

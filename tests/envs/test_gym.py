@@ -16,7 +16,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from ddpg.envs import catalogue
-from ddpg.envs.gym import Edge, Gym, Hosted, Misbehaved, by_callable, by_id, episode_seed, in_order, parse_args
+from ddpg.envs.gym import Edge, Gym, Misbehaved, by_callable, by_id, episode_seed, in_order, parse_args
+from ddpg.envs.hosted import Hosted
 from ddpg.envs.pendulum import Pendulum
 
 ACTIONS = spaces.Box(-1.0, 1.0, (1,))

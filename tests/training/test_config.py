@@ -19,7 +19,7 @@ from ddpg.training.presets import PRESETS
 OPTIONS = options(Config())
 NAMED = ("env", "env_args", "preset", "steps", "seed", "seeds")  # which have an option of their own
 BY_PATH = [option for option in OPTIONS if option.path not in NAMED]
-UNSET = {"final_init": "0.5", "clip": "0.5", "learning_starts": "3000"}  # None by default
+UNSET = {"every": "500", "final_init": "0.5", "clip": "0.5", "learning_starts": "3000"}  # None by default
 CAPPED = {"gamma", "tau", "rate"}  # at most 1
 
 
@@ -75,7 +75,7 @@ def test_presets_are_valid_and_survive_json(name: str, tmp_path: Path) -> None:
     config.write(preset, tmp_path / "config.json")
     assert config.load(tmp_path) == preset
     written = json.loads((tmp_path / "config.json").read_text())
-    assert written["format"] == 1
+    assert written["format"] == 2
     assert written["versions"].keys() >= {"ddpg", "jax", "numpy"}
     with pytest.raises(FileExistsError):
         config.write(preset, tmp_path / "config.json")

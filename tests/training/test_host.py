@@ -27,7 +27,8 @@ from ddpg.algorithm.nets import Network, Normal
 from ddpg.algorithm.noise import Linear, OrnsteinUhlenbeck
 from ddpg.cli import main
 from ddpg.envs.base import Environment, Vector
-from ddpg.envs.gym import Gym, Hosted, Outcome, by_callable
+from ddpg.envs.gym import Gym, by_callable
+from ddpg.envs.hosted import Hosted, Outcome
 from ddpg.envs.pendulum import Pendulum, PendulumState
 from ddpg.experience.replay import Replay, _unpack
 from ddpg.records.export import load_models
@@ -36,6 +37,7 @@ from ddpg.training.devices import place
 from ddpg.training.evaluate import evaluate_run
 from ddpg.training.host import Host
 from ddpg.training.loop import Carry, Loop, Report
+from ddpg.training.run import together
 from ddpg.types import Key, Row, Transition
 
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
@@ -110,7 +112,8 @@ def test_it_learns_what_the_scan_driver_learns(normalise: bool) -> None:
         scanned, said = loop.run(scanned, done, iterations, learning)
         hosted, heard = host.compile(hosted, iterations=iterations, learning=learning)(hosted, np.int32(done))
         done += iterations
-        close(heard, jax.device_get(said))
+        assert len(heard.episodes) == iterations
+        close(together(np.ones(iterations), heard), jax.device_get(said))
         carry = jax.device_get(scanned._replace(acting=None, key=None))
         close(stored(host), carry)
         close((hosted.agent, hosted.stats), (carry.agent, carry.stats))
@@ -263,7 +266,8 @@ def played() -> tuple[Recorded, list[Report], Carry]:
     for chunk in range(3):
         turn = host.compile(carry, iterations=BLOCKS, learning=chunk > 0)
         carry, report = turn(carry, np.int32(chunk * BLOCKS))
-        reports.append(report)
+        assert len(report.episodes) == BLOCKS
+        reports.append(together(np.ones(BLOCKS), report))
     return recorded, reports, carry
 
 
@@ -377,7 +381,7 @@ def whole(folder: Path, seeds: Sequence[int] = (0,), drawn: bool = True) -> dict
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     models = {f"models/seed-{seed}/{name}.hdf5" for seed in seeds for name in NETWORKS}
     own = {"config.json", "metrics.jsonl", "summary.json", *(["learning_curve.png"] if drawn else [])}
-    assert {file for file in files if not file.startswith("tensorboard/")} == models | own
+    assert {file for file in files if not file.startswith(("tensorboard/", "checkpoints/"))} == models | own
     return json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
 
 

@@ -24,7 +24,7 @@ from ddpg.envs.probes import ACTION
 from ddpg.records.export import load_models
 from ddpg.records.log import TAGS, read_metrics
 from ddpg.records.plot import iqm
-from ddpg.training import run as training
+from ddpg.training import conclusion
 from ddpg.training.config import load as load_config
 from ddpg.training.curves import plot_runs
 from ddpg.training.evaluate import evaluate_run
@@ -42,7 +42,9 @@ def complete(folder: Path, seeds: list[int]) -> None:
     events = {file for file in files if file.startswith("tensorboard/")}
     models = {f"models/seed-{seed}/{name}.hdf5" for seed in seeds for name in NETWORKS}
     own = {"config.json", "metrics.jsonl", "learning_curve.png", "policy.gif", "summary.json"}
-    assert files - events == models | own
+    checkpoints = {file for file in files if file.startswith("checkpoints/")}
+    assert files - events - checkpoints == models | own
+    assert {"checkpoints/lock"} < checkpoints
     assert sorted(file.split("/")[1] for file in events) == [f"seed-{seed}" for seed in seeds]
 
 
@@ -85,7 +87,7 @@ def test_tensorboard_says_the_same(trained: ddpg.Run, seed: int) -> None:
 def test_the_summary(trained: ddpg.Run) -> None:
     said = json.loads((trained.path / "summary.json").read_text(), parse_constant=pytest.fail)
     assert said == trained.summary
-    assert (said["format"], said["env"], said["preset"]) == (1, "Pendulum-v1", "ddpg")
+    assert (said["format"], said["env"], said["preset"]) == (2, "Pendulum-v1", "ddpg")
     assert (said["seeds"], said["steps"], said["interrupted"]) == (SEEDS, 600, False)
     last = [record["return"] for record in read_metrics(trained.path)[-3:]]
     assert said["returns"] == last
@@ -225,7 +227,7 @@ def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], No
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize(("moment", "steps"), [("run", 100), ("records", 500), ("save", 600), ("draw", 600)])
+@pytest.mark.parametrize(("moment", "steps"), [("run", 100), ("records", 250), ("_save", 600), ("draw", 600)])
 def test_ctrl_c_leaves_a_complete_run(
     moment: str,
     steps: int,
@@ -236,23 +238,29 @@ def test_ctrl_c_leaves_a_complete_run(
 ) -> None:
     """Before the first chunk, after an evaluation, and while saving: what is there is whole, and can be evaluated."""
     interrupting(moment)
-    monkeypatch.setattr(training, "film_run", lambda run, path, **_: path.touch())  # which is not what is tested
+    monkeypatch.setattr(conclusion, "film_run", lambda run, path, **_: path.touch())  # which is not what is tested
     run = ddpg.train(config=trained.config, run=tmp_path / "run")
     complete(run.path, SEEDS)
     assert run.interrupted
     assert json.loads((run.path / "summary.json").read_text())["steps"] == steps
     assert read_metrics(run.path)[-1]["step"] == steps
     assert evaluate_run(run.path, episodes=4)["episodes"] == 12
-    with pytest.raises(ValueError, match="already holds another run"):
+    with pytest.raises(ValueError, match="already holds this very run, not at its end; go on with `ddpg resume"):
         ddpg.train(config=trained.config, run=run.path)
+    with pytest.raises(ValueError, match="already holds another run; choose another --run"):
+        ddpg.train(config=replace(trained.config, gamma=0.5), run=run.path)
 
 
 def test_ctrl_c_is_only_heeded_between_chunks() -> None:
     with interruptible() as stopped:
         assert not stopped()
         os.kill(os.getpid(), signal.SIGINT)
-        assert stopped()
+        assert stopped() == signal.SIGINT
+        os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
+        assert stopped() == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):  # whoever insists
+            os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -277,12 +285,13 @@ def test_chunks_are_short_and_cover_the_run(trained: ddpg.Run, tmp_path: Path) -
 
 
 def test_reports_of_several_chunks_are_means_over_all() -> None:
-    def report(q: float, returns: float, episodes: int, reward: float) -> Report:
-        numbers = Metrics(*[jnp.array([q, 1.0])] * len(Metrics._fields))
-        return Report(numbers, jnp.array([returns, math.nan]), jnp.array([episodes, 0]), jnp.array([reward, 0.5]))
+    def pieces(of_one: list[float], of_other: float) -> np.ndarray:
+        return np.array([[each, of_other] for each in of_one])
 
-    early, middle = report(math.nan, -10.0, 1, 3.0), report(2.0, -40.0, 2, 9.0)
-    whole = together([(5, early), (30, middle), (10, report(4.0, math.nan, 0, 4.0))])
+    q, returns = pieces([math.nan, 2.0, 4.0], 1.0), pieces([-10.0, -40.0, math.nan], math.nan)
+    numbers = Metrics(*[q] * len(Metrics._fields))
+    report = Report(numbers, returns, pieces([1, 2, 0], 0), pieces([3.0, 9.0, 4.0], 0.5))
+    whole = together(np.array([5, 30, 10]), report)
     np.testing.assert_allclose(whole.metrics.q, [2.5, 1.0])
     np.testing.assert_allclose(whole.episode_return, [-30.0, math.nan])
     np.testing.assert_array_equal(whole.episodes, [3, 0])
@@ -318,5 +327,5 @@ def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: 
     assert said["steps"] < 5_000
     assert said["returns"] == [None, None]
     files = {path.name for path in (tmp_path / "run").iterdir()}
-    assert files == {"config.json", "metrics.jsonl", "models", "summary.json", "tensorboard"}
+    assert files == {"checkpoints", "config.json", "metrics.jsonl", "models", "summary.json", "tensorboard"}
     assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == {f"{name}.hdf5" for name in NETWORKS}

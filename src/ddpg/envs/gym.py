@@ -1,30 +1,20 @@
 """Gymnasium's environments at the edge: actions in [-1, 1]^m go in, one array of a known shape and dtype comes out."""
 
 import json
-import multiprocessing
-import os
-import signal
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing.connection import wait
-from typing import Any, Literal, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import gymnasium
 import numpy as np
-from gymnasium import logger, spaces
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode
-from jaxtyping import Bool, Float
+from gymnasium import spaces
 
 from ddpg.types import Spec
 
-NOTHING = np.empty(0)
 Maker = Callable[..., gymnasium.Env]
 LARGEST = float(np.finfo(np.float32).max)
-PATIENCE = 5.0  # seconds that a worker process which hung up has to be seen dead
 UNLIMITED = 10_000  # steps after which an evaluation cuts an episode that no time limit ends
 
 
@@ -121,9 +111,25 @@ def _flat_space(obs: spaces.Space) -> spaces.Box | None:
     return flat if isinstance(flat, spaces.Box) else None
 
 
+class Past(NamedTuple):
+    """Where an environment stood: what it had done, and what its episode under way (or just over) had come to."""
+
+    episodes: int  # begun
+    steps: int  # of the environment
+    actions: np.ndarray  # [t, m], since the last reset
+    obs: np.ndarray
+    over: bool
+
+
 @final
 class Edge(gymnasium.Wrapper):
-    """One environment between its own units and ours; nothing passes that is not what its spaces promise."""
+    """One environment between its own units and ours; nothing passes that is not what its spaces promise.
+
+    With a `past` the next reset answers nothing, and the next step where the environment stood then, whatever its
+    action: a vector environment, also one of worker processes, is brought back by one reset and one step.
+    """
+
+    past: Past | None = None
 
     def __init__(
         self, env: gymnasium.Env, spec: Spec, index: int, seeds: Callable[[int], int], repeat: int = 1
@@ -145,6 +151,8 @@ class Edge(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         """The first observation of the next episode, whose seed is known."""
+        if self.past is not None:
+            return np.zeros_like(self.past.obs), {}
         seed = self._seeds(self._episode) if seed is None else seed
         self._episode += 1
         try:
@@ -154,6 +162,8 @@ class Edge(gymnasium.Wrapper):
         return self._seen(obs), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if self.past is not None:
+            return self._again(self.past)
         # In 64 bits, so that 1 becomes exactly the bound, and nothing is beyond it. For what a diverged network
         # answers, NaN, which is not the environment's fault, fmin and fmax answer a bound.
         units = np.fmin(np.fmax(self._middle + action * self._half, self._low), self._high)
@@ -179,6 +189,22 @@ class Edge(gymnasium.Wrapper):
         if not abs(total) <= LARGEST:
             raise self._wrong(f"reward {total}, expected a finite number of 32 bits")
         return self._seen(obs), total, over, cut, {}
+
+    def _again(self, past: Past) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Play the open episode once more. If it comes out differently, it is cut where it stood."""
+        self.past, self._episode = None, past.episodes - (not past.over)
+        cut = past.obs, 0.0, False, True, {}
+        if past.over:
+            self._step = past.steps
+            return cut
+        obs, _ = self.reset()
+        said = obs, 0.0, False, False, {}
+        for action in past.actions:
+            said = self.step(action)
+            if said[2] or said[3]:
+                break
+        self._step = past.steps
+        return said if np.array_equal(said[0], past.obs) and not (said[2] or said[3]) else cut
 
     def _seen(self, obs: Any) -> np.ndarray:
         """The observation as the spec says it is."""
@@ -214,140 +240,6 @@ class Edge(gymnasium.Wrapper):
 
     def _wrong(self, what: str) -> Misbehaved:
         return Misbehaved(f"environment {self._index} at its step {self._step} (episode {self._episode}): {what}")
-
-
-class Outcome(NamedTuple):
-    """What S x N environments answer to one step."""
-
-    obs: np.ndarray  # [s, n, *obs]
-    reward: Float[np.ndarray, "s n"]
-    terminated: Bool[np.ndarray, "s n"]
-    truncated: Bool[np.ndarray, "s n"]
-
-
-class Hosted:
-    """N environments for each of S seeds, stepped by Python, with NEXT_STEP autoreset.
-
-    Every episode starts from a seed made of (run seed, index of the environment, number of the episode), so that
-    what seed i meets does not depend on who else is there. `mode` "sync" steps them one after the other here,
-    "async" gives each a process of its own.
-    """
-
-    def __init__(self, gym: Gym, seeds: Sequence[int], n: int, mode: Literal["sync", "async"] = "sync") -> None:
-        self._shape = len(seeds), n
-        makers = [
-            partial(gym.one, i + n * s, partial(episode_seed, seed, i))
-            for s, seed in enumerate(seeds)
-            for i in range(n)
-        ]
-        self._all = InProcess(makers) if mode == "sync" else Processes(makers)
-
-    def reset(self) -> np.ndarray:
-        """The first observations [s, n, *obs]."""
-        return self._split(self._all.reset())
-
-    def step(self, action: Float[np.ndarray, "s n m"]) -> Outcome:
-        return Outcome(*map(self._split, self._all.step(action.reshape(-1, action.shape[-1]))))
-
-    def close(self) -> None:
-        self._all.close()
-
-    def _split(self, array: np.ndarray) -> np.ndarray:
-        return array.reshape(*self._shape, *array.shape[1:])
-
-
-class InProcess:
-    """Environments one after the other; Gymnasium's own copies and stacks, which costs what a small one's step does."""
-
-    def __init__(self, makers: Sequence[Callable[[], Edge]]) -> None:
-        self._envs = [maker() for maker in makers]
-        self._ended = [True] * len(makers)
-
-    def reset(self) -> np.ndarray:
-        self._ended = [False] * len(self._envs)
-        return np.stack([env.reset()[0] for env in self._envs])
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        count = len(self._envs)
-        obs: list[np.ndarray] = [NOTHING] * count
-        reward, ends = np.zeros(count, np.float32), np.zeros((2, count), bool)
-        for i, env in enumerate(self._envs):
-            if self._ended[i]:
-                obs[i], _ = env.reset()
-                self._ended[i] = False
-            else:
-                obs[i], reward[i], terminated, truncated, _ = env.step(action[i])
-                if terminated or truncated:
-                    ends[:, i] = terminated, truncated
-                    self._ended[i] = True
-        return np.array(obs), reward, ends[0], ends[1]
-
-    def close(self) -> None:
-        for env in self._envs:
-            with suppress(Exception):  # what misbehaved may do so once more
-                env.close()
-
-
-class Processes:
-    """Environments in worker processes, by Gymnasium."""
-
-    def __init__(self, makers: Sequence[Callable[[], Edge]]) -> None:
-        self._level, self._steps = logger.min_level, 0
-        logger.min_level = logger.ERROR + 1  # it reports what a worker raised, in many lines, and we in one
-        # A process forked from this one, where JAX has threads, could wait for a lock for ever.
-        multiprocessing.set_forkserver_preload([__name__])
-        try:
-            self._all = AsyncVectorEnv(
-                [partial(_undisturbed, maker, os.getpid()) for maker in makers],
-                context="spawn" if sys.platform == "win32" else "forkserver",
-                autoreset_mode=AutoresetMode.NEXT_STEP,
-            )
-        except (EOFError, ConnectionError, BrokenPipeError):
-            logger.min_level = self._level
-            raise Misbehaved(
-                "a worker process did not start; a script that trains with collect.vector async needs "
-                '`if __name__ == "__main__":`, and what the worker itself said is above'
-            ) from None
-        except BaseException:
-            logger.min_level = self._level
-            raise
-
-    def reset(self) -> np.ndarray:
-        return self._guarded(self._all.reset)[0]
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        self._steps += 1
-        obs, reward, terminated, truncated, _ = self._guarded(partial(self._all.step, action))
-        return obs, reward.astype(np.float32), terminated, truncated
-
-    def close(self) -> None:
-        with suppress(Exception):
-            self._all.close(terminate=True)
-        # When one has died Gymnasium leaves the others alone, and tries again, loudly, when it is collected.
-        for process in self._all.processes:
-            process.terminate()
-            process.join()
-        self._all.closed = True
-        logger.min_level = self._level
-
-    def _guarded(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except (EOFError, ConnectionError):
-            wait([process.sentinel for process in self._all.processes], PATIENCE)
-            dead = [(i, process.exitcode) for i, process in enumerate(self._all.processes) if not process.is_alive()]
-            who, status = (f"environment {dead[0][0]}", dead[0][1]) if dead else ("an environment", "unknown")
-            raise Misbehaved(f"{who} at step {self._steps}: its worker process died (exit status {status})") from None
-
-
-def _undisturbed(maker: Callable[[], Edge], parent: int) -> Edge:
-    """In a worker process: Ctrl-C, which a terminal sends to all, is for the one that saves the run, the `parent`.
-
-    There Gymnasium makes one environment too, to see its spaces.
-    """
-    if os.getpid() != parent:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return maker()
 
 
 def episode_seed(run: int, env: int, episode: int) -> int:

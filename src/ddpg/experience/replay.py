@@ -6,12 +6,13 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from annotated_types import Ge
 from jax import Array
 from jaxtyping import Float, Int, UInt32
 
 from ddpg.experience.returns import fold
-from ddpg.types import Natural, Row, Transition
+from ddpg.types import Natural, Row, Some, Transition
 
 
 class Ring(NamedTuple):
@@ -21,10 +22,10 @@ class Ring(NamedTuple):
     float32 observations lie in `rest` too and leave `obs` empty.
     """
 
-    obs: Array  # [T, N, *obs], or [T, N, 0]
-    rest: Float[Array, "t n d"]
-    at: Int[Array, ""]  # where the next row goes
-    size: Int[Array, ""]  # rows filled
+    obs: Some  # [T, N, *obs], or [T, N, 0]
+    rest: Float[Some, "t n d"]
+    at: Int[Some, ""]  # where the next row goes
+    size: Int[Some, ""]  # rows filled
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,27 @@ class Replay:
         env = index % n
         window = _unpack(ring.obs[when, env], ring.rest[when, env], obs_shape)
         return fold(window, gamma)
+
+
+def trimmed(ring: Ring) -> Ring:
+    """Of the rings of several seeds [S, T, N, ...], all as full, the rows that are filled."""
+    rows = int(np.asarray(ring.size)[0])
+    return ring._replace(obs=np.asarray(ring.obs)[:, :rows], rest=np.asarray(ring.rest)[:, :rows])
+
+
+def any_rows(ring: Ring) -> Ring:
+    """The shapes of rings [S, T, N, ...] when their T is not known."""
+    obs, rest = (jax.ShapeDtypeStruct((x.shape[0], -1, *x.shape[2:]), x.dtype) for x in ring[:2])
+    return ring._replace(obs=obs, rest=rest)
+
+
+def refilled(ring: Ring, rows: int) -> Ring:
+    """What `trimmed` left, with as many rows as there were. ValueError if there cannot have been."""
+    size, at, found = np.asarray(ring.size), np.asarray(ring.at), ring.rest.shape[1]
+    if not ((size == found).all() and (at == found % rows if found < rows else (at >= 0) & (at < rows)).all()):
+        raise ValueError(f"a replay of {found} rows that says it has {size.tolist()}, the next at {at.tolist()}")
+    obs, rest = (np.concatenate([x, np.zeros((len(x), rows - found, *x.shape[2:]), x.dtype)], 1) for x in ring[:2])
+    return ring._replace(obs=obs, rest=rest)
 
 
 def _pack(block: Row) -> tuple[Array, Float[Array, "t n d"]]:

@@ -76,6 +76,12 @@ class Display:
         if not self._live:
             self.note(self._plain_line())
 
+    def recall(self, records: Sequence[Record], until: int) -> None:
+        """Take the curve up from a run that goes on after step `until`."""
+        steps = sorted({int(record["step"]) for record in records if record["step"] <= until})
+        points = [(step, _middle([r for r in records if r["step"] == step], "return")) for step in steps]
+        self._step, self._points = until, [(float(step), value) for step, value in points if math.isfinite(value)]
+
     def note(self, line: str) -> None:
         """Say one line, above the frame if there is one."""
         self._console.print(Text(line), soft_wrap=True)

@@ -1,6 +1,7 @@
 """A run's configuration: one frozen value, read from Python, JSON or a command line with the same checks."""
 
 import json
+import os
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -18,7 +19,8 @@ from ddpg.experience.replay import Replay
 from ddpg.records.given import check_plain
 from ddpg.types import Natural, Positive, UnitInterval, Whole, Words
 
-FORMAT = 1  # of everything in a run folder; raise it when an older reader would misread
+FORMAT = 2  # of everything in a run folder; raise it when an older reader would misread
+READ = (1, FORMAT)  # formats that are understood; 1 had no checkpoints
 LARGEST = 2**20  # bytes of a config.json, which has a few thousand
 
 
@@ -49,6 +51,18 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Checkpoints:
+    """What `ddpg resume` goes on from: written every `minutes`, or every `every` environment steps, and at the end.
+
+    The last `keep` stay, and the one of the policy that earned most. `none` is never.
+    """
+
+    every: Natural | None = None
+    minutes: Positive | None = 5.0
+    keep: Natural = 2
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that determines a run. `preset` is the name it started from; the fields are what counts.
 
@@ -71,6 +85,7 @@ class Config:
     replay: Replay = Replay()
     collect: Collection = Collection()
     eval: Evaluation = Evaluation()
+    checkpoint: Checkpoints = Checkpoints()
 
     @property
     def learning_starts(self) -> int:
@@ -218,12 +233,26 @@ def _spelled_out(path: str) -> str:
     return f"agent.{path}" if path.split(".")[0] in {f.name for f in fields(DPG)} else path
 
 
+def versions() -> dict[str, str]:
+    """Of the packages that a run's numbers depend on."""
+    return {name: version(name) for name in ("ddpg", "jax", "jaxlib", "optax", "numpy", "gymnasium")}
+
+
 def write(config: Config, path: Path) -> None:
-    packages = ("ddpg", "jax", "jaxlib", "optax", "numpy", "gymnasium")
-    versions = {name: version(name) for name in packages}
-    text = json.dumps({"format": FORMAT, "versions": versions, **to_data(config)}, indent=2)
-    with path.open("x", encoding="utf-8") as file:  # never over another run's, even one that begins at this moment
-        file.write(text + "\n")
+    """FileExistsError if it is there: never over another run's, even one that begins at this moment."""
+    with path.open("x", encoding="utf-8") as file:
+        file.write(_text(config))
+
+
+def rewrite(config: Config, path: Path) -> None:
+    """Over that of the same run, atomically."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(_text(config), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _text(config: Config) -> str:
+    return json.dumps({"format": FORMAT, "versions": versions(), **to_data(config)}, indent=2) + "\n"
 
 
 def load(folder: Path) -> Config:
@@ -240,7 +269,7 @@ def load(folder: Path) -> Config:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no run's configuration: not JSON ({error})") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    if not isinstance(data, dict) or data.get("format") not in READ:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise ValueError(f"{path}: format {_brief(found)}, expected {FORMAT}; it is not a run of this version of ddpg")
     try:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Wrapped
@@ -43,9 +44,11 @@ def mesh(seeds: int) -> Mesh:
     return Mesh(np.array(jax.devices()[:seeds]), ("seed",))
 
 
-def padded(seeds: int) -> int:
-    """The number of seeds, filled up so that every device has as many."""
-    return -(-seeds // mesh(seeds).size) * mesh(seeds).size
+def filled_up(tree: Any) -> Any:
+    """Leaves [K, ...] with the last seed again and again until every device has as many; those are never shown."""
+    seeds = len(jax.tree.leaves(tree)[0])
+    more = -seeds % mesh(seeds).size
+    return jax.tree.map(lambda x: jnp.concatenate([x, *[x[-1:]] * more]) if more else x, tree)
 
 
 def over_seeds(one: Callable[..., Any], shared: int = 0, donate: bool = False) -> Wrapped:

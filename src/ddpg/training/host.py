@@ -20,9 +20,12 @@ from jaxtyping import Float
 
 from ddpg.algorithm.nets import Actor
 from ddpg.algorithm.normaliser import Stats
-from ddpg.envs.gym import Misbehaved, Outcome
+from ddpg.envs.gym import Misbehaved
+from ddpg.envs.hosted import History, Hosted, Outcome
+from ddpg.experience.replay import any_rows, refilled, trimmed
+from ddpg.records.checkpoint import copied, restored
 from ddpg.training.loop import Carry, Draws, Loop, Report
-from ddpg.types import Key, Keys, Metrics, Row
+from ddpg.types import Key, Keys, Metrics, Row, Some
 
 
 class Stepped(Protocol):
@@ -49,6 +52,15 @@ class Standing(NamedTuple):
     start: np.ndarray
 
 
+class Kept(NamedTuple):
+    """All that a host is at one moment, of every seed [S, ...]."""
+
+    carry: Carry  # with the block not yet stored
+    standing: Standing
+    running: np.ndarray  # returns of the episodes under way
+    history: History
+
+
 class Host:
     """A loop over `environments`, with the interface of Loop.
 
@@ -64,18 +76,73 @@ class Host:
 
     def start(self, keys: Keys) -> Carry:
         """The state before the first step. Once only: the environments have begun their first episode."""
-        obs = self._first
-        spec, (seeds, n) = self.loop.vector.env.spec, obs.shape[:2]
-        none = np.zeros((seeds, n), bool)
-        self._standing = Standing(obs, none, np.zeros((seeds, n, spec.action_dim), np.float32), ~none)
-        self._running = np.zeros((seeds, n))
+        self._standing, self._running = self._begun(), np.zeros(self._first.shape[:2])
         placed = [jax.device_put(key, device) for key, device in zip(keys, cycle(jax.devices()), strict=False)]
-        started = [_start(self.loop)(key, first) for key, first in zip(placed, obs, strict=True)]
+        started = [_start(self.loop)(key, first) for key, first in zip(placed, self._first, strict=True)]
         self._carries, self._blocks = [carry for carry, _ in started], [block for _, block in started]
         return self._read()
 
+    def _begun(self) -> Standing:
+        obs = self._first
+        none = np.zeros(obs.shape[:2], bool)
+        return Standing(obs, none, np.zeros((*none.shape, self.loop.vector.env.spec.action_dim), np.float32), ~none)
+
+    def kept(self, carry: Carry, seeds: int) -> Kept:
+        """All that `resume` needs, in NumPy arrays that nothing changes any more; the carry given is not read."""
+        assert isinstance(self.environments, Hosted)
+        rings = [copied(trimmed(jax.tree.map(lambda x: x[None], carry.ring))) for carry in self._carries]
+        rest = [copied(carry._replace(ring=None)) for carry in self._carries]
+        ring = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rings)
+        carry = stacked(rest)._replace(ring=ring, block=copied(stacked(self._blocks)))
+        standing = copied(self._standing._replace(noise=np.stack(list(self._standing.noise))))
+        return Kept(carry, standing, self._running.copy(), self.environments.history())
+
+    def like(self, keys: Keys) -> Kept:
+        """The shapes of what `kept` answers, -1 where a length is not known."""
+        assert isinstance(self.environments, Hosted)
+        carry, block = jax.eval_shape(jax.vmap(_start(self.loop)), keys, jnp.asarray(self._first))
+        history = self.environments.history()
+        actions = jax.ShapeDtypeStruct((-1, *history.actions.shape[1:]), history.actions.dtype)
+        running = np.zeros(self._first.shape[:2])
+        carry = carry._replace(ring=any_rows(carry.ring), block=block)
+        return Kept(carry, self._begun(), running, history._replace(actions=actions))
+
+    def resume(self, kept: Kept, keys: Keys) -> tuple[Carry, list[str]]:
+        """The state of training where `kept` was taken, and what could not be restored, each in one line.
+
+        ValueError if it is not of this loop; Misbehaved if an environment is while its episode is played again.
+        """
+        assert isinstance(self.environments, Hosted)
+        like, _ = jax.eval_shape(_start(self.loop), keys[0], jnp.asarray(self._first[0]))
+        ring = refilled(kept.carry.ring, like.ring.rest.shape[0])
+        carry = restored(kept.carry._replace(ring=ring, block=None), like)
+        each = [jax.tree.map(itemgetter(s), carry) for s in range(len(keys))]
+        self._carries = [jax.device_put(*both) for both in zip(each, cycle(jax.devices()), strict=False)]
+        self._running = kept.running.copy()
+        standing, block, said = kept.standing, kept.carry.block, list[str]()
+        assert block is not None
+        now = self.environments.recall(kept.history, standing.obs, standing.boundary)
+        cut = (now.terminated | now.truncated) & ~standing.boundary
+        if cut.any():
+            # What is learned from stays what was seen: the step before is the episode's last, at a time limit.
+            standing = standing._replace(boundary=standing.boundary | cut)
+            truncated = block.truncated.copy()
+            truncated[:, -1] |= cut
+            block = block._replace(truncated=truncated)
+            self._running[cut] = 0
+            where = ", ".join(str(env) for env in np.flatnonzero(cut.ravel()))
+            said.append(
+                f"environment {where} is not deterministic: its open episode came out differently, so a new one begins"
+            )
+        self._standing = standing
+        self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(keys))]
+        return self._read(), said
+
     def compile(self, carry: Carry, *, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
-        """(carry, t0) -> (carry, report), as the loop's own; the carry given is not read. Broken if an env is."""
+        """(carry, t0) -> (carry, report), as the loop's own, but a report of every iteration, leaves [iterations, S].
+
+        The carry given is not read. Broken if an environment is.
+        """
         programs = []
         for one, block in list(zip(self._carries, self._blocks, strict=True))[: jax.device_count()]:
             draw = _draw(self.loop, iterations).lower(one.key, np.int32(0)).compile()
@@ -136,31 +203,34 @@ class Host:
         return block
 
     def _read(self) -> Carry:
-        carries = [carry._replace(ring=None, key=None) for carry in self._carries]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *carries)
+        return stacked([carry._replace(ring=None, key=None) for carry in self._carries])
 
     def _report(self, said: Sequence[Sequence[Metrics | None]], blocks: Sequence[Row]) -> Report:
-        """What a chunk says of every seed: leaves [s]."""
-        reward, ended = (
-            np.concatenate(arrays, axis=1)
-            for arrays in zip(*((b.reward, b.terminated | b.truncated) for b in blocks), strict=True)
-        )  # [s, steps, n]
+        """What every iteration says of every seed: leaves [iterations, s]."""
+        unknown = Metrics(*[np.full(len(self._carries), np.nan)] * len(Metrics._fields))
+        metrics = [unknown if turn[0] is None else stacked(turn) for turn in said]
+        episodes = [self._episodes(block.reward, block.terminated | block.truncated) for block in blocks]
+        returns, counts = (np.array(each) for each in zip(*episodes, strict=True))
+        largest = np.array([np.abs(block.reward).max(axis=(1, 2)) for block in blocks])
+        return Report(stacked(metrics), returns, counts, largest)
+
+    def _episodes(self, reward: Some, ended: Some) -> tuple[np.ndarray, np.ndarray]:
+        """Mean return, and number, of the episodes that ended in a block [s, k, n] of each seed."""
         finished = np.zeros(len(reward))
         begun = np.zeros((len(reward), reward.shape[2]), int)  # the first step of the episode under way
         for seed, i, env in np.argwhere(ended):
-            finished[seed] += self._running[seed, env] + reward[seed, begun[seed, env] : i + 1, env].sum()
+            finished[seed] += self._running[seed, env] + reward[seed, begun[seed, env] : i + 1, env].sum(dtype=float)
             self._running[seed, env], begun[seed, env] = 0, i + 1
         for seed, env in np.ndindex(begun.shape):
-            self._running[seed, env] += reward[seed, begun[seed, env] :, env].sum()
+            self._running[seed, env] += reward[seed, begun[seed, env] :, env].sum(dtype=float)
         episodes = ended.sum(axis=(1, 2))
         with np.errstate(invalid="ignore"):
-            returns = finished / episodes
-        if said[0][0] is None:
-            metrics = Metrics(*[np.full(len(reward), np.nan)] * len(Metrics._fields))
-        else:
-            of_seed = [jax.tree.map(lambda *x: np.mean(x), *each) for each in zip(*said, strict=True)]
-            metrics = jax.tree.map(lambda *x: np.stack(x), *of_seed)
-        return Report(metrics, returns, episodes, np.abs(reward).max(axis=(1, 2)))
+            return finished / episodes, episodes
+
+
+def stacked(trees: Sequence[Any]) -> Any:
+    """Trees of the same structure as one, their leaves one on top of the other."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 @cache

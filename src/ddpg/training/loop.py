@@ -11,6 +11,7 @@ train()                                   training/train.py
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from operator import itemgetter
 from typing import NamedTuple
 
 import jax
@@ -25,8 +26,9 @@ from ddpg.algorithm.nets import Actor
 from ddpg.algorithm.noise import normal, unit
 from ddpg.algorithm.normaliser import Stats, no_stats, normalised, observed
 from ddpg.envs.base import Vector
-from ddpg.experience.replay import Replay, Ring
-from ddpg.training.devices import over_seeds, place
+from ddpg.experience.replay import Replay, Ring, any_rows, refilled, trimmed
+from ddpg.records.checkpoint import copied, restored
+from ddpg.training.devices import filled_up, over_seeds, place
 from ddpg.types import Key, Keys, Metrics, PyTree, Row, Some
 
 
@@ -234,7 +236,26 @@ class Loop:
 
     def start(self, keys: Keys) -> Carry:
         """The state before the first step, of every seed: leaves [K, ...]."""
-        return _start(self)(place(keys))
+        return _start(self)(place(filled_up(keys)))
+
+    def kept(self, carry: Carry, seeds: int) -> Carry:
+        """All that `resume` needs, of so many seeds, in NumPy arrays that nothing changes any more."""
+        carry = carry._replace(ring=trimmed(carry.ring))
+        return copied(jax.tree.map(itemgetter(slice(seeds)), carry))
+
+    def like(self, keys: Keys) -> Carry:
+        """The shapes of what `kept` answers, -1 where a length is not known."""
+        carry = jax.eval_shape(jax.vmap(self.init), keys)
+        return carry._replace(ring=any_rows(carry.ring))
+
+    def resume(self, kept: Carry, keys: Keys) -> tuple[Carry, list[str]]:
+        """The state of training where `kept` was taken, and what could not be restored: nothing here.
+
+        ValueError if it is not of this loop.
+        """
+        like = jax.eval_shape(self.init, keys[0])
+        kept = kept._replace(ring=refilled(kept.ring, like.ring.rest.shape[0]))
+        return place(filled_up(restored(kept, like))), []
 
     def run(self, carry: Carry, t0: int, iterations: int, learning: bool) -> tuple[Carry, Report]:
         """One chunk of every seed: leaves [K, ...]. The carry given is consumed."""

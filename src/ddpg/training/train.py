@@ -1,27 +1,34 @@
-"""What a run begins with: its configuration and environment checked, its folder claimed, JAX prepared."""
+"""What a run begins with, or goes on: its configuration and environment checked, its folder claimed, JAX prepared."""
 
+import json
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import gymnasium
+from filelock import FileLock, Timeout
 
 from ddpg.envs import catalogue
 from ddpg.envs.base import Environment, Repeat
 from ddpg.envs.gym import Gym, Maker, by_callable
+from ddpg.records import checkpoint
 from ddpg.training import config as configuration
+from ddpg.training.conclusion import count
 from ddpg.training.config import Config
 from ddpg.training.devices import cache_programs, prepare
+from ddpg.training.policy import Known, environment_of
 from ddpg.training.presets import PRESETS
-from ddpg.training.run import Run, Training, count, memory
+from ddpg.training.run import Run, Training, memory
 
+INSISTED = 3  # times that Ctrl-C is pressed by who does not want to wait
 TURN = 100  # steps, and updates, of an iteration with environments that Python steps
 
 
@@ -59,15 +66,78 @@ def train(
     named = isinstance(env, str) and isinstance(environment, Gym)
     config = asked if named else replace(asked, env=environment.id)
     check_fit(config, environment)
-    largest = 2.0 * config.replay.batch * max(w * v for w, v in _layer_pairs(config, environment))
-    with interruptible() as stopped:
-        prepare(config.seeds, largest)
-        cache_programs(os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ddpg"))
+    with ready(config, environment) as stopped:
         folder = Path(run) if run is not None else _unused(config)
         # The folder is claimed last: an environment that cannot be made, or begun, leaves nothing behind.
         with closing(Training(config, environment, folder)) as training:
             claim(folder, config)
+            with held(folder):
+                return training.run(stopped)
+
+
+def resume(run: str | Path, steps: int | None = None, env: Known | None = None) -> Run:
+    """Go on with a run where its last checkpoint left it, up to `steps` if it is to be longer (or shorter) than it was.
+
+    What follows is bit for bit what would have followed then: networks, optimisers, replay, metrics. `env` is needed
+    for a run of a function or object, or of an id that imports a module, and must be what it was. ValueError, in one
+    line, if there is nothing to go on from or to do, or another process is at it; nothing is lost then.
+    """
+    folder = Path(run)
+    config = configuration.load(folder)
+    if steps is not None:
+        config = configuration.override(config, {"steps": steps})
+    environment = environment_of(config, env)
+    check_fit(config, environment)
+    with held(folder):
+        done = _steps_done(folder, config)
+        if steps is not None and steps < done:
+            raise ValueError(f"steps {steps}: {folder} is at step {done} already; use --steps above that")
+        if done >= config.steps and _ended(folder):
+            raise ValueError(f"{folder} has had its {done} steps; use --steps above {done} to train on")
+        with ready(config, environment) as stopped, closing(Training(config, environment, folder, True)) as training:
+            if steps is not None:
+                configuration.rewrite(config, folder / "config.json")
             return training.run(stopped)
+
+
+@contextmanager
+def ready(config: Config, env: Environment | Gym) -> Iterator[Callable[[], int]]:
+    """JAX prepared, and signals turned into a question, while a run is under way."""
+    largest = 2.0 * config.replay.batch * max(w * v for w, v in _layer_pairs(config, env))
+    with interruptible() as stopped:
+        prepare(config.seeds, largest)
+        cache_programs(os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ddpg"))
+        yield stopped
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder for this process alone. ValueError if another one trains in it; the system frees what dies."""
+    try:
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        with FileLock(folder / "checkpoints" / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise ValueError(f"another process is training in {folder}; wait for its end, or stop it") from None
+
+
+def _steps_done(folder: Path, config: Config) -> int:
+    """Steps of the newest checkpoint that says how many; 0 if none does."""
+    for path in checkpoint.found(folder / "checkpoints"):
+        with suppress(ValueError):
+            said = checkpoint.read_said(path).get("iteration")
+            if isinstance(said, int):
+                return said * config.collect.steps * config.collect.envs
+    return 0
+
+
+def _ended(folder: Path) -> bool:
+    """Whether a run came to its end, and said so."""
+    try:
+        said = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("interrupted") is False
 
 
 def make(env: str | Environment | Callable[[], Environment | gymnasium.Env], config: Config) -> Environment | Gym:
@@ -141,13 +211,26 @@ def claim(folder: Path, config: Config) -> Path:
     """Make the folder this run's own. ValueError if it holds anything or cannot be written."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            held = "another run" if (folder / "config.json").exists() else "other files"
-            raise ValueError(f"run folder {folder} already holds {held}; choose another --run or move it away")
+            raise ValueError(f"run folder {folder} already holds {_content(folder, config)}")
         folder.mkdir(parents=True, exist_ok=True)
         configuration.write(config, folder / "config.json")
     except OSError as error:
         raise ValueError(f"run folder {folder} cannot be written ({error.strerror}); choose another --run") from None
     return folder
+
+
+def _content(folder: Path, config: Config) -> str:
+    """What is in a folder that is not empty, and what to do instead of training there."""
+    if not (folder / "config.json").exists():
+        return "other files; choose another --run or move them away"
+    with suppress(ValueError):
+        there = configuration.load(folder)
+        if replace(there, steps=config.steps, checkpoint=config.checkpoint) == config:
+            if config.steps > there.steps:
+                return f"this run, of {there.steps} steps; train on with `ddpg resume {folder} --steps {config.steps}`"
+            if not _ended(folder):
+                return f"this very run, not at its end; go on with `ddpg resume {folder}`"
+    return "another run; choose another --run or move it away"
 
 
 def _unused(config: Config) -> Path:
@@ -163,14 +246,27 @@ def _layer_pairs(config: Config, env: Environment | Gym) -> Iterator[tuple[int, 
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within it Ctrl-C only asks to stop, however often, so that neither a chunk nor a file is torn."""
-    asked = threading.Event()
+def interruptible() -> Iterator[Callable[[], int]]:
+    """Within it Ctrl-C, and what asks a process to end, only ask to stop, so that neither a chunk nor a file is torn.
+
+    What is yielded answers which signal did, 0 if none. The third Ctrl-C is heard at once, as where an environment
+    hangs: what is lost then is what came after the last checkpoint.
+    """
+    asked = list[int]()
     if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
-        yield asked.is_set
+        yield lambda: 0
         return
-    before = signal.signal(signal.SIGINT, lambda signum, frame: asked.set())
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        if asked.count(signal.SIGINT) >= INSISTED:
+            raise KeyboardInterrupt
+
+    names = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: signal.signal(number, note) for number in names}
     try:
-        yield asked.is_set
+        yield lambda: asked[0] if asked else 0
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
+        for number, handler in before.items():
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default if handler is None else handler)

@@ -1,0 +1,88 @@
+"""What a run leaves at its end, beside what it wrote along the way: networks, pictures, the summary."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ddpg.algorithm.agent import AgentState
+from ddpg.algorithm.normaliser import Stats
+from ddpg.envs import catalogue
+from ddpg.envs.base import Environment
+from ddpg.envs.gym import Gym
+from ddpg.records.export import save_models
+from ddpg.records.log import read_metrics
+from ddpg.records.plot import curve_of, learning_curve, summary
+from ddpg.records.video import screenless
+from ddpg.training import config as configuration
+from ddpg.training.config import Config
+from ddpg.training.policy import film_run
+from ddpg.types import Spec
+
+
+def save_networks(folder: Path, config: Config, agents: AgentState, stats: Stats | None, spec: Spec) -> None:
+    """The four networks of every seed, leaves [S, ...]."""
+    for i, seed in enumerate(seeds(config)):
+        own, own_stats = jax.tree.map(lambda x, i=i: np.asarray(x)[i], (agents, stats))
+        save_models(folder / "models" / f"seed-{seed}", own, spec, own_stats)
+
+
+def pictures(
+    folder: Path, config: Config, env: Environment | Gym, optimum: float | None, note: Callable[[str], None]
+) -> None:
+    """The curve, and a film of the median seed; what cannot be drawn, as when learning diverged, is said."""
+    records = read_metrics(folder)
+    title = f"{config.env} · {count(config.seeds, 'seed')}"
+    last = [record["return"] for record in records[-config.seeds :]]
+    middle = seeds(config)[int(np.argsort(last)[(len(last) - 1) // 2])]
+    try:
+        learning_curve([curve_of(records, config.preset)], folder / "learning_curve.png", title, optimum)
+        if drawable(env):
+            film_run(folder, folder / "policy.gif", env=env, seed=middle)
+    except ValueError as error:
+        note(str(error))
+
+
+def conclude(folder: Path, config: Config, optimum: float | None, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Write summary.json: the returns of the last log point, and what is `said` of the run beside them."""
+    records = read_metrics(folder)
+    # Nothing is known of a run that ended before anything was logged.
+    last = np.array([record["return"] for record in records[-config.seeds :]] or [np.nan] * config.seeds)
+    whole = {
+        "format": configuration.FORMAT,
+        "env": config.env,
+        "preset": config.preset,
+        "seeds": list(seeds(config)),
+        **summary(last),
+        **said,
+    }
+    if optimum is not None:
+        whole |= {"optimum": optimum, "gap_to_optimum": None if whole["iqm"] is None else optimum - whole["iqm"]}
+    path = folder / "summary.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return whole
+
+
+def drawable(env: Environment | Gym) -> bool:
+    """Whether Gymnasium can draw it: its own environments that say so, and those of its ids that are native here."""
+    if not isinstance(env, Gym):
+        return isinstance(getattr(env, "env", env), type(catalogue.NATIVE.get(env.id)))
+    try:
+        with screenless(), closing(env.one(render_mode="rgb_array")) as one:
+            return one.render_mode == "rgb_array"
+    except Exception:  # of a maker of one's own that takes no render mode, or whatever else it raises
+        return False
+
+
+def seeds(config: Config) -> range:
+    return range(config.seed, config.seed + config.seeds)
+
+
+def count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
