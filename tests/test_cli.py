@@ -352,6 +352,7 @@ def test_ctrl_c_leaves_a_complete_run(tmp_path: Path, capsys: pytest.CaptureFixt
     assert json.loads((folder / "summary.json").read_text())["interrupted"]
     files = {path.name for path in folder.iterdir()}
     whole = {
+        "checkpoints",
         "config.json",
         "metrics.jsonl",
         "models",
