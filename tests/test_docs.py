@@ -64,7 +64,9 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return real(*args, options={**TINY, **(options or {})}, seeds=seeds and min(seeds, 2), **rest)
 
     monkeypatch.setattr(training, "train", partial(short, training.train))
-    monkeypatch.setattr("ddpg.training.run.film_run", lambda *_, **__: None)  # a second each, and tested elsewhere
+    monkeypatch.setattr(
+        "ddpg.training.conclusion.film_run", lambda *_, **__: None
+    )  # a second each, and tested elsewhere
     monkeypatch.chdir(tmp_path)
 
 

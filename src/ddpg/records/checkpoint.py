@@ -158,9 +158,9 @@ def _is_key(x: Any) -> bool:
     return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
-def _impl(kind: Any) -> str:
+def _impl(kind: Any) -> Any:
     """The generator of a random key of which there is only the type."""
-    found = list[str]()
+    found = list[Any]()
     jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), kind)
     return found[0]
 

@@ -79,4 +79,10 @@ def over_seeds(one: Callable[..., Any], shared: int = 0, donate: bool = False) -
 
 def place(tree: Any) -> Any:
     """Lay a tree with leaves [K, ...] over the devices."""
-    return jax.device_put(tree, NamedSharding(mesh(len(jax.tree.leaves(tree)[0])), PartitionSpec("seed")))
+    devices = mesh(len(jax.tree.leaves(tree)[0]))
+
+    def lay(x: Any) -> Any:
+        # What holds nothing comes out of a program as if it were everywhere, and must go in like that.
+        return jax.device_put(x, NamedSharding(devices, PartitionSpec("seed") if x.size else PartitionSpec()))
+
+    return jax.tree.map(lay, tree)

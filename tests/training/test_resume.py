@@ -1,0 +1,230 @@
+"""A run that was stopped, once or again and again, and resumed is bit for bit the run that was not."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import ddpg
+from ddpg.cli import main
+from ddpg.envs.pendulum import Pendulum
+from ddpg.records import checkpoint
+from ddpg.records.log import TAGS
+from ddpg.training import train as beginning
+from ddpg.training.config import load, override
+from ddpg.training.curves import plot_runs
+from ddpg.training.evaluate import evaluate_run
+from ddpg.training.run import Training
+
+FORMAT_1 = Path(__file__).parents[1] / "fixtures" / "format-1"
+SMALL: dict[str, Any] = {
+    "steps": 800,
+    "collect.warmup": 200,
+    "collect.learning_starts": 200,
+    "actor.widths": 8,
+    "critic.widths": (8, 8),
+    "replay.batch": 16,
+    "replay.capacity": 500,  # which is full before the end
+    "eval.every": 200,
+    "eval.episodes": 2,
+    "checkpoint.every": 200,
+    "checkpoint.minutes": "none",
+}
+
+
+@dataclass(frozen=True)
+class Windy:
+    """The Pendulum with a random push at every step, and its key in its state."""
+
+    id = "windy"
+    spec = Pendulum.spec
+    max_episode_steps = 50
+
+    def reset(self, key: Any) -> tuple[Any, Any]:
+        state, obs = Pendulum().reset(key)
+        return (state, jax.random.fold_in(key, 7)), obs
+
+    def step(self, state: Any, action: Any) -> tuple[Any, Any, Any, Any, Any]:
+        inner, key = state
+        push = 0.1 * jax.random.normal(jax.random.fold_in(key, inner.t))
+        inner, obs, reward, terminated, _ = Pendulum().step(inner, jnp.clip(action + push, -1, 1))
+        return (inner, key), obs, reward, terminated, inner.t >= 50
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which take longer than the runs here."""
+    monkeypatch.setattr(Training, "draw", lambda self, note: None)
+
+
+Stopping = Callable[[int | None], None]
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> Stopping:
+    """Makes the next runs stop when they are asked for the nth time whether to: by compiled chunks, or by turns."""
+
+    def at(n: int | None) -> None:
+        @contextmanager
+        def interruptible() -> Iterator[Callable[[], int]]:
+            asked = iter(range(1, 10**9))
+            told = list[int]()
+
+            def stopped() -> int:
+                if n is not None and next(asked) >= n:
+                    told.append(signal.SIGINT)
+                return told[0] if told else 0
+
+            yield stopped
+
+        monkeypatch.setattr(beginning, "interruptible", interruptible)
+
+    return at
+
+
+def same(one: Path, other: Path) -> None:
+    """Asserts that two runs left the same in networks, metrics, and the whole state of training."""
+    newest = [checkpoint.found(run / "checkpoints")[0] for run in (one, other)]
+    assert newest[0].name == newest[1].name
+    arrays = [load_file(path) for path in newest]
+    assert arrays[0].keys() == arrays[1].keys()
+    for name, array in arrays[0].items():
+        assert array.tobytes() == arrays[1][name].tobytes(), name
+    for path in sorted(one.glob("models/*/*.hdf5")):
+        assert path.read_bytes() == (other / path.relative_to(one)).read_bytes(), path.name
+    rows = [[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (one, other)]
+    for row in rows[0] + rows[1]:
+        del row["steps_per_second"]
+    assert rows[0] == rows[1]
+    for folder in sorted(one.glob("tensorboard/*")):
+        boards = [EventAccumulator(str(run / folder.relative_to(one))).Reload() for run in (one, other)]
+        for tag in set(TAGS.values()) - {TAGS["steps_per_second"]}:
+            if tag in boards[0].Tags()["scalars"]:
+                said = [[(event.step, event.value) for event in board.Scalars(tag)] for board in boards]
+                assert said[0] == said[1], tag
+
+
+def stopped_and_resumed(env: str, preset: str, options: dict[str, Any], folder: Path, stop_at: Stopping) -> None:
+    """Stopped twice, at odd moments."""
+    stop_at(2)
+    run = ddpg.train(env, preset=preset, run=folder, options=options)
+    assert run.interrupted
+    stop_at(3)
+    assert ddpg.resume(folder).interrupted
+    stop_at(None)
+    run = ddpg.resume(folder)
+    assert (run.interrupted, run.summary["steps"]) == (False, 800)
+
+
+@pytest.mark.parametrize("preset", ddpg.PRESETS)
+def test_the_compiled_loop_resumes_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
+    options = SMALL | {"seeds": 3 if preset == "ddpg" else 1, "collect.steps": 10, "collect.updates": 10}
+    ddpg.train("Pendulum-v1", preset=preset, run=tmp_path / "whole", options=options)
+    stopped_and_resumed("Pendulum-v1", preset, options, tmp_path / "parts", stop_at)
+    same(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("preset", ddpg.PRESETS)
+def test_gymnasiums_environments_resume_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
+    several = {"seeds": 2, "collect.envs": 2, "normalise": True, "action_repeat": 2}
+    options = SMALL | {"collect.steps": 10} | (several if preset == "ddpg" else {})
+    ddpg.train("gym:Pendulum-v1", preset=preset, run=tmp_path / "whole", options=options)
+    stopped_and_resumed("gym:Pendulum-v1", preset, options, tmp_path / "parts", stop_at)
+    same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_environments_in_processes_of_their_own_resume_exactly(tmp_path: Path, stop_at: Stopping) -> None:
+    options = SMALL | {"collect.steps": 10, "collect.envs": 2}
+    ddpg.train("gym:Pendulum-v1", run=tmp_path / "whole", options=options)
+    stopped_and_resumed("gym:Pendulum-v1", "ddpg", options | {"collect.vector": "async"}, tmp_path / "parts", stop_at)
+    same(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("env", ["Pendulum-v1", "gym:Pendulum-v1"])
+def test_a_longer_run_is_the_run_of_that_length(env: str, tmp_path: Path) -> None:
+    options = SMALL | {"eval.every": 200, "collect.steps": 10, "collect.updates": 10}
+    ddpg.train(env, run=tmp_path / "whole", options=options)
+    ddpg.train(env, run=tmp_path / "parts", options=options | {"steps": 400})
+    assert main(["resume", str(tmp_path / "parts"), "--steps", "800"]) == 0
+    assert load(tmp_path / "parts").steps == 800
+    same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_an_environment_with_randomness_of_its_own(tmp_path: Path, stop_at: Stopping) -> None:
+    """JAX's keys in its state are restored as keys."""
+    options = SMALL | {"collect.steps": 10, "collect.updates": 10}
+    ddpg.train(Windy(), run=tmp_path / "whole", options=options)
+    stop_at(3)
+    ddpg.train(Windy(), run=tmp_path / "parts", options=options)
+    stop_at(None)
+    with pytest.raises(ValueError, match=r"windy"):
+        ddpg.resume(tmp_path / "parts")
+    ddpg.resume(tmp_path / "parts", env=Windy())
+    same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_the_best_stays_and_the_last_two(tmp_path: Path) -> None:
+    options = SMALL | {"collect.steps": 10, "collect.updates": 10, "steps": 1600}
+    run = ddpg.train("Pendulum-v1", run=tmp_path / "run", options=options)
+    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    best = max(rows[1:], key=lambda row: row["return"])["step"]
+    steps = [checkpoint.read_said(path)["step"] for path in checkpoint.found(run.path / "checkpoints")]
+    assert steps == sorted({1600, 1400, best}, reverse=True)
+    found = checkpoint.best(run.path / "checkpoints")
+    assert found is not None
+    assert checkpoint.read_said(found)["step"] == best
+
+
+def test_nothing_to_do_and_nothing_to_go_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    ddpg.train("Pendulum-v1", run=folder, options=SMALL)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for line, said in [
+        ([], "has had its 800 steps; use --steps above 800"),
+        (["--steps", "600"], "is at step 800 already; use --steps above that"),
+    ]:
+        assert main(["resume", str(folder), *line]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["resume", str(tmp_path / "nowhere")]) == 2
+    assert "is no run folder" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    for path in checkpoint.found(folder / "checkpoints"):
+        path.unlink()
+    assert main(["resume", str(folder), "--steps", "900"]) == 2
+    assert "cannot be resumed: it has no checkpoint" in capsys.readouterr().err
+
+
+def test_checkpoints_by_the_minute_follow_a_clock_that_nobody_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = override(ddpg.PRESETS["ddpg"], SMALL | {"checkpoint.every": "none", "checkpoint.minutes": 5})
+    training = Training(config, Pendulum(), tmp_path)
+    began = vars(training)["_saved_at"]
+    due = vars(Training)["_due"]
+    for passed, expected in [(0, False), (299, False), (301, True)]:
+        monkeypatch.setattr("time.monotonic", lambda passed=passed: began + passed)
+        monkeypatch.setattr("time.time", lambda: 0.0)
+        assert due(training) is expected
+
+
+def test_a_run_of_the_first_format_is_still_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = load(FORMAT_1)
+    assert (config.steps, config.seeds, config.checkpoint.keep) == (600, 2, 2)
+    assert evaluate_run(FORMAT_1, episodes=2)["episodes"] == 4
+    assert ddpg.load(FORMAT_1, seed=1)(np.zeros(3)).shape == (1,)
+    plot_runs([FORMAT_1], tmp_path / "curve.png")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_bytes((FORMAT_1 / "config.json").read_bytes())
+    assert main(["resume", str(folder)]) == 2  # it had no checkpoints
+    assert "cannot be resumed: it has no checkpoint" in capsys.readouterr().err
