@@ -1,6 +1,7 @@
 """A run that was stopped, once or again and again, and resumed is bit for bit the run that was not."""
 
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,8 @@ from ddpg.training.curves import plot_runs
 from ddpg.training.evaluate import evaluate_run
 from ddpg.training.run import Training
 
-FORMAT_1 = Path(__file__).parents[1] / "fixtures" / "format-1"
+FIXTURES = Path(__file__).parents[1] / "fixtures"  # runs as earlier versions left them; none is ever made anew
+FORMAT_1 = FIXTURES / "format-1"
 SMALL: dict[str, Any] = {
     "steps": 800,
     "collect.warmup": 200,
@@ -228,3 +230,11 @@ def test_a_run_of_the_first_format_is_still_read(tmp_path: Path, capsys: pytest.
     (folder / "config.json").write_bytes((FORMAT_1 / "config.json").read_bytes())
     assert main(["resume", str(folder)]) == 2  # it had no checkpoints
     assert "cannot be resumed: it has no checkpoint" in capsys.readouterr().err
+
+
+def test_a_run_of_the_second_format_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shutil.copytree(FIXTURES / "format-2", tmp_path / "run")
+    assert main(["resume", str(folder), "--steps", "400"]) == 0
+    assert "resumed at step 300 of 400" in capsys.readouterr().err
+    rows = (folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [100, 100, 200, 200, 300, 300, 400, 400]

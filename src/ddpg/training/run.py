@@ -161,7 +161,7 @@ class Training:
             self._saved = self.step
             display.recall(read_metrics(self.folder), progress.logged)
             display.note(f"resumed at step {self.step:,} of {config.steps:,}")
-            for note in notes:
+            for note in (*notes, *_other_versions(checkpoint.read_said(path))):
                 display.note(note)
             (self.folder / "summary.json").unlink(missing_ok=True)  # which is of a run that had ended
             return carry
@@ -427,6 +427,15 @@ def memory(config: Config, env: Environment | Gym) -> int:
     """Bytes of the replay of all seeds."""
     obs = env.spec.obs_size * np.dtype(env.spec.obs_dtype).itemsize
     return config.replay.capacity * config.seeds * (obs + 4 * (env.spec.action_dim + 4))
+
+
+def _other_versions(said: Mapping[str, Any]) -> Iterator[str]:
+    """What no longer is as it was, so that numbers may come out differently in their last bits."""
+    then = said.get("versions")
+    for name, now in configuration.versions().items():
+        if isinstance(then, dict) and then.get(name) != now:
+            was = " ".join(str(then.get(name)).split())[:40]
+            yield f"the run was made with {name} {was}, this is {now}: it goes on, but perhaps not to the last bit"
 
 
 def _sharding(x: Any) -> Any:

@@ -1,0 +1,170 @@
+"""What a checkpoint of a million stored transitions costs: time, bytes, and what training loses by it.
+
+    python benchmarks/checkpoint.py [--out benchmarks/results/checkpoint.json] [--rounds 9]
+
+Observations and actions have HalfCheetah-v5's sizes (17 and 6), the replay is full, networks are 256-256, minibatches
+256, one update a step. A round is a stretch of training without a checkpoint and one right after a checkpoint was
+asked for; what the second takes longer is what it costs training, copying included. `share` is that over the time
+between two checkpoints, 5 minutes by default. Where orbax-checkpoint is installed the same state is saved by it too.
+One bit in the middle of each is flipped: what the reader then says.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import Network
+from ddpg.envs.base import Vector
+from ddpg.experience.replay import Replay
+from ddpg.records import checkpoint
+from ddpg.records.checkpoint import Checkpoints, Damaged, Saved
+from ddpg.training.loop import Carry, Loop
+from ddpg.types import Spec
+
+CAPACITY, CHUNK, CHUNKS = 1_000_000, 500, 4  # a stretch is CHUNKS x CHUNK updates
+
+
+@dataclass(frozen=True)
+class Still:
+    """An environment of HalfCheetah's sizes that costs nothing."""
+
+    id = "still"
+    spec = Spec((17,), (-1.0,) * 6, (1.0,) * 6)
+    max_episode_steps = 1_000
+
+    def reset(self, key: Any) -> tuple[Any, Any]:
+        return jnp.int32(0), jax.random.normal(key, (17,))
+
+    def step(self, state: Any, action: Any) -> tuple[Any, Any, Any, Any, Any]:
+        obs = jnp.sin(jnp.arange(17.0) * state + jnp.sum(action))
+        return state + 1, obs, jnp.sum(obs), jnp.bool_(False), state >= 999
+
+
+def full(loop: Loop) -> Carry:
+    """A state of training whose replay is full, of nothing in particular."""
+    carry = loop.start(jnp.stack([jax.random.key(0)]))
+    rest = np.random.default_rng(0).normal(size=carry.ring.rest.shape).astype(np.float32)
+    rest[..., -3:] = 0  # no ends
+    size = jnp.full((1,), rest.shape[1], jnp.int32)
+    return carry._replace(ring=carry.ring._replace(rest=jnp.asarray(rest), size=size))
+
+
+def measure(rounds: int, folder: Path) -> dict[str, Any]:
+    network = Network(widths=(256, 256))
+    agent = DPG(actor=network, critic=network)
+    loop = Loop(agent, Replay(CAPACITY, 256), Vector(Still(), 1), 0.99, collect=1, updates=1, warmup=1_000)
+    carry, told, t = full(loop), list[Saved](), 2_000
+    copies, plain, saving = list[float](), list[float](), list[float]()
+
+    def stretch(carry: Carry) -> tuple[Carry, float]:
+        nonlocal t
+        began = perf_counter()
+        for _ in range(CHUNKS):
+            carry, _ = jax.block_until_ready(loop.run(carry, t, CHUNK, True))
+            t += CHUNK
+        return carry, perf_counter() - began
+
+    def tell(step: int, said: Saved | OSError) -> None:
+        assert isinstance(said, Saved), said
+        told.append(said)
+
+    carry, _ = stretch(carry)
+    for i in range(rounds):
+        carry, seconds = stretch(carry)
+        plain.append(seconds)
+        with Checkpoints(folder / "checkpoints", 2, tell) as checkpoints:
+            began = perf_counter()
+            kept = loop.kept(carry, 1)
+            copies.append(perf_counter() - began)
+            checkpoints.save(i, kept, {"step": i}, lambda: None)
+            carry, _ = stretch(carry)
+            saving.append(perf_counter() - began)
+            del kept
+    path = checkpoint.found(folder / "checkpoints")[0]
+    began = perf_counter()
+    state, _ = loop.resume(checkpoint.read(path, loop.like(carry.key)), carry.key)
+    restored = perf_counter() - began
+    np.testing.assert_array_equal(state.ring.rest, carry.ring.rest)
+    lost = median(b - a for a, b in zip(plain, saving, strict=True))
+    return {
+        "bytes": told[0].size,
+        "copy_seconds": median(copies),
+        "write_seconds": median(said.seconds for said in told),
+        "restore_seconds": restored,
+        "training_seconds_lost": lost,
+        "stretch_seconds": median(plain),
+        "share_every_5_minutes": lost / 300,
+        "share_every_minute": lost / 60,
+        "flipped_byte": flipped(path, lambda: checkpoint.read(path, loop.like(carry.key))),
+        "orbax": orbax(jax.tree.map(np.asarray, loop.kept(carry, 1)), folder / "orbax"),
+    }
+
+
+def flipped(path: Path, read: Any) -> str:
+    """What is said once a bit in the middle of the file is another."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    try:
+        read()
+    except (Damaged, Exception) as error:
+        return f"refused: {' '.join(str(error).split())[-60:]}"
+    return "restored, with another number"
+
+
+def orbax(tree: Any, folder: Path) -> dict[str, Any] | None:
+    try:
+        import orbax.checkpoint as ocp
+    except ImportError:
+        return None
+    tree = dict(enumerate(leaf for leaf in jax.tree.leaves(tree) if leaf.size))
+    tree = {str(name): leaf for name, leaf in tree.items()}
+    checkpointer, times = ocp.StandardCheckpointer(), list[float]()
+    for i in range(3):
+        began = perf_counter()
+        checkpointer.save(folder / str(i), tree)
+        checkpointer.wait_until_finished()
+        times.append(perf_counter() - began)
+    files = [path for path in (folder / "0").rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    largest = max(files, key=lambda path: path.stat().st_size)
+    return {
+        "bytes": size,
+        "write_seconds": median(times),
+        "flipped_byte": flipped(largest, lambda: checkpointer.restore(folder / "0", tree)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/checkpoint.json"))
+    parser.add_argument("--rounds", type=int, default=9)
+    args = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(dir="."))  # on the disk that runs are on
+    try:
+        said = measure(args.rounds, folder)
+    finally:
+        shutil.rmtree(folder)
+    machine = f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}"
+    said = {"command": f"python benchmarks/checkpoint.py --rounds {args.rounds}", "machine": machine, **said}
+    args.out.write_text(json.dumps(said, indent=2) + "\n")
+    print(json.dumps(said, indent=2))
+
+
+if __name__ == "__main__":
+    main()
