@@ -28,6 +28,7 @@ from ddpg.types import PyTree
 
 FORMAT, VERSION = "ddpg-checkpoint", 1
 NAME = re.compile(r"step-(\d{12})\.safetensors")
+OS_ERROR = re.compile(r"I/O error: (.*?) \(os error (\d+)\)")
 HEADER = 2**20  # bytes of a header, at most: a hundred times what a run here writes
 DTYPES = {"BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32", "I32": "int32"}
 DTYPES |= {"U64": "uint64", "I64": "int64", "F16": "float16", "F32": "float32", "F64": "float64"}
@@ -69,7 +70,8 @@ def write(path: Path, tree: PyTree, said: Mapping[str, Any]) -> int:
         try:
             save_file(arrays, partial, metadata)
         except SafetensorError as error:  # how it says that a disk is full
-            raise OSError(str(error)) from None
+            why = OS_ERROR.search(str(error))
+            raise (OSError(int(why[2]), why[1]) if why else OSError(str(error))) from None
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
             size = os.fstat(file.fileno()).st_size
@@ -226,7 +228,8 @@ class Checkpoints:
             self._tell(step, Saved(step, size, perf_counter() - began))
 
     def _drop_old(self) -> None:
-        for partial in self._folder.glob("*.partial"):  # of a process that was killed while it wrote
+        # Of a process that was killed while it wrote: ours, and before that safetensors' own.
+        for partial in (*self._folder.glob("*.partial"), *self._folder.glob(".tmp*")):
             partial.unlink(missing_ok=True)
         paths = found(self._folder)
         best = max(paths, key=_return, default=None)
