@@ -1,6 +1,7 @@
 """What a run leaves at its end, beside what it wrote along the way: networks, pictures, the summary."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -78,6 +79,11 @@ def drawable(env: Environment | Gym) -> bool:
             return one.render_mode == "rgb_array"
     except Exception:  # of a maker of one's own that takes no render mode, or whatever else it raises
         return False
+
+
+def reason(error: OSError) -> str:
+    """The system's few words, where h5py has many."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def seeds(config: Config) -> range:

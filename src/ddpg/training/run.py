@@ -21,7 +21,7 @@ from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
 from ddpg.records.log import Log, Record, read_metrics
 from ddpg.training import config as configuration
-from ddpg.training.conclusion import conclude, count, pictures, save_networks, seeds
+from ddpg.training.conclusion import conclude, count, pictures, reason, save_networks, seeds
 from ddpg.training.config import Config
 from ddpg.training.divergence import Watch, nothing_seen, seen
 from ddpg.training.evaluate import Evaluation, evaluator_of
@@ -127,7 +127,7 @@ class Training:
                     summary = conclude(self.folder, self.config, self.optimum, said)
         except OSError as error:
             raise ValueError(
-                f"{error.filename or self.folder} cannot be written ({error.strerror or error}); what is there stays: "
+                f"{error.filename or self.folder} cannot be written ({reason(error)}); what is there stays: "
                 f"once it can, `ddpg resume {self.folder}` goes on from its last checkpoint"
             ) from None
         if failure is not None:
@@ -178,7 +178,10 @@ class Training:
             where = ".".join(map(str, first["loc"]))
             raise ValueError(f"checkpoint {path} cannot be used: {where}: {first['msg']}") from None
         config = self.config
-        found = configuration.from_data(said["config"]) if isinstance(said.get("config"), dict) else None
+        try:
+            found = configuration.from_data(said["config"]) if isinstance(said.get("config"), dict) else None
+        except ValueError as error:
+            raise ValueError(f"checkpoint {path} cannot be used: in its configuration, {error}") from None
         # A run may be made longer, and its checkpoints more or less frequent.
         if found is None or replace(found, steps=config.steps, checkpoint=config.checkpoint) != config:
             raise ValueError(f"checkpoint {path} is of a run with another configuration")
@@ -318,8 +321,7 @@ class Training:
             if isinstance(said, Saved):
                 display.note(f"checkpoint of step {step:,}: {said.size / 1e6:,.1f} MB in {said.seconds:.2f} s")
             else:
-                why = said.strerror or said
-                display.note(f"the checkpoint of step {step:,} could not be written ({why}); earlier ones stay")
+                display.note(f"the checkpoint of step {step:,} could not be written ({reason(said)}); earlier ones stay")
 
         return tell
 

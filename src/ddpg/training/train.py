@@ -113,12 +113,18 @@ def ready(config: Config, env: Environment | Gym) -> Iterator[Callable[[], int]]
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """The folder for this process alone. ValueError if another one trains in it; the system frees what dies."""
+    lock = FileLock(folder / "checkpoints" / "lock")
     try:
         (folder / "checkpoints").mkdir(exist_ok=True)
-        with FileLock(folder / "checkpoints" / "lock", timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
         raise ValueError(f"another process is training in {folder}; wait for its end, or stop it") from None
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written ({error.strerror}); what is there stays as it is") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _steps_done(folder: Path, config: Config) -> int:
