@@ -126,6 +126,7 @@ def _guarded(path: Path, load: Callable[[Any], Any]) -> Any:
             return load(file)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         said = " ".join(str(error).split())[:200]
+        said = f"it is cut off or damaged ({said})" if isinstance(error, SafetensorError) else said
         raise Damaged(f"checkpoint {path} cannot be used: {said}") from None
 
 

@@ -159,8 +159,11 @@ class Training:
             self.progress, self.watch = progress, state.watch
             self.weights, self.report = state.weights, state.report
             self._saved = self.step
-            display.recall(read_metrics(self.folder), progress.logged)
-            display.note(f"resumed at step {self.step:,} of {config.steps:,}")
+            records = read_metrics(self.folder)
+            display.recall(records, progress.logged)
+            last = max((int(record["step"]) for record in records), default=0)
+            again = f"; what had come after it, up to step {last:,}, is done again" if last > self.step else ""
+            display.note(f"resumed at step {self.step:,} of {config.steps:,}{again}")
             for note in (*notes, *_other_versions(checkpoint.read_said(path))):
                 display.note(note)
             (self.folder / "summary.json").unlink(missing_ok=True)  # which is of a run that had ended
@@ -321,7 +324,8 @@ class Training:
             if isinstance(said, Saved):
                 display.note(f"checkpoint of step {step:,}: {said.size / 1e6:,.1f} MB in {said.seconds:.2f} s")
             else:
-                display.note(f"the checkpoint of step {step:,} could not be written ({reason(said)}); earlier ones stay")
+                why = reason(said)
+                display.note(f"the checkpoint of step {step:,} could not be written ({why}); earlier ones stay")
 
         return tell
 
