@@ -25,19 +25,14 @@ def fuzz(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     module = sys.modules["fuzz"] = importlib.util.module_from_spec(spec)  # where dataclasses look for their module
     spec.loader.exec_module(module)
     folder = tmp_path_factory.mktemp("fuzz")
-    module.home = lambda: folder
+    vars(module)["home"] = lambda: folder
     return module
 
 
 @pytest.mark.parametrize("target", INPUTS)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # what NumPy says of a stranger's numbers
 def test_loaded_or_refused_in_one_line(target: str, fuzz: ModuleType) -> None:
-    @settings(
-        max_examples=INPUTS[target],
-        derandomize=True,
-        deadline=None,
-        database=None,
-    )
+    @settings(max_examples=INPUTS[target], derandomize=True, deadline=None, database=None)
     @given(st.integers(0, 2**32))
     def check(number: int) -> None:
         outcome, said = fuzz.verdict(fuzz.TARGETS[target].read, fuzz.made(target, number, seed=1))
