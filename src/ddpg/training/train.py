@@ -234,6 +234,8 @@ def _content(folder: Path, config: Config) -> str:
         if replace(there, steps=config.steps, checkpoint=config.checkpoint) == config:
             if config.steps > there.steps:
                 return f"this run, of {there.steps} steps; train on with `ddpg resume {folder} --steps {config.steps}`"
+            if not _ended(folder) and not checkpoint.found(folder / "checkpoints"):
+                return "this very run, stopped before its first checkpoint; choose another --run or remove it"
             if not _ended(folder):
                 return f"this very run, not at its end; go on with `ddpg resume {folder}`"
     return "another run; choose another --run or move it away"
