@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import pairwise
@@ -229,6 +229,8 @@ def _content(folder: Path, config: Config) -> str:
     """What is in a folder that is not empty, and what to do instead of training there."""
     if not (folder / "config.json").exists():
         return "other files; choose another --run or move them away"
+    if _in_use(folder):
+        return "a run that another process is at; choose another --run, or wait for its end"
     with suppress(ValueError):
         there = configuration.load(folder)
         if replace(there, steps=config.steps, checkpoint=config.checkpoint) == config:
@@ -239,6 +241,18 @@ def _content(folder: Path, config: Config) -> str:
             if not _ended(folder):
                 return f"this very run, not at its end; go on with `ddpg resume {folder}`"
     return "another run; choose another --run or move it away"
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether another process trains there now."""
+    lock = folder / "checkpoints" / "lock"
+    try:
+        with FileLock(lock, timeout=0) if lock.exists() else nullcontext():
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that cannot be written
+        return False
 
 
 def _unused(config: Config) -> Path:
