@@ -1,5 +1,6 @@
 """The ring beside a plain list: what it holds, what it forgets, and which windows are drawn from it."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ddpg.experience.replay import Replay, Ring, _pack, _unpack
+from ddpg.experience.replay import Replay, Ring, _pack, _unpack, refilled, trimmed
 from ddpg.types import Row, Transition
 
 GAMMA = 0.5
@@ -155,3 +156,20 @@ def test_sampling_is_uniform_over_time_and_environments(blocks: int) -> None:
     assert got.weight.mean() == pytest.approx(1, rel=1e-4)
     boundary = {float(row.obs[env, 0]) for row in rows for env in range(2) if row.boundary[env]}
     np.testing.assert_array_equal(got.weight == 0, np.isin(got.obs[:, 0], list(boundary)))
+
+
+@pytest.mark.parametrize("blocks", [0, 3, 9])
+def test_a_ring_without_its_empty_rows_is_filled_up_again(
+    blocks: int, assert_identical: Callable[[Any, Any], None]
+) -> None:
+    ring, _ = fill(Replay(capacity=20, batch=2), 5, 1, blocks)
+    several = jax.tree.map(lambda x: np.stack([x, x]), ring)
+    kept = trimmed(several)
+    assert kept.rest.shape[:2] == (2, min(5 * blocks, 20))
+    assert_identical(refilled(kept, 20), several)
+    for wrong in (kept._replace(size=kept.size + 1), kept._replace(at=kept.at - 30)):
+        with pytest.raises(ValueError, match=r"a replay of \d+ rows that says it has"):
+            refilled(wrong, 20)
+    if blocks:
+        with pytest.raises(ValueError, match=r"a replay of \d+ rows that says"):
+            refilled(kept, 10)

@@ -86,8 +86,11 @@ class Hosted:
         """Play the open episodes of `history` again, up to where `obs` was seen.
 
         An episode that then comes out differently, since the environment is not deterministic, is cut: it is truncated
-        where it had not been `over`. Misbehaved if an environment is.
+        where it had not been `over`. Misbehaved if an environment is, ValueError if this is no history.
         """
+        lengths = history.lengths
+        if (lengths < 0).any() or lengths.sum() != len(history.actions) or (history.episodes < 1).any():
+            raise ValueError(f"{len(history.actions)} actions in episodes of {lengths.tolist()} steps")
         actions = np.split(history.actions, np.cumsum(history.lengths)[:-1])
         flat_obs, flat_over = obs.reshape(-1, *obs.shape[2:]), over.ravel()
         said = zip(

@@ -79,8 +79,11 @@ def any_rows(ring: Ring) -> Ring:
 def refilled(ring: Ring, rows: int) -> Ring:
     """What `trimmed` left, with as many rows as there were. ValueError if there cannot have been."""
     size, at, found = np.asarray(ring.size), np.asarray(ring.at), ring.rest.shape[1]
-    if not ((size == found).all() and (at == found % rows if found < rows else (at >= 0) & (at < rows)).all()):
+    begun = at == found if found < rows else (at >= 0) & (at < rows)
+    if found > rows or not ((size == found) & begun).all():
         raise ValueError(f"a replay of {found} rows that says it has {size.tolist()}, the next at {at.tolist()}")
+    if found == rows:
+        return ring
     obs, rest = (np.concatenate([x, np.zeros((len(x), rows - found, *x.shape[2:]), x.dtype)], 1) for x in ring[:2])
     return ring._replace(obs=obs, rest=rest)
 

@@ -90,10 +90,10 @@ class Host:
     def kept(self, carry: Carry, seeds: int) -> Kept:
         """All that `resume` needs, in NumPy arrays that nothing changes any more; the carry given is not read."""
         assert isinstance(self.environments, Hosted)
-        rings = [copied(trimmed(jax.tree.map(lambda x: x[None], carry.ring))) for carry in self._carries]
+        rings = [trimmed(jax.tree.map(lambda x: np.asarray(x)[None], carry.ring)) for carry in self._carries]
         rest = [copied(carry._replace(ring=None)) for carry in self._carries]
         ring = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rings)
-        carry = stacked(rest)._replace(ring=ring, block=copied(stacked(self._blocks)))
+        carry = stacked(rest)._replace(ring=ring, block=stacked(self._blocks))
         standing = copied(self._standing._replace(noise=np.stack(list(self._standing.noise))))
         return Kept(carry, standing, self._running.copy(), self.environments.history())
 

@@ -150,6 +150,8 @@ class Training:
             try:
                 progress = self._progress(path)
                 state: State = checkpoint.read(path, like)
+                if len({len(leaf) for leaf in jax.tree.leaves((state.report, state.weights))}) > 1:
+                    raise ValueError(f"checkpoint {path} cannot be used: its reports are of different lengths")
                 carry, notes = self.driver.resume(state.driver, self.keys)
             except Misbehaved as error:
                 raise ValueError(f"while episodes were played again up to where they stood, {error}") from None

@@ -189,10 +189,11 @@ def by_name(preset: str) -> Config:
 def check_fit(config: Config, env: Environment | Gym) -> None:
     """ValueError if there are not as many sigmas as action dimensions, or the replay would not fit into memory."""
     needed, there = memory(config, env), _memory_there()
-    if needed > there:
+    if 2 * needed > there:
         raise ValueError(
-            f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')}, "
-            f"and this machine has {1e-9 * there:.1f}; use a smaller --replay.capacity"
+            f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')}, and "
+            f"as much again while a checkpoint is written, and this machine has {1e-9 * there:.1f}; "
+            f"use a smaller --replay.capacity"
         )
     sigma, needed = config.agent.exploration.sigma, env.spec.action_dim
     if isinstance(sigma, tuple) and len(sigma) not in (1, needed):
