@@ -13,6 +13,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -220,23 +221,26 @@ class Checkpoints:
         began = perf_counter()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            size = write(self._folder / f"step-{step:012d}.safetensors", tree, said)
-            self._drop_old()
+            path = self._folder / f"step-{step:012d}.safetensors"
+            size = write(path, tree, said)
+            self._drop_old(path)
             then()
         except OSError as error:
             self._tell(step, error)
         else:
             self._tell(step, Saved(step, size, perf_counter() - began))
 
-    def _drop_old(self) -> None:
+    def _drop_old(self, newest: Path) -> None:
         # Of a process that was killed while it wrote: ours, and before that safetensors' own.
         for partial in (*self._folder.glob("*.partial"), *self._folder.glob(".tmp*")):
             partial.unlink(missing_ok=True)
-        paths = found(self._folder)
+        # Those after it could not be used when the run was resumed: they stay, but not in the place of one that can.
+        paths = [path for path in found(self._folder) if path.name <= newest.name]
         best = max(paths, key=_return, default=None)
         for path in paths[self._keep :]:
             if path != best or _return(path) == -math.inf:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # of a folder of that name
+                    path.unlink(missing_ok=True)
 
 
 def found(folder: Path) -> list[Path]:
