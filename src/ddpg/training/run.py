@@ -161,11 +161,13 @@ class Training:
             self.progress, self.watch = progress, state.watch
             self.weights, self.report = state.weights, state.report
             self._saved = self.step
-            records = read_metrics(self.folder)
+            records = read_metrics(self.folder) if (self.folder / "metrics.jsonl").exists() else []
             display.recall(records, progress.logged)
             last = max((int(record["step"]) for record in records), default=0)
             again = f"; what had come after it, up to step {last:,}, is done again" if last > self.step else ""
             display.note(f"resumed at step {self.step:,} of {config.steps:,}{again}")
+            if last < progress.logged:
+                display.note(f"metrics.jsonl ends at step {last:,}: what followed up to step {progress.logged:,} is lost")
             for note in (*notes, *_other_versions(checkpoint.read_said(path))):
                 display.note(note)
             (self.folder / "summary.json").unlink(missing_ok=True)  # which is of a run that had ended
