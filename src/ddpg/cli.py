@@ -219,6 +219,8 @@ def _report(run: "Run") -> int:
         file=sys.stderr,
     )
     print(f"run folder: {run.path}", file=sys.stderr)
+    if run.interrupted:
+        print(f"to go on: ddpg resume {run.path}", file=sys.stderr)
     return 128 + run.signal if run.interrupted else 0
 
 
