@@ -8,17 +8,20 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import wait
+from threading import Thread
+from time import sleep
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from gymnasium import logger
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.vector.async_vector_env import _async_worker
 from jaxtyping import Bool, Float
 
 from ddpg.envs.gym import Edge, Gym, Misbehaved, Past, episode_seed
 
 NOTHING = np.empty(0)
-PATIENCE = 5.0  # seconds that a worker process which hung up has to be seen dead
+PATIENCE = 5.0  # seconds that a worker process which hung up, or lost its parent, has to be dead
 KEPT = 1_000  # steps after which what is over is forgotten
 
 
@@ -175,8 +178,9 @@ class Processes:
         multiprocessing.set_forkserver_preload([__name__])
         try:
             self._all = AsyncVectorEnv(
-                [partial(_undisturbed, maker, os.getpid()) for maker in makers],
+                makers,
                 context="spawn" if sys.platform == "win32" else "forkserver",
+                worker=_worker,
                 autoreset_mode=AutoresetMode.NEXT_STEP,
             )
         except (EOFError, ConnectionError, BrokenPipeError):
@@ -202,11 +206,12 @@ class Processes:
         return obs, reward.astype(np.float32), terminated, truncated
 
     def close(self) -> None:
-        with suppress(Exception):
-            self._all.close(terminate=True)
         # When one has died Gymnasium leaves the others alone, and tries again, loudly, when it is collected.
         for process in self._all.processes:
-            process.terminate()
+            process.kill()
+        with suppress(Exception):
+            self._all.close(terminate=True)
+        for process in self._all.processes:
             process.join()
         self._all.closed = True
         logger.min_level = self._level
@@ -221,11 +226,23 @@ class Processes:
             raise Misbehaved(f"{who} at step {self._steps}: its worker process died (exit status {status})") from None
 
 
-def _undisturbed(maker: Callable[[], Edge], parent: int) -> Edge:
-    """In a worker process: Ctrl-C, which a terminal sends to all, is for the one that saves the run, the `parent`.
+def _worker(*args: Any) -> None:
+    """Gymnasium's, until its parent is gone; what a terminal or `timeout` sends to all is for the one that saves."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        # What the environment itself starts would inherit that they are ignored, and could not be ended by it.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+            signal.siginterrupt(number, False)
+    Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, ConnectionError):  # of the pipe to the parent: what is the environment's it sends there
+        _async_worker(*args)
 
-    There Gymnasium makes one environment too, to see its spaces.
-    """
-    if os.getpid() != parent:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return maker()
+
+def _end_with_parent() -> None:
+    """Whatever the environment does: one that hangs would stay for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    sleep(PATIENCE)  # in which it may be closed
+    os._exit(1)
