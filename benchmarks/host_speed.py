@@ -114,7 +114,7 @@ class Alone:
         def go(_: None, t0: np.int32) -> tuple[None, None]:
             draws = draw(self.carry.key, t0)
             for i in range(iterations):
-                self.carry, _ = learn(self.carry, host._blocks[0], draws.bits, np.int32(i))
+                self.carry, _ = learn(self.carry, host._blocks[0], draws.lots, t0, np.int32(i))
             jax.block_until_ready(self.carry)
             return None, None
 

@@ -143,9 +143,11 @@ PARTS = {
     "actor": "actor, the policy mu(s)",
     "critic": "critic, the values Q(s, a)",
     "exploration": "exploration, noise on the actions, in units of half the action range",
+    "smoothing": "smoothing, noise on the target's action",
     "replay": "replay, the memory of past steps",
     "collect": "collect, acting and learning in turns",
     "eval": "eval, greedy episodes along the way",
+    "checkpoint": "checkpoint, what a run can go on from",
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ddpg.algorithm.agent import DPG, AgentState, descend, rest
 from ddpg.algorithm.nets import Network, Normal
-from ddpg.algorithm.noise import Exponential, Linear
+from ddpg.algorithm.noise import Exponential, Linear, Smoothing
 from ddpg.types import Spec, Transition
 
 SPEC = Spec(obs_shape=(2, 2), action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
@@ -70,7 +70,7 @@ class Adam:
 
 @dataclass
 class Learner:
-    """Lillicrap et al. 2016, algorithm 1, from the minibatch on; with several critics y takes the smallest Q'."""
+    """Algorithm 1 of Lillicrap et al. 2016, from the minibatch on, and of Fujimoto et al. 2018 with all its parts."""
 
     actor: Perceptron
     critics: list[Perceptron]
@@ -79,11 +79,17 @@ class Learner:
     actor_adam: Adam
     critic_adams: list[Adam]
     tau: float
+    sigma: float
+    clip: float
+    delay: int
+    t: int = 0
 
-    def update(self, batch: Transition) -> dict[str, Any]:
+    def update(self, batch: Transition, white: np.ndarray) -> dict[str, Any]:
         obs, action, reward, discount, next_obs, weight = (np.asarray(x) for x in batch)
         n = len(reward)
-        a_next = np.tanh(self.actor_target.forward(next_obs))
+        self.t += 1
+        epsilon = np.clip(self.sigma * white, -self.clip, self.clip)
+        a_next = np.clip(np.tanh(self.actor_target.forward(next_obs)) + epsilon, -1, 1)
         y = np.full(n, np.inf)
         for target in self.critic_targets:
             y = np.minimum(y, reward + discount * target.forward(next_obs, a_next)[:, 0])
@@ -95,6 +101,8 @@ class Learner:
                 said["q"] = np.sum(weight * q) / n
             gradient, _ = critic.backward((2 * weight * (q - y) / n)[:, None])
             adam.descend(gradient)
+        if self.t % self.delay:
+            return said | dict.fromkeys(("actor_loss", "dq_da", "saturation"), np.nan)
 
         u = self.actor.forward(obs)
         mu = np.tanh(u)
@@ -130,6 +138,9 @@ def learner(agent: DPG, state: AgentState) -> Learner:
         Adam(actor, agent.actor.lr, agent.actor.l2),
         [Adam(critic, agent.critic.lr, agent.critic.l2) for critic in critics],
         agent.tau,
+        agent.smoothing.sigma,
+        agent.smoothing.clip,
+        agent.delay,
     )
 
 
@@ -163,16 +174,27 @@ def assert_layers(ours: Any, theirs: Any, member: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("critics", "action_layer", "l2"),
-    [(1, 0, 0.0), (1, 1, 0.3), (2, 0, 0.1), (2, 1, 0.0)],
+    ("critics", "action_layer", "l2", "sigma", "delay"),
+    [
+        (1, 0, 0.0, 0.0, 1),
+        (1, 1, 0.3, 0.0, 1),
+        (2, 0, 0.1, 0.0, 1),
+        (2, 1, 0.0, 0.0, 1),
+        (2, 0, 0.0, 0.4, 2),
+        (1, 0, 0.0, 0.4, 1),
+        (2, 0, 0.0, 0.0, 3),
+    ],
 )
-def test_update_is_the_papers(critics: int, action_layer: Literal[0, 1], l2: float) -> None:
+def test_update_is_the_papers(critics: int, action_layer: Literal[0, 1], l2: float, sigma: float, delay: int) -> None:
     agent = DPG(
         actor=Network(widths=(6, 5), init=Normal(std=0.9, bias=0.1), lr=0.02),
         critic=Network(widths=(6, 5), init=Normal(std=0.5, bias=0.1), action_layer=action_layer, lr=0.03, l2=l2),
         critics=critics,
         tau=0.1,
+        smoothing=Smoothing(sigma, clip=0.5),
+        delay=delay,
     )
+    rng = np.random.default_rng(1)
     # In float64 on both sides: in float32 Adam's first step turns rounding around a zero gradient into its sign.
     with jax.enable_x64(True):
         state = agent.init(jax.random.key(critics), SPEC)
@@ -181,9 +203,10 @@ def test_update_is_the_papers(critics: int, action_layer: Literal[0, 1], l2: flo
         state = state._replace(target=jax.tree.map(lambda x: 1.3 * x[::-1], state.target))
         reference, update = learner(agent, state), jax.jit(agent.update)
         saturation = []
-        for batch in batches(3):
-            state, metrics = update(state, batch)
-            expected = reference.update(batch)
+        for count, batch in enumerate(batches(2 * delay + 2)):
+            white = rng.normal(size=(BATCH, SPEC.action_dim))
+            state, metrics = update(state, batch, jnp.asarray(white), jnp.int32(count))
+            expected = reference.update(batch, white)
             assert set(expected) == set(metrics._fields)
             for name, value in expected.items():
                 exact = 1e-6 if name == "saturation" else 1e-9  # JAX counts in float32
@@ -205,10 +228,12 @@ def test_update_is_the_papers(critics: int, action_layer: Literal[0, 1], l2: flo
                 found = optax.tree_utils.tree_get(state.critic_opt, name).layers
                 for k, adam in enumerate(reference.critic_adams):
                     assert_layers(found, getattr(adam, moment), k)
-            assert optax.tree_utils.tree_get(state.critic_opt, "count") == reference.actor_adam.t
-        assert 0 < max(saturation) < 1, "the batches saturate some actions and not others"
+            assert optax.tree_utils.tree_get(state.actor_opt, "count") == reference.actor_adam.t
+            assert optax.tree_utils.tree_get(state.critic_opt, "count") == reference.t
+        assert 0 < np.nanmax(saturation) < 1, "the batches saturate some actions and not others"
 
 
+UNREAD = jnp.zeros((BATCH, 0))  # where nothing is smoothed
 SMALL = DPG(actor=Network(widths=(4,)), critic=Network(widths=(4,)), critics=2)
 
 
@@ -216,7 +241,7 @@ def test_targets_start_equal_and_tau_1_copies(assert_identical: Callable[[Any, A
     agent = replace(SMALL, tau=1.0)
     state = agent.init(jax.random.key(0), SPEC)
     assert_identical(state.online, state.target)
-    after, _ = jax.jit(agent.update)(state, batches(1, np.float32)[0])
+    after, _ = jax.jit(agent.update)(state, batches(1, np.float32)[0], UNREAD, jnp.int32(0))
     assert_identical(after.online, after.target)
     both = zip(jax.tree.leaves(state.online), jax.tree.leaves(after.online), strict=True)
     assert all(bool((x != y).any()) for x, y in both)
@@ -245,7 +270,7 @@ def test_step_is_traced_once(init: Any) -> None:
     def step(state: AgentState, batch: Transition) -> AgentState:
         nonlocal traces
         traces += 1
-        return agent.update(state, batch)[0]
+        return agent.update(state, batch, UNREAD, jnp.int32(0))[0]
 
     compiled = jax.jit(step)
     state = jax.jit(lambda key: agent.init(key, SPEC))(jax.random.key(0))

@@ -21,7 +21,7 @@ from ddpg.envs.base import Vector
 from ddpg.experience.replay import Replay, _unpack
 from ddpg.training.config import Collection, Config
 from ddpg.training.devices import filled_up, place
-from ddpg.training.loop import Carry, Loop, Report
+from ddpg.training.loop import Carry, Loop, Lots, Report
 from ddpg.training.train import Training
 from ddpg.types import Key, Row, Spec
 
@@ -247,7 +247,7 @@ class SamplesFirst(Loop):
     def iterate(self, carry: Carry, t: Any, draws: Any, fresh: Any, learning: bool) -> Any:
         after, said = Loop.iterate(self, carry, t, draws, fresh, learning)
         assert after.acting is not None
-        old = self.replay.sample(carry.ring, draws.bits[0], self.gamma, self.vector.env.spec.obs_shape)
+        old = self.replay.sample(carry.ring, draws.lots.bits[0], self.gamma, self.vector.env.spec.obs_shape)
         return after._replace(acting=after.acting._replace(noise=after.acting.noise + 0 * old.reward.sum())), said
 
 
@@ -327,12 +327,13 @@ def test_the_update_sees_scaled_rewards_and_normalised_observations(normalising:
     loop, carry = normalising
     loop = replace(loop, reward_scale=0.3)
     words = jax.random.bits(jax.random.key(0), (loop.replay.batch,), jnp.uint32)
-    found, metrics = jax.jit(loop.update)(carry.ring, carry.stats, carry.agent, words)
+    white, count = jnp.zeros((loop.replay.batch, 0)), jnp.int32(0)
+    found, metrics = jax.jit(loop.update)(carry.ring, carry.stats, carry.agent, (Lots(words, white), count))
     batch = jax.jit(lambda ring: loop.replay.sample(ring, words, loop.gamma, (2,)))(carry.ring)
     assert carry.stats is not None
     mean, std = carry.stats.mean, np.sqrt(carry.stats.variance + 1e-8)
     obs, next_obs = ((np.asarray(x) - mean) / std for x in (batch.obs, batch.next_obs))
     batch = batch._replace(obs=obs, next_obs=next_obs, reward=np.float32(0.3) * np.asarray(batch.reward))
-    expected, same = jax.jit(loop.agent.update)(carry.agent, jax.tree.map(jnp.asarray, batch))
+    expected, same = jax.jit(loop.agent.update)(carry.agent, jax.tree.map(jnp.asarray, batch), white, count)
     assert_close(metrics, same, rtol=1e-3, atol=1e-6)
     assert_close(found.target, expected.target, atol=1e-5)

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from ddpg.algorithm.nets import Actor, Critic, Network
-from ddpg.algorithm.noise import Constant, Exploration, Gaussian
+from ddpg.algorithm.noise import Constant, Exploration, Gaussian, Smoothing
 from ddpg.algorithm.values import Scalar, pessimistic
 from ddpg.types import Key, Metrics, Natural, PyTree, Some, Spec, Transition, UnitInterval
 
@@ -30,12 +30,20 @@ class AgentState(NamedTuple):
     critic_opt: PyTree
 
 
+class OfActor(NamedTuple):
+    """What an update says of the actor; unknown where it waits."""
+
+    actor_loss: Float[Array, ""]
+    dq_da: Float[Array, ""]
+    saturation: Float[Array, ""]
+
+
 @dataclass(frozen=True)
 class DPG:
     """DDPG (Lillicrap et al. 2016) as a value whose fields are its parts.
 
-    `critics` is the number K of critics; the target takes the pessimistic one per sample. `tau` is the share by
-    which the targets follow the online networks at every update.
+    `critics` is the number K of critics; the target takes the pessimistic one per sample. `smoothing` is noise on the
+    target's action. Actor and targets move at every `delay`-th update, the targets by the share `tau` of the way.
     """
 
     actor: Network = Network()
@@ -43,6 +51,8 @@ class DPG:
     critics: Natural = 1
     value: Scalar = Scalar()
     exploration: Exploration = Gaussian()
+    smoothing: Smoothing = Smoothing()
+    delay: Natural = 1
     tau: UnitInterval = 0.01
 
     def init(self, key: Key, spec: Spec) -> AgentState:
@@ -60,13 +70,20 @@ class DPG:
         xp = noise.__array_namespace__()
         return xp.minimum(xp.maximum(actor(obs) + noise, -1.0), 1.0)
 
-    def update(self, state: AgentState, batch: Transition) -> tuple[AgentState, Metrics]:
-        """One gradient step of critic and actor, and one step of their targets, on a minibatch."""
+    def update(
+        self, state: AgentState, batch: Transition, white: Float[Array, "b m"], count: Int[Array, ""]
+    ) -> tuple[AgentState, Metrics]:
+        """One gradient step of critic and actor, and one step of their targets, on a minibatch.
+
+        `white` is N(0, 1), not read without smoothing; `count` is that of the updates before, the same for all seeds.
+        """
         actor, critic = state.online
         target = state.target
 
         # y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
         a_next = target.actor(batch.next_obs)
+        if self.smoothing.sigma:
+            a_next = self.smoothing(a_next, white)
         prediction = target.critic(batch.next_obs, a_next)
         y = self.value.target(batch.reward, batch.discount, pessimistic(prediction, self.value.mean(prediction)))
 
@@ -79,27 +96,31 @@ class DPG:
         (loss, q), grad = jax.value_and_grad(critic_loss, has_aux=True)(critic)
         critic, critic_opt = descend(self.critic, critic, grad, state.critic_opt)
 
-        # Update the actor by the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
-        def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
-            return jnp.sum(batch.weight * self.value.mean(critic(batch.obs, a))[0])
+        def improve(actor: Actor, opt: PyTree, target: Nets) -> tuple[Actor, PyTree, Nets, OfActor]:
+            # Update the actor by the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
+            def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
+                return jnp.sum(batch.weight * self.value.mean(critic(batch.obs, a))[0])
 
-        mu, pull_back = jax.vjp(lambda actor: actor(batch.obs), actor)
-        q_mu, dq_da = jax.value_and_grad(q_of)(mu)
-        (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam descends, J is to ascend
-        actor, actor_opt = descend(self.actor, actor, grad, state.actor_opt)
+            mu, pull_back = jax.vjp(lambda actor: actor(batch.obs), actor)
+            q_mu, dq_da = jax.value_and_grad(q_of)(mu)
+            (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam descends, J is to ascend
+            actor, opt = descend(self.actor, actor, grad, opt)
 
-        # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
-        online = Nets(actor, critic)
-        target = follow(online, target, self.tau)
+            # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
+            target = follow(Nets(actor, critic), target, self.tau)
 
-        metrics = Metrics(
-            q=q,
-            critic_loss=loss,
-            actor_loss=-q_mu / len(mu),
-            dq_da=jnp.mean(jnp.linalg.norm(dq_da, axis=-1)),
-            saturation=jnp.mean(jnp.abs(mu) > 0.99),
-        )
-        return AgentState(online, target, actor_opt, critic_opt), metrics
+            norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
+            return actor, opt, target, OfActor(-q_mu / len(mu), norm, jnp.mean(jnp.abs(mu) > 0.99, dtype=mu.dtype))
+
+        def wait(actor: Actor, opt: PyTree, target: Nets) -> tuple[Actor, PyTree, Nets, OfActor]:
+            return actor, opt, target, OfActor(*[jnp.full_like(loss, jnp.nan)] * 3)
+
+        if self.delay == 1:
+            actor, actor_opt, target, said = improve(actor, state.actor_opt, target)
+        else:
+            due = (count + 1) % self.delay == 0
+            actor, actor_opt, target, said = jax.lax.cond(due, improve, wait, actor, state.actor_opt, target)
+        return AgentState(Nets(actor, critic), target, actor_opt, critic_opt), Metrics(q, loss, *said)
 
 
 def adam(network: Network) -> optax.GradientTransformation:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
@@ -105,6 +106,18 @@ class OrnsteinUhlenbeck:
 
 
 Exploration = Annotated[Gaussian | OrnsteinUhlenbeck, Discriminator("kind")]
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """N(0, sigma^2), clipped, on the target's action (Fujimoto et al. 2018, section 5.3); none where sigma is 0."""
+
+    sigma: NonNegative = 0.0
+    clip: NonNegative = 0.5
+
+    def __call__(self, action: Float[Array, "b m"], white: Float[Array, "b m"]) -> Float[Array, "b m"]:
+        noise = jnp.clip(self.sigma * white, -self.clip, self.clip)
+        return jnp.clip(action + noise, -1.0, 1.0)
 
 
 def unit(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:

@@ -24,7 +24,7 @@ from ddpg.envs.gym import Misbehaved
 from ddpg.envs.hosted import History, Hosted, Outcome
 from ddpg.experience.replay import any_rows, refilled, trimmed
 from ddpg.records.checkpoint import copied, restored
-from ddpg.training.loop import Carry, Draws, Loop, Report
+from ddpg.training.loop import Carry, Draws, Loop, Lots, Report
 from ddpg.types import Key, Keys, Metrics, Row, Some
 
 
@@ -146,9 +146,13 @@ class Host:
         programs = []
         for one, block in list(zip(self._carries, self._blocks, strict=True))[: jax.device_count()]:
             draw = _draw(self.loop, iterations).lower(one.key, np.int32(0)).compile()
-            bits = draw.out_info.bits
-            like = jax.ShapeDtypeStruct(bits.shape, bits.dtype, sharding=one.key.sharding)
-            programs.append((draw, _learn(self.loop, learning).lower(one, block, like, np.int32(0)).compile()))
+            like = jax.tree.map(
+                lambda x, sharding=one.key.sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+                draw.out_info.lots,
+            )
+            programs.append(
+                (draw, _learn(self.loop, learning).lower(one, block, like, np.int32(0), np.int32(0)).compile())
+            )
         return partial(self._turn, programs, iterations)
 
     def _turn(
@@ -162,7 +166,7 @@ class Host:
             # A copy, since the learner consumes its own. Calls return at once: it learns in threads of XLA.
             policies = [jax.tree.map(np.array, (carry.agent.online.actor, carry.stats)) for carry in self._carries]
             turns = [
-                learn(carry, block, draw.bits, np.int32(i))
+                learn(carry, block, draw.lots, t0, np.int32(i))
                 for carry, block, draw, (_, learn) in zip(self._carries, self._blocks, draws, programs, strict=True)
             ]
             self._carries = [carry for carry, _ in turns]
@@ -250,8 +254,9 @@ def _draw(loop: Loop, iterations: int) -> Wrapped:
 
 @cache
 def _learn(loop: Loop, learning: bool) -> Wrapped:
-    def learn(carry: Carry, block: Row, bits: Array, i: Array) -> tuple[Carry, Metrics | None]:
-        carry, metrics = loop.learn(carry, block, bits[i], learning)
-        return carry, jax.tree.map(jnp.mean, metrics)
+    def learn(carry: Carry, block: Row, lots: Lots, t0: Array, i: Array) -> tuple[Carry, Metrics | None]:
+        """Iteration t0 + i, with the i-th of the `lots` of a chunk."""
+        carry, metrics = loop.learn(carry, block, t0 + i, jax.tree.map(itemgetter(i), lots), learning)
+        return carry, jax.tree.map(jnp.nanmean, metrics)
 
     return jax.jit(learn, donate_argnums=0)

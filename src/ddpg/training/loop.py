@@ -54,12 +54,19 @@ class Carry(NamedTuple):
     key: Key
 
 
+class Lots(NamedTuple):
+    """The randomness of the updates of one iteration."""
+
+    bits: UInt32[Array, "u b"]
+    white: Float[Array, "u b m"]  # [u, b, 0] where nothing is smoothed
+
+
 class Draws(NamedTuple):
     """The randomness of one iteration, drawn for a whole chunk at once: in the loop it would cost 10 % of a step."""
 
     white: Float[Array, "k n m"]
     uniform: Float[Array, "k n m"]
-    bits: UInt32[Array, "u b"]
+    lots: Lots
 
 
 class Report(NamedTuple):
@@ -134,7 +141,8 @@ class Loop:
         # As few draws as can be: what is compiled first is mostly the making of random numbers.
         uniform, white = unit(noise, (2, k, n, m))
         bits = jax.random.bits(batch, (self.updates, self.replay.batch), jnp.uint32)
-        return Draws(normal(white), uniform, bits)
+        smooth = unit(jax.random.fold_in(batch, 1), (*bits.shape, m if self.agent.smoothing.sigma else 0))
+        return Draws(normal(white), uniform, Lots(bits, normal(smooth)))
 
     def fresh(self, key: Key, t: Int[Array, ""]) -> PyTree:
         """[K] times N new episodes, for those that will end in iteration t."""
@@ -158,7 +166,7 @@ class Loop:
             carry.acting,
             (k, draws.white, draws.uniform, fresh),
         )
-        carry, metrics = self.learn(carry, carry.block, draws.bits, learning)
+        carry, metrics = self.learn(carry, carry.block, t, draws.lots, learning)
         return carry._replace(acting=acting, block=block), (metrics, seen, jnp.max(jnp.abs(block.reward)))
 
     def step(
@@ -201,25 +209,27 @@ class Loop:
         return xp.where(step < self.warmup, uniform, action) if self.warmup else action, noise
 
     def learn(
-        self, carry: Carry, block: Row, bits: UInt32[Array, "u b"], learning: bool
+        self, carry: Carry, block: Row, t: Int[Array, ""], lots: Lots, learning: bool
     ) -> tuple[Carry, Metrics | None]:
-        """Store the block collected before, then `updates` gradient steps."""
+        """Store the block collected before, then the `updates` gradient steps of iteration t."""
         # Store first and sample after, or the compiler must copy the whole ring to keep the old one readable.
         ring = self.replay.add(carry.ring, block)
         stats = None if carry.stats is None else observed(carry.stats, block.obs, ~block.boundary)
         agent, metrics = carry.agent, None
         if learning:
-            agent, metrics = jax.lax.scan(partial(self.update, ring, stats), agent, bits)
+            count = t * self.updates + jnp.arange(self.updates)
+            agent, metrics = jax.lax.scan(partial(self.update, ring, stats), agent, (lots, count))
         return carry._replace(agent=agent, stats=stats, ring=ring), metrics
 
     def update(
-        self, ring: Ring, stats: Stats | None, agent: AgentState, bits: UInt32[Array, " b"]
+        self, ring: Ring, stats: Stats | None, agent: AgentState, lot: tuple[Lots, Int[Array, ""]]
     ) -> tuple[AgentState, Metrics]:
+        (bits, white), count = lot
         batch = self.replay.sample(ring, bits, self.gamma, self.vector.env.spec.obs_shape)
         if self.reward_scale != 1.0:
             batch = batch._replace(reward=self.reward_scale * batch.reward)
         batch = batch._replace(obs=normalised(batch.obs, stats), next_obs=normalised(batch.next_obs, stats))
-        return self.agent.update(agent, batch)
+        return self.agent.update(agent, batch, white, count)
 
     def chunk(self, carry: Carry, t0: Int[Array, ""], iterations: int, learning: bool) -> tuple[Carry, Report]:
         """The scan driver of one seed: `iterations` from iteration t0 on."""
@@ -229,7 +239,7 @@ class Loop:
             lambda carry, x: self.iterate(carry, *x, learning), carry, (t, draws, fresh)
         )
         unknown = jnp.float32(jnp.nan)
-        mean = jax.tree.map(jnp.mean, metrics) if learning else Metrics(*[unknown] * len(Metrics._fields))
+        mean = jax.tree.map(jnp.nanmean, metrics) if learning else Metrics(*[unknown] * len(Metrics._fields))
         episodes = jnp.sum(seen.ended)
         episode_return = jnp.where(episodes > 0, jnp.sum(seen.finished) / episodes, unknown)
         return carry, Report(mean, episode_return, episodes, jnp.max(reward))

@@ -167,7 +167,9 @@ class Training:
             again = f"; what had come after it, up to step {last:,}, is done again" if last > self.step else ""
             display.note(f"resumed at step {self.step:,} of {config.steps:,}{again}")
             if last < progress.logged:
-                display.note(f"metrics.jsonl ends at step {last:,}: what followed, to step {progress.logged:,}, is lost")
+                display.note(
+                    f"metrics.jsonl ends at step {last:,}: what followed, to step {progress.logged:,}, is lost"
+                )
             for note in (*notes, *_other_versions(checkpoint.read_said(path))):
                 display.note(note)
             (self.folder / "summary.json").unlink(missing_ok=True)  # which is of a run that had ended

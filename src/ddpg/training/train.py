@@ -191,8 +191,8 @@ def check_fit(config: Config, env: Environment | Gym) -> None:
     needed, there = memory(config, env), _memory_there()
     if 2 * needed > there:
         raise ValueError(
-            f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')}, and "
-            f"as much again while a checkpoint is written, and this machine has {1e-9 * there:.1f}; "
+            f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')}, "
+            f"and as much again while a checkpoint is written, and this machine has {1e-9 * there:.1f}; "
             f"use a smaller --replay.capacity"
         )
     sigma, needed = config.agent.exploration.sigma, env.spec.action_dim
