@@ -96,8 +96,15 @@ def resume(run: str | Path, steps: int | None = None, env: Known | None = None) 
             raise ValueError(f"{folder} has had its {done} steps; use --steps above {done} to train on")
         with ready(config, environment) as stopped, closing(Training(config, environment, folder, True)) as training:
             if steps is not None:
-                configuration.rewrite(config, folder / "config.json")
+                _rewrite(config, folder)
             return training.run(stopped)
+
+
+def _rewrite(config: Config, folder: Path) -> None:
+    try:
+        configuration.rewrite(config, folder / "config.json")
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written ({error.strerror}); what is there stays as it is") from None
 
 
 @contextmanager
@@ -241,6 +248,7 @@ def _content(folder: Path, config: Config) -> str:
                 return "this very run, stopped before its first checkpoint; choose another --run or remove it"
             if not _ended(folder):
                 return f"this very run, not at its end; go on with `ddpg resume {folder}`"
+            return f"this very run, at its end after {there.steps} steps; choose another --run, or more --steps"
     return "another run; choose another --run or move it away"
 
 
