@@ -988,7 +988,7 @@ def verdict(read: Callable[[Path], None], folder: Path) -> tuple[str, str]:
     try:
         read(folder)
     except ValueError as error:
-        said, cause = str(error), error.__context__
+        said, cause = str(error).replace(str(folder), "RUN"), error.__context__
         while cause is not None:
             if isinstance(cause, MemoryError) and held(folder) < ADDRESS_SPACE:
                 return "wrong", f"memory: {cause!r}"
@@ -997,9 +997,9 @@ def verdict(read: Callable[[Path], None], folder: Path) -> tuple[str, str]:
             return "wrong", f"exception: {type(error).__name__}: {said[:300]}"
         if len(said.splitlines()) != 1 or not said.isprintable():
             return "wrong", f"lines: {said[:300]!r}"
-        if len(said) > LIMIT_MESSAGE + len(str(folder)):
+        if len(said) > LIMIT_MESSAGE:
             return "wrong", f"lines: {len(said)} characters: {said[:300]!r}"
-        return "refused", said.replace(str(folder), "RUN")[:300]
+        return "refused", said[:300]
     except BaseException as error:
         return "wrong", f"exception: {type(error).__name__}: {str(error)[:300]}"
     return "loaded", ""
