@@ -293,7 +293,9 @@ def interruptible() -> Iterator[Callable[[], int]]:
         if asked.count(signal.SIGINT) >= INSISTED:
             raise KeyboardInterrupt
 
-    names = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    names = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        names.append(signal.SIGHUP)
     before = {number: signal.signal(number, note) for number in names}
     try:
         yield lambda: asked[0] if asked else 0
