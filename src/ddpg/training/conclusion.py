@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -75,7 +76,7 @@ def drawable(env: Environment | Gym) -> bool:
     if not isinstance(env, Gym):
         return isinstance(getattr(env, "env", env), type(catalogue.NATIVE.get(env.id)))
     try:
-        with screenless(), closing(env.one(render_mode="rgb_array")) as one:
+        with warnings.catch_warnings(action="ignore"), screenless(), closing(env.one(render_mode="rgb_array")) as one:
             return one.render_mode == "rgb_array"
     except Exception:  # of a maker of one's own that takes no render mode, or whatever else it raises
         return False
