@@ -297,17 +297,29 @@ def test_too_much_memory_is_a_mistake(run: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err.startswith("ddpg: out of memory; use fewer episodes")
 
 
-def test_presets_fit_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_presets_fit_a_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     assert main(["presets"]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[0] == list(PRESETS)
-    assert all(len(row) == 1 + len(PRESETS) for row in rows[1:])
-    said = {option: dict(zip(PRESETS, values, strict=True)) for option, *values in rows[1:]}
-    thetas = {name: getattr(preset.agent.exploration, "theta", "-") for name, preset in PRESETS.items()}
-    assert said["exploration.theta"] == {name: str(theta) for name, theta in thetas.items()}
-    assert set(thetas.values()) >= {"-", 0.15}
-    assert said["replay.batch"] == {name: str(preset.replay.batch) for name, preset in PRESETS.items()}
+    out = capsys.readouterr().out
+    assert columns == 40 or max(map(len, out.splitlines())) <= columns
+    seen = list[str]()
+    for table in out.split("\n\n"):
+        rows = [line.split() for line in table.splitlines()]
+        names = rows[0]
+        assert names[0] == "ddpg"
+        seen += names[1:]
+        said = {option: dict(zip(names, values, strict=True)) for option, *values in rows[1:]}
+        assert all(len(set(row.values())) > 1 for row in said.values())
+        for name in names:
+            for path, value in (("replay.batch", PRESETS[name].replay.batch), ("delay", PRESETS[name].agent.delay)):
+                if path in said:
+                    assert said[path][name] == str(value)
+        thetas = {name: getattr(PRESETS[name].agent.exploration, "theta", "-") for name in names}
+        assert said.get("exploration.theta", dict.fromkeys(names, "-")) == {n: str(t) for n, t in thetas.items()}
+    assert ["ddpg", *seen] == list(PRESETS)
 
 
 @pytest.mark.parametrize("command", ["", "train", "eval", "plot", "export", "doctor", "presets"])

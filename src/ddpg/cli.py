@@ -282,19 +282,34 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _presets(args: argparse.Namespace) -> int:
+    """Tables of the first preset beside as many others as fit, of the options in which one of them differs."""
     from rich.console import Console
     from rich.table import Table
 
     from ddpg.training.config import options, values
     from ddpg.training.presets import PRESETS
 
-    columns = [values(config) for config in PRESETS.values()]
-    table = Table("", *PRESETS, box=None, header_style="bold")
-    for option in options(PRESETS["ddpg"]):
-        row = [_plain(column[option.path]) if option.path in column else "-" for column in columns]
-        if len(set(row)) > 1 and option.path != "preset":
-            table.add_row(option.path, *row)
-    Console().print(table)
+    paths = [option.path for option in options(PRESETS["ddpg"]) if option.path != "preset"]
+    columns = {name: {path: _plain(value) for path, value in values(PRESETS[name]).items()} for name in PRESETS}
+    first, *others = columns
+    console = Console()
+
+    def table(shown: Sequence[str]) -> Table:
+        drawn = Table("", *shown, box=None, header_style="bold")
+        for path in paths:
+            row = [columns[name].get(path, "-") for name in shown]
+            if len(set(row)) > 1:
+                drawn.add_row(path, *row)
+        return drawn
+
+    while others:
+        count = len(others)
+        while count > 1 and console.measure(table([first, *others[:count]])).maximum >= console.width:
+            count -= 1
+        console.print(table([first, *others[:count]]))
+        others = others[count:]
+        if others:
+            console.print()
     return 0
 
 

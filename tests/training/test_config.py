@@ -1,6 +1,7 @@
 """A configuration is the same from Python, JSON and the command line, and whatever it cannot be is said in one line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.nets import Normal
-from ddpg.algorithm.noise import Constant, Exponential, Gaussian, OrnsteinUhlenbeck
+from ddpg.algorithm.noise import Constant, Exponential, Gaussian, OrnsteinUhlenbeck, Smoothing
 from ddpg.cli import parser
 from ddpg.envs.pendulum import Pendulum
 from ddpg.training import config
@@ -145,6 +147,25 @@ def test_lillicrap() -> None:
     assert agent.exploration == OrnsteinUhlenbeck(theta=0.15, sigma=0.2, dt=1.0, schedule=Constant())
     assert (paper.replay.batch, paper.replay.capacity) == (64, 1_000_000)  # "minibatch sizes of 64 … 10^6"
     assert (paper.collect.steps, paper.collect.updates, paper.collect.envs) == (1, 1, 1)  # Algorithm 1
+
+
+def test_td3() -> None:
+    """Fujimoto et al. 2018, sections 5 and 6.1."""
+    paper = PRESETS["td3"]
+    agent = paper.agent
+    for network in (agent.actor, agent.critic):  # "a two layer feedforward neural network of 400 and 300 hidden nodes"
+        assert (network.widths, network.activation, network.lr) == ((400, 300), "relu", 1e-3)
+        assert network.action_layer == 0  # "both the state and action as input to the first layer"
+    assert agent.critics == 2  # section 4.2
+    assert agent.smoothing == Smoothing(sigma=0.2, clip=0.5)  # "epsilon ~ N(0, 0.2) … clipped to (-0.5, 0.5)"
+    assert (agent.delay, agent.tau) == (2, 0.005)  # "d = 2 … tau = 0.005"
+    assert agent.exploration == Gaussian(sigma=0.1)  # "N(0, 0.1) to each action"
+    assert (paper.replay.batch, paper.gamma) == (100, 0.99)  # "a mini-batch of a 100 transitions"
+    assert paper.collect.warmup == 10_000  # "a purely exploratory policy for the first 10000 time steps"
+    # With its parts off it is DDPG.
+    assert replace(agent, critics=1, smoothing=Smoothing(sigma=0.0), delay=1) == replace(
+        DPG(), actor=agent.actor, critic=agent.critic, tau=agent.tau
+    )
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

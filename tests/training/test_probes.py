@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from ddpg.algorithm.agent import DPG, Nets
 from ddpg.algorithm.nets import Network, Normal
-from ddpg.algorithm.noise import Exponential, Gaussian, OrnsteinUhlenbeck
+from ddpg.algorithm.noise import Exponential, Gaussian, OrnsteinUhlenbeck, Smoothing
 from ddpg.envs.base import Vector
 from ddpg.envs.probes import (
     ACTION,
@@ -57,6 +57,15 @@ AGENTS = {
         critics=2,
         exploration=OrnsteinUhlenbeck(theta=0.15, sigma=0.2),
         tau=0.05,
+    ),
+    "td3": DPG(
+        actor=Network(widths=(16,), lr=5e-3),
+        critic=Network(widths=(16, 16), activation="tanh", lr=1e-2),
+        critics=2,
+        smoothing=Smoothing(sigma=0.1, clip=0.2),
+        delay=2,
+        exploration=Gaussian(sigma=0.3),
+        tau=0.1,
     ),
 }
 

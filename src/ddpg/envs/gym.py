@@ -255,7 +255,7 @@ def parse_args(given: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"env-args {item!r}: expected key=value, such as gravity=9.8")
         try:
             args[name] = json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
-        except ValueError:
+        except (ValueError, RecursionError):
             args[name] = value
     return args
 

@@ -86,7 +86,14 @@ def write(path: Path, tree: PyTree, said: Mapping[str, Any]) -> int:
 
 def read_said(path: Path) -> dict[str, Any]:
     """The JSON object of a checkpoint, not compared with its digest. Damaged, in one line, if there is none."""
-    return _guarded(path, lambda file: json.loads(_said(file), parse_constant=_refuse))
+
+    def load(file: Any) -> dict[str, Any]:
+        said = json.loads(_said(file), parse_constant=_refuse)
+        if not isinstance(said, dict):
+            raise ValueError("what it says of itself is no JSON object")
+        return said
+
+    return _guarded(path, load)
 
 
 def read(path: Path, like: PyTree) -> PyTree:
@@ -108,6 +115,10 @@ def read(path: Path, like: PyTree) -> PyTree:
             fits = len(there) == len(shape) and all(b in (-1, a) for a, b in zip(there, shape, strict=True))
             if not fits or kind != dtype.name:
                 raise ValueError(f"{name} is {kind}{list(there)}, expected {dtype.name}{list(shape)}")
+        # Where there is not as much memory, as for a file of holes, NumPy says so and safetensors panics.
+        np.empty(
+            2 * sum(math.prod(file.get_slice(name).get_shape()) * expected[name][1].itemsize for name in expected), "u1"
+        )
         arrays = {name: file.get_tensor(name) for name in expected}
         if _digest(arrays, text) != file.metadata().get("sha256"):
             raise ValueError("its bytes are not those that were written")
@@ -125,8 +136,9 @@ def _guarded(path: Path, load: Callable[[Any], Any]) -> Any:
         _check_header(path)
         with safe_open(path, framework="numpy") as file:
             return load(file)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
-        said = " ".join(str(error).split())[:200]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError, SafetensorError) as error:
+        # Printable, since names in it may be a stranger's and drive a terminal.
+        said = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split())[:200])
         said = f"it is cut off or damaged ({said})" if isinstance(error, SafetensorError) else said
         raise Damaged(f"checkpoint {path} cannot be used: {said}") from None
 
@@ -261,4 +273,4 @@ def _return(path: Path) -> float:
         said = read_said(path).get("returned")
     except ValueError:
         return -math.inf
-    return float(said) if isinstance(said, int | float) and math.isfinite(said) else -math.inf
+    return float(said) if isinstance(said, int | float) and abs(said) < 1e300 else -math.inf  # NaN is not, either

@@ -22,6 +22,13 @@ def check_plain(path: Path, limit: int) -> None:
         raise ValueError(f"it has {found.st_size} bytes, expected at most {limit}; ddpg wrote none such")
 
 
+def check_within(folder: Path) -> None:
+    """ValueError, in one line, if a folder to be written in holds a link, through which that would go elsewhere."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link, which is not written through; put what it leads to in its place")
+
+
 def check_hdf5(path: Path, limit: int) -> None:
     """`check_plain`, and that HDF5 would not search in it for ever; ValueError, in one line, if it would.
 

@@ -1,5 +1,6 @@
 """A trained policy on its own: observations in, greedy actions in the environment's units out."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -89,7 +90,7 @@ def environment_of(config: Config, env: Known | None = None, args: Sequence[str]
     """
     if isinstance(env, Gym | Repeat):  # which repeats already
         return env
-    if env is None and ":" in config.env.removeprefix("gym:").removeprefix("jax:"):
+    if env is None and ":" in re.sub("^(gym|jax):", "", config.env):  # one of them: "gym:jax:X" imports jax
         raise ValueError(
             f"the run's environment {config.env} imports a module, which is not done because a folder says so; "
             f"add --env {config.env} if you trust it"

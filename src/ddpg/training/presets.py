@@ -2,7 +2,7 @@
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.nets import Network, Normal
-from ddpg.algorithm.noise import Exponential, Gaussian, OrnsteinUhlenbeck
+from ddpg.algorithm.noise import Exponential, Gaussian, OrnsteinUhlenbeck, Smoothing
 from ddpg.experience.replay import Replay
 from ddpg.training.config import Collection, Config
 
@@ -62,5 +62,22 @@ PRESETS = {
         ),
         replay=Replay(capacity=1_000_000, batch=64),
         collect=Collection(warmup=0, learning_starts=1_000),
+    ),
+    # Fujimoto et al. 2018, sections 5 and 6.1.
+    "td3": Config(
+        preset="td3",
+        gamma=0.99,
+        agent=DPG(
+            actor=Network(widths=(400, 300), activation="relu", lr=1e-3),
+            critic=Network(widths=(400, 300), activation="relu", lr=1e-3),
+            critics=2,
+            smoothing=Smoothing(sigma=0.2, clip=0.5),
+            delay=2,
+            exploration=Gaussian(sigma=0.1),
+            tau=0.005,
+        ),
+        steps=1_000_000,
+        replay=Replay(capacity=1_000_000, batch=100),
+        collect=Collection(warmup=10_000),
     ),
 }

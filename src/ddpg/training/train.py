@@ -20,6 +20,7 @@ from ddpg.envs import catalogue
 from ddpg.envs.base import Environment, Repeat
 from ddpg.envs.gym import Gym, Maker, by_callable
 from ddpg.records import checkpoint
+from ddpg.records.given import check_plain, check_within
 from ddpg.training import config as configuration
 from ddpg.training.conclusion import count
 from ddpg.training.config import Config
@@ -84,6 +85,7 @@ def resume(run: str | Path, steps: int | None = None, env: Known | None = None) 
     """
     folder = Path(run)
     config = configuration.load(folder)
+    check_within(folder)
     if steps is not None:
         config = configuration.override(config, {"steps": steps})
     environment = environment_of(config, env)
@@ -147,6 +149,7 @@ def _steps_done(folder: Path, config: Config) -> int:
 def _ended(folder: Path) -> bool:
     """Whether a run came to its end, and said so."""
     try:
+        check_plain(folder / "summary.json", 2**20)
         said = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
