@@ -1,0 +1,237 @@
+"""What befalls a run, and what its user then sees: nothing that was saved is lost, and one line says what happened."""
+
+import errno
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from safetensors import SafetensorError
+
+import ddpg
+from ddpg.cli import main
+from ddpg.envs.gym import by_callable
+from ddpg.envs.hosted import Hosted
+from ddpg.records import checkpoint
+from ddpg.records.log import read_metrics
+from ddpg.training.run import Training
+from ddpg.training.train import held
+
+TINY = ["--steps=300", "--collect.warmup=100", "--actor.widths=8", "--critic.widths=8,8", "--replay.batch=16"]
+TINY += ["--eval.every=100", "--eval.episodes=4", "--checkpoint.every=100", "--checkpoint.keep=3"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 steps, with checkpoints of step 100, 200 and 300."""
+    folder = tmp_path_factory.mktemp("recovery") / "run"
+    assert main(["train", *TINY, "--run", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(run: Path) -> dict[str, Any]:
+    """What it is after 400, when nothing happens."""
+    folder = Path(shutil.copytree(run, run.parent / "expected"))
+    assert main(["resume", str(folder), "--steps", "400"]) == 0
+    return left(folder)
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run, tmp_path / "run"))
+
+
+def left(folder: Path) -> dict[str, Any]:
+    rows = [json.dumps({**row, "steps_per_second": 0}) for row in read_metrics(folder)]
+    return {"rows": rows, **{path.name: path.read_bytes() for path in sorted(folder.glob("models/*/*"))}}
+
+
+def at(folder: Path, step: int) -> Path:
+    return folder / "checkpoints" / f"step-{step:012d}.safetensors"
+
+
+def steps(folder: Path) -> list[int]:
+    return sorted(int(path.stem.removeprefix("step-")) for path in checkpoint.found(folder / "checkpoints"))
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+
+
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "flipped": (flipped, "cannot be used: its bytes are not those that were written; trying the one before"),
+    "half": (lambda path: os.truncate(path, path.stat().st_size // 2), "cannot be used: it is cut off or damaged"),
+    "empty": (lambda path: os.truncate(path, 0), "cannot be used: it is cut off, or no safetensors file"),
+    "pipe": (piped, "cannot be used: it is no plain file; trying the one before"),
+    "missing": (Path.unlink, "what had come after it, up to step 300, is done again"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_without_the_newest_checkpoint_the_one_before_is_used(
+    how: str, copy: Path, expected: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage, line = DAMAGE[how]
+    damage(at(copy, 300))
+    assert main(["resume", str(copy), "--steps", "400"]) == 0
+    said = capsys.readouterr().err
+    assert "resumed at step 200 of 400" in said
+    assert sum(line in each for each in said.splitlines()) == 1
+    assert left(copy) == expected
+
+
+def test_without_any_nothing_is_touched(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for step in (100, 200, 300):
+        os.truncate(at(copy, step), 1_000)
+    before = left(copy)
+    assert main(["resume", str(copy), "--steps", "400"]) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last == (
+        f"ddpg: {copy} cannot be resumed: none of its checkpoints can be used; train again into another --run"
+    )
+    assert left(copy) == before
+    assert steps(copy) == [100, 200, 300]
+
+
+def test_a_damaged_one_takes_no_other_ones_place(copy: Path) -> None:
+    at(copy, 300).rename(at(copy, 900))
+    flipped(at(copy, 900))
+    for name in (".tmpAbCdEf", "step-000000000700.partial"):  # as a killed process leaves them
+        (copy / "checkpoints" / name).write_bytes(b"half")
+    assert main(["resume", str(copy), "--steps", "600"]) == 0
+    assert {400, 500, 600, 900} <= set(steps(copy))  # and that of the best return
+    assert [path.name for path in (copy / "checkpoints").iterdir() if path.suffix != ".safetensors"] == ["lock"]
+
+
+def test_what_train_says_of_a_folder_that_is_a_run(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*options: str) -> str:
+        assert main(["train", *TINY, "--run", str(copy), *options]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "already holds this very run, at its end after 300 steps; choose another --run" in said()
+    assert f"this run, of 300 steps; train on with `ddpg resume {copy} --steps 500`" in said("--steps=500")
+    assert "already holds another run; choose another --run" in said("--gamma=0.5")
+    (copy / "summary.json").unlink()
+    assert f"this very run, not at its end; go on with `ddpg resume {copy}`" in said()
+    with held(copy):
+        assert "a run that another process is at" in said()
+    shutil.rmtree(copy / "checkpoints")
+    assert "this very run, stopped before its first checkpoint" in said()
+
+
+def test_a_second_process_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with held(copy):
+        assert main(["resume", str(copy), "--steps", "400"]) == 2
+    assert f"ddpg: another process is training in {copy}; wait for its end, or stop it\n" == capsys.readouterr().err
+    assert steps(copy) == [100, 200, 300]
+
+
+@pytest.mark.parametrize(("number", "status"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGHUP", 129)])
+def test_a_signal_saves_and_exits(
+    number: str, status: int, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Training._advance
+    before = signal.signal(getattr(signal, number), signal.SIG_DFL)  # pytest may run under nohup
+
+    def advance(self: Training, *args: Any) -> Any:
+        if self.step == 100:
+            os.kill(os.getpid(), getattr(signal, number))
+        return real(self, *args)
+
+    monkeypatch.setattr(Training, "_advance", advance)
+    assert main(["train", *TINY, "--run", str(tmp_path / "run")]) == status
+    signal.signal(getattr(signal, number), before)
+    assert steps(tmp_path / "run") == [100, 200]
+    monkeypatch.undo()
+    assert main(["resume", str(tmp_path / "run")]) == 0
+    assert left(tmp_path / "run") == left(run)
+
+
+FULL = [SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")]
+FULL += [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))]
+
+
+@pytest.mark.parametrize("error", FULL, ids=["safetensors", "system"])
+def test_a_full_disk_keeps_earlier_checkpoints_and_training_goes_on(
+    error: Exception,
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real = checkpoint.save_file
+
+    def full(*args: Any) -> None:
+        if at(tmp_path / "run", 100).exists():
+            raise error
+        real(*args)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    assert main(["train", *TINY, "--run", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err.splitlines()
+    for step in (200, 300):
+        line = f"the checkpoint of step {step} could not be written (No space left on device); earlier ones stay"
+        assert line in said
+    assert steps(tmp_path / "run") == [100]
+    assert left(tmp_path / "run") == left(run)
+
+
+class Drifting(gymnasium.Env):
+    """An environment of which no episode can be had twice."""
+
+    observation_space: spaces.Space = spaces.Box(-np.inf, np.inf, (1,))
+    action_space: spaces.Space = spaces.Box(-1, 1, (1,))
+    steps = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        Drifting.steps += 1
+        return np.array([Drifting.steps], np.float32), 0.0, False, False, {}
+
+
+def test_an_environment_that_is_not_deterministic_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = dict(option.removeprefix("--").split("=") for option in TINY) | {"eval.episodes": 1}
+    options |= {"collect.envs": 2, "collect.warmup": 200}
+    maker = gymnasium.wrappers.TimeLimit
+    env: Callable[[], gymnasium.Env] = lambda: maker(Drifting(), 1_000)  # noqa: E731
+    ddpg.train(env, run=tmp_path / "run", options=options)
+    ddpg.resume(tmp_path / "run", steps=400, env=env)
+    said = capsys.readouterr().err
+    assert "environment 0, 1 is not deterministic: its open episode came out differently, so a new one begins" in said
+    assert main(["resume", str(tmp_path / "run"), "--steps", "500"]) == 2  # there is no id to make it by
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Drifting" in line
+
+
+def test_worker_processes_hear_no_signal_that_is_for_all() -> None:
+    hosted = Hosted(by_callable(Drifting, Drifting()), [0], 1, "async")
+    try:
+        hosted.reset()
+        (worker,) = multiprocessing.active_children()
+        assert worker.pid is not None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(worker.pid, number)
+        assert hosted.step(np.zeros((1, 1, 1), np.float32)).obs.item() == 1
+    finally:
+        hosted.close()
+    assert worker.exitcode == -signal.SIGKILL
