@@ -238,3 +238,19 @@ def test_a_run_of_the_second_format_goes_on(tmp_path: Path, capsys: pytest.Captu
     assert "resumed at step 300 of 400" in capsys.readouterr().err
     rows = (folder / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [100, 100, 200, 200, 300, 300, 400, 400]
+
+
+def test_what_is_damaged_does_not_count_among_those_to_keep(tmp_path: Path, stop_at: Stopping) -> None:
+    options = SMALL | {"collect.steps": 10, "collect.updates": 10}
+    ddpg.train("Pendulum-v1", run=tmp_path / "whole", options=options)
+    stop_at(4)
+    folder = ddpg.train("Pendulum-v1", run=tmp_path / "parts", options=options).path
+    newest, before, *_ = checkpoint.found(folder / "checkpoints")
+    newest.write_bytes(newest.read_bytes()[:-1])
+    stop_at(1)
+    ddpg.resume(folder)
+    assert newest.with_suffix(".damaged").exists()
+    assert before in checkpoint.found(folder / "checkpoints")
+    stop_at(None)
+    ddpg.resume(folder)
+    same(tmp_path / "whole", folder)

@@ -172,6 +172,8 @@ class Training:
                 )
             for note in (*notes, *_other_versions(checkpoint.read_said(path))):
                 display.note(note)
+            for newer in paths[: paths.index(path)]:  # so that they are not counted among those to keep
+                newer.replace(newer.with_suffix(".damaged"))
             (self.folder / "summary.json").unlink(missing_ok=True)  # which is of a run that had ended
             return carry
         said = "none of its checkpoints can be used" if paths else "it has no checkpoint"
