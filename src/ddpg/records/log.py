@@ -153,8 +153,10 @@ def _open_events(folder: Path, resume_at: int | None) -> "EventsWriter":
     from tensorboardX.event_file_writer import EventsWriter
 
     folder.mkdir(parents=True, exist_ok=True)
-    # File names hold whole seconds: without a number, a run resumed at once would overwrite its first file.
-    events = EventsWriter(str(folder / "events"), f".{len(list(folder.iterdir())):03d}")
+    # TensorBoard reads files in the order of their names, which hold the seconds of a clock that may have been set
+    # back since: one of a run that goes on has to come after those before it, also in the same second.
+    before = len(list(folder.iterdir()))
+    events = EventsWriter(str(folder / (f"events.resumed-{before:06d}" if before else "events")))
     if resume_at is not None:  # tells TensorBoard to forget later steps, as the JSON lines do
         pb = _protocol()
         start = pb.SessionLog(status=pb.SessionLog.START)
