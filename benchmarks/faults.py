@@ -88,8 +88,12 @@ def ddpg(
     environment: dict[str, str] | None = None,
     program: Sequence[str] = ("-m", "ddpg"),
     under: Sequence[str] = (),
+    then: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
-    """Run a command; when a line that matches `at` appears, `do` something to it. What was seen of it."""
+    """Run a command; when a line that matches `at` appears, `do` something to it. What was seen of it.
+
+    And `then` something else, when a checkpoint could not be written.
+    """
     argv = tuple(argv)
     process = subprocess.Popen(
         [*under, sys.executable, *program, *argv],
@@ -106,6 +110,9 @@ def ddpg(
         if at is not None and do is not None and re.search(at, line):
             do(process)
             at = None
+        if then is not None and "could not be written" in line:
+            then()
+            then = None
     status = process.wait()
     shown = [each for each in argv if each not in SMALL] if argv[:1] == ("train",) else list(argv)
     saw = [line for line in lines if not USUAL.match(line)]
@@ -141,9 +148,12 @@ def half(which: Sequence[str] = COMPILED, until: str = "checkpoint of step 3,000
 
 def to_the_end(*argv: str, which: Sequence[str] = COMPILED, run: str = "run", **rest: Any) -> dict[str, Any]:
     """`ddpg resume`, and whether all ended well."""
-    seen = ddpg("resume", run, *argv, **rest)
+    return compared(ddpg("resume", run, *argv, **rest), Path(run), which)
+
+
+def compared(seen: dict[str, Any], run: Path, which: Sequence[str]) -> dict[str, Any]:
     if seen["status"] == 0:
-        expected, found = reference(tuple(which)), contents(Path(run))
+        expected, found = reference(tuple(which)), contents(run)
         parts = ("checkpoints", "networks", "metrics", "tensorboard")
         odd = [part for part in parts if not alike(part, found[part], expected[part])]
         seen["end"] = f"differs: {', '.join(odd)}" if odd else "identical"
@@ -183,16 +193,19 @@ def ballast(leave: int = 0) -> Callable[[object], None]:
     return lambda _: fill(Path("disk"), leave)
 
 
-@fault("disk full during a save, and free again later")
+@fault("disk full during a save, and free again while training goes on")
 def _() -> Iterator[dict[str, Any]]:
     with disk("3m") as place:
+        ballast = place / "ballast"
         # A few pages stay, so that only what is large fails.
-        def later(process: subprocess.Popen[str]) -> None:
-            fill(place, 32_768)
-
-        yield train("disk/run", at="checkpoint of step 2,000", do=later)
-        (place / "ballast").unlink()
-        yield to_the_end(run="disk/run")
+        seen = train(
+            "disk/run",
+            which=HOSTED,
+            at="checkpoint of step 2,000",
+            do=lambda _: fill(place, 32_768),
+            then=ballast.unlink,
+        )
+        yield compared(seen, Path("disk/run"), HOSTED)
 
 
 @fault("disk full from the third checkpoint to the end, networks and pictures too")
