@@ -194,8 +194,16 @@ class Training:
         except ValueError as error:
             raise ValueError(f"checkpoint {path} cannot be used: in its configuration, {error}") from None
         # A run may be made longer, and its checkpoints more or less frequent.
-        if found is None or replace(found, steps=config.steps, checkpoint=config.checkpoint) != config:
-            raise ValueError(f"checkpoint {path} is of a run with another configuration")
+        if found is None:
+            raise ValueError(f"checkpoint {path} cannot be used: it says no configuration")
+        found = replace(found, steps=config.steps, checkpoint=config.checkpoint)
+        if found != config:
+            then, now = configuration.values(found), configuration.values(config)
+            odd = min(name for name in {**then, **now} if then.get(name) != now.get(name))
+            raise ValueError(
+                f"checkpoint {path} is of a run with another configuration "
+                f"({odd} {then.get(odd)}, and config.json has {now.get(odd)})"
+            )
         if progress.iteration * self.loop.stride >= 2**31:
             raise ValueError(f"checkpoint {path} says it is after {progress.iteration} iterations")
         return progress
