@@ -202,7 +202,7 @@ class Training:
             odd = min(name for name in {**then, **now} if then.get(name) != now.get(name))
             raise ValueError(
                 f"checkpoint {path} is of a run with another configuration "
-                f"({odd} {then.get(odd)}, and config.json has {now.get(odd)})"
+                f"({odd} {repr(then.get(odd))[:60]}, and config.json has {repr(now.get(odd))[:60]})"
             )
         if progress.iteration * self.loop.stride >= 2**31:
             raise ValueError(f"checkpoint {path} says it is after {progress.iteration} iterations")
