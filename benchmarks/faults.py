@@ -368,13 +368,14 @@ def _() -> Iterator[dict[str, Any]]:
 
 @fault("a second process on the folder")
 def _() -> Iterator[dict[str, Any]]:
-    seen = list[dict[str, Any]]()
+    seen, long = list[dict[str, Any]](), ["gym:Pendulum-v1", "--steps", "1000000"]
 
-    def second(_: object) -> None:
+    def second(process: subprocess.Popen[str]) -> None:
         seen.append(ddpg("resume", "run"))
-        seen.append(train(which=HOSTED))
+        seen.append(train(which=long))
+        process.send_signal(signal.SIGTERM)
 
-    first = train(which=HOSTED, at="checkpoint of step 1,000", do=second)
+    first = train(which=long, at="checkpoint of step 1,000", do=second)
     yield from seen
     yield first
 

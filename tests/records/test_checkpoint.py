@@ -35,7 +35,7 @@ def tree(seed: int = 0) -> dict[str, Any]:
 
 
 def like(whole: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((-1, *x.shape[1:]) if x.shape else (), x.dtype), whole)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((-9, *x.shape[1:]) if x.shape else (), x.dtype), whole)
 
 
 @pytest.fixture
@@ -174,6 +174,10 @@ def test_only_plain_files_are_opened(path: Path) -> None:
         (tree() | {"more": np.zeros(2)}, r"it lacks \"\['more'\]\""),
         (tree() | {"rows": np.zeros((5, 4), np.float32)}, r"\['rows'\] is float32\[5, 3\], expected float32\[5, 4\]"),
         (tree() | {"rows": np.zeros((5, 3))}, r"\['rows'\] is float32\[5, 3\], expected float64\[5, 3\]"),
+        (
+            like(tree()) | {"rows": jax.ShapeDtypeStruct((-4, 3), np.float32)},
+            r"\['rows'\] is float32\[5, 3\], expected float32\[-4, 3\]",
+        ),
         (tree() | {"rows": np.zeros(15, np.float32)}, r"\['rows'\] is float32\[5, 3\], expected float32\[15\]"),
     ],
 )

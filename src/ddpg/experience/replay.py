@@ -71,8 +71,8 @@ def trimmed(ring: Ring) -> Ring:
 
 
 def any_rows(ring: Ring) -> Ring:
-    """The shapes of rings [S, T, N, ...] when their T is not known."""
-    obs, rest = (jax.ShapeDtypeStruct((x.shape[0], -1, *x.shape[2:]), x.dtype) for x in ring[:2])
+    """The shapes of rings [S, T, N, ...] of which not all rows are filled, as [S, -T, N, ...]."""
+    obs, rest = (jax.ShapeDtypeStruct((x.shape[0], -x.shape[1], *x.shape[2:]), x.dtype) for x in ring[:2])
     return ring._replace(obs=obs, rest=rest)
 
 

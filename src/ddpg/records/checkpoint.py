@@ -97,7 +97,7 @@ def read_said(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path, like: PyTree) -> PyTree:
-    """The tree of a checkpoint, in NumPy, with the structure, shapes and dtypes of `like`, where -1 is any length.
+    """The tree of a checkpoint, in NumPy, with the structure, shapes and dtypes of `like`, where -n is any length up to n.
 
     Damaged, in one line, if it is not whole, has changed since it was written, or is one of something else.
     """
@@ -112,7 +112,7 @@ def read(path: Path, like: PyTree) -> PyTree:
         for name, (shape, dtype) in expected.items():
             entry = file.get_slice(name)
             there, kind = tuple(entry.get_shape()), DTYPES.get(entry.get_dtype())
-            fits = len(there) == len(shape) and all(b in (-1, a) for a, b in zip(there, shape, strict=True))
+            fits = len(there) == len(shape) and all(a == b or a <= -b for a, b in zip(there, shape, strict=True))
             if not fits or kind != dtype.name:
                 raise ValueError(f"{name} is {kind}{list(there)}, expected {dtype.name}{list(shape)}")
         # Where there is not as much memory, as for a file of holes, NumPy says so and safetensors panics.

@@ -98,11 +98,11 @@ class Host:
         return Kept(carry, standing, self._running.copy(), self.environments.history())
 
     def like(self, keys: Keys) -> Kept:
-        """The shapes of what `kept` answers, -1 where a length is not known."""
+        """The shapes of what `kept` answers, -n where a length is at most n."""
         assert isinstance(self.environments, Hosted)
         carry, block = jax.eval_shape(jax.vmap(_start(self.loop)), keys, jnp.asarray(self._first))
         history = self.environments.history()
-        actions = jax.ShapeDtypeStruct((-1, *history.actions.shape[1:]), history.actions.dtype)
+        actions = jax.ShapeDtypeStruct((-(2**31), *history.actions.shape[1:]), history.actions.dtype)
         running = np.zeros(self._first.shape[:2])
         carry = carry._replace(ring=any_rows(carry.ring), block=block)
         return Kept(carry, self._begun(), running, history._replace(actions=actions))

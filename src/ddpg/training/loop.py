@@ -254,7 +254,7 @@ class Loop:
         return copied(jax.tree.map(itemgetter(slice(seeds)), carry))
 
     def like(self, keys: Keys) -> Carry:
-        """The shapes of what `kept` answers, -1 where a length is not known."""
+        """The shapes of what `kept` answers, -n where a length is at most n."""
         carry = jax.eval_shape(jax.vmap(self.init), keys)
         return carry._replace(ring=any_rows(carry.ring))
 

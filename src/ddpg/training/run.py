@@ -416,7 +416,7 @@ class Training:
         report, weights = self.report, self.weights
         if any_pieces:
             report, weights = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct((-1, *x.shape[1:]), x.dtype), (report, weights)
+                lambda x: jax.ShapeDtypeStruct((-(2**31), *x.shape[1:]), x.dtype), (report, weights)
             )
         return report, weights, self.watch
 
