@@ -625,6 +625,7 @@ def main() -> None:
     out = args.out.absolute()
     result = json.loads(out.read_text()) if args.names and out.exists() else {}
     home = os.getcwd()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup would have children ignore
     with tempfile.TemporaryDirectory() as cache:
         os.environ.setdefault("XDG_CACHE_HOME", cache)
         for name, provoke in FAULTS.items():
