@@ -88,7 +88,12 @@ def resume(run: str | Path, steps: int | None = None, env: Known | None = None) 
     check_within(folder)
     if steps is not None:
         config = configuration.override(config, {"steps": steps})
-    environment = environment_of(config, env)
+    try:
+        environment = environment_of(config, env)
+    except ValueError as error:
+        own = env is None and ":" not in config.env
+        hint = f"; a run of a function goes on from Python, ddpg.resume({str(folder)!r}, env=...)" if own else ""
+        raise ValueError(f"{error}{hint}") from None
     check_fit(config, environment)
     with held(folder):
         done = _steps_done(folder, config)
