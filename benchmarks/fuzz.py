@@ -716,7 +716,7 @@ def like() -> dict[str, Any]:
     import numpy as np
 
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree(5, Rng(0)))
-    any_rows = {name: jax.ShapeDtypeStruct((1, -1, *x.shape[2:]), np.float32) for name, x in shapes["ring"].items()}
+    any_rows = {name: jax.ShapeDtypeStruct((1, -64, *x.shape[2:]), np.float32) for name, x in shapes["ring"].items()}
     return shapes | {"ring": any_rows}
 
 

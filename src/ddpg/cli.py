@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -194,7 +195,7 @@ def _dashed(name: str) -> str:
 
 
 def _nothing(args: argparse.Namespace) -> int:
-    raise ValueError("no command; expected train, eval, plot, export, doctor or presets, see `ddpg --help`")
+    raise ValueError("no command; expected train, resume, eval, plot, export, doctor or presets, see `ddpg --help`")
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -339,6 +340,8 @@ def _natural(text: str) -> int:
 
 
 def _whole(text: str, least: int = 0) -> int:
+    if re.fullmatch(r"\d{1,9}e\d", text):  # 1e5 is a whole number too
+        text = str(int(float(text)))
     if not text.isdecimal() or not least <= int(text[:20]) < 2**31:
         raise argparse.ArgumentTypeError(f"{text[:40]!r}: expected a whole number of at least {least}, below 2^31")
     return int(text)

@@ -28,7 +28,7 @@ from ddpg.algorithm.noise import Linear, OrnsteinUhlenbeck
 from ddpg.cli import main
 from ddpg.envs.base import Environment, Vector
 from ddpg.envs.gym import Gym, by_callable
-from ddpg.envs.hosted import Hosted, Outcome
+from ddpg.envs.hosted import History, Hosted, Outcome
 from ddpg.envs.pendulum import Pendulum, PendulumState
 from ddpg.experience.replay import Replay, _unpack
 from ddpg.records.export import load_models
@@ -37,6 +37,7 @@ from ddpg.training.devices import place
 from ddpg.training.evaluate import evaluate_run
 from ddpg.training.host import Host
 from ddpg.training.loop import Carry, Loop, Report
+from ddpg.training.restore import Pieces
 from ddpg.training.run import together
 from ddpg.types import Key, Row, Transition
 
@@ -88,6 +89,15 @@ class Compiled:
         self.boundary = np.asarray(said.terminated | said.truncated)
         return Outcome(*map(np.asarray, said))
 
+    def history(self) -> History:
+        raise NotImplementedError
+
+    def recall(self, history: History, obs: np.ndarray, over: np.ndarray) -> Outcome:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 def stored(host: Host) -> Carry:
     """Everything that a host has, of every seed, as the loop has it: with the ring and the block not yet stored."""
@@ -113,7 +123,7 @@ def test_it_learns_what_the_scan_driver_learns(normalise: bool) -> None:
         hosted, heard = host.compile(hosted, iterations=iterations, learning=learning)(hosted, np.int32(done))
         done += iterations
         assert len(heard.episodes) == iterations
-        close(together(np.ones(iterations), heard), jax.device_get(said))
+        close(together(Pieces(heard, np.ones(iterations))), jax.device_get(said))
         carry = jax.device_get(scanned._replace(acting=None, key=None))
         close(stored(host), carry)
         close((hosted.agent, hosted.stats), (carry.agent, carry.stats))
@@ -236,18 +246,19 @@ def test_every_transition_is_the_scripts(scripts: list[Script], n_step: int) -> 
             np.testing.assert_allclose(got.discount[i], discount, rtol=1e-6)
 
 
-class Recorded:
+class Recorded(Hosted):
     """Environments, and everything they said."""
 
-    def __init__(self, inner: Hosted) -> None:
-        self.inner, self.obs, self.said = inner, list[np.ndarray](), list[Outcome]()
+    def __init__(self, gym: Gym) -> None:
+        super().__init__(gym, [0, 1], ENVS)
+        self.obs, self.said = list[np.ndarray](), list[Outcome]()
 
     def reset(self) -> np.ndarray:
-        self.obs.append(self.inner.reset())
+        self.obs.append(super().reset())
         return self.obs[0]
 
     def step(self, action: np.ndarray) -> Outcome:
-        said = self.inner.step(action)
+        said = super().step(action)
         self.obs.append(said.obs)
         self.said.append(said)
         return said
@@ -260,14 +271,14 @@ SEVERAL = [[(3, "both"), (1, "truncated")], [(7, "terminated")], [(60, "truncate
 def played() -> tuple[Recorded, list[Report], Carry]:
     """Two seeds of two environments: three chunks of four blocks, the last two learning."""
     loop = replace(tools(1)[0], normalise=True)
-    recorded = Recorded(Hosted(scripted(SEVERAL)[0], [0, 1], ENVS))
+    recorded = Recorded(scripted(SEVERAL)[0])
     host, reports = Host(loop, recorded), list[Report]()
     carry = host.start(jnp.stack([jax.random.key(seed) for seed in (0, 1)]))
     for chunk in range(3):
         turn = host.compile(carry, iterations=BLOCKS, learning=chunk > 0)
         carry, report = turn(carry, np.int32(chunk * BLOCKS))
         assert len(report.episodes) == BLOCKS
-        reports.append(together(np.ones(BLOCKS), report))
+        reports.append(together(Pieces(report, np.ones(BLOCKS))))
     return recorded, reports, carry
 
 

@@ -29,6 +29,7 @@ from ddpg.training.config import load as load_config
 from ddpg.training.curves import plot_runs
 from ddpg.training.evaluate import evaluate_run
 from ddpg.training.loop import Report
+from ddpg.training.restore import Pieces
 from ddpg.training.run import Training, together
 from ddpg.training.train import interruptible
 from ddpg.types import Key, Metrics
@@ -277,11 +278,12 @@ def test_training_in_another_thread(trained: ddpg.Run, tmp_path: Path) -> None:
 def test_chunks_are_short_and_cover_the_run(trained: ddpg.Run, tmp_path: Path) -> None:
     changes = {"collect": replace(trained.config.collect, updates=3, envs=4), "steps": 5_000}
     chunks = list(Training(replace(trained.config, **changes), Pendulum(), tmp_path).chunks())
-    assert all(iterations * 3 <= 1_000 for _, iterations, _, _ in chunks)
-    assert [first for first, *_ in chunks] == [0, *np.cumsum([iterations for _, iterations, *_ in chunks])[:-1]]
-    assert sum(iterations for _, iterations, *_ in chunks) * 4 == 5_000
+    assert all((end - first) * 3 <= 1_000 for first, end, _, _ in chunks)
+    assert [first for first, *_ in chunks] == [0, *(end for _, end, *_ in chunks)][:-1]
+    assert chunks[-1][1] * 4 == 5_000
     assert [learning for _, _, learning, _ in chunks] == [first * 4 >= 100 for first, *_ in chunks]
-    assert chunks[-1][-1]
+    every = round(250 / 4)
+    assert [end for _, end, _, evaluate in chunks if evaluate] == [*range(every, 1_250, every)]
 
 
 def test_reports_of_several_chunks_are_means_over_all() -> None:
@@ -291,7 +293,7 @@ def test_reports_of_several_chunks_are_means_over_all() -> None:
     q, returns = pieces([math.nan, 2.0, 4.0], 1.0), pieces([-10.0, -40.0, math.nan], math.nan)
     numbers = Metrics(*[q] * len(Metrics._fields))
     report = Report(numbers, returns, pieces([1, 2, 0], 0), pieces([3.0, 9.0, 4.0], 0.5))
-    whole = together(np.array([5, 30, 10]), report)
+    whole = together(Pieces(report, np.array([5, 30, 10])))
     np.testing.assert_allclose(whole.metrics.q, [2.5, 1.0])
     np.testing.assert_allclose(whole.episode_return, [-30.0, math.nan])
     np.testing.assert_array_equal(whole.episodes, [3, 0])

@@ -25,6 +25,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ddpg.records.settle import settle
 from ddpg.types import PyTree
 
 FORMAT, VERSION = "ddpg-checkpoint", 1
@@ -73,11 +74,8 @@ def write(path: Path, tree: PyTree, said: Mapping[str, Any]) -> int:
         except SafetensorError as error:  # how it says that a disk is full
             why = OS_ERROR.search(str(error))
             raise (OSError(int(why[2]), why[1]) if why else OSError(str(error))) from None
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-            size = os.fstat(file.fileno()).st_size
-        os.replace(partial, path)
-        _flush_folder(path.parent)
+        size = partial.stat().st_size
+        settle(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -97,7 +95,7 @@ def read_said(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path, like: PyTree) -> PyTree:
-    """The tree of a checkpoint, in NumPy, with the structure, shapes and dtypes of `like`, where -n is any length up to n.
+    """The tree of a checkpoint, in NumPy, with the shapes and dtypes of `like`; -n there is any length up to n.
 
     Damaged, in one line, if it is not whole, has changed since it was written, or is one of something else.
     """
@@ -185,16 +183,6 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _flush_folder(folder: Path) -> None:
-    """Until then a power cut may undo the renaming."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 class Checkpoints:
     """FOLDER/step-….safetensors, written by a thread of its own; the last `keep` stay, and the one of the best return.
 
@@ -233,21 +221,19 @@ class Checkpoints:
         began = perf_counter()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / f"step-{step:012d}.safetensors"
-            size = write(path, tree, said)
-            self._drop_old(path)
-            then()
+            size = write(self._folder / f"step-{step:012d}.safetensors", tree, said)
+            self._drop_old()
         except OSError as error:
             self._tell(step, error)
         else:
             self._tell(step, Saved(step, size, perf_counter() - began))
+        then()
 
-    def _drop_old(self, newest: Path) -> None:
+    def _drop_old(self) -> None:
         # Of a process that was killed while it wrote: ours, and before that safetensors' own.
         for partial in (*self._folder.glob("*.partial"), *self._folder.glob(".tmp*")):
             partial.unlink(missing_ok=True)
-        # Those after it could not be used when the run was resumed: they stay, but not in the place of one that can.
-        paths = [path for path in found(self._folder) if path.name <= newest.name]
+        paths = found(self._folder)
         best = max(paths, key=_return, default=None)
         for path in paths[self._keep :]:
             if path != best or _return(path) == -math.inf:

@@ -13,6 +13,7 @@ from ddpg.algorithm.agent import AgentState, Nets
 from ddpg.algorithm.nets import ACTIVATIONS, Actor, Critic, Dense
 from ddpg.algorithm.normaliser import Stats
 from ddpg.records.given import check_hdf5
+from ddpg.records.settle import settle
 from ddpg.types import Spec
 
 FORMAT, VERSION = "ddpg-network", 1
@@ -42,7 +43,7 @@ def save_models(folder: Path, state: AgentState, spec: Spec, stats: Stats | None
         for role, net in ((f"actor{suffix}", nets.actor), (f"critic{suffix}", nets.critic)):
             partial = folder / f"{role}.partial"
             _write(partial, role, net, spec, stats)
-            partial.replace(folder / f"{role}.hdf5")  # a reader, or a crash, never meets half a file
+            settle(partial, folder / f"{role}.hdf5")
 
 
 def save_actor(path: Path, actor: Actor, stats: Stats | None, spec: Spec) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import numpy as np
 
 from ddpg.records.given import check_plain
+from ddpg.records.settle import write_text
 
 if TYPE_CHECKING:
     from tensorboardX.event_file_writer import EventsWriter
@@ -39,7 +40,8 @@ LONGEST, LARGEST_LOG = 2**16, 2**30  # characters of a line, which has a few hun
 
 
 class Log:
-    """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/seed-S/; every write is on disk when it returns.
+    """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/seed-S/; every write is the system's when it returns,
+    so that a killed process loses none, and on the disk after `settle`.
 
     `resume_at` is the step of the checkpoint that a run continues from: what an interrupted run had said of later
     steps is dropped, since it will be said again. Raises ValueError if the metrics already there cannot be read.
@@ -61,6 +63,10 @@ class Log:
             seed = int(record["seed"])
             of_seed = {key: array[self._seeds.index(seed)] for key, array in samples.items()}
             _write_event(self._events[seed], step, record, of_seed)
+
+    def settle(self) -> None:
+        """Have the lines on the disk, where a power cut leaves them: a checkpoint says that they are there."""
+        os.fsync(self._lines.fileno())
 
     def close(self) -> None:
         self._lines.close()
@@ -141,9 +147,7 @@ def _open_lines(path: Path, resume_at: int | None) -> TextIO:
         limit = math.inf if resume_at is None else resume_at
         kept = "".join(line + "\n" for line, record in _read_lines(path) if record["step"] <= limit)
         if len(kept) != path.stat().st_size:
-            part = path.with_name(path.name + ".part")
-            part.write_text(kept, encoding="utf-8", newline="\n")
-            os.replace(part, path)
+            write_text(path, kept)
     return path.open("a", encoding="utf-8", newline="\n")
 
 

@@ -19,6 +19,7 @@ from ddpg.envs.gym import Gym
 from ddpg.records.export import save_models
 from ddpg.records.log import read_metrics
 from ddpg.records.plot import curve_of, learning_curve, summary
+from ddpg.records.settle import write_text
 from ddpg.records.video import screenless
 from ddpg.training import config as configuration
 from ddpg.training.config import Config
@@ -64,10 +65,7 @@ def conclude(folder: Path, config: Config, optimum: float | None, said: Mapping[
     }
     if optimum is not None:
         whole |= {"optimum": optimum, "gap_to_optimum": None if whole["iqm"] is None else optimum - whole["iqm"]}
-    path = folder / "summary.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(folder / "summary.json", json.dumps(whole, indent=2) + "\n")
     return whole
 
 

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from ddpg.algorithm.agent import DPG
 from ddpg.experience.replay import Replay
 from ddpg.records.given import check_plain
+from ddpg.records.settle import flush_folder, write_text
 from ddpg.types import Natural, Positive, UnitInterval, Whole, Words
 
 FORMAT = 2  # of everything in a run folder; raise it when an older reader would misread
@@ -242,13 +243,14 @@ def write(config: Config, path: Path) -> None:
     """FileExistsError if it is there: never over another run's, even one that begins at this moment."""
     with path.open("x", encoding="utf-8") as file:
         file.write(_text(config))
+        file.flush()
+        os.fsync(file.fileno())
+    flush_folder(path.parent)
 
 
 def rewrite(config: Config, path: Path) -> None:
     """Over that of the same run, atomically."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(_text(config), encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, _text(config))
 
 
 def _text(config: Config) -> str:

@@ -15,6 +15,7 @@ from ddpg.records import npz_reader
 from ddpg.records.export import load_actor, load_models, save_actor
 from ddpg.records.npz import LARGEST, arrays_of, save_npz
 from ddpg.records.onnx import check_onnx, load_onnx, save_onnx
+from ddpg.records.settle import settle
 from ddpg.training.config import load as load_config
 from ddpg.training.policy import model_folder
 from ddpg.types import Spec
@@ -69,7 +70,7 @@ def export_run(run: str | Path, format: str, path: str | Path | None = None, see
         form.save(partial, nets.actor, stats, spec)
         seen = observations(spec, stats)
         difference = compare(form.load(partial), nets.actor, stats, spec, seen)
-        partial.replace(path)
+        settle(partial, path)
     except OSError as error:
         said = error.strerror or " ".join(str(error).split())[:200]
         raise ValueError(f"{path} cannot be written ({said}); choose another file with -o") from None

@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.stages import Wrapped
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ddpg.algorithm.nets import Actor
 from ddpg.algorithm.normaliser import Stats
 from ddpg.envs.gym import Misbehaved
-from ddpg.envs.hosted import History, Hosted, Outcome
+from ddpg.envs.hosted import History, Outcome
 from ddpg.experience.replay import any_rows, refilled, trimmed
 from ddpg.records.checkpoint import copied, restored
 from ddpg.training.loop import Carry, Draws, Loop, Lots, Report
@@ -33,6 +33,9 @@ class Stepped(Protocol):
 
     def reset(self) -> np.ndarray: ...
     def step(self, action: Float[np.ndarray, "s n m"]) -> Outcome: ...
+    def history(self) -> History: ...
+    def recall(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> Outcome: ...
+    def close(self) -> None: ...
 
 
 class Broken(Exception):
@@ -89,7 +92,6 @@ class Host:
 
     def kept(self, carry: Carry, seeds: int) -> Kept:
         """All that `resume` needs, in NumPy arrays that nothing changes any more; the carry given is not read."""
-        assert isinstance(self.environments, Hosted)
         rings = [trimmed(jax.tree.map(lambda x: np.asarray(x)[None], carry.ring)) for carry in self._carries]
         rest = [copied(carry._replace(ring=None)) for carry in self._carries]
         ring = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rings)
@@ -99,7 +101,6 @@ class Host:
 
     def like(self, keys: Keys) -> Kept:
         """The shapes of what `kept` answers, -n where a length is at most n."""
-        assert isinstance(self.environments, Hosted)
         carry, block = jax.eval_shape(jax.vmap(_start(self.loop)), keys, jnp.asarray(self._first))
         history = self.environments.history()
         actions = jax.ShapeDtypeStruct((-(2**31), *history.actions.shape[1:]), history.actions.dtype)
@@ -112,7 +113,6 @@ class Host:
 
         ValueError if it is not of this loop; Misbehaved if an environment is while its episode is played again.
         """
-        assert isinstance(self.environments, Hosted)
         like, _ = jax.eval_shape(_start(self.loop), keys[0], jnp.asarray(self._first[0]))
         ring = refilled(kept.carry.ring, like.ring.rest.shape[0])
         carry = restored(kept.carry._replace(ring=ring, block=None), like)
@@ -137,6 +137,10 @@ class Host:
         self._standing = standing
         self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(keys))]
         return self._read(), said
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.environments.close()
 
     def compile(self, carry: Carry, *, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
         """(carry, t0) -> (carry, report), as the loop's own, but a report of every iteration, leaves [iterations, S].

@@ -54,6 +54,12 @@ class Carry(NamedTuple):
     key: Key
 
 
+class Kept(NamedTuple):
+    """What a checkpoint holds of the loop."""
+
+    carry: Carry
+
+
 class Lots(NamedTuple):
     """The randomness of the updates of one iteration."""
 
@@ -248,24 +254,27 @@ class Loop:
         """The state before the first step, of every seed: leaves [K, ...]."""
         return _start(self)(place(filled_up(keys)))
 
-    def kept(self, carry: Carry, seeds: int) -> Carry:
+    def kept(self, carry: Carry, seeds: int) -> Kept:
         """All that `resume` needs, of so many seeds, in NumPy arrays that nothing changes any more."""
         carry = carry._replace(ring=trimmed(carry.ring))
-        return copied(jax.tree.map(itemgetter(slice(seeds)), carry))
+        return Kept(copied(jax.tree.map(itemgetter(slice(seeds)), carry)))
 
-    def like(self, keys: Keys) -> Carry:
+    def like(self, keys: Keys) -> Kept:
         """The shapes of what `kept` answers, -n where a length is at most n."""
         carry = jax.eval_shape(jax.vmap(self.init), keys)
-        return carry._replace(ring=any_rows(carry.ring))
+        return Kept(carry._replace(ring=any_rows(carry.ring)))
 
-    def resume(self, kept: Carry, keys: Keys) -> tuple[Carry, list[str]]:
+    def resume(self, kept: Kept, keys: Keys) -> tuple[Carry, list[str]]:
         """The state of training where `kept` was taken, and what could not be restored: nothing here.
 
         ValueError if it is not of this loop.
         """
         like = jax.eval_shape(self.init, keys[0])
-        kept = kept._replace(ring=refilled(kept.ring, like.ring.rest.shape[0]))
-        return place(filled_up(restored(kept, like))), []
+        carry = kept.carry._replace(ring=refilled(kept.carry.ring, like.ring.rest.shape[0]))
+        return place(filled_up(restored(carry, like))), []
+
+    def close(self) -> None:
+        """Nothing is open: environments are compiled."""
 
     def run(self, carry: Carry, t0: int, iterations: int, learning: bool) -> tuple[Carry, Report]:
         """One chunk of every seed: leaves [K, ...]. The carry given is consumed."""

@@ -94,6 +94,9 @@ def resume(run: str | Path, steps: int | None = None, env: Known | None = None) 
         own = env is None and ":" not in config.env
         hint = f"; a run of a function goes on from Python, ddpg.resume({str(folder)!r}, env=...)" if own else ""
         raise ValueError(f"{error}{hint}") from None
+    asked = env if isinstance(env, str) else environment.id
+    if _plain_id(asked) != _plain_id(config.env):
+        raise ValueError(f"env {asked}: {folder} was trained in {config.env}, and can go on in that alone")
     check_fit(config, environment)
     with held(folder):
         done = _steps_done(folder, config)
@@ -102,16 +105,7 @@ def resume(run: str | Path, steps: int | None = None, env: Known | None = None) 
         if done >= config.steps and _ended(folder):
             raise ValueError(f"{folder} has had its {done} steps; use --steps above {done} to train on")
         with ready(config, environment) as stopped, closing(Training(config, environment, folder, True)) as training:
-            if steps is not None:
-                _rewrite(config, folder)
             return training.run(stopped)
-
-
-def _rewrite(config: Config, folder: Path) -> None:
-    try:
-        configuration.rewrite(config, folder / "config.json")
-    except OSError as error:
-        raise ValueError(f"{folder} cannot be written ({error.strerror}); what is there stays as it is") from None
 
 
 @contextmanager
@@ -141,6 +135,10 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def _plain_id(env: str) -> str:
+    return env.removeprefix("gym:").removeprefix("jax:")
+
+
 def _steps_done(folder: Path, config: Config) -> int:
     """Steps of the newest checkpoint that says how many; 0 if none does."""
     for path in checkpoint.found(folder / "checkpoints"):
@@ -158,7 +156,7 @@ def _ended(folder: Path) -> bool:
         said = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(said, dict) and said.get("interrupted") is False
+    return isinstance(said, dict) and said.get("interrupted") is False and "failure" not in said
 
 
 def make(env: str | Environment | Callable[[], Environment | gymnasium.Env], config: Config) -> Environment | Gym:
@@ -249,7 +247,8 @@ def _content(folder: Path, config: Config) -> str:
         return "a run that another process is at; choose another --run, or wait for its end"
     with suppress(ValueError):
         there = configuration.load(folder)
-        if replace(there, steps=config.steps, checkpoint=config.checkpoint) == config:
+        every = replace(there.eval, every=config.eval.every)  # which follows from the steps, unless it is chosen
+        if replace(there, steps=config.steps, checkpoint=config.checkpoint, eval=every) == config:
             if config.steps > there.steps:
                 return f"this run, of {there.steps} steps; train on with `ddpg resume {folder} --steps {config.steps}`"
             if not _ended(folder) and not checkpoint.found(folder / "checkpoints"):

@@ -1,0 +1,132 @@
+"""Where a run stands between two chunks, and the newest checkpoint that it can go on from."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from ddpg.envs.gym import Misbehaved
+from ddpg.records import checkpoint
+from ddpg.training import config as configuration
+from ddpg.training.config import Config
+from ddpg.training.divergence import Watch, nothing_seen
+from ddpg.training.host import Host
+from ddpg.training.loop import Carry, Loop, Report
+from ddpg.types import Keys, Metrics, NonNegative, PyTree, Whole
+
+LARGEST = 2**31  # iterations, and pieces of a report
+
+
+@dataclass
+class Progress:
+    """How far a run has come: what its checkpoints say in plain JSON."""
+
+    iteration: Whole = 0  # of the loop, done
+    logged: Whole = 0  # the step of the last log point
+    learned: Whole = 0  # steps of one seed while learning
+    learning_seconds: NonNegative = 0.0
+    wall_seconds: NonNegative = 0.0
+    returned: float | None = None  # greedily, over all seeds, when last evaluated
+    lost: dict[int, str] = field(default_factory=dict)  # seeds that diverged, and how it shows
+
+
+class Pieces(NamedTuple):
+    """What was reported since the last log point: leaves [pieces, S], and how many iterations each piece is of."""
+
+    report: Report
+    weights: np.ndarray
+
+
+class State(NamedTuple):
+    """All that a checkpoint holds of arrays, of every seed."""
+
+    driver: PyTree  # what the loop or the host has kept
+    pieces: Pieces
+    watch: Watch
+
+
+def nothing_reported(seeds: int) -> Pieces:
+    none = np.zeros((0, seeds))
+    return Pieces(Report(Metrics(*[none] * len(Metrics._fields)), none, none, none), np.zeros(0))
+
+
+class Restored(NamedTuple):
+    """Where a run stood."""
+
+    carry: Carry
+    progress: Progress
+    pieces: Pieces
+    watch: Watch
+    notes: tuple[str, ...]
+
+
+def restored(folder: Path, config: Config, driver: Loop | Host, keys: Keys, note: Callable[[str], None]) -> Restored:
+    """The newest checkpoint in FOLDER that can be used; why others cannot is noted, and they are set aside.
+
+    ValueError, in one line, if there is none, or an environment misbehaves while its episode is played again.
+    """
+    pieces = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((-LARGEST, *x.shape[1:]), x.dtype), nothing_reported(config.seeds)
+    )
+    like = State(driver.like(keys), pieces, nothing_seen(config.seeds))
+    paths = checkpoint.found(folder / "checkpoints")
+    for i, path in enumerate(paths):
+        try:
+            progress = _progress(path, config)
+            state: State = checkpoint.read(path, like)
+            if len({len(leaf) for leaf in jax.tree.leaves(state.pieces)}) > 1:
+                raise ValueError(f"checkpoint {path} cannot be used: its reports are of different lengths")
+            carry, notes = driver.resume(state.driver, keys)
+        except Misbehaved as error:
+            raise ValueError(f"while episodes were played again up to where they stood, {error}") from None
+        except ValueError as error:
+            note(f"{error}{'; trying the one before' if path != paths[-1] else ''}")
+            continue
+        for newer in paths[:i]:  # so that they are not counted among those to keep
+            newer.replace(newer.with_suffix(".damaged"))
+        other = _other_versions(checkpoint.read_said(path))
+        return Restored(carry, progress, state.pieces, state.watch, (*notes, *other))
+    said = "none of its checkpoints can be used" if paths else "it has no checkpoint"
+    raise ValueError(f"{folder} cannot be resumed: {said}; train again into another --run")
+
+
+def _progress(path: Path, config: Config) -> Progress:
+    """What a checkpoint says of itself. ValueError, in one line, if it is none of this run."""
+    said = checkpoint.read_said(path)
+    try:
+        progress = TypeAdapter(Progress).validate_python(said)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"checkpoint {path} cannot be used: {where}: {first['msg']}") from None
+    try:
+        found = configuration.from_data(said["config"]) if isinstance(said.get("config"), dict) else None
+    except ValueError as error:
+        raise ValueError(f"checkpoint {path} cannot be used: in its configuration, {error}") from None
+    if found is None:
+        raise ValueError(f"checkpoint {path} cannot be used: it says no configuration")
+    # A run may be made longer, and its checkpoints more or less frequent.
+    found = replace(found, steps=config.steps, checkpoint=config.checkpoint)
+    if found != config:
+        then, now = configuration.values(found), configuration.values(config)
+        odd = min(name for name in {**then, **now} if then.get(name) != now.get(name))
+        raise ValueError(
+            f"checkpoint {path} is of a run with another configuration "
+            f"({odd} {repr(then.get(odd))[:60]}, and config.json has {repr(now.get(odd))[:60]})"
+        )
+    if progress.iteration * config.collect.steps * config.collect.envs >= LARGEST:
+        raise ValueError(f"checkpoint {path} says it is after {progress.iteration} iterations")
+    return progress
+
+
+def _other_versions(said: Mapping[str, Any]) -> Iterator[str]:
+    """What no longer is as it was, so that numbers may come out differently in their last bits."""
+    then = said.get("versions")
+    for name, now in configuration.versions().items():
+        if isinstance(then, dict) and then.get(name) != now:
+            was = " ".join(str(then.get(name)).split())[:40]
+            yield f"the run was made with {name} {was}, this is {now}: it goes on, but perhaps not to the last bit"
