@@ -6,7 +6,8 @@
 a step; 64-64, minibatches of 32, one seed, one environment. `cheetah`: HalfCheetah-v5 with 256-256 and minibatches of
 256, against the same updates without the environment, and those against the floor: the operations of their matrix
 products at the rate that all cores reach on 1024 x 1024 float32 products in the same process. Both sides alternate in
-one process; figures are medians over its rounds, and over the repeats, each a process of its own. `cores` is what the machine had to give before each of them: the work that two processes of plain
+one process; figures are medians over its rounds, and over the repeats, each a process of its own. `cores` is what the
+machine had to give before each of them: the work that two processes of plain
 Python do in the time of one alone, 2 where each has a core, nearer 1 where they share one.
 """
 

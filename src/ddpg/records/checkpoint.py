@@ -75,6 +75,7 @@ def write(path: Path, tree: PyTree, said: Mapping[str, Any]) -> int:
             why = OS_ERROR.search(str(error))
             raise (OSError(int(why[2]), why[1]) if why else OSError(str(error))) from None
         size = partial.stat().st_size
+        partial.chmod(path.parent.stat().st_mode & 0o666)  # safetensors leaves it to its owner alone
         settle(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
