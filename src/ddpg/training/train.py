@@ -79,9 +79,10 @@ def train(
 def resume(run: str | Path, steps: int | None = None, env: Known | None = None) -> Run:
     """Go on with a run where its last checkpoint left it, up to `steps` if it is to be longer (or shorter) than it was.
 
-    What follows is bit for bit what would have followed then: networks, optimisers, replay, metrics. `env` is needed
-    for a run of a function or object, or of an id that imports a module, and must be what it was. ValueError, in one
-    line, if there is nothing to go on from or to do, or another process is at it; nothing is lost then.
+    What follows is bit for bit what would have followed then: networks, optimisers, replay, metrics (docs/recovery.md
+    says where a longer run is not quite the run of that length). `env` is needed for a run of a function or object, or
+    of an id that imports a module, and must be what it was. ValueError, in one line, if there is nothing to go on from
+    or to do, or another process is at it; nothing is lost then.
     """
     folder = Path(run)
     config = configuration.load(folder)
