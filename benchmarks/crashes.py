@@ -89,8 +89,8 @@ def inside(page: Page, argv: Sequence[str]) -> int:
 
         setattr(Training, name, wrapped)
 
-    def begun(self: Any, program: Any, carry: Any, first: int, iterations: int, *_: Any) -> tuple[int, int]:
-        return TRAINING, (first + iterations) * self.loop.stride
+    def begun(self: Any, program: Any, carry: Any, end: int, *_: Any) -> tuple[int, int]:
+        return TRAINING, end * self.loop.stride
 
     wrap("_advance", begun)
     wrap("_log", lambda self, *_: (EVALUATING, self.step), TRAINING)
@@ -277,7 +277,7 @@ def job(command: list[str], seconds: float, kills: int, seed: int, tell: Callabl
                 resumed = after["checkpoint"] is not None
                 if not resumed:  # killed before there was one: the run begins again
                     shutil.rmtree(launch.run, ignore_errors=True)
-            else:
+            if not killed or (launch.run / "summary.json").exists():  # the last thing that a run writes
                 found = contents(launch.run)
                 same = {part: found[part] == expected[part] for part in expected}
                 ends.append({"kills": of_this, "identical": all(same.values()), **same})

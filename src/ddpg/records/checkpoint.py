@@ -194,6 +194,8 @@ class Checkpoints:
         self._folder, self._keep, self._tell = folder, keep, tell
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._last: Future[None] | None = None
+        with suppress(OSError):  # what a killed process left; where nothing can be removed, nothing can be saved either
+            self._drop_old()
 
     def save(self, step: int, tree: PyTree, said: Mapping[str, Any], then: Callable[[], None]) -> None:
         """Write a tree of NumPy arrays that nobody changes any more, `then` do what else there is to write.
