@@ -69,6 +69,7 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
     loop = Loop(agent, Replay(CAPACITY, 256), Vector(Still(), 1), 0.99, collect=1, updates=1, warmup=1_000)
     carry, told, t = full(loop), list[Saved](), 2_000
     copies, plain, saving = list[float](), list[float](), list[float]()
+    kept = loop.kept(carry, 1)
 
     def stretch(carry: Carry) -> tuple[Carry, float]:
         nonlocal t
@@ -93,12 +94,11 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
             checkpoints.save(i, kept, {"step": i}, lambda: None)
             carry, _ = stretch(carry)
             saving.append(perf_counter() - began)
-            del kept
     path = checkpoint.found(folder / "checkpoints")[0]
     began = perf_counter()
     state, _ = loop.resume(checkpoint.read(path, loop.like(carry.key)), carry.key)
     restored = perf_counter() - began
-    np.testing.assert_array_equal(state.ring.rest, carry.ring.rest)
+    np.testing.assert_array_equal(state.ring.rest, kept.carry.ring.rest)
     lost = median(b - a for a, b in zip(plain, saving, strict=True))
     return {
         "bytes": told[0].size,
@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/checkpoint.json"))
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(dir="."))  # on the disk that runs are on
+    folder = Path(tempfile.mkdtemp(dir=".")).resolve()  # on the disk that runs are on
     try:
         said = measure(args.rounds, folder)
     finally:
