@@ -1,6 +1,6 @@
 """Before any test: shapes checked in every function of ddpg, two CPU devices, and compiled programs kept on disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -43,3 +43,10 @@ def assert_identical() -> Callable[[Any, Any], None]:
                 raise AssertionError(f"{jax.tree_util.keystr(path)}: the same numbers in other bits")
 
     return compare
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten() -> Iterator[None]:
+    """Compiled programs are dropped after every module: thousands in one process exhaust its memory mappings."""
+    yield
+    jax.clear_caches()

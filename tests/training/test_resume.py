@@ -70,6 +70,10 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 Stopping = Callable[[int | None], None]
+# Those of which every part is in another too are tried with `pytest -m slow`.
+EVERY_PRESET = [
+    pytest.param(name, marks=[] if name in ("ddpg", "sparse", "td3") else pytest.mark.slow) for name in ddpg.PRESETS
+]
 
 
 @pytest.fixture
@@ -129,7 +133,7 @@ def stopped_and_resumed(env: str, preset: str, options: dict[str, Any], folder: 
     assert (run.interrupted, run.summary["steps"]) == (False, 800)
 
 
-@pytest.mark.parametrize("preset", ddpg.PRESETS)
+@pytest.mark.parametrize("preset", EVERY_PRESET)
 def test_the_compiled_loop_resumes_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
     options = SMALL | {"seeds": 3 if preset == "ddpg" else 1, "collect.steps": 10, "collect.updates": 10}
     ddpg.train("Pendulum-v1", preset=preset, run=tmp_path / "whole", options=options)
@@ -137,7 +141,7 @@ def test_the_compiled_loop_resumes_exactly(preset: str, tmp_path: Path, stop_at:
     same(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize("preset", ddpg.PRESETS)
+@pytest.mark.parametrize("preset", EVERY_PRESET)
 def test_gymnasiums_environments_resume_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
     several = {"seeds": 2, "collect.envs": 2, "normalise": True, "action_repeat": 2}
     options = SMALL | {"collect.steps": 10} | (several if preset == "ddpg" else {})
