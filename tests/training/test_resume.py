@@ -71,9 +71,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 Stopping = Callable[[int | None], None]
 # Those of which every part is in another too are tried with `pytest -m slow`.
-EVERY_PRESET = [
-    pytest.param(name, marks=[] if name in ("ddpg", "td3") else pytest.mark.slow) for name in ddpg.PRESETS
-]
+EVERY_PRESET = [pytest.param(name, marks=[] if name in ("ddpg", "td3") else pytest.mark.slow) for name in ddpg.PRESETS]
 
 
 @pytest.fixture
