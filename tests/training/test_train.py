@@ -28,7 +28,7 @@ from ddpg.training import conclusion
 from ddpg.training.config import load as load_config
 from ddpg.training.curves import plot_runs
 from ddpg.training.evaluate import evaluate_run
-from ddpg.training.loop import Report
+from ddpg.training.loop import Report, over_updates
 from ddpg.training.restore import Pieces
 from ddpg.training.run import Training, together
 from ddpg.training.train import interruptible
@@ -331,3 +331,19 @@ def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: 
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files == {"checkpoints", "config.json", "metrics.jsonl", "models", "summary.json", "tensorboard"}
     assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == {f"{name}.hdf5" for name in NETWORKS}
+
+
+def test_what_is_lost_within_a_chunk_is_noticed_at_its_end(trained: ddpg.Run, tmp_path: Path) -> None:
+    """Though what was before it is known: the last chunk of a run must not end well with networks of no numbers."""
+    training = Training(replace(trained.config, seeds=1), Pendulum(), tmp_path)
+    training.progress.iteration = 700
+    for last, lost in ((2.0, False), (math.nan, True)):
+        numbers = Metrics(*[np.array([[1.0], [2.0], [last]])] * len(Metrics._fields))
+        none = np.zeros((3, 1))
+        training.pieces = Pieces(Report(numbers, none, none, none + 1.0), np.ones(3))
+        failure = vars(Training)["_look"](training, 697, True, vars(Training)["_display"](training))
+        assert (failure is not None) == lost
+    moved = jnp.array([math.nan, 3.0, math.nan, 5.0])
+    said = over_updates(Metrics(jnp.array([1.0, 2.0, math.nan, 4.0]), jnp.ones(4), moved, moved, moved))
+    assert [float(x) for x in said[1:]] == [1.0, 4.0, 4.0, 4.0]
+    assert math.isnan(said.q)

@@ -4,6 +4,8 @@ import math
 import sys
 from collections import deque
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
 from typing import Self
 
@@ -78,9 +80,9 @@ class Display:
 
     def recall(self, records: Sequence[Record], until: int) -> None:
         """Take the curve up from a run that goes on after step `until`."""
-        steps = sorted({int(record["step"]) for record in records if record["step"] <= until})
-        points = [(step, _middle([r for r in records if r["step"] == step], "return")) for step in steps]
-        self._step, self._points = until, [(float(step), value) for step, value in points if math.isfinite(value)]
+        said = groupby((record for record in records if record["step"] <= until), itemgetter("step"))
+        points = [(float(step), _middle(list(of_step), "return")) for step, of_step in said]
+        self._step, self._points = until, [point for point in points if math.isfinite(point[1])]
 
     def note(self, line: str) -> None:
         """Say one line, above the frame if there is one."""

@@ -24,7 +24,7 @@ from ddpg.envs.gym import Misbehaved
 from ddpg.envs.hosted import History, Outcome
 from ddpg.experience.replay import any_rows, refilled, trimmed
 from ddpg.records.checkpoint import copied, restored
-from ddpg.training.loop import Carry, Draws, Loop, Lots, Report
+from ddpg.training.loop import Carry, Draws, Loop, Lots, Report, over_updates
 from ddpg.types import Key, Keys, Metrics, Row, Some
 
 
@@ -261,6 +261,6 @@ def _learn(loop: Loop, learning: bool) -> Wrapped:
     def learn(carry: Carry, block: Row, lots: Lots, t0: Array, i: Array) -> tuple[Carry, Metrics | None]:
         """Iteration t0 + i, with the i-th of the `lots` of a chunk."""
         carry, metrics = loop.learn(carry, block, t0 + i, jax.tree.map(itemgetter(i), lots), learning)
-        return carry, jax.tree.map(jnp.nanmean, metrics)
+        return carry, None if metrics is None else over_updates(metrics)
 
     return jax.jit(learn, donate_argnums=0)

@@ -245,7 +245,7 @@ class Loop:
             lambda carry, x: self.iterate(carry, *x, learning), carry, (t, draws, fresh)
         )
         unknown = jnp.float32(jnp.nan)
-        mean = jax.tree.map(jnp.nanmean, metrics) if learning else Metrics(*[unknown] * len(Metrics._fields))
+        mean = over_updates(metrics) if metrics is not None else Metrics(*[unknown] * len(Metrics._fields))
         episodes = jnp.sum(seen.ended)
         episode_return = jnp.where(episodes > 0, jnp.sum(seen.finished) / episodes, unknown)
         return carry, Report(mean, episode_return, episodes, jnp.max(reward))
@@ -283,6 +283,12 @@ class Loop:
     def compile(self, carry: Carry, *, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
         """`run` compiled ahead, (carry, t0) -> (carry, report), for whoever times the one without the other."""
         return _program(self, iterations, learning).lower(carry, np.int32(0)).compile()
+
+
+def over_updates(metrics: Metrics) -> Metrics:
+    """Means over updates [u], of the actor's over those that moved it; what the critic says is never unknown."""
+    mean = jax.tree.map(jnp.nanmean, metrics)
+    return mean._replace(q=jnp.mean(metrics.q), critic_loss=jnp.mean(metrics.critic_loss))
 
 
 @cache

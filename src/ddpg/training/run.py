@@ -204,6 +204,9 @@ class Training:
         since = np.cumsum(self.pieces.weights[::-1])[::-1]  # iterations from the beginning of each piece on
         chunk = jax.tree.map(itemgetter(since < self.progress.iteration - first + 0.5), self.pieces)
         report = together(chunk)
+        if learning:  # where the critic's numbers are missing they are lost, and not unknown
+            q, loss = (chunk.weights @ x / chunk.weights.sum() for x in chunk.report.metrics[:2])
+            report = report._replace(metrics=report.metrics._replace(q=q, critic_loss=loss))
         scaled = report._replace(largest_reward=self.config.reward_scale * report.largest_reward)
         self.watch, lost = seen(self.watch, scaled, self.config.gamma, learning)
         hint = "use a smaller --critic.lr, --critic.clip 1, --normalise true or a smaller --reward_scale"
