@@ -427,22 +427,26 @@ def read_metrics(folder: Path) -> None:
 # --- actor.hdf5 and critic.hdf5 --------------------------------------------------------------------------------------
 
 
-def good_models(folder: Path) -> None:
+def good_models(normed: bool, folder: Path) -> None:
     """Small networks, so that most of a file is what it says of itself; and the same in the newest layout of HDF5."""
     import h5py
     import jax
     import jax.numpy as jnp
 
     from ddpg.algorithm.agent import DPG
-    from ddpg.algorithm.nets import Network
+    from ddpg.algorithm.nets import Network, Plain, Residual
     from ddpg.algorithm.normaliser import Stats
+    from ddpg.algorithm.values import Categorical
     from ddpg.records.export import save_models
     from ddpg.types import Spec
 
     spec = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0), action_high=(3.0, 0.5))
     agent = DPG(actor=Network(widths=(5, 4)), critic=Network(widths=(5, 4), action_layer=1), critics=2)
+    if normed:
+        actor, critic = Network(widths=(5, 4), block=Plain("batch")), Network(widths=(4, 4), block=Residual(2))
+        agent = DPG(actor, critic, critics=2, value=Categorical(atoms=5))
     stats = Stats(jnp.float32(1000), jnp.ones((2, 3)), jnp.ones((2, 3)))
-    save_models(folder, agent.init(jax.random.key(0), spec), spec, stats)
+    save_models(folder, agent.init(jax.random.key(0), spec), spec, stats, agent.value)
     for name in ("actor", "critic"):
         with h5py.File(folder / f"{name}.hdf5") as old, h5py.File(folder / f"{name}.new", "w", libver="latest") as new:
             new.attrs.update(old.attrs)
@@ -517,6 +521,7 @@ def _attribute(file: Any, rng: Rng) -> None:
         ],
         "action_high": [[1e308, 1e308], [np.nan] * 2, [np.inf] * 2, [1] * 1_000, [], 3.0, [3], [[3, 1]], [b"a", b"b"]],
         "action_layer": [-1, 1, 2**62, [0, 1], 0.5, np.nan, "0", True, 2],
+        "layers": ["", "dense", "dense " * 3, "linear linear linear", "residual " * 60_000, 3, "dense\0", b"dense"],
         "activation": ["gelu", "eval", "tanh\n", "", "relu" * 10_000, b"relu", ["relu"], "\ud83d", 0],
     }
     value: Any
@@ -857,8 +862,10 @@ TARGETS = {
     "config": Target(3, good_config, damage_config, read_config),
     "environment": Target(1, good_config, damage_environment, read_environment, ENVIRONMENTS),
     "metrics": Target(3, good_metrics, damage_metrics, read_metrics),
-    "actor": Target(4, good_models, partial(damage_models, "actor"), read_models),
-    "critic": Target(4, good_models, partial(damage_models, "critic"), read_models),
+    "actor": Target(4, partial(good_models, False), partial(damage_models, "actor"), read_models),
+    "critic": Target(4, partial(good_models, False), partial(damage_models, "critic"), read_models),
+    "actor-2": Target(4, partial(good_models, True), partial(damage_models, "actor"), read_models),
+    "critic-2": Target(4, partial(good_models, True), partial(damage_models, "critic"), read_models),
     "checkpoint": Target(4, good_checkpoints, damage_checkpoints, read_checkpoints),
 }
 

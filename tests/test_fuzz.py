@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 WHERE = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
-INPUTS = {"config": 200, "metrics": 200, "actor": 200, "critic": 200, "checkpoint": 200}
+INPUTS = {
+    "config": 200,
+    "metrics": 200,
+    "actor": 200,
+    "critic": 200,
+    "actor-2": 200,
+    "critic-2": 200,
+    "checkpoint": 200,
+}
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes and devices are those of Unix")
 

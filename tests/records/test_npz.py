@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from ddpg.algorithm.nets import Network
+from ddpg.algorithm.nets import Network, Plain, Residual
 from ddpg.algorithm.normaliser import no_stats
 from ddpg.records import npz_reader
 from ddpg.records.npz import arrays_of, save_npz, within
@@ -42,6 +42,37 @@ def test_every_array_is_documented_and_needs_no_pickle(file: Path) -> None:
     assert all(f"`{name}`" in PAGE for name in found)
     assert {array.dtype.kind for array in found.values()} <= set("fiU")
     assert (str(found["format"]), int(found["format_version"])) == ("ddpg-policy", 1)
+    for block in (Plain("layer"), Plain("batch"), Residual()):
+        arrays = arrays_of(Network(widths=(5, 5), block=block).actor(jax.random.key(0), SPEC), None, SPEC)
+        found = {re.sub(r"_\d+$", "_i", name): array for name, array in arrays.items()}
+        assert all(f"`{name}`" in PAGE for name in found)
+        assert all(f"`{word.rpartition('_')[0]}_i`" in PAGE for word in str(found["steps"]).split() if "_" in word)
+        assert {array.dtype.kind for array in found.values()} <= set("fiU")
+        assert int(found["format_version"]) == 2
+        for name, array in npz_reader.numbers_of("norm_0", arrays).items():
+            assert array.dtype == np.float32, name
+
+
+def test_steps_are_those_of_the_layers() -> None:
+    said = {
+        Plain("layer"): "dense_0 norm_0 activation dense_1",
+        Plain("batch"): "norm_0 dense_0 norm_1 activation dense_1",
+        Residual(): "dense_0 keep norm_0 dense_1 activation dense_2 add norm_1 dense_3",
+    }
+    for block, steps in said.items():
+        arrays = arrays_of(Network(widths=(5,), block=block).actor(jax.random.key(0), SPEC), None, SPEC)
+        assert (str(arrays["steps"]), npz_reader.steps_of(arrays)) == (steps, steps.split())
+        assert ("mean_0" in arrays) == (block == Plain("batch"))
+    plain = arrays_of(Network(widths=(5,)).actor(jax.random.key(0), SPEC), None, SPEC)
+    assert "steps" not in plain
+    assert npz_reader.steps_of(plain) == ["dense_0", "activation", "dense_1"]
+
+
+def test_a_step_that_the_reader_does_not_know_is_refused_in_one_line() -> None:
+    arrays = arrays_of(Network(widths=(5,), block=Residual()).actor(jax.random.key(0), SPEC), None, SPEC)
+    with pytest.raises(ValueError, match=r"steps \['attention'\] are not known here; use the reader of") as error:
+        npz_reader.policy_of(arrays | {"steps": np.array(f"{arrays['steps']} attention_0")})
+    assert "\n" not in str(error.value)
 
 
 def test_a_copy_of_the_reader_runs_on_its_own(file: Path) -> None:
@@ -68,8 +99,8 @@ def test_one_observation_or_a_batch_of_them(file: Path) -> None:
 
 def test_another_version_is_refused(file: Path) -> None:
     arrays = arrays_of(Network(widths=(5,)).actor(jax.random.key(0), SPEC), None, SPEC)
-    for change in ({"format_version": np.array(2)}, {"format": np.array("another")}):
-        with pytest.raises(ValueError, match="expected ddpg-policy of version 1"):
+    for change in ({"format_version": np.array(3)}, {"format": np.array("another")}):
+        with pytest.raises(ValueError, match="expected ddpg-policy of version 1 or 2"):
             npz_reader.policy_of(arrays | change)
     np.savez(file, a=np.zeros(1))
     with pytest.raises(ValueError, match="None of version 0, expected ddpg-policy"):

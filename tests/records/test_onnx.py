@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from ddpg.algorithm.nets import ACTIVATIONS, Network
+from ddpg.algorithm.nets import ACTIVATIONS, Network, Plain, Residual
 from ddpg.algorithm.normaliser import no_stats
 from ddpg.records.onnx import save_onnx
 from ddpg.types import Spec
@@ -19,10 +19,17 @@ SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0), action_high=(3.0, 0.5))
 PIXELS = Spec(obs_shape=(4, 4), action_low=(-1.0,), action_high=(1.0,), obs_dtype="uint8")
 # What docs/export.md lists; every one of them older than opset 13.
 LISTED = {"Flatten", "Cast", "Sub", "Div", "Clip", "Gemm", "Relu", "Tanh", "Elu", "Sigmoid", "Mul", "Add", "Max", "Min"}
+LISTED |= {"ReduceMean", "Sqrt"}
 
 
-def written(path: Path, spec: Spec = SPEC, activation: Any = "relu", normalise: bool = False) -> onnx.ModelProto:
-    actor = Network(widths=(5,), activation=activation).actor(jax.random.key(0), spec)
+def written(
+    path: Path,
+    spec: Spec = SPEC,
+    activation: Any = "relu",
+    normalise: bool = False,
+    block: Plain | Residual | None = None,
+) -> onnx.ModelProto:
+    actor = Network(widths=(5,), activation=activation, block=block or Plain()).actor(jax.random.key(0), spec)
     save_onnx(path, actor, no_stats(spec.obs_shape) if normalise else None, spec)
     return onnx.load(path)
 
@@ -55,3 +62,14 @@ def test_nodes_are_those_documented_and_every_constant_is_used(activation: str, 
         graph = written(tmp_path / "policy.onnx", spec, activation, normalise).graph
         assert {node.op_type for node in graph.node} <= LISTED
         assert {each.name for each in graph.initializer} <= {name for node in graph.node for name in node.input}
+
+
+@pytest.mark.parametrize("block", [Plain("layer"), Plain("batch"), Residual()], ids=["layer", "batch", "residual"])
+def test_other_layers_are_of_version_2_and_the_same_nodes(block: Plain | Residual, tmp_path: Path) -> None:
+    model = written(tmp_path / "policy.onnx", block=block)
+    assert {node.op_type for node in model.graph.node} <= LISTED
+    names = {name for node in model.graph.node for name in node.input}
+    assert {each.name for each in model.graph.initializer} <= names
+    said = {each.key: each.value for each in model.metadata_props}
+    assert (said["format"], said["format_version"]) == ("ddpg-policy", "2")
+    assert [each.version for each in model.opset_import] == [13]

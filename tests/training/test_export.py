@@ -11,7 +11,7 @@ import pytest
 
 import ddpg
 from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.nets import ACTIVATIONS, Actor, Network
+from ddpg.algorithm.nets import ACTIVATIONS, Actor, BatchNorm, LayerNorm, Network, Plain, Residual, Running
 from ddpg.algorithm.normaliser import Stats
 from ddpg.records import npz_reader
 from ddpg.records.npz import arrays_of, save_npz
@@ -24,6 +24,7 @@ from ddpg.types import Spec
 ARM = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.1, -5.0), action_high=(3.0, 0.5, 0.1))
 PIXELS = Spec(obs_shape=(4, 3, 2), action_low=(-2.0,), action_high=(2.0,), obs_dtype="uint8")
 SPECS = {"float32": ARM, "uint8": PIXELS}
+BLOCKS = {"plain": Plain(), "layer norm": Plain("layer"), "batch norm": Plain("batch"), "residual": Residual()}
 
 
 class Made(NamedTuple):
@@ -32,12 +33,34 @@ class Made(NamedTuple):
     spec: Spec
 
 
-def made(activation: Any = "relu", normalise: bool = False, dtype: str = "float32", factor: float = 1.0) -> Made:
-    spec = SPECS[dtype]
-    actor = Network(widths=(32, 16), activation=activation).actor(jax.random.key(0), spec)
+def made(
+    activation: Any = "relu",
+    normalise: bool = False,
+    dtype: str = "float32",
+    factor: float = 1.0,
+    block: str = "plain",
+) -> Made:
+    spec, widths = SPECS[dtype], (32, 32) if block == "residual" else (32, 16)
+    actor = lived(Network(widths=widths, activation=activation, block=BLOCKS[block]).actor(jax.random.key(0), spec))
     mean, variance = np.linspace(-2, 3, spec.obs_size), np.linspace(0, 9, spec.obs_size)  # one component never changes
     stats = Stats(jnp.float32(1000), *(jnp.asarray(x, jnp.float32).reshape(spec.obs_shape) for x in (mean, variance)))
     return Made(jax.tree.map(lambda leaf: factor * leaf, actor), stats if normalise else None, spec)
+
+
+def lived(actor: Actor) -> Actor:
+    """With norms that have learned and seen something."""
+    random = np.random.default_rng(1)
+
+    def norm(node: Any) -> Any:
+        if not isinstance(node, LayerNorm | BatchNorm):
+            return node
+        scale, shift, mean = random.normal(loc=[[1], [0], [0]], size=(3, node.scale.size)).astype(np.float32)
+        variance = np.linspace(0.1, 9, node.scale.size, dtype=np.float32)
+        return (
+            LayerNorm(scale, shift) if isinstance(node, LayerNorm) else BatchNorm(scale, shift, Running(mean, variance))
+        )
+
+    return jax.tree.map(norm, actor, is_leaf=lambda node: isinstance(node, LayerNorm | BatchNorm))
 
 
 def forms(of: Made, folder: Path) -> dict[str, Form]:
@@ -59,18 +82,28 @@ def usual(of: Made, count: int) -> np.ndarray:
 @pytest.mark.parametrize("normalise", [False, True], ids=["as it is", "normalised"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_form_is_the_policy(activation: str, normalise: bool, dtype: str, tmp_path: Path) -> None:
-    of = made(activation, normalise, dtype)
+    check_forms(made(activation, normalise, dtype), tmp_path)
+
+
+def check_forms(of: Made, folder: Path) -> None:
     critic = Network().critic(jax.random.key(1), of.spec, 1, 1)
     policy, seen = Policy(Nets(of.actor, critic), of.stats, of.spec), observations(of.spec, of.stats)
     assert seen.shape == (1_064, *of.spec.obs_shape)
     assert seen.dtype == of.spec.obs_dtype
     assert np.ptp(policy(usual(of, 50)), axis=0).min() > 1e-3  # there is something to be equal to
-    for form in forms(of, tmp_path).values():
+    for form in forms(of, folder).values():
         assert compare(form, *of, seen) < 1e-5
         for count in (1, 2, 50):
             obs = usual(of, count)
             assert form(obs).dtype == np.float32
             np.testing.assert_allclose(form(obs), policy(obs), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", SPECS)
+@pytest.mark.parametrize("normalise", [False, True], ids=["as it is", "normalised"])
+@pytest.mark.parametrize("block", [name for name in BLOCKS if name != "plain"])
+def test_every_form_is_the_policy_of_other_layers(block: str, normalise: bool, dtype: str, tmp_path: Path) -> None:
+    check_forms(made("silu", normalise, dtype, block=block), tmp_path)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -81,9 +114,16 @@ def test_large_weights_are_no_mistake_of_a_form(activation: str, tmp_path: Path)
             compare(form, *of, observations(of.spec, of.stats))
 
 
+@pytest.mark.parametrize("block", BLOCKS)
+def test_large_weights_and_norms_are_none_either(block: str, tmp_path: Path) -> None:
+    for normalise in (False, True):
+        of = made("elu", normalise, factor=5, block=block)
+        for form in forms(of, tmp_path).values():
+            compare(form, *of, observations(of.spec, of.stats))
+
+
 def test_what_is_too_large_is_cut_and_what_is_no_number_stays_none(tmp_path: Path) -> None:
-    for activation in ACTIVATIONS:
-        of = made(activation)
+    for of in (*map(made, ACTIVATIONS), *(made(block=block) for block in BLOCKS)):
         most = np.full((1, 2, 3), np.float32(1e18))
         most[0, 0] *= -1
         large = [most, most * np.float32(1e20), np.sign(most) * np.float32(np.inf)]
@@ -116,7 +156,7 @@ def test_ranges_of_actions_as_large_as_numbers_get(tmp_path: Path) -> None:
 def changed(name: str, change: Callable[[np.ndarray], Any]) -> Callable[[Made], Form]:
     def form(of: Made) -> Form:
         arrays = arrays_of(*of)
-        return npz_reader.policy_of(arrays | {name: np.asarray(change(arrays[name]), arrays[name].dtype)})
+        return npz_reader.policy_of(arrays | {name: np.asarray(change(arrays[name])).astype(arrays[name].dtype.type)})
 
     return form
 
@@ -141,6 +181,25 @@ def test_another_policy_is_refused_in_one_line(mistake: str) -> None:
     form = WRONG[mistake](of)
     with pytest.raises(ValueError, match="no file is left; choose another --format") as error:
         compare(form, *of, observations(of.spec, of.stats))
+    assert "\n" not in str(error.value)
+
+
+WRONG_NORMS: dict[str, tuple[str, Callable[[Made], Form]]] = {
+    "another gain": ("layer norm", changed("gain_1", lambda x: x + 1e-3)),
+    "another offset": ("residual", changed("offset_0", lambda x: x + 1e-3)),
+    "another mean": ("batch norm", changed("mean_0", lambda x: x + 1e-3)),
+    "another deviation": ("batch norm", changed("deviation_1", lambda x: x + 1e-3)),
+    "no way past a block": ("residual", changed("steps", lambda x: str(x).replace("keep", "").replace("add", ""))),
+    "an activation more": ("residual", changed("steps", lambda x: str(x).replace("keep", "activation keep", 1))),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_NORMS)
+def test_other_layers_are_refused_in_one_line(mistake: str) -> None:
+    block, change = WRONG_NORMS[mistake]
+    of = made(normalise=True, block=block)
+    with pytest.raises(ValueError, match="no file is left; choose another --format") as error:
+        compare(change(of), *of, observations(of.spec, of.stats))
     assert "\n" not in str(error.value)
 
 

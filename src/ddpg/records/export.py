@@ -1,29 +1,31 @@
 """The four networks of a seed as HDF5 files that h5py and NumPy alone can rebuild (docs/files.md)."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import h5py
-import jax.numpy as jnp
 import numpy as np
 
 from ddpg.algorithm.agent import AgentState, Nets
-from ddpg.algorithm.nets import ACTIVATIONS, Actor, Critic, Dense
+from ddpg.algorithm.nets import ACTIVATIONS, Actor, BatchNorm, Block, Critic, Dense, LayerNorm, Layers, Norm, Running
 from ddpg.algorithm.normaliser import Stats
+from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.records.given import check_hdf5
+from ddpg.records.hdf5 import array, attributes, dataset, has
+from ddpg.records.npz import plain
 from ddpg.records.settle import settle
 from ddpg.types import Spec
 
-FORMAT, VERSION = "ddpg-network", 1
+FORMAT, VERSIONS = "ddpg-network", (1, 2)  # 1 says dense layers without norms, and values of one number
+KINDS = ("dense", "linear", "residual")  # of layers
 LAYERS, PARAMETERS = 64, 2**28  # more than any network here; a file that claims more is not read
 LARGEST = 4 * PARAMETERS + 2**24  # bytes of a file
-LONGEST, DIMENSIONS = 2**12, 32  # bytes of an attribute, and axes of an observation
+DIMENSIONS = 32  # axes of an observation
 ATTRIBUTES = ("format", "format_version", "role", "layer_sizes", "activation", "action_layer")
 ATTRIBUTES += ("obs_shape", "obs_dtype", "action_low", "action_high")
-PLAIN = h5py.h5t.TypeIntegerID | h5py.h5t.TypeFloatID | h5py.h5t.TypeStringID
-FLOATS = (h5py.h5t.IEEE_F32LE, h5py.h5t.IEEE_F32BE, h5py.h5t.IEEE_F64LE, h5py.h5t.IEEE_F64BE)
 DTYPES = {
     "bool",
     "float16",
@@ -33,22 +35,32 @@ DTYPES = {
 }
 
 
-def save_models(folder: Path, state: AgentState, spec: Spec, stats: Stats | None = None) -> None:
+def save_models(
+    folder: Path,
+    state: AgentState,
+    spec: Spec,
+    stats: Stats | None = None,
+    value: Scalar | Categorical | None = None,
+    reward_scale: float = 1.0,
+) -> None:
     """Write actor, actor_target, critic and critic_target .hdf5 of one seed into FOLDER.
 
-    Each holds the statistics too by which observations are normalised before any layer, if they are.
+    Each holds the statistics too by which observations are normalised before any layer, if they are. Where values are
+    categorical, critics say of which returns, and what rewards were multiplied with for these.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    earned = {"support": value.support, "reward_scale": reward_scale} if isinstance(value, Categorical) else {}
+    earned = {f"value/{name}": np.asarray(x, np.float32) for name, x in earned.items()}
     for suffix, nets in (("", state.online), ("_target", state.target)):
-        for role, net in ((f"actor{suffix}", nets.actor), (f"critic{suffix}", nets.critic)):
+        for role, net, of_role in ((f"actor{suffix}", nets.actor, {}), (f"critic{suffix}", nets.critic, earned)):
             partial = folder / f"{role}.partial"
-            _write(partial, role, net, spec, stats)
+            _write(partial, role, net, spec, stats, of_role)
             settle(partial, folder / f"{role}.hdf5")
 
 
 def save_actor(path: Path, actor: Actor, stats: Stats | None, spec: Spec) -> None:
     """Write the file of an actor alone, whatever its name."""
-    _write(path, "actor", actor, spec, stats)
+    _write(path, "actor", actor, spec, stats, {})
 
 
 def load_actor(path: Path) -> tuple[Actor, Stats | None, Spec]:
@@ -78,15 +90,21 @@ def _spaces(spec: Spec) -> str:
     return f"observations of shape {spec.obs_shape} {spec.obs_dtype} and actions from [{low}] to [{high}]"
 
 
-def _write(path: Path, role: str, net: Actor | Critic, spec: Spec, stats: Stats | None) -> None:
-    kernels = [np.asarray(layer.weight) for layer in net.layers]
+def _write(
+    path: Path, role: str, net: Actor | Critic, spec: Spec, stats: Stats | None, value: dict[str, np.ndarray]
+) -> None:
+    sizes = [_ends(net.layers[0])[0], *(_ends(layer)[1] for layer in net.layers)]
+    assert isinstance(net, Actor) or sizes[-1] == value.get("value/support", np.zeros(1)).size
+    kinds = ["residual" if isinstance(x, Block) else "linear" if x.linear else "dense" for x in net.layers]
+    arrays = {name: leaf for i, layer in enumerate(net.layers) for name, leaf in _named(layer, f"layer_{i}")}
+    version = 1 if plain(net.layers) and not value else 2
     with h5py.File(path, "w") as file:
         file.attrs.update(
             {
                 "format": FORMAT,
-                "format_version": VERSION,
+                "format_version": version,
                 "role": role,
-                "layer_sizes": np.array([kernels[0].shape[-2], *(k.shape[-1] for k in kernels)]),
+                "layer_sizes": np.array(sizes),
                 "activation": net.activation,
                 "output_activation": "tanh" if isinstance(net, Actor) else "identity",
                 "action_layer": 0 if isinstance(net, Actor) else net.action_layer,
@@ -96,40 +114,51 @@ def _write(path: Path, role: str, net: Actor | Critic, spec: Spec, stats: Stats 
                 "action_high": np.array(spec.action_high),
             }
         )
-        for i, (layer, kernel) in enumerate(zip(net.layers, kernels, strict=True)):
-            file[f"layer_{i}/weight"] = kernel
-            file[f"layer_{i}/bias"] = np.asarray(layer.bias)
+        if version > 1:
+            file.attrs["layers"] = " ".join(kinds)
         if stats is not None:
-            for name, value in stats._asdict().items():
-                file[f"observations/{name}"] = np.asarray(value)
+            arrays |= {f"observations/{name}": leaf for name, leaf in stats._asdict().items()}
+        for name, leaf in (arrays | value).items():
+            file[name] = np.asarray(leaf)
+
+
+def _ends(layer: Dense | Block) -> tuple[int, int]:
+    """How many numbers it takes, and how many it makes."""
+    first, last = (layer.up, layer.down) if isinstance(layer, Block) else (layer, layer)
+    return first.weight.shape[-2], last.weight.shape[-1]
+
+
+def _named(layer: Dense | Block | Norm | None, at: str) -> Iterator[tuple[str, Any]]:
+    """Every array of a layer, by the name that it has in the file."""
+    if isinstance(layer, Block):
+        assert (layer.up.linear, layer.down.linear) == (False, True)  # as this kind of layer is read again
+        yield from _named(layer.up, f"{at}/up")
+        yield from _named(layer.down, f"{at}/down")
+    elif isinstance(layer, Dense):
+        yield from ((f"{at}/weight", layer.weight), (f"{at}/bias", layer.bias))
+        yield from _named(layer.before, f"{at}/before")
+        yield from _named(layer.after, f"{at}/after")
+    elif layer is not None:
+        yield from ((f"{at}/scale", layer.scale), (f"{at}/shift", layer.shift))
+        if isinstance(layer, BatchNorm):
+            yield from ((f"{at}/{name}", leaf) for name, leaf in layer.running._asdict().items())
 
 
 def _read(path: Path, role: str) -> tuple[Any, Stats | None, Spec]:
     try:
         check_hdf5(path, LARGEST)
         with h5py.File(path) as file:
-            attrs = _attributes(file)
+            attrs = attributes(file, ATTRIBUTES, ("layers",))
             found = [attrs.get(name) for name in ("format", "format_version", "role")]
-            if found != [FORMAT, VERSION, role]:
-                raise ValueError(f"it says {found}, expected {[FORMAT, VERSION, role]}")
+            if found not in ([FORMAT, version, role] for version in VERSIONS):
+                raise ValueError(f"it says {found}, expected {[FORMAT, VERSIONS[-1], role]}")
             net, spec = _network(file, attrs, role == "critic")
-            return net, _stats(file, spec) if file.id.links.exists(b"observations") else None, spec
+            return net, _stats(file, spec) if has(file, "observations") else None, spec
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: the run has saved no networks yet") from None
     except Exception as error:  # h5py lets through whatever HDF5, or the decoder of a damaged byte, raises
         said = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} cannot be read as a network of ddpg: {said}; restore it or train again") from None
-
-
-def _attributes(file: h5py.File) -> dict[str, Any]:
-    """Those documented, each looked at before it is read: numbers or text, and short."""
-    attrs: dict[str, Any] = {}
-    for name in ATTRIBUTES:
-        found = h5py.h5a.open(file.id, name.encode())
-        if not isinstance(found.get_type(), PLAIN) or found.get_storage_size() > LONGEST:
-            raise ValueError(f"its {name} is no short list of numbers and no word")
-        attrs[name] = file.attrs[name]
-    return attrs
 
 
 def _network(file: h5py.File, attrs: dict[str, Any], critic: bool) -> tuple[Any, Spec]:
@@ -146,59 +175,85 @@ def _network(file: h5py.File, attrs: dict[str, Any], critic: bool) -> tuple[Any,
     if not (np.isfinite(bounds).all() and (bounds[0] < bounds[1]).all() and spec.action_dim):
         raise ValueError(f"action bounds {bounds.tolist()}, expected finite ones, the lower below the higher")
     sizes, action_layer = [int(n) for n in attrs["layer_sizes"]], int(attrs["action_layer"])
-    activation, count = str(attrs["activation"]), len(sizes) - 1
-    if activation not in ACTIVATIONS or not 1 <= count <= LAYERS or not 0 <= action_layer < count:
+    activation, count, first_version = str(attrs["activation"]), len(sizes) - 1, bool(attrs["format_version"] == 1)
+    if activation not in ACTIVATIONS or not 1 <= count <= LAYERS or not 0 <= action_layer < count or min(sizes) < 1:
         raise ValueError(f"{count} layers of {activation!r}, action at layer {action_layer}, which no network here has")
+    kinds = ["dense"] * count if first_version else str(attrs.get("layers", "")).split()
+    if len(kinds) != count or not {*kinds} <= {*KINDS} or kinds[-1] != "dense":
+        raise ValueError(f"layers {' '.join(kinds[:4])!r}, expected {count} of {', '.join(KINDS)}, dense the last")
     if sizes[0] != spec.obs_size + (spec.action_dim if critic and action_layer == 0 else 0):
         raise ValueError(f"{sizes[0]} inputs do not fit {_spaces(spec)}")
-    if sizes[-1] != (1 if critic else spec.action_dim):
-        raise ValueError(f"{sizes[-1]} outputs, expected {1 if critic else spec.action_dim}")
-    members = _dataset(file, "layer_0/bias").shape[:-1]  # (K,) critics, or () for the one actor
+    categorical = critic and not first_version and has(file, "value")
+    if not (sizes[-1] > 1 if categorical else sizes[-1] == (1 if critic else spec.action_dim)):
+        expected = "several" if categorical else 1 if critic else spec.action_dim
+        raise ValueError(f"{sizes[-1]} outputs, expected {expected}")
+    first = "layer_0/up/bias" if kinds[0] == "residual" else "layer_0/bias"
+    members = dataset(file, first).shape[:-1]  # (K,) critics, or () for the one actor
     if len(members) != critic or 0 in members:
         raise ValueError(f"members of shape {members}, expected {'one number' if critic else 'none'}")
-    if prod(members) * sum((i + spec.action_dim + 1) * o for i, o in pairwise(sizes)) > PARAMETERS:
-        raise ValueError(f"more than {PARAMETERS} parameters")  # in all: datasets may lie on the same bytes
-    layers = []
-    for depth, (inputs, outputs) in enumerate(pairwise(sizes)):
+    shapes: dict[str, tuple[int, ...]] = {}
+    for depth, (kind, (inputs, outputs)) in enumerate(zip(kinds, pairwise(sizes), strict=True)):
         inputs += spec.action_dim if critic and depth == action_layer > 0 else 0
-        weight = _array(file, f"layer_{depth}/weight", (*members, inputs, outputs))
-        layers.append(Dense(weight, _array(file, f"layer_{depth}/bias", (*members, outputs))))
-    if critic:
-        return Critic(tuple(layers), activation, action_layer), spec
-    return Actor(tuple(layers), activation), spec
+        shapes |= _shapes(file, f"layer_{depth}", kind, inputs, outputs, first_version)
+    if prod(members) * sum(map(prod, shapes.values())) > PARAMETERS:
+        raise ValueError(f"more than {PARAMETERS} parameters")  # in all: datasets may lie on the same bytes
+    arrays = {name: array(file, name, (*members, *shape)) for name, shape in shapes.items()}
+    if categorical:
+        _check_value(file, sizes[-1])
+    layers: Layers = tuple(_layer(arrays, f"layer_{depth}", kind) for depth, kind in enumerate(kinds))
+    return Critic(layers, activation, action_layer) if critic else Actor(layers, activation), spec
+
+
+def _shapes(
+    file: h5py.File, at: str, kind: str, inputs: int, outputs: int, first_version: bool
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """What arrays a layer has, and of which shape those of one member must be."""
+    if kind == "residual":
+        if inputs != outputs:
+            raise ValueError(f"{at} adds {outputs} numbers to {inputs}")
+        *_, inner = dataset(file, f"{at}/up/bias").shape or (0,)
+        yield from _shapes(file, f"{at}/up", "dense", inputs, inner, first_version)
+        yield from _shapes(file, f"{at}/down", "linear", inner, outputs, first_version)
+        return
+    yield from ((f"{at}/weight", (inputs, outputs)), (f"{at}/bias", (outputs,)))
+    for name, size in () if first_version else (("before", inputs), ("after", outputs)):
+        if has(file, f"{at}/{name}"):
+            running = ("mean", "variance") if has(file, f"{at}/{name}/mean") else ()
+            yield from ((f"{at}/{name}/{part}", (size,)) for part in ("scale", "shift", *running))
+
+
+def _layer(arrays: dict[str, Any], at: str, kind: str) -> Dense | Block:
+    if kind == "residual":
+        return Block(_dense(arrays, f"{at}/up"), _dense(arrays, f"{at}/down", linear=True))
+    return _dense(arrays, at, kind == "linear")
+
+
+def _dense(arrays: dict[str, Any], at: str, linear: bool = False) -> Dense:
+    before, after = (_norm(arrays, f"{at}/{name}") for name in ("before", "after"))
+    return Dense(arrays[f"{at}/weight"], arrays[f"{at}/bias"], before, after, linear)
+
+
+def _norm(arrays: dict[str, Any], at: str) -> Norm | None:
+    if f"{at}/scale" not in arrays:
+        return None
+    scale, shift = arrays[f"{at}/scale"], arrays[f"{at}/shift"]
+    if f"{at}/mean" not in arrays:
+        return LayerNorm(scale, shift)
+    if (arrays[f"{at}/variance"] < 0).any():
+        raise ValueError(f"{at} has a variance below 0")
+    return BatchNorm(scale, shift, Running(arrays[f"{at}/mean"], arrays[f"{at}/variance"]))
+
+
+def _check_value(file: h5py.File, atoms: int) -> None:
+    """That a categorical value says of which returns it is: for readers only, since a run's configuration does too."""
+    support, scale = np.asarray(array(file, "value/support", (atoms,))), float(array(file, "value/reward_scale", ()))
+    if not ((np.diff(support) >= 0).all() and np.isfinite([*support[[0, -1]], scale]).all() and scale >= 0):
+        raise ValueError(f"a value whose returns are in no order, or whose rewards were multiplied with {scale:g}")
 
 
 def _stats(file: h5py.File, spec: Spec) -> Stats:
     shapes = {"count": (), "mean": spec.obs_shape, "variance": spec.obs_shape}
-    stats = Stats(**{name: _array(file, f"observations/{name}", shape) for name, shape in shapes.items()})
+    stats = Stats(**{name: array(file, f"observations/{name}", shape) for name, shape in shapes.items()})
     if not (stats.variance >= 0).all():
         raise ValueError("a variance of observations below 0")
     return stats
-
-
-def _array(file: h5py.File, name: str, shape: tuple[int, ...]) -> Any:
-    dataset = _dataset(file, name)
-    if dataset.shape != shape:
-        raise ValueError(f"{name} has shape {dataset.shape}, expected {shape}")
-    return jnp.asarray(dataset[()], jnp.float32)
-
-
-def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """A dataset that is all there, in this file: one that is no more than its bytes cannot claim memory or lead away.
-
-    What `save_models` writes is neither linked, chunked, filtered, virtual nor stored elsewhere, and nor is what is
-    read here: HDF5 would open other files, load plugins, or make terabytes of a fill value.
-    """
-    for part in (name.rpartition("/")[0], name):  # in the order in which they would be followed
-        if not file.id.links.exists(part.encode()) or file.id.links.get_info(part.encode()).type != h5py.h5g.LINK_HARD:
-            raise ValueError(f"it has no {part}, or only a link")
-    found = h5py.h5d.open(file.id, name.encode())
-    made, kind, start = found.get_create_plist(), found.get_type(), found.get_offset()
-    if made.get_layout() != h5py.h5d.CONTIGUOUS or made.get_external_count() or start is None:
-        raise ValueError(f"{name} is not stored in one piece; write it without chunks, filters and links")
-    if not any(kind.equal(known) for known in FLOATS):
-        raise ValueError(f"{name} is no array of floating-point numbers")
-    dataset = h5py.Dataset(found)
-    if start + prod(dataset.shape) * kind.get_size() > file.id.get_filesize():
-        raise ValueError(f"{name} claims more than the file holds")
-    return dataset

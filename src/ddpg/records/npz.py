@@ -1,17 +1,64 @@
 """A greedy policy as one .npz of plain arrays, with the normaliser and the action's units inside (docs/export.md)."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from ddpg.algorithm.nets import Actor
+from ddpg.algorithm.nets import Actor, BatchNorm, Block, Dense, Layers, Norm
 from ddpg.algorithm.normaliser import EPSILON, LIMIT, Stats
 from ddpg.types import Spec
 
-FORMAT, VERSION = "ddpg-policy", 1
-LARGEST = 1e18  # of an observation as it is: whatever is beyond counts as this, so that no sum of products overflows
+FORMAT = "ddpg-policy"
+# Of an observation as it is: whatever is beyond counts as this, so that no sum of products overflows, nor any square
+# of them where layers are normalised.
+LARGEST, LARGEST_SQUARED = 1e18, 1e12
+NORM_EPSILON = np.float32(1e-5)  # added to the variances of layers, as in algorithm/nets.py
+
+
+class Step(NamedTuple):
+    """One thing that is done to the numbers x of a network on their way, and what it is done with.
+
+    dense: x weight + bias; norm: (x - mean) / deviation gain + offset, with mean and deviation of x itself where there
+    are none; activation; keep: x is remembered, for add: x plus that.
+    """
+
+    kind: Literal["dense", "norm", "activation", "keep", "add"]
+    numbers: dict[str, Any]
+
+
+def steps_of(layers: Layers) -> list[Step]:
+    """All that an actor does to observations, but for the tanh at its end."""
+
+    def normed(norm: Norm | None) -> list[Step]:
+        if norm is None:
+            return []
+        numbers = {"gain": norm.scale, "offset": norm.shift}
+        if isinstance(norm, BatchNorm):
+            mean, variance = norm.running
+            numbers |= {"mean": mean, "deviation": np.sqrt(np.asarray(variance) + NORM_EPSILON)}
+        return [Step("norm", numbers)]
+
+    def taken(layer: Dense | Block) -> list[Step]:
+        if isinstance(layer, Block):
+            return [Step("keep", {}), *taken(layer.up), *taken(layer.down), Step("add", {})]
+        dense = Step("dense", {"weight": layer.weight, "bias": layer.bias})
+        return [*normed(layer.before), dense, *normed(layer.after), *[Step("activation", {})] * (not layer.linear)]
+
+    *steps, last = [step for layer in layers for step in taken(layer)]
+    assert last.kind == "activation"  # which is the tanh
+    return steps
+
+
+def plain(layers: Layers) -> bool:
+    """Whether layers are dense and nothing more, as the first version of the formats says them."""
+    return all(isinstance(x, Dense) and x.before is x.after is None and not x.linear for x in layers)
+
+
+def largest(actor: Actor) -> float:
+    """Beyond what an observation that is not normalised counts as that."""
+    return LARGEST if plain(actor.layers) else LARGEST_SQUARED
 
 
 def arrays_of(actor: Actor, stats: Stats | None, spec: Spec) -> dict[str, np.ndarray]:
@@ -20,15 +67,18 @@ def arrays_of(actor: Actor, stats: Stats | None, spec: Spec) -> dict[str, np.nda
     Observations go through clip((obs - shift) / scale, -limit, limit), whether they are normalised, bytes, or neither.
     ValueError if any of it is no number of 32 bits.
     """
-    shift, scale, limit = np.zeros(spec.obs_shape), np.ones(spec.obs_shape), LARGEST
+    shift, scale, limit = np.zeros(spec.obs_shape), np.ones(spec.obs_shape), largest(actor)
     if stats is not None:
         shift, scale, limit = np.asarray(stats.mean), np.sqrt(np.asarray(stats.variance) + EPSILON), LIMIT
     elif spec.obs_dtype == "uint8":
         scale = np.full(spec.obs_shape, 255.0)
     low, high = within(spec)
     numbers: dict[str, Any] = {"shift": shift.ravel(), "scale": scale.ravel(), "limit": limit}
-    for i, layer in enumerate(actor.layers):
-        numbers |= {f"weight_{i}": layer.weight, f"bias_{i}": layer.bias}
+    steps, words = steps_of(actor.layers), list[str]()
+    for kind, own in steps:
+        word = f"{kind}_{sum(step.startswith(kind) for step in words)}" if own else kind
+        words.append(word)
+        numbers |= {f"{name}_{word.rpartition('_')[2]}": value for name, value in own.items()}
     numbers |= {"action_low": low, "action_high": high}
     numbers = {name: np.asarray(value, np.float32) for name, value in numbers.items()}
     for name, value in numbers.items():
@@ -37,12 +87,13 @@ def arrays_of(actor: Actor, stats: Stats | None, spec: Spec) -> dict[str, np.nda
                 f"the policy's {name} has values that are no finite numbers, so its training diverged; "
                 f"export another seed, or train again"
             )
+    simple = plain(actor.layers)
     about = {
         "format": np.array(FORMAT),
-        "format_version": np.array(VERSION),
+        "format_version": np.array(1 if simple else 2),
         "obs_shape": np.array(spec.obs_shape, np.int64),
         "obs_dtype": np.array(spec.obs_dtype),
-        "layers": np.array(len(actor.layers)),
+        **({"layers": np.array(len(actor.layers))} if simple else {"steps": np.array(" ".join(words))}),
         "activation": np.array(actor.activation),
     }
     return about | numbers

@@ -15,7 +15,8 @@ import numpy as np
 
 from ddpg.algorithm.nets import Actor
 from ddpg.algorithm.normaliser import Stats
-from ddpg.records.npz import FORMAT, VERSION, arrays_of
+from ddpg.records.npz import FORMAT, NORM_EPSILON, arrays_of
+from ddpg.records.npz_reader import numbers_of, steps_of
 from ddpg.types import Spec
 
 if TYPE_CHECKING:
@@ -60,10 +61,20 @@ def model_of(arrays: dict[str, np.ndarray]) -> "ModelProto":
     x = graph("Sub", x, "shift") if arrays["shift"].any() else x
     x = graph("Div", x, "scale") if (arrays["scale"] != 1).any() else x
     x = graph("Clip", x, -limit, limit)
-    layers = int(arrays["layers"])
-    for i in range(layers):
-        x = graph("Gemm", x, f"weight_{i}", f"bias_{i}")
-        x = ACTIVATIONS["tanh" if i == layers - 1 else str(arrays["activation"])](graph, x)
+    kept: list[str] = []
+    for step in steps_of(arrays):
+        kind, _, i = step.partition("_")
+        if kind == "dense":
+            x = graph("Gemm", x, f"weight_{i}", f"bias_{i}")
+        elif kind == "norm":
+            x = _norm(graph, x, *(f"{name}_{i}" for name in numbers_of(step, arrays)))
+        elif kind == "activation":
+            x = ACTIVATIONS[str(arrays["activation"])](graph, x)
+        elif kind == "keep":
+            kept.append(x)
+        else:
+            x = graph("Add", x, kept.pop())
+    x = graph("Tanh", x)
     x = graph("Add", graph("Mul", x, high / 2 - low / 2), low / 2 + high / 2)
     graph("Min", graph("Max", x, "action_low"), "action_high")
     graph.nodes[-1].output[0] = "action"
@@ -86,7 +97,7 @@ def model_of(arrays: dict[str, np.ndarray]) -> "ModelProto":
         producer_version=version("ddpg"),
     )
     bounds = {name: json.dumps(arrays[name].tolist()) for name in ("action_low", "action_high")}
-    helper.set_model_props(model, {"format": FORMAT, "format_version": str(VERSION), **bounds})
+    helper.set_model_props(model, {"format": FORMAT, "format_version": str(arrays["format_version"]), **bounds})
     checker.check_model(model, full_check=True)
     return model
 
@@ -112,6 +123,15 @@ class Nodes:
         name = f"constant_{len(self.constants)}"
         self.constants[name] = np.asarray(value, np.float32)
         return name
+
+
+def _norm(graph: Nodes, x: str, gain: str, offset: str, mean: str = "", deviation: str = "") -> str:
+    """Of x itself where no mean and deviation are given; the operator LayerNormalization came with opset 17."""
+    x = graph("Sub", x, mean or graph("ReduceMean", x, axes=[-1]))
+    if not deviation:
+        variance = graph("ReduceMean", graph("Mul", x, x), axes=[-1])
+        deviation = graph("Sqrt", graph("Add", variance, float(NORM_EPSILON)))
+    return graph("Add", graph("Mul", graph("Div", x, deviation), gain), offset)
 
 
 def _silu(graph: Nodes, x: str) -> str:

@@ -13,7 +13,7 @@ from ddpg.algorithm.nets import Actor
 from ddpg.algorithm.normaliser import EPSILON, Stats, normalised
 from ddpg.records import npz_reader
 from ddpg.records.export import load_actor, load_models, save_actor
-from ddpg.records.npz import LARGEST, arrays_of, save_npz
+from ddpg.records.npz import arrays_of, largest, save_npz
 from ddpg.records.onnx import check_onnx, load_onnx, save_onnx
 from ddpg.records.settle import settle
 from ddpg.training.config import load as load_config
@@ -98,14 +98,14 @@ def _check(run: Path, format: str, path: Path) -> None:
 def reference(stats: Stats | None, spec: Spec) -> Callable[[Actor, Any], Any]:
     """The policy in JAX, compiled: (actor, observations) -> actions in the environment's units.
 
-    An observation that is not normalised counts as ±1e18 beyond that, as in every exported form.
+    An observation that is not normalised counts as ±1e18, or ±1e12, beyond that, as in every exported form.
     """
     low, high = (jnp.asarray(bound, jnp.float32) for bound in (spec.action_low, spec.action_high))
 
     @jax.jit
     def policy(actor: Actor, obs: Any) -> Any:
         if stats is None and spec.obs_dtype != "uint8":
-            obs = jnp.clip(obs, -LARGEST, LARGEST)
+            obs = jnp.clip(obs, -largest(actor), largest(actor))
         with jax.default_matmul_precision("highest"):  # an accelerator may round factors to fewer than 32 bits
             unit = actor(normalised(obs, stats))
         return low / 2 + high / 2 + unit * (high / 2 - low / 2)  # halves: the range may be too large for 32 bits
