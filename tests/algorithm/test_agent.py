@@ -10,9 +10,11 @@ import numpy as np
 import optax
 import pytest
 
-from ddpg.algorithm.agent import DPG, AgentState, descend, rest
+from ddpg.algorithm.agent import DPG, AgentState
 from ddpg.algorithm.nets import Network, Normal
 from ddpg.algorithm.noise import Exponential, Linear, Smoothing
+from ddpg.algorithm.optimiser import descend, rest
+from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.types import Spec, Transition
 
 SPEC = Spec(obs_shape=(2, 2), action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
@@ -50,10 +52,10 @@ class Perceptron:
 
 
 class Adam:
-    """Kingma & Ba 2015, algorithm 1, with l2 * theta added to the gradient."""
+    """Kingma & Ba 2015, algorithm 1, with l2 * theta added to the gradient, or decay * theta to what is made of it."""
 
-    def __init__(self, net: Perceptron, lr: float, l2: float) -> None:
-        self.net, self.lr, self.l2, self.t = net, lr, l2, 0
+    def __init__(self, net: Perceptron, lr: float, l2: float, decay: float) -> None:
+        self.net, self.lr, self.l2, self.decay, self.t = net, lr, l2, decay, 0
         self.m = [[np.zeros_like(p) for p in layer] for layer in net.layers]
         self.v = [[np.zeros_like(p) for p in layer] for layer in net.layers]
 
@@ -65,12 +67,75 @@ class Adam:
                 ms[i] = 0.9 * ms[i] + 0.1 * g
                 vs[i] = 0.999 * vs[i] + 0.001 * g**2
                 m_hat, v_hat = ms[i] / (1 - 0.9**self.t), vs[i] / (1 - 0.999**self.t)
-                layer[i] = layer[i] - self.lr * m_hat / (np.sqrt(v_hat) + 1e-8)
+                layer[i] = layer[i] - self.lr * (m_hat / (np.sqrt(v_hat) + 1e-8) + self.decay * layer[i])
+
+
+class Squared:
+    """One number: y = r + discount Q', and the loss (y - Q)^2, or Huber's beyond `huber`."""
+
+    def __init__(self, huber: float | None) -> None:
+        self.huber = huber
+
+    def mean(self, output: np.ndarray) -> np.ndarray:
+        return output[:, 0]
+
+    def slope(self, output: np.ndarray) -> np.ndarray:
+        """d mean / d output."""
+        return np.ones_like(output)
+
+    def target(self, reward: np.ndarray, discount: np.ndarray, output: np.ndarray) -> np.ndarray:
+        return (reward + discount * output[:, 0])[:, None]
+
+    def loss(self, output: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(loss, d loss / d output, error)."""
+        gap = output - y
+        if self.huber is None:
+            return gap[:, 0] ** 2, 2 * gap, np.abs(gap[:, 0])
+        far = np.abs(gap) > self.huber
+        loss = np.where(far, self.huber * (np.abs(gap) - self.huber / 2), gap**2 / 2)
+        return loss[:, 0], np.clip(gap, -self.huber, self.huber), np.abs(gap[:, 0])
+
+
+class Distribution:
+    """Probabilities of returns z: Bellemare et al. 2017, algorithm 1, one sample and one atom after the other."""
+
+    def __init__(self, low: float, high: float, atoms: int) -> None:
+        self.z = np.linspace(low, high, atoms)
+
+    def probabilities(self, output: np.ndarray) -> np.ndarray:
+        grown = np.exp(output - output.max(axis=1, keepdims=True))
+        return grown / grown.sum(axis=1, keepdims=True)
+
+    def mean(self, output: np.ndarray) -> np.ndarray:
+        return self.probabilities(output) @ self.z
+
+    def slope(self, output: np.ndarray) -> np.ndarray:
+        return self.probabilities(output) * (self.z - self.mean(output)[:, None])
+
+    def target(self, reward: np.ndarray, discount: np.ndarray, output: np.ndarray) -> np.ndarray:
+        p, m, step = self.probabilities(output), np.zeros_like(output), self.z[1] - self.z[0]
+        for i in range(len(p)):
+            for j in range(len(self.z)):
+                moved = min(max(reward[i] + discount[i] * self.z[j], self.z[0]), self.z[-1])
+                b = min(max((moved - self.z[0]) / step, 0), len(self.z) - 1)
+                lower, upper = int(np.floor(b)), int(np.ceil(b))
+                m[i, lower] += p[i, j] * (upper - b if upper > lower else 1)
+                m[i, upper] += p[i, j] * (b - lower)
+        return m
+
+    def loss(self, output: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        p = self.probabilities(output)
+        cross = -(y * np.log(p)).sum(axis=1)
+        entropy = -(y * np.log(np.where(y > 0, y, 1))).sum(axis=1)
+        return cross, p - y, cross - entropy
 
 
 @dataclass
 class Learner:
-    """Algorithm 1 of Lillicrap et al. 2016, from the minibatch on, and of Fujimoto et al. 2018 with all its parts."""
+    """Algorithm 1 of Lillicrap et al. 2016, from the minibatch on, of Fujimoto et al. 2018 and of Barth-Maron et al. 2018.
+
+    With all their parts; `period` None moves the targets with the actor.
+    """
 
     actor: Perceptron
     critics: list[Perceptron]
@@ -78,10 +143,13 @@ class Learner:
     critic_targets: list[Perceptron]
     actor_adam: Adam
     critic_adams: list[Adam]
-    tau: float
+    value: Squared | Distribution
+    taus: tuple[float, float]
     sigma: float
     clip: float
     delay: int
+    period: int
+    guide: str
     t: int = 0
 
     def update(self, batch: Transition, white: np.ndarray) -> dict[str, Any]:
@@ -90,35 +158,57 @@ class Learner:
         self.t += 1
         epsilon = np.clip(self.sigma * white, -self.clip, self.clip)
         a_next = np.clip(np.tanh(self.actor_target.forward(next_obs)) + epsilon, -1, 1)
-        y = np.full(n, np.inf)
-        for target in self.critic_targets:
-            y = np.minimum(y, reward + discount * target.forward(next_obs, a_next)[:, 0])
-        said: dict[str, Any] = {"critic_loss": 0.0}
+        nexts = [target.forward(next_obs, a_next).copy() for target in self.critic_targets]
+        smallest = np.argmin([self.value.mean(output) for output in nexts], axis=0)
+        chosen = np.array([nexts[k][i] for i, k in enumerate(smallest)])
+        y = self.value.target(reward, discount, chosen)
+        said: dict[str, Any] = {"critic_loss": 0.0, "error": np.zeros(n)}
         for i, (critic, adam) in enumerate(zip(self.critics, self.critic_adams, strict=True)):
-            q = critic.forward(obs, action)[:, 0]
-            said["critic_loss"] += np.sum(weight * (y - q) ** 2) / n
+            output = critic.forward(obs, action)
+            loss, slope, error = self.value.loss(output, y)
+            said["critic_loss"] += np.sum(weight * loss) / n
+            said["error"] = np.maximum(said["error"], error)
             if i == 0:
-                said["q"] = np.sum(weight * q) / n
-            gradient, _ = critic.backward((2 * weight * (q - y) / n)[:, None])
+                said["q"] = np.sum(weight * self.value.mean(output)) / n
+            gradient, _ = critic.backward(weight[:, None] * slope / n)
             adam.descend(gradient)
         if self.t % self.delay:
-            return said | dict.fromkeys(("actor_loss", "dq_da", "saturation"), np.nan)
+            said |= dict.fromkeys(("actor_loss", "dq_da", "saturation"), np.nan)
+        else:
+            said |= self.improve(obs, weight)
+        if self.t % self.period == 0:
+            self.follow()
+        return said
 
-        u = self.actor.forward(obs)
-        mu = np.tanh(u)
-        first = self.critics[0]
-        said["actor_loss"] = -np.sum(weight * first.forward(obs, mu)[:, 0]) / n
-        _, dq_da = first.backward(weight[:, None])
+    def improve(self, obs: np.ndarray, weight: np.ndarray) -> dict[str, Any]:
+        n = len(obs)
+        mu = np.tanh(self.actor.forward(obs))
+        qs, slopes = [], []
+        for critic in self.critics:
+            output = critic.forward(obs, mu)
+            qs.append(self.value.mean(output))
+            slopes.append(critic.backward(weight[:, None] * self.value.slope(output))[1])
+        share = np.zeros((len(qs), n))  # of each critic in what the actor follows
+        if self.guide == "first":
+            share[0] = 1
+        elif self.guide == "mean":
+            share[:] = 1 / len(qs)
+        else:
+            share[np.argmin(qs, axis=0), np.arange(n)] = 1
+        dq_da = (share[:, :, None] * np.array(slopes)).sum(axis=0)
         gradient, _ = self.actor.backward(-dq_da / n * (1 - mu**2))
         self.actor_adam.descend(gradient)
-        said["dq_da"] = np.mean(np.sqrt(np.sum(dq_da**2, axis=1)))
-        said["saturation"] = np.mean(np.abs(mu) > 0.99)
+        return {
+            "actor_loss": -np.sum(weight * share * np.array(qs)) / n,
+            "dq_da": np.mean(np.sqrt(np.sum(dq_da**2, axis=1))),
+            "saturation": np.mean(np.abs(mu) > 0.99),
+        }
 
+    def follow(self) -> None:
         online, targets = [self.actor, *self.critics], [self.actor_target, *self.critic_targets]
-        for net, target in zip(online, targets, strict=True):
+        for net, target, tau in zip(online, targets, [self.taus[0]] + [self.taus[1]] * len(self.critics), strict=True):
             for layer, old in zip(net.layers, target.layers, strict=True):
-                old[:] = [self.tau * p + (1 - self.tau) * o for p, o in zip(layer, old, strict=True)]
-        return said
+                old[:] = [tau * p + (1 - tau) * o for p, o in zip(layer, old, strict=True)]
 
 
 def copied(layers: Any, entry: int = 0, member: int | None = None) -> Perceptron:
@@ -135,12 +225,17 @@ def learner(agent: DPG, state: AgentState) -> Learner:
         critics,
         copied(state.target.actor.layers),
         [copied(state.target.critic.layers, entry, k) for k in members],
-        Adam(actor, agent.actor.lr, agent.actor.l2),
-        [Adam(critic, agent.critic.lr, agent.critic.l2) for critic in critics],
-        agent.tau,
+        Adam(actor, agent.actor.lr, agent.actor.l2, agent.actor.decay),
+        [Adam(critic, agent.critic.lr, agent.critic.l2, agent.critic.decay) for critic in critics],
+        Squared(agent.value.huber)
+        if isinstance(agent.value, Scalar)
+        else Distribution(agent.value.low or -1, agent.value.high or 1, agent.value.atoms),
+        (agent.tau_actor or agent.tau, agent.tau),
         agent.smoothing.sigma,
         agent.smoothing.clip,
         agent.delay,
+        agent.period or agent.delay,
+        agent.guide,
     )
 
 
@@ -173,27 +268,33 @@ def assert_layers(ours: Any, theirs: Any, member: int | None) -> None:
         np.testing.assert_allclose(layer.bias[pick], bias, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("critics", "action_layer", "l2", "sigma", "delay"),
-    [
-        (1, 0, 0.0, 0.0, 1),
-        (1, 1, 0.3, 0.0, 1),
-        (2, 0, 0.1, 0.0, 1),
-        (2, 1, 0.0, 0.0, 1),
-        (2, 0, 0.0, 0.4, 2),
-        (1, 0, 0.0, 0.4, 1),
-        (2, 0, 0.0, 0.0, 3),
-    ],
-)
-def test_update_is_the_papers(critics: int, action_layer: Literal[0, 1], l2: float, sigma: float, delay: int) -> None:
-    agent = DPG(
-        actor=Network(widths=(6, 5), init=Normal(std=0.9, bias=0.1), lr=0.02),
-        critic=Network(widths=(6, 5), init=Normal(std=0.5, bias=0.1), action_layer=action_layer, lr=0.03, l2=l2),
-        critics=critics,
-        tau=0.1,
-        smoothing=Smoothing(sigma, clip=0.5),
-        delay=delay,
+SMOOTHED = Smoothing(sigma=0.4, clip=0.5)
+AGENTS = {
+    "ddpg": DPG(),
+    "ddpg, l2 and the action later": DPG(critic=Network(action_layer=1, l2=0.3)),
+    "two critics": DPG(critics=2, critic=Network(l2=0.1)),
+    "two critics, the action later": DPG(critics=2, critic=Network(action_layer=1)),
+    "td3": DPG(critics=2, smoothing=SMOOTHED, delay=2),
+    "smoothing alone": DPG(smoothing=SMOOTHED),
+    "delay alone": DPG(critics=2, delay=3),
+    "huber": DPG(value=Scalar(huber=0.3), critic=Network(decay=0.2), actor=Network(decay=0.1, l2=0.1)),
+    "d4pg": DPG(value=Categorical(atoms=7, low=-1.5, high=2.0), tau=1.0, period=3),
+    "categorical, found support, smallest of two": DPG(value=Categorical(atoms=4), critics=2, guide="smallest"),
+    "fasttd3": DPG(value=Categorical(atoms=5), critics=2, guide="smallest", delay=2, tau_actor=1.0, period=1),
+    "simba": DPG(critics=2, guide="mean", tau_actor=1.0, smoothing=SMOOTHED, critic=Network(decay=0.1)),
+}
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_update_is_the_papers(name: str) -> None:
+    kind = AGENTS[name]
+    agent = replace(
+        kind,
+        actor=replace(kind.actor, widths=(6, 5), activation="relu", init=Normal(std=0.9, bias=0.1), lr=0.02),
+        critic=replace(kind.critic, widths=(6, 5), activation="relu", init=Normal(std=0.5, bias=0.1), lr=0.03),
+        tau=kind.tau if kind.period == 3 else 0.1,
     )
+    critics, delay = agent.critics, max(agent.delay, agent.period or 1)
     rng = np.random.default_rng(1)
     # In float64 on both sides: in float32 Adam's first step turns rounding around a zero gradient into its sign.
     with jax.enable_x64(True):
@@ -205,8 +306,9 @@ def test_update_is_the_papers(critics: int, action_layer: Literal[0, 1], l2: flo
         saturation = []
         for count, batch in enumerate(batches(2 * delay + 2)):
             white = rng.normal(size=(BATCH, SPEC.action_dim))
-            state, metrics = update(state, batch, jnp.asarray(white), jnp.int32(count))
+            state, metrics, error = update(state, batch, jnp.asarray(white), jnp.int32(count))
             expected = reference.update(batch, white)
+            np.testing.assert_allclose(error, expected.pop("error"), rtol=1e-9, atol=1e-12, err_msg="error")
             assert set(expected) == set(metrics._fields)
             for name, value in expected.items():
                 exact = 1e-6 if name == "saturation" else 1e-9  # JAX counts in float32
@@ -241,7 +343,7 @@ def test_targets_start_equal_and_tau_1_copies(assert_identical: Callable[[Any, A
     agent = replace(SMALL, tau=1.0)
     state = agent.init(jax.random.key(0), SPEC)
     assert_identical(state.online, state.target)
-    after, _ = jax.jit(agent.update)(state, batches(1, np.float32)[0], UNREAD, jnp.int32(0))
+    after, *_ = jax.jit(agent.update)(state, batches(1, np.float32)[0], UNREAD, jnp.int32(0))
     assert_identical(after.online, after.target)
     both = zip(jax.tree.leaves(state.online), jax.tree.leaves(after.online), strict=True)
     assert all(bool((x != y).any()) for x, y in both)

@@ -1,6 +1,7 @@
 """Networks beside NumPy: shapes, initial distributions, members, and where the action enters."""
 
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,20 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from ddpg.algorithm.nets import ACTIVATIONS, IN_NUMPY, Actor, Critic, Dense, Network, Normal, flat
-from ddpg.types import Spec
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import (
+    ACTIVATIONS,
+    IN_NUMPY,
+    Actor,
+    Critic,
+    Dense,
+    Network,
+    Normal,
+    Plain,
+    Residual,
+    flat,
+)
+from ddpg.types import Spec, Transition
 
 SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0,) * 4, action_high=(1.0,) * 4)
 KEY = jax.random.key(0)
@@ -124,7 +137,7 @@ def test_layers_and_members_are_drawn_apart_and_in_float32(init: Normal) -> None
 
 def test_dense_is_affine() -> None:
     layer = Dense(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([0.5, -0.5]))
-    np.testing.assert_array_equal(layer(jnp.array([[1.0, 1.0], [0.0, 2.0]])), [[4.5, 5.5], [6.5, 7.5]])
+    np.testing.assert_array_equal(layer(jnp.array([[1.0, 1.0], [0.0, 2.0]]), lambda x: x), [[4.5, 5.5], [6.5, 7.5]])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
@@ -157,3 +170,90 @@ def test_bytes_are_scaled_to_at_most_1() -> None:
     np.testing.assert_allclose(critic(obs, action), critic(scaled, action), atol=1e-6)
     # The same numbers in float32 are what they are.
     np.testing.assert_array_equal(flat(pixels().astype(np.float32)), pixels().reshape(50, -1))
+
+
+def shaken(tree: Any) -> Any:
+    """With every leaf a little changed, so that scales and shifts are not 1 and 0."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda x: x + jnp.asarray(rng.uniform(0, 0.3, x.shape), jnp.float32), tree)
+
+
+def standard(x: np.ndarray, axis: int, norm: Any) -> np.ndarray:
+    centred = (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + 1e-5)
+    return centred * np.asarray(norm.scale) + np.asarray(norm.shift)
+
+
+@pytest.mark.parametrize("learning", [False, True])
+def test_layer_norm_comes_before_the_activation(learning: bool) -> None:
+    actor = shaken(Network(widths=(8, 7), block=Plain(norm="layer")).actor(KEY, SPEC))
+    obs, _ = obs_and_action()
+    x = np.asarray(obs).reshape(5, 6)
+    for layer in actor.layers[:-1]:
+        x = np.maximum(standard(x @ np.asarray(layer.weight) + np.asarray(layer.bias), 1, layer.after), 0)
+    last = actor.layers[-1]
+    np.testing.assert_allclose(actor(obs, learning), np.tanh(x @ last.weight + last.bias), atol=1e-5)
+    assert jax.tree.structure(actor.seeing(obs)) == jax.tree.structure(actor)
+
+
+def test_simba_is_its_figure() -> None:
+    """Linear, blocks x + W2 relu(W1 LN(x)), layer norm, linear (Lee et al. 2025, section 4)."""
+    recipe = Network(widths=(8, 8), block=Residual(expansion=3))
+    critic = shaken(recipe.critic(KEY, SPEC, 2, 5))
+    obs, action = obs_and_action()
+    for k in range(2):
+        first, *blocks, last = jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), critic.layers)
+        x = np.concatenate([np.asarray(obs).reshape(5, 6), action], axis=1) @ first.weight + first.bias
+        assert [block.up.weight.shape for block in blocks] == [(8, 24), (8, 24)]
+        for block in blocks:
+            inner = np.maximum(standard(x, 1, block.up.before) @ block.up.weight + block.up.bias, 0)
+            x = x + inner @ block.down.weight + block.down.bias
+        x = standard(x, 1, last.before) @ last.weight + last.bias
+        np.testing.assert_allclose(critic(obs, action)[k], x, atol=1e-5)
+    actor = recipe.actor(KEY, SPEC)
+    np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), actor(obs), atol=1e-6)
+
+
+def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -> None:
+    """Ioffe & Szegedy 2015; of the input and all layers before the action (Lillicrap et al. 2016, section 3)."""
+    critic = shaken(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1).critic(KEY, SPEC, 2, 1))
+    obs, action = obs_and_action(50)
+    once = jax.jit(lambda critic: critic.seeing(obs, action))
+    after = critic
+    for _ in range(800):  # until what was seen is the batch itself
+        after = once(after)
+    for k in range(2):
+        first, second, last = jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), critic.layers)
+        assert (second.before, second.after, last.before, last.after) == (None,) * 4
+        x = standard(np.asarray(obs).reshape(50, 6), 0, first.before) @ first.weight + first.bias
+        x = np.maximum(standard(x, 0, first.after), 0)
+        x = np.maximum(np.concatenate([x, action], axis=1) @ second.weight + second.bias, 0) @ last.weight + last.bias
+        np.testing.assert_allclose(critic(obs, action, learning=True)[k], x, atol=1e-4)
+        np.testing.assert_allclose(after(obs, action)[k], x, atol=2e-2)
+        assert np.abs(critic(obs, action)[k] - x).max() > 0.1
+    both = zip(jax.tree.leaves(critic), jax.tree.leaves(once(critic)), strict=True)
+    assert sum(bool((x != y).any()) for x, y in both) == 4, "mean and variance of two normalisations, and nothing else"
+    actor = Network(widths=(8, 7), block=Plain(norm="batch")).actor(KEY, SPEC)
+    assert [(x.before is None, x.after is None) for x in actor.layers] == [(False, False), (True, False), (True, True)]
+    np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), actor(obs), atol=1e-6)
+
+
+def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
+    recipe = Network(widths=(8, 7), block=Plain(norm="batch"), l2=0.5, decay=0.5)
+    agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
+    state = agent.init(KEY, SPEC)
+    obs, action = obs_and_action(16)
+    ones = jnp.ones(16)
+    batch = Transition(obs, action, ones, 0.9 * ones, obs[::-1], ones)
+    after, *_ = jax.jit(agent.update)(state, batch, jnp.zeros((16, 0)), jnp.int32(0))
+    for net, seen in (
+        (state.online.actor, state.online.actor.seeing(obs)),
+        (state.online.critic, state.online.critic.seeing(obs, action)),
+    ):
+        new = after.online.actor if isinstance(net, Actor) else after.online.critic
+        for layer, expected, old in zip(new.layers, seen.layers, net.layers, strict=True):
+            for norm in ("before", "after"):
+                if getattr(old, norm) is not None:
+                    running, wanted = getattr(layer, norm).running, getattr(expected, norm).running
+                    for x, y in zip(running, wanted, strict=True):
+                        np.testing.assert_allclose(x, y, atol=1e-6)
+                    assert (getattr(layer, norm).scale != getattr(old, norm).scale).any()

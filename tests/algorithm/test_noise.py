@@ -1,7 +1,6 @@
 """Exploration noise beside its theory: scales, correlation in time, resets, and schedules at computed points."""
 
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,20 @@ import numpy as np
 import pytest
 from jax import Array
 
-from ddpg.algorithm.noise import Constant, Exploration, Exponential, Gaussian, Linear, OrnsteinUhlenbeck, Schedule
+from ddpg.algorithm.nets import Network, Plain
+from ddpg.algorithm.noise import (
+    Constant,
+    Exploration,
+    Exponential,
+    Gaussian,
+    Linear,
+    Mixed,
+    OrnsteinUhlenbeck,
+    Parameters,
+    Pink,
+    Schedule,
+)
+from ddpg.types import Spec
 
 N, STEPS = 4000, 60
 OU = OrnsteinUhlenbeck(theta=0.2, sigma=(0.1, 0.3), dt=0.5)
@@ -98,16 +110,20 @@ def test_schedules(schedule: Schedule, step: int, factor: float) -> None:
     np.testing.assert_allclose(jax.jit(schedule)(jnp.int32(step)), factor, rtol=1e-4)
 
 
+NOISES: list[Exploration] = [
+    *(kind(sigma=sigma) for kind in (Gaussian, OrnsteinUhlenbeck, Pink) for sigma in (0.3, (0.1, 0.7))),
+    Mixed(),
+    Parameters(),
+]
 SCHEDULES: list[Schedule] = [Constant(), Linear(final=0.3, steps=40, begin=5), Exponential(rate=0.9, final=0.2)]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.kind)
-@pytest.mark.parametrize("sigma", [0.3, (0.1, 0.7)], ids=["one", "each"])
-@pytest.mark.parametrize("kind", [Gaussian, OrnsteinUhlenbeck])
-def test_noise_is_the_same_in_numpy(kind: type[Exploration], sigma: Any, schedule: Schedule) -> None:
-    noise, rng = kind(sigma=sigma, schedule=schedule), np.random.default_rng(0)
+@pytest.mark.parametrize("noise", NOISES, ids=repr)
+def test_noise_is_the_same_in_numpy(noise: Exploration, schedule: Schedule) -> None:
+    noise, rng = replace(noise, schedule=schedule), np.random.default_rng(0)
     compiled = jax.jit(lambda *x: noise(*x))
-    ours = theirs = rng.normal(size=(3, 2)).astype(np.float32)
+    ours = theirs = noise.begin(3, 2)
     for step in range(STEPS):
         white, start = rng.normal(size=(3, 2)).astype(np.float32), rng.random(3) < 0.1
         ours, heard = noise(ours, white, start, np.int32(step))
@@ -116,3 +132,65 @@ def test_noise_is_the_same_in_numpy(kind: type[Exploration], sigma: Any, schedul
         assert ours.dtype == heard.dtype == np.float32
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
         np.testing.assert_allclose(heard, expected, atol=1e-6)
+
+
+def test_pink_noise_falls_with_one_over_f_and_has_its_sigma() -> None:
+    noise, rng = Pink(sigma=0.4), np.random.default_rng(0)
+    state, heard, runs = noise.begin(256, 2), [], 2**13
+    never = np.zeros(256, bool)
+    for step in range(2 * runs):  # the first half lets the slow filters fill
+        state, now = noise(state, rng.normal(size=(256, 2)).astype(np.float32), never, np.int32(step))
+        heard.append(now)
+    x = np.array(heard[runs:])
+    # Of all noise with these poles some is slower than any one sequence is long: spread over sequences, not time.
+    assert x.std() == pytest.approx(0.4, rel=0.03)
+    assert np.abs(np.corrcoef(x[:, :, 0].ravel(), x[:, :, 1].ravel())[0, 1]) < 0.05, "dimensions are independent"
+    power = (np.abs(np.fft.rfft(x, axis=0)) ** 2).mean(axis=(1, 2))
+    f = np.arange(len(power))
+    band = (f >= 8) & (f <= len(f) // 4)
+    slope, _ = np.polyfit(np.log(f[band]), np.log(power[band]), 1, w=f[band] ** -0.5)
+    assert slope == pytest.approx(-1, abs=0.05)
+
+
+def test_every_environment_and_episode_has_another_sigma_evenly_spread() -> None:
+    noise = Mixed(low=0.1, high=0.5)
+    n, white = 8, np.ones((8, 2), np.float32)
+    state, sigmas = noise.begin(n, 2), []
+    for step in range(200):
+        state, heard = noise(state, white, np.full(n, step % 2 == 0), np.int32(step))
+        assert (heard[:, 0] == heard[:, 1]).all(), "one sigma an environment"
+        if step % 2:
+            np.testing.assert_array_equal(heard, sigmas[-1])  # until its episode ends
+        sigmas.append(heard)
+    found = np.array(sigmas[::2])[:, :, 0]
+    assert len(np.unique(found[0])) == n
+    assert found.min() >= 0.1
+    assert found.max() <= 0.5
+    for env in (*found.T, found.ravel()):
+        counts, _ = np.histogram(env, bins=5, range=(0.1, 0.5))
+        assert counts.min() > 0.8 * len(env) / 5
+
+
+def test_noise_on_weights_grows_until_actions_differ_by_sigma() -> None:
+    noise = Parameters(sigma=0.15, growth=1.05)
+    spec = Spec(obs_shape=(3,), action_low=(-1.0,) * 2, action_high=(1.0,) * 2)
+    actor = Network(widths=(16, 16), block=Plain(norm="layer")).actor(jax.random.key(0), spec)
+    obs = jax.random.normal(jax.random.key(1), (200, 3))
+
+    @jax.jit
+    def turn(scale: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        perturbed = noise.perturbed(actor, scale, key)
+        return noise.adapted(scale, actor, perturbed, obs, jnp.int32(0)), jnp.mean((perturbed(obs) - actor(obs)) ** 2)
+
+    for first in (1e-3, 3.0):
+        scale, squares = jnp.float32(first), []
+        for step in range(400):
+            scale, square = turn(scale, jax.random.key(step))
+            squares.append(float(square))
+        assert np.sqrt(np.mean(squares[300:])) == pytest.approx(0.15, rel=0.3)
+    flat, again = (jax.tree.leaves(noise.perturbed(actor, jnp.float32(0.5), jax.random.key(3))) for _ in range(2))
+    for x, y, old in zip(flat, again, jax.tree.leaves(actor), strict=True):
+        np.testing.assert_array_equal(x, y)  # the same key, the same noise
+        assert (x != old).all()
+    differences = np.concatenate([np.ravel(x - old) for x, old in zip(flat, jax.tree.leaves(actor), strict=True)])
+    assert differences.std() == pytest.approx(0.5, rel=0.1)

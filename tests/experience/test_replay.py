@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ddpg.experience.replay import Replay, Ring, _pack, _unpack, refilled, trimmed
+from ddpg.experience.priority import summed
+from ddpg.experience.replay import Prioritised, Replay, Ring, Uniform, _pack, _unpack, refilled, trimmed
 from ddpg.types import Row, Transition
 
 GAMMA = 0.5
@@ -108,7 +109,7 @@ def every(replay: Replay, ring: Ring, n: int) -> Transition:
     """The window of every possible start once: sampling reads the random word modulo the number of starts."""
     starts = (int(ring.size) - replay.n_step) * n
     bits = jnp.arange(2 * starts, dtype=jnp.uint32)
-    twice = jax.device_get(jax.jit(lambda ring: replay.sample(ring, bits, GAMMA, (2,)))(ring))
+    twice, _ = jax.device_get(jax.jit(lambda ring: replay.sample(ring, bits, jnp.int32(0), GAMMA, (2,)))(ring))
     for x in twice:
         np.testing.assert_array_equal(x[:starts], x[starts:])
     return jax.tree.map(lambda x: x[:starts], twice)
@@ -141,35 +142,87 @@ def test_windows_are_of_consecutive_rows_and_never_cross_the_write_position(
     assert got.weight.mean() == pytest.approx(1, rel=1e-5)
 
 
+@pytest.mark.parametrize("sampling", [Uniform(), Prioritised(alpha=0.0)], ids=["uniform", "exponent 0"])
 @pytest.mark.parametrize("blocks", [4, 11])  # half full, and wrapped around
-def test_sampling_is_uniform_over_time_and_environments(blocks: int) -> None:
-    replay = Replay(capacity=48, n_step=2)
+def test_sampling_is_uniform_over_time_and_environments(blocks: int, sampling: Uniform | Prioritised) -> None:
+    replay = Replay(capacity=48, n_step=2, sampling=sampling)
     ring, rows = fill(replay, 3, 2, blocks)
     rows = rows[-int(ring.size) :]
     draws = 20_000
     bits = jax.random.bits(jax.random.key(0), (draws,), jnp.uint32)
-    got = jax.device_get(jax.jit(partial(replay.sample, gamma=GAMMA, obs_shape=(2,)))(ring, bits))
+    sample = jax.jit(partial(replay.sample, gamma=GAMMA, obs_shape=(2,)))
+    got, _ = jax.device_get(sample(ring, bits, jnp.int32(0)))
+    boundary = {float(row.obs[env, 0]) for row in rows for env in range(2) if row.boundary[env]}
     starts = [rows[t].obs[env, 0] for t in range(len(rows) - 2) for env in range(2)]
+    if isinstance(sampling, Prioritised):  # which never draws what is no transition
+        starts = [start for start in starts if start not in boundary]
     counts = [int((got.obs[:, 0] == start).sum()) for start in starts]
     assert sum(counts) == draws, "windows start nowhere else"
     assert stats.chisquare(counts).pvalue > 1e-3
     assert got.weight.mean() == pytest.approx(1, rel=1e-4)
-    boundary = {float(row.obs[env, 0]) for row in rows for env in range(2) if row.boundary[env]}
     np.testing.assert_array_equal(got.weight == 0, np.isin(got.obs[:, 0], list(boundary)))
 
 
+@pytest.mark.parametrize("sampling", [Uniform(), Prioritised()], ids=["uniform", "prioritised"])
 @pytest.mark.parametrize("blocks", [0, 3, 9])
 def test_a_ring_without_its_empty_rows_is_filled_up_again(
-    blocks: int, assert_identical: Callable[[Any, Any], None]
+    blocks: int, sampling: Uniform | Prioritised, assert_identical: Callable[[Any, Any], None]
 ) -> None:
-    ring, _ = fill(Replay(capacity=20, batch=2), 5, 1, blocks)
+    ring, _ = fill(Replay(capacity=20, batch=2, sampling=sampling), 5, 1, blocks)
     several = jax.tree.map(lambda x: np.stack([x, x]), ring)
     kept = trimmed(several)
     assert kept.rest.shape[:2] == (2, min(5 * blocks, 20))
-    assert_identical(refilled(kept, 20), several)
+    assert_identical(refilled(kept, ring), several)
     for wrong in (kept._replace(size=kept.size + 1), kept._replace(at=kept.at - 30)):
         with pytest.raises(ValueError, match=r"a replay of \d+ rows that says it has"):
-            refilled(wrong, 20)
+            refilled(wrong, ring)
     if blocks:
         with pytest.raises(ValueError, match=r"a replay of \d+ rows that says"):
-            refilled(kept, 10)
+            refilled(kept, ring._replace(rest=ring.rest[:10]))
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("blocks", [2, 5, 13])
+@pytest.mark.parametrize(("k", "n", "capacity"), [(1, 3, 17), (3, 2, 31)])
+def test_only_whole_windows_have_a_priority(k: int, n: int, capacity: int, blocks: int, n_step: int) -> None:
+    ring, everything = fill(
+        Replay(capacity=capacity, n_step=n_step, sampling=Prioritised()), k, n, max(blocks, n_step + 1)
+    )
+    rows, total = everything[-int(ring.size) :], len(ring.rest)
+    assert ring.priorities is not None
+    leaves = np.asarray(ring.priorities.tree.leaves)
+    found = np.roll(leaves[: total * n].reshape(total, n), int(ring.size) - int(ring.at), axis=0)
+    for t in range(total):
+        whole = t < len(rows) - n_step
+        np.testing.assert_array_equal(found[t], ~rows[t].boundary if whole else np.zeros(n))
+    assert not leaves[total * n :].any()
+    for ours, again in zip(ring.priorities.tree.sums, summed(jnp.asarray(leaves)).sums, strict=True):
+        np.testing.assert_array_equal(ours, again)
+
+
+def test_windows_come_as_often_as_their_errors_say_and_weigh_the_less() -> None:
+    """Schaul et al. 2016, section 3.3 (P = p^alpha / sum p^alpha) and 3.4 (w = (N P)^-beta, here of mean 1)."""
+    sampling = Prioritised(alpha=0.7, beta=0.4, anneal=1000, floor=0.01)
+    replay = Replay(capacity=48, n_step=1, sampling=sampling)
+    ring, _ = fill(replay, 3, 2, 8)
+    assert ring.priorities is not None
+    there = np.flatnonzero(np.asarray(ring.priorities.tree.leaves))
+    error = np.random.default_rng(0).exponential(size=len(there)).astype(np.float32)
+    error[:2] = 0.0, 20.0
+    priorities = replay.learned(ring.priorities, jnp.asarray(there), jnp.asarray(error))
+    ring = ring._replace(priorities=priorities)
+    probability = np.maximum(error.astype(float), 0.01) ** 0.7
+    probability /= probability.sum()
+    bits = jax.random.bits(jax.random.key(1), (50_000,), jnp.uint32)
+    for step, beta in ((0, 0.4), (500, 0.7), (5_000, 1.0)):
+        batch, place = jax.jit(partial(replay.sample, gamma=GAMMA, obs_shape=(2,)))(ring, bits, step=jnp.int32(step))
+        counts = np.bincount(np.asarray(place), minlength=there[-1] + 1)[there]
+        assert counts.sum() == len(bits)
+        assert stats.chisquare(counts, probability * len(bits)).pvalue > 1e-3
+        weight = (len(there) * probability[np.searchsorted(there, np.asarray(place))]) ** -beta
+        np.testing.assert_allclose(batch.weight, weight / weight.mean(), rtol=1e-4)
+    # What is new begins with the largest priority that there was.
+    ring = replay.add(ring, block(3, 2, 24))
+    assert ring.priorities is not None
+    assert float(ring.priorities.largest) == pytest.approx(20**0.7, rel=1e-6)
+    assert np.sum(np.asarray(ring.priorities.tree.leaves) == np.asarray(ring.priorities.largest)) > 3

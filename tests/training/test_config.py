@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.nets import Normal
-from ddpg.algorithm.noise import Constant, Exponential, Gaussian, OrnsteinUhlenbeck, Smoothing
+from ddpg.algorithm.nets import Normal, Plain, Residual
+from ddpg.algorithm.noise import Constant, Exponential, Gaussian, Mixed, OrnsteinUhlenbeck, Smoothing
+from ddpg.algorithm.values import Categorical
 from ddpg.cli import parser
 from ddpg.envs.pendulum import Pendulum
+from ddpg.experience.replay import Prioritised
 from ddpg.training import config
 from ddpg.training.config import Config, Option, from_data, options, override, to_data, values
 from ddpg.training.presets import PRESETS
@@ -22,7 +24,9 @@ OPTIONS = options(Config())
 NAMED = ("env", "env_args", "preset", "steps", "seed", "seeds")  # which have an option of their own
 BY_PATH = [option for option in OPTIONS if option.path not in NAMED]
 UNSET = {"every": "500", "final_init": "0.5", "clip": "0.5", "learning_starts": "3000"}  # None by default
-CAPPED = {"gamma", "tau", "rate"}  # at most 1
+UNSET |= {"huber": "0.5", "low": "0.5", "high": "0.5", "tau_actor": "0.5", "period": "100", "norm": "layer"}
+CAPPED = {"gamma", "tau", "beta", "rate"}  # at most 1
+TOGETHER = {"value.low": {"value.high": "9"}, "value.high": {"value.low": "-9"}}  # one is not said without the other
 
 
 def another(option: Option) -> list[str]:
@@ -32,7 +36,7 @@ def another(option: Option) -> list[str]:
         return [*allowed]
     name = option.path.rpartition(".")[2]
     if option.value is None:
-        return [UNSET[name], "none"]
+        return [UNSET[name], *([] if option.path in TOGETHER else ["none"])]
     if isinstance(option.value, bool):
         return ["true"]
     if name == "env_args":
@@ -53,7 +57,7 @@ def said(value: Any) -> list[str]:
 @pytest.mark.parametrize("option", OPTIONS, ids=[option.path for option in OPTIONS])
 def test_every_path_round_trips(option: Option) -> None:
     part = option.path.rpartition(".")[0]
-    owners = dict([(part, kind) for kind in option.kinds][:1])
+    owners = dict([(part, kind) for kind in option.kinds][:1]) | TOGETHER.get(option.path, {})
     for text in another(option):
         changed = override(Config(), owners | {option.path: text})
         assert said(values(changed)[option.path]) == said(text)
@@ -137,6 +141,7 @@ def test_lillicrap() -> None:
     paper = PRESETS["lillicrap"]
     agent = paper.agent
     for network in (agent.actor, agent.critic):  # "2 hidden layers with 400 and 300 units respectively", rectified
+        assert network.block == Plain(norm="batch")  # section 3: of the input and of layers before the action
         assert (network.widths, network.activation) == ((400, 300), "relu")
         assert network.init.kind == "fan_in"  # "[-1/sqrt(f), 1/sqrt(f)] where f is the fan-in of the layer"
         assert network.final_init == 3e-3  # "from a uniform distribution [-3 x 10^-3, 3 x 10^-3]"
@@ -147,6 +152,55 @@ def test_lillicrap() -> None:
     assert agent.exploration == OrnsteinUhlenbeck(theta=0.15, sigma=0.2, dt=1.0, schedule=Constant())
     assert (paper.replay.batch, paper.replay.capacity) == (64, 1_000_000)  # "minibatch sizes of 64 … 10^6"
     assert (paper.collect.steps, paper.collect.updates, paper.collect.envs) == (1, 1, 1)  # Algorithm 1
+
+
+def test_d4pg() -> None:
+    """Barth-Maron et al. 2018, section 4, as Tassa et al. 2018 ("Algorithm and Architecture Details") tell it."""
+    paper = PRESETS["d4pg"]
+    agent = paper.agent
+    assert (agent.actor.widths, agent.critic.widths) == ((300, 200), (400, 300))
+    assert (agent.actor.action_layer, agent.critic.action_layer) == (0, 1)  # summed into its second layer
+    assert (agent.actor.lr, agent.critic.lr) == (1e-4, 1e-4)
+    assert agent.value == Categorical(atoms=51)  # as C51; its bounds are found
+    assert (agent.tau, agent.period, agent.delay) == (1.0, 100, 1)  # copied every 100 updates
+    assert agent.exploration == Gaussian(sigma=0.3)
+    assert (paper.replay.batch, paper.replay.capacity, paper.replay.n_step) == (256, 1_000_000, 5)
+    assert paper.replay.sampling == Prioritised(alpha=0.6, beta=1.0, anneal=0, floor=1e-6)  # weights 1 / (R p)
+    assert paper.gamma == 0.99
+
+
+def test_simba() -> None:
+    """Lee et al. 2025, section 4 ("RSNorm", "residual feedforward block", "post-layer normalization"), its DDPG."""
+    paper = PRESETS["simba"]
+    agent = paper.agent
+    assert (agent.actor.widths, agent.critic.widths) == ((128,), (512, 512))  # one block, and two
+    for network in (agent.actor, agent.critic):
+        assert network.block == Residual(expansion=4)
+        assert (network.lr, network.decay, network.activation) == (1e-4, 1e-2, "relu")
+    assert paper.normalise
+    assert (agent.critics, agent.guide) == (2, "smallest")  # clipped double Q where episodes end
+    assert agent.tau_actor == 1.0  # no target actor
+    assert (agent.tau, agent.delay) == (0.005, 1)
+    assert (agent.exploration, agent.smoothing.sigma) == (Gaussian(sigma=0.1), 0.1)
+    assert (paper.replay.batch, paper.replay.capacity) == (256, 1_000_000)
+    assert (paper.collect.steps, paper.collect.updates, paper.collect.warmup) == (1, 2, 5_000)
+
+
+def test_fasttd3() -> None:
+    """Seo et al. 2025, section 2, and the authors' settings for HumanoidBench."""
+    paper = PRESETS["fasttd3"]
+    agent = paper.agent
+    assert (agent.actor.widths, agent.critic.widths) == ((512, 256, 128), (1024, 512, 256))
+    for network in (agent.actor, agent.critic):
+        assert (network.lr, network.decay) == (3e-4, 0.1)
+    assert agent.value == Categorical(atoms=101, low=-250.0, high=250.0)
+    assert (agent.critics, agent.guide) == (2, "smallest")
+    assert (agent.delay, agent.period, agent.tau, agent.tau_actor) == (2, 1, 0.1, 1.0)
+    assert agent.smoothing == Smoothing(sigma=0.001, clip=0.5)
+    assert agent.exploration == Mixed(low=0.001, high=0.4)
+    assert paper.normalise
+    assert (paper.replay.batch, paper.replay.capacity) == (32_768, 128 * 50 * 1024)
+    assert (paper.collect.envs, paper.collect.steps, paper.collect.updates) == (128, 1, 2)
 
 
 def test_td3() -> None:

@@ -188,7 +188,7 @@ def tools(n_step: int) -> tuple[Loop, Callable[..., Any], Callable[..., Transiti
     recipe = cast(Environment, Gym("scripted", spec, gymnasium.Env))
     loop = Loop(AGENT, Replay(1000, 8, n_step), Vector(recipe, ENVS), GAMMA, K, updates=1, warmup=10)
     bits = jnp.arange((ROWS - n_step) * ENVS, dtype=jnp.uint32)
-    everything = jax.jit(lambda ring: loop.replay.sample(ring, bits, GAMMA, spec.obs_shape))
+    everything = jax.jit(lambda ring: loop.replay.sample(ring, bits, jnp.int32(0), GAMMA, spec.obs_shape)[0])
     return loop, jax.jit(loop.replay.add), everything
 
 

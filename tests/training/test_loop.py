@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -247,7 +248,7 @@ class SamplesFirst(Loop):
     def iterate(self, carry: Carry, t: Any, draws: Any, fresh: Any, learning: bool) -> Any:
         after, said = Loop.iterate(self, carry, t, draws, fresh, learning)
         assert after.acting is not None
-        old = self.replay.sample(carry.ring, draws.lots.bits[0], self.gamma, self.vector.env.spec.obs_shape)
+        old, _ = self.replay.sample(carry.ring, draws.lots.bits[0], t, self.gamma, self.vector.env.spec.obs_shape)
         return after._replace(acting=after.acting._replace(noise=after.acting.noise + 0 * old.reward.sum())), said
 
 
@@ -328,12 +329,14 @@ def test_the_update_sees_scaled_rewards_and_normalised_observations(normalising:
     loop = replace(loop, reward_scale=0.3)
     words = jax.random.bits(jax.random.key(0), (loop.replay.batch,), jnp.uint32)
     white, count = jnp.zeros((loop.replay.batch, 0)), jnp.int32(0)
-    found, metrics = jax.jit(loop.update)(carry.ring, carry.stats, carry.agent, (Lots(words, white), count))
-    batch = jax.jit(lambda ring: loop.replay.sample(ring, words, loop.gamma, (2,)))(carry.ring)
+    update = jax.jit(partial(loop.update, scale=0.3))
+    state = (carry.agent, None)
+    (found, _), metrics = update(carry.ring, carry.stats, step=count, state=state, lot=(Lots(words, white), count))
+    batch, _ = jax.jit(lambda ring: loop.replay.sample(ring, words, jnp.int32(0), loop.gamma, (2,)))(carry.ring)
     assert carry.stats is not None
     mean, std = carry.stats.mean, np.sqrt(carry.stats.variance + 1e-8)
     obs, next_obs = ((np.asarray(x) - mean) / std for x in (batch.obs, batch.next_obs))
     batch = batch._replace(obs=obs, next_obs=next_obs, reward=np.float32(0.3) * np.asarray(batch.reward))
-    expected, same = jax.jit(loop.agent.update)(carry.agent, jax.tree.map(jnp.asarray, batch), white, count)
+    expected, same, _ = jax.jit(loop.agent.update)(carry.agent, jax.tree.map(jnp.asarray, batch), white, count)
     assert_close(metrics, same, rtol=1e-3, atol=1e-6)
     assert_close(found.target, expected.target, atol=1e-5)

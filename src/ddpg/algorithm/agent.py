@@ -3,18 +3,19 @@
 mu(s | theta)  actor       Q(s, a | theta)  critic       mu', Q'  their targets
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 from jaxtyping import Float, Int, Shaped
 
 from ddpg.algorithm.nets import Actor, Critic, Network
-from ddpg.algorithm.noise import Constant, Exploration, Gaussian, Smoothing
-from ddpg.algorithm.values import Scalar, pessimistic
+from ddpg.algorithm.noise import Exploration, Gaussian, Smoothing
+from ddpg.algorithm.optimiser import descend, follow, rest
+from ddpg.algorithm.values import Scalar, Value, pessimistic
 from ddpg.types import Key, Metrics, Natural, PyTree, Some, Spec, Transition, UnitInterval
 
 
@@ -30,6 +31,10 @@ class AgentState(NamedTuple):
     critic_opt: PyTree
 
 
+# What Q(s, a) [K, b] of K critics is to the actor.
+GUIDES = {"first": lambda q: q[0], "smallest": lambda q: jnp.min(q, axis=0), "mean": lambda q: jnp.mean(q, axis=0)}
+
+
 class OfActor(NamedTuple):
     """What an update says of the actor; unknown where it waits."""
 
@@ -42,18 +47,23 @@ class OfActor(NamedTuple):
 class DPG:
     """DDPG (Lillicrap et al. 2016) as a value whose fields are its parts.
 
-    `critics` is the number K of critics; the target takes the pessimistic one per sample. `smoothing` is noise on the
-    target's action. Actor and targets move at every `delay`-th update, the targets by the share `tau` of the way.
+    `critics` is the number K of critics; the target takes the pessimistic one per sample, the actor follows the one
+    that `guide` says. `smoothing` is noise on the target's action. The actor moves at every `delay`-th update, the
+    targets with it or at every `period`-th, by the share `tau` of the way; `tau_actor` is the target actor's, where
+    it is another: 1 is no target actor.
     """
 
     actor: Network = Network()
     critic: Network = Network(activation="silu", lr=2e-3)
     critics: Natural = 1
-    value: Scalar = Scalar()
+    guide: Literal["first", "smallest", "mean"] = "first"
+    value: Value = Scalar()
     exploration: Exploration = Gaussian()
     smoothing: Smoothing = Smoothing()
     delay: Natural = 1
     tau: UnitInterval = 0.01
+    tau_actor: UnitInterval | None = None
+    period: Natural | None = None
 
     def init(self, key: Key, spec: Spec) -> AgentState:
         actor_key, critic_key = jax.random.split(key)
@@ -72,10 +82,11 @@ class DPG:
 
     def update(
         self, state: AgentState, batch: Transition, white: Float[Array, "b m"], count: Int[Array, ""]
-    ) -> tuple[AgentState, Metrics]:
+    ) -> tuple[AgentState, Metrics, Float[Array, " b"]]:
         """One gradient step of critic and actor, and one step of their targets, on a minibatch.
 
         `white` is N(0, 1), not read without smoothing; `count` is that of the updates before, the same for all seeds.
+        The last answer is how far each Q(s_i, a_i) was from its target, for a replay that goes by it.
         """
         actor, critic = state.online
         target = state.target
@@ -88,59 +99,43 @@ class DPG:
         y = self.value.target(batch.reward, batch.discount, pessimistic(prediction, self.value.mean(prediction)))
 
         # Update the critic by minimising L = 1/N sum_i (y_i - Q(s_i, a_i))^2
-        def critic_loss(critic: Critic) -> tuple[Float[Array, ""], Float[Array, ""]]:
-            prediction = critic(batch.obs, batch.action)
+        def critic_loss(critic: Critic) -> tuple[Float[Array, ""], tuple[Float[Array, ""], Float[Array, " b"]]]:
+            prediction = critic(batch.obs, batch.action, learning=True)
             loss = jnp.mean(batch.weight * self.value.loss(prediction, y), axis=-1)
-            return jnp.sum(loss), jnp.mean(batch.weight * self.value.mean(prediction)[0])
+            q = jnp.mean(batch.weight * self.value.mean(prediction)[0])
+            return jnp.sum(loss), (q, jnp.max(self.value.error(prediction, y), axis=0))
 
-        (loss, q), grad = jax.value_and_grad(critic_loss, has_aux=True)(critic)
+        (loss, (q, error)), grad = jax.value_and_grad(critic_loss, has_aux=True)(critic)
+        critic = critic.seeing(batch.obs, batch.action)
         critic, critic_opt = descend(self.critic, critic, grad, state.critic_opt)
 
-        def improve(actor: Actor, opt: PyTree, target: Nets) -> tuple[Actor, PyTree, Nets, OfActor]:
+        def improve(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, OfActor]:
             # Update the actor by the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
             def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
-                return jnp.sum(batch.weight * self.value.mean(critic(batch.obs, a))[0])
+                q = self.value.mean(critic(batch.obs, a, learning=True))
+                return jnp.sum(batch.weight * GUIDES[self.guide](q))
 
-            mu, pull_back = jax.vjp(lambda actor: actor(batch.obs), actor)
+            mu, pull_back = jax.vjp(lambda actor: actor(batch.obs, learning=True), actor)
             q_mu, dq_da = jax.value_and_grad(q_of)(mu)
             (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam descends, J is to ascend
-            actor, opt = descend(self.actor, actor, grad, opt)
-
-            # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
-            target = follow(Nets(actor, critic), target, self.tau)
-
+            actor, opt = descend(self.actor, actor.seeing(batch.obs), grad, opt)
             norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
-            return actor, opt, target, OfActor(-q_mu / len(mu), norm, jnp.mean(jnp.abs(mu) > 0.99, dtype=mu.dtype))
+            return actor, opt, OfActor(-q_mu / len(mu), norm, jnp.mean(jnp.abs(mu) > 0.99, dtype=mu.dtype))
 
-        def wait(actor: Actor, opt: PyTree, target: Nets) -> tuple[Actor, PyTree, Nets, OfActor]:
-            return actor, opt, target, OfActor(*[jnp.full_like(loss, jnp.nan)] * 3)
+        def wait(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, OfActor]:
+            return actor, opt, OfActor(*[jnp.full_like(loss, jnp.nan)] * 3)
 
-        if self.delay == 1:
-            actor, actor_opt, target, said = improve(actor, state.actor_opt, target)
-        else:
-            due = (count + 1) % self.delay == 0
-            actor, actor_opt, target, said = jax.lax.cond(due, improve, wait, actor, state.actor_opt, target)
-        return AgentState(Nets(actor, critic), target, actor_opt, critic_opt), Metrics(q, loss, *said)
+        actor, actor_opt, said = at_every(self.delay, count, improve, wait, actor, state.actor_opt)
 
+        # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
+        def track(target: Nets) -> Nets:
+            after = follow(actor, target.actor, self.tau_actor or self.tau)
+            return Nets(after, follow(critic, target.critic, self.tau))
 
-def adam(network: Network) -> optax.GradientTransformation:
-    """Adam (Kingma & Ba 2015); `l2` adds l2 * theta to the gradient first, as the 2016 paper does for its critic."""
-    constant = isinstance(network.schedule, Constant)
-    lr = network.lr if constant else lambda update: network.lr * network.schedule(update)
-    parts = [optax.clip_by_global_norm(network.clip)] if network.clip else []
-    parts += [optax.add_decayed_weights(network.l2)] if network.l2 else []
-    return optax.chain(*parts, optax.adam(lr)) if parts else optax.adam(lr)
+        target = at_every(self.period or self.delay, count, track, lambda target: target, target)
+        return AgentState(Nets(actor, critic), target, actor_opt, critic_opt), Metrics(q, loss, *said), error
 
 
-def rest(network: Network, params: PyTree) -> PyTree:
-    """The optimiser's state before the first step."""
-    return adam(network).init(params)
-
-
-def follow(online: PyTree, target: PyTree, tau: float) -> PyTree:
-    return optax.incremental_update(online, target, tau)
-
-
-def descend(network: Network, params: PyTree, grad: PyTree, opt: PyTree) -> tuple[PyTree, PyTree]:
-    updates, opt = adam(network).update(grad, opt, params)
-    return optax.apply_updates(params, updates), opt
+def at_every(n: int, count: Int[Array, ""], do: Callable[..., Any], wait: Callable[..., Any], *args: PyTree) -> Any:
+    """`do` at every n-th update and `wait` at the others: computed only where it is due, since all seeds share `count`."""
+    return do(*args) if n == 1 else jax.lax.cond((count + 1) % n == 0, do, wait, *args)

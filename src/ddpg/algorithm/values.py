@@ -1,22 +1,38 @@
-"""How a critic's numbers are read as a return: its mean, its target and its loss."""
+"""How a critic's numbers are read as a return: its mean, its target, its loss and its error."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
+from annotated_types import Ge
 from jax import Array
 from jaxtyping import Float
+from pydantic import Discriminator
+
+from ddpg.types import Finite, Natural, Positive
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """One number per state and action, learned by the squared error (the article's equations 1 and 2)."""
+    """One number per state and action, learned by the squared error (the article's equations 1 and 2).
+
+    Beyond `huber` from the target the loss grows linearly (Huber 1964), as half the square does there.
+    """
 
     kind: Literal["scalar"] = field(default="scalar", kw_only=True)
+    huber: Positive | None = None
 
     @property
     def size(self) -> int:
         return 1
+
+    @property
+    def unit(self) -> bool:
+        """Whether returns must come scaled into [-1, 1]."""
+        return False
 
     def mean(self, prediction: Float[Array, "*k b 1"]) -> Float[Array, "*k b"]:
         return prediction[..., 0]
@@ -28,7 +44,64 @@ class Scalar:
         return reward[:, None] + discount[:, None] * prediction
 
     def loss(self, prediction: Float[Array, "*k b 1"], target: Float[Array, "b 1"]) -> Float[Array, "*k b"]:
+        if self.huber is not None:
+            return optax.huber_loss(prediction, target, delta=self.huber)[..., 0]
         return jnp.square(prediction - target)[..., 0]
+
+    def error(self, prediction: Float[Array, "*k b 1"], target: Float[Array, "b 1"]) -> Float[Array, "*k b"]:
+        return jnp.abs(prediction - target)[..., 0]
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A distribution over `atoms` returns from `low` to `high`, as logits (Bellemare et al. 2017; D4PG).
+
+    Where they are not said, returns are scaled into [-1, 1] by the largest seen so far, and those are the bounds.
+    """
+
+    kind: Literal["categorical"] = field(default="categorical", kw_only=True)
+    atoms: Annotated[Natural, Ge(2)] = 51
+    low: Finite | None = None
+    high: Finite | None = None
+
+    @property
+    def size(self) -> int:
+        return self.atoms
+
+    @property
+    def unit(self) -> bool:
+        """Whether returns must come scaled into [-1, 1]."""
+        return self.low is None or self.high is None
+
+    @property
+    def support(self) -> np.ndarray:
+        """The returns z_i [atoms]."""
+        low, high = (-1.0, 1.0) if self.low is None or self.high is None else (self.low, self.high)
+        return np.linspace(low, high, self.atoms)
+
+    def mean(self, prediction: Float[Array, "*k b atoms"]) -> Float[Array, "*k b"]:
+        return jax.nn.softmax(prediction) @ self.support
+
+    def target(
+        self, reward: Float[Array, " b"], discount: Float[Array, " b"], prediction: Float[Array, "b atoms"]
+    ) -> Float[Array, "b atoms"]:
+        """Probabilities of r + gamma Z'(s', mu'(s')), each shared by its two neighbouring atoms (C51, algorithm 1)."""
+        z, atoms = self.support, np.arange(self.atoms)
+        moved = jnp.clip(reward[:, None] + discount[:, None] * z, z[0], z[-1])
+        at = (moved - z[0]) / (z[1] - z[0])  # between which atoms
+        share = jnp.clip(1 - jnp.abs(at[:, None, :] - atoms[:, None]), 0, 1)
+        return jnp.sum(share * jax.nn.softmax(prediction)[:, None, :], axis=-1)
+
+    def loss(self, prediction: Float[Array, "*k b atoms"], target: Float[Array, "b atoms"]) -> Float[Array, "*k b"]:
+        """The cross-entropy."""
+        return -jnp.sum(target * jax.nn.log_softmax(prediction), axis=-1)
+
+    def error(self, prediction: Float[Array, "*k b atoms"], target: Float[Array, "b atoms"]) -> Float[Array, "*k b"]:
+        """The relative entropy, which is 0 where nothing is left to learn (Rainbow, Hessel et al. 2018)."""
+        return self.loss(prediction, target) + jnp.sum(jax.scipy.special.xlogy(target, target), axis=-1)
+
+
+Value = Annotated[Scalar | Categorical, Discriminator("kind")]
 
 
 def pessimistic(prediction: Float[Array, "k b size"], q: Float[Array, "k b"]) -> Float[Array, "b size"]:

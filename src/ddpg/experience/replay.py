@@ -1,18 +1,30 @@
-"""The replay memory R: a ring of rows [T, N], sampled uniformly inside the compiled program."""
+"""The replay memory R: a ring of rows [T, N], sampled inside the compiled program, uniformly or by priority."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from math import prod
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from jax import Array
 from jaxtyping import Float, Int, UInt32
+from pydantic import Discriminator
 
+from ddpg.experience.priority import Tree, draw, empty, put
 from ddpg.experience.returns import fold
-from ddpg.types import Natural, Row, Some, Transition
+from ddpg.types import Finite, Natural, NonNegative, Row, Some, Transition, Whole
+
+Place = Int[Array, " b"]  # of rows, counted through the ring: row * N + environment
+
+
+class Priorities(NamedTuple):
+    """How often each row is to be the first of a window."""
+
+    tree: Tree
+    largest: Float[Some, ""]  # so far, which new rows begin with
 
 
 class Ring(NamedTuple):
@@ -26,6 +38,84 @@ class Ring(NamedTuple):
     rest: Float[Some, "t n d"]
     at: Int[Some, ""]  # where the next row goes
     size: Int[Some, ""]  # rows filled
+    priorities: Priorities | None = None
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Every window as often as any other."""
+
+    kind: Literal["uniform"] = field(default="uniform", kw_only=True)
+
+    def begin(self, rows: int, n: int) -> None:
+        """Nothing is kept."""
+
+    def added(self, ring: Ring, k: int, n_step: int) -> None:
+        """Nothing changes."""
+
+    def draw(self, ring: Ring, bits: UInt32[Array, " b"], n_step: int, step: Int[Array, ""]) -> tuple[Place, None]:
+        """The first rows of the windows."""
+        rows, n = ring.rest.shape[:2]
+        starts = (ring.size - n_step) * n
+        index = (bits % starts.astype(jnp.uint32)).astype(jnp.int32)
+        return ((ring.at - ring.size) * n + index) % (rows * n), None
+
+    def learned(self, priorities: Priorities | None, place: Place, error: Float[Array, " b"]) -> None:
+        """Nothing changes."""
+
+
+@dataclass(frozen=True)
+class Prioritised:
+    """A window as often as max(error, floor)^alpha says, of when it was last learned from; new ones like the largest.
+
+    Proportional prioritisation (Schaul et al. 2016, section 3.3), in strata of equal probability (appendix B.2.1).
+    Losses are weighed by the inverse probability to the power `beta`, which grows to 1 over `anneal` environment
+    steps (section 3.4); 0 steps leave it. With `floor` 1 and `beta` 0, and the Huber loss, it is the loss-adjusted
+    LAP (Fujimoto et al. 2020, section 4).
+    """
+
+    kind: Literal["prioritised"] = field(default="prioritised", kw_only=True)
+    alpha: NonNegative = 0.6
+    beta: Annotated[Finite, Ge(0), Le(1)] = 0.4
+    anneal: Whole = 100_000
+    floor: NonNegative = 1e-6
+
+    def begin(self, rows: int, n: int) -> Priorities:
+        """Nothing can be drawn yet."""
+        return Priorities(empty(rows * n), jnp.float32(1))
+
+    def added(self, ring: Ring, k: int, n_step: int) -> Priorities:
+        """With K rows that end where the ring stands now: the next K windows are whole, and K old ones gone."""
+        assert ring.priorities is not None
+        tree, largest = ring.priorities
+        rows, n = ring.rest.shape[:2]
+        back = jnp.arange(k + n_step)[:, None] - (k + n_step)  # from the first new window to the newest row
+        row = (ring.at + back) % rows
+        whole = (back < -n_step) & (-back <= ring.size)
+        boundary = ring.rest[row[:, 0], :, -1] > 0
+        priority = jnp.where(whole & ~boundary, largest, 0.0)
+        return Priorities(put(tree, (row * n + jnp.arange(n)).reshape(-1), priority.reshape(-1)), largest)
+
+    def draw(
+        self, ring: Ring, bits: UInt32[Array, " b"], n_step: int, step: Int[Array, ""]
+    ) -> tuple[Place, Float[Array, " b"]]:
+        """The first rows of the windows, and the weights of their losses."""
+        assert ring.priorities is not None
+        b, n = len(bits), ring.rest.shape[1]
+        strata = (jnp.arange(b) + (bits >> 8) * np.float32(2**-24)) / b
+        place, probability = draw(ring.priorities.tree, jnp.minimum(strata, np.nextafter(np.float32(1), np.float32(0))))
+        beta = self.beta + (1 - self.beta) * jnp.minimum(step / self.anneal, 1.0) if self.anneal else self.beta
+        windows = ((ring.size - n_step) * n).astype(jnp.float32)
+        return place, (windows * probability) ** -beta
+
+    def learned(self, priorities: Priorities | None, place: Place, error: Float[Array, " b"]) -> Priorities:
+        """After an update, with what it says of the windows from those rows."""
+        assert priorities is not None
+        priority = jnp.maximum(error, self.floor) ** self.alpha
+        return Priorities(put(priorities.tree, place, priority), jnp.maximum(priorities.largest, jnp.max(priority)))
+
+
+Sampling = Annotated[Uniform | Prioritised, Discriminator("kind")]
 
 
 @dataclass(frozen=True)
@@ -35,14 +125,16 @@ class Replay:
     capacity: Annotated[Natural, Ge(2)] = 100_000
     batch: Natural = 64
     n_step: Natural = 1
+    sampling: Sampling = Uniform()
 
     def init(self, block: Row) -> Ring:
         """An empty ring for blocks of rows like `block` [K, N, ...]; it holds a whole number of blocks."""
         k, n = block.reward.shape
         rows = max(self.capacity // (n * k), 2) * k
         obs, rest = _pack(block)
-        empty = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape[1:]), x.dtype), (obs, rest))
-        return Ring(*empty, at=jnp.int32(0), size=jnp.int32(0))
+        blank = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape[1:]), x.dtype), (obs, rest))
+        obs, rest = blank
+        return Ring(obs, rest, jnp.int32(0), jnp.int32(0), self.sampling.begin(rows, n))
 
     def add(self, ring: Ring, block: Row) -> Ring:
         """Append a block of rows [K, N, ...]; K always divides the ring, so a block never wraps."""
@@ -51,41 +143,71 @@ class Replay:
             jax.lax.dynamic_update_slice_in_dim(old, new, ring.at, axis=0)
             for old, new in zip((ring.obs, ring.rest), _pack(block), strict=True)
         )
-        return Ring(obs, rest, (ring.at + k) % rows, jnp.minimum(ring.size + k, rows))
+        ring = Ring(obs, rest, (ring.at + k) % rows, jnp.minimum(ring.size + k, rows), ring.priorities)
+        return ring._replace(priorities=self.sampling.added(ring, k, self.n_step))
 
-    def sample(self, ring: Ring, bits: UInt32[Array, " b"], gamma: float, obs_shape: tuple[int, ...]) -> Transition:
-        """Draw one window of n + 1 rows for each random word, uniformly over time and environments, and fold it."""
+    def sample(
+        self, ring: Ring, bits: UInt32[Array, " b"], step: Int[Array, ""], gamma: float, obs_shape: tuple[int, ...]
+    ) -> tuple[Transition, Place]:
+        """Draw one window of n + 1 rows for each random word, and fold it; and the places of their first rows."""
         rows, n = ring.rest.shape[:2]
-        starts = (ring.size - self.n_step) * n
-        index = (bits % starts.astype(jnp.uint32)).astype(jnp.int32)
-        when = (ring.at - ring.size + index // n + jnp.arange(self.n_step + 1)[:, None]) % rows
-        env = index % n
-        window = _unpack(ring.obs[when, env], ring.rest[when, env], obs_shape)
-        return fold(window, gamma)
+        place, weight = self.sampling.draw(ring, bits, self.n_step, step)
+        when, env = (place // n + jnp.arange(self.n_step + 1)[:, None]) % rows, place % n
+        batch = fold(_unpack(ring.obs[when, env], ring.rest[when, env], obs_shape), gamma)
+        if weight is None:
+            return batch, place
+        weight = weight * batch.weight
+        return batch._replace(weight=weight / jnp.maximum(jnp.mean(weight), 1e-6)), place
+
+    def learned(self, priorities: Priorities | None, place: Place, error: Float[Array, " b"]) -> Priorities | None:
+        """After an update on the windows at `place`, whose values were that far from their targets."""
+        return self.sampling.learned(priorities, place, error)
 
 
 def trimmed(ring: Ring) -> Ring:
     """Of the rings of several seeds [S, T, N, ...], all as full, the rows that are filled."""
     rows = int(np.asarray(ring.size)[0])
-    return ring._replace(obs=np.asarray(ring.obs)[:, :rows], rest=np.asarray(ring.rest)[:, :rows])
+    leaves = rows * ring.rest.shape[2]
+    cut = ring._replace(obs=np.asarray(ring.obs)[:, :rows], rest=np.asarray(ring.rest)[:, :rows])
+    return _with_leaves(cut, lambda x: np.asarray(x)[:, :leaves])
 
 
 def any_rows(ring: Ring) -> Ring:
     """The shapes of rings [S, T, N, ...] of which not all rows are filled, as [S, -T, N, ...]."""
-    obs, rest = (jax.ShapeDtypeStruct((x.shape[0], -x.shape[1], *x.shape[2:]), x.dtype) for x in ring[:2])
-    return ring._replace(obs=obs, rest=rest)
+
+    def any_length(x: Some) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((x.shape[0], -x.shape[1], *x.shape[2:]), x.dtype)
+
+    return _with_leaves(ring._replace(obs=any_length(ring.obs), rest=any_length(ring.rest)), any_length)
 
 
-def refilled(ring: Ring, rows: int) -> Ring:
-    """What `trimmed` left, with as many rows as there were. ValueError if there cannot have been."""
-    size, at, found = np.asarray(ring.size), np.asarray(ring.at), ring.rest.shape[1]
+def refilled(ring: Ring, like: Ring) -> Ring:
+    """What `trimmed` left, with as many rows as one of `like` [T, N, ...] has. ValueError if there cannot have been."""
+    rows, (found, n) = like.rest.shape[0], ring.rest.shape[1:3]
+    size, at = np.asarray(ring.size), np.asarray(ring.at)
     begun = at == found if found < rows else (at >= 0) & (at < rows)
     if found > rows or not ((size == found) & begun).all():
         raise ValueError(f"a replay of {found} rows that says it has {size.tolist()}, the next at {at.tolist()}")
-    if found == rows:
+
+    def filled(x: Some, length: int) -> Some:
+        more = np.zeros((len(x), length - x.shape[1], *x.shape[2:]), x.dtype)
+        return np.concatenate([x, more], axis=1) if length > x.shape[1] else x
+
+    whole = ring._replace(obs=filled(ring.obs, rows), rest=filled(ring.rest, rows))
+    if like.priorities is None or ring.priorities is None:
+        return whole
+    if ring.priorities.tree.leaves.shape[1] != min(found * n, rows * n):
+        raise ValueError(f"a replay of {found * n} steps with {ring.priorities.tree.leaves.shape[1]} priorities")
+    length = like.priorities.tree.leaves.shape[0]
+    return _with_leaves(whole, lambda x: filled(x, length))
+
+
+def _with_leaves(ring: Ring, change: Callable[[Some], Some]) -> Ring:
+    """With every single priority changed, if there are any."""
+    if ring.priorities is None:
         return ring
-    obs, rest = (np.concatenate([x, np.zeros((len(x), rows - found, *x.shape[2:]), x.dtype)], 1) for x in ring[:2])
-    return ring._replace(obs=obs, rest=rest)
+    tree = ring.priorities.tree
+    return ring._replace(priorities=ring.priorities._replace(tree=tree._replace(leaves=change(tree.leaves))))
 
 
 def _pack(block: Row) -> tuple[Array, Float[Array, "t n d"]]:

@@ -1,10 +1,13 @@
 """The n-step fold: a window of rows -> a transition. The only place where ends of episodes are interpreted."""
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from ddpg.types import Row, Transition
+from ddpg.types import Row, Some, Transition
 
 
 def fold(window: Row, gamma: float | Float[Array, ""]) -> Transition:
@@ -33,3 +36,38 @@ def fold(window: Row, gamma: float | Float[Array, ""]) -> Transition:
         next_obs=next_obs,
         weight=valid / jnp.maximum(jnp.mean(valid), 1e-6),
     )
+
+
+class Earned(NamedTuple):
+    """The discounted sum of rewards that each of N environments is at, G <- gamma G + r, and the largest so far.
+
+    It grows as large as the returns that are to be predicted, which are the same sums read backwards.
+    """
+
+    running: Float[Some, " n"]
+    largest: Float[Some, ""]  # in absolute value
+
+    @property
+    def scale(self) -> Float[Array, ""]:
+        """By which rewards are multiplied so that returns lie within [-1, 1] (SimbaV2, Lee et al. 2025, section 4.3).
+
+        A quarter of room is left, since a time limit cuts sums that the critic goes on with.
+        """
+        return jnp.where(self.largest > 0, 1 / (1.25 * self.largest), 1.0)
+
+
+def nothing_earned(n: int) -> Earned:
+    """Before the first step."""
+    return Earned(jnp.zeros((n,)), jnp.float32(0))
+
+
+def earned(before: Earned, block: Row, gamma: float) -> Earned:
+    """With a block of rows [K, N, ...] more."""
+
+    def step(running: Float[Array, " n"], row: tuple[Array, Array]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        reward, boundary = row
+        running = jnp.where(boundary, 0.0, gamma * running + reward)
+        return running, jnp.abs(running)
+
+    running, sizes = jax.lax.scan(step, before.running, (block.reward, block.boundary))
+    return Earned(running, jnp.maximum(before.largest, jnp.max(sizes)))

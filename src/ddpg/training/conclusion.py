@@ -11,8 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from ddpg.algorithm.agent import AgentState
-from ddpg.algorithm.normaliser import Stats
 from ddpg.envs import catalogue
 from ddpg.envs.base import Environment
 from ddpg.envs.gym import Gym
@@ -23,15 +21,18 @@ from ddpg.records.settle import write_text
 from ddpg.records.video import screenless
 from ddpg.training import config as configuration
 from ddpg.training.config import Config
+from ddpg.training.loop import Carry
 from ddpg.training.policy import film_run
 from ddpg.types import Spec
 
 
-def save_networks(folder: Path, config: Config, agents: AgentState, stats: Stats | None, spec: Spec) -> None:
+def save_networks(folder: Path, config: Config, carry: Carry, spec: Spec) -> None:
     """The four networks of every seed, leaves [S, ...]."""
     for i, seed in enumerate(seeds(config)):
-        own, own_stats = jax.tree.map(lambda x, i=i: np.asarray(x)[i], (agents, stats))
-        save_models(folder / "models" / f"seed-{seed}", own, spec, own_stats)
+        whole = (carry.agent, carry.stats, carry.earned)
+        agent, stats, earned = jax.tree.map(lambda x, i=i: np.asarray(x)[i], whole)
+        scale = config.reward_scale if earned is None else float(earned.scale)
+        save_models(folder / "models" / f"seed-{seed}", agent, spec, stats, config.agent.value, scale)
 
 
 def pictures(

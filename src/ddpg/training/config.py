@@ -15,6 +15,9 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 from pydantic import TypeAdapter, ValidationError
 
 from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import Residual
+from ddpg.algorithm.noise import Parameters
+from ddpg.algorithm.values import Categorical
 from ddpg.experience.replay import Replay
 from ddpg.records.given import check_plain
 from ddpg.records.settle import flush_folder, write_text
@@ -125,9 +128,35 @@ def check(config: Config) -> Config:
             f"learning starts after {start} steps, but the run has {config.steps}: nothing would be learned; "
             f"use --steps above {start} or a smaller --collect.learning_starts or --collect.warmup"
         )
-    if config.agent.actor.action_layer != 0:
-        raise ValueError("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
+    check_agent(config.agent)
     return config
+
+
+def check_agent(agent: DPG) -> None:
+    """ValueError if parts of it do not go together."""
+    if agent.actor.action_layer != 0:
+        raise ValueError("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
+    for name, network in (("actor", agent.actor), ("critic", agent.critic)):
+        if isinstance(network.block, Residual) and len(set(network.widths)) > 1:
+            widths = ",".join(map(str, network.widths))
+            same = ",".join([str(max(network.widths))] * len(network.widths))
+            raise ValueError(f"{name}.widths {widths}: residual blocks are all as wide; use --{name}.widths {same}")
+        if isinstance(network.block, Residual) and network.action_layer:
+            raise ValueError(
+                "critic.action_layer 1: residual blocks take the action in first; use --critic.action_layer 0"
+            )
+    if isinstance(agent.exploration, Parameters) and getattr(agent.actor.block, "norm", None) == "batch":
+        raise ValueError(
+            "exploration parameters: noise on weights is for layer normalisation, not for that of a batch; "
+            "use --actor.block.norm layer"
+        )
+    if isinstance(agent.value, Categorical):
+        low, high = agent.value.low, agent.value.high
+        if (low is None) != (high is None):
+            name, other = ("low", "high") if low is None else ("high", "low")
+            raise ValueError(f"value.{name} is not said, value.{other} is; use both, or none to have them found")
+        if low is not None and high is not None and low >= high:
+            raise ValueError(f"value.low {low:g} is not below value.high {high:g}; use a smaller --value.low")
 
 
 def to_data(config: Config) -> dict[str, Any]:

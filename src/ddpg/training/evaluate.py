@@ -21,6 +21,7 @@ from ddpg.algorithm.normaliser import Stats, normalised
 from ddpg.envs import catalogue
 from ddpg.envs.base import Environment
 from ddpg.envs.gym import Gym
+from ddpg.experience.returns import Earned
 from ddpg.records.export import load_models
 from ddpg.records.plot import iqm
 from ddpg.training.config import Config, load
@@ -61,7 +62,7 @@ class Evaluator:
         _, obs = jax.jit(self.starts)()
         return float(np.mean(solved.best_return(np.asarray(obs))))
 
-    def rollout(self, nets: Nets, stats: Stats | None = None) -> Evaluation:
+    def rollout(self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None) -> Evaluation:
         state, first = self.starts()
 
         def step(carry: tuple, _: None) -> tuple[tuple, None]:
@@ -85,10 +86,10 @@ class Evaluator:
             step, carry, None, length=self.env.max_episode_steps
         )
         tail = jnp.where(bootstrap, discount, 0.0)
-        return self.judge(nets, stats, Played(first, last, returns, discounted, tail))
+        return self.judge(nets, stats, earned, Played(first, last, returns, discounted, tail))
 
-    def judge(self, nets: Nets, stats: Stats | None, played: "Played") -> Evaluation:
-        """What the critic had expected of the episodes played."""
+    def judge(self, nets: Nets, stats: Stats | None, earned: Earned | None, played: "Played") -> Evaluation:
+        """What the critic had expected of the episodes played, in units in which it has learned."""
         first, last = normalised(played.first, stats), normalised(played.last, stats)
 
         # The return after a time limit is estimated by Q itself, as in training: only what was seen can contradict.
@@ -98,16 +99,19 @@ class Evaluator:
         tail = jnp.where(played.tail > 0, played.tail * q(last, nets.actor(last)), 0.0)
         value, pull_back = jax.vjp(lambda action: q(first, action), nets.actor(first))
         (dq_da,) = pull_back(jnp.ones_like(value))
-        bias = value - self.reward_scale * played.discounted - tail
+        scale = self.reward_scale if earned is None else earned.scale
+        bias = value - scale * played.discounted - tail
         return Evaluation(played.returns, bias, jnp.linalg.norm(dq_da, axis=-1))
 
-    def __call__(self, nets: Nets, stats: Stats | None = None) -> Evaluation:
-        """Of every seed: leaves [K, ...] -> [K, e]."""
-        return _rollouts(self)(nets, stats)
+    def __call__(self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None) -> Evaluation:
+        """Of every seed: leaves [K, ...] -> [K, e]. `earned` is what rewards are scaled by, where it was found."""
+        return _rollouts(self)(nets, stats, earned)
 
-    def compile(self, nets: Nets, stats: Stats | None = None) -> Callable[[Nets, Stats | None], Evaluation]:
+    def compile(
+        self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None
+    ) -> Callable[..., Evaluation]:
         """The same, compiled ahead for networks of these shapes."""
-        return _rollouts(self).lower(nets, stats).compile()
+        return _rollouts(self).lower(nets, stats, earned).compile()
 
     def close(self) -> None:
         """Nothing is open: what plays is compiled."""
@@ -169,14 +173,16 @@ class HostEvaluator:
                         under_way[slot], obs[slot] = following, self._begin(slot, following, played)
         return played
 
-    def __call__(self, nets: Nets, stats: Stats | None = None) -> Evaluation:
+    def __call__(self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None) -> Evaluation:
         """Of every seed: leaves [K, ...] -> [K, e]. Misbehaved if an environment is."""
-        nets, stats = jax.tree.map(np.asarray, (nets, stats))
-        seeds = [jax.tree.map(itemgetter(s), (nets, stats)) for s in range(len(jax.tree.leaves(nets)[0]))]
-        said = [_judged(self._judge)(nets, stats, self.play(nets.actor, stats)) for nets, stats in seeds]
+        both = jax.tree.map(np.asarray, (nets, stats, earned))
+        seeds = [jax.tree.map(itemgetter(s), both) for s in range(len(jax.tree.leaves(nets)[0]))]
+        said = [_judged(self._judge)(*seed, self.play(seed[0].actor, seed[1])) for seed in seeds]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *said)
 
-    def compile(self, nets: Nets, stats: Stats | None = None) -> Callable[[Nets, Stats | None], Evaluation]:
+    def compile(
+        self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None
+    ) -> Callable[..., Evaluation]:
         return self
 
     def close(self) -> None:

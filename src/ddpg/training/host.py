@@ -88,7 +88,8 @@ class Host:
     def _begun(self) -> Standing:
         obs = self._first
         none = np.zeros(obs.shape[:2], bool)
-        return Standing(obs, none, np.zeros((*none.shape, self.loop.vector.env.spec.action_dim), np.float32), ~none)
+        noise = self.loop.agent.exploration.begin(obs.shape[1], self.loop.vector.env.spec.action_dim)
+        return Standing(obs, none, np.stack([noise] * len(none)), ~none)
 
     def kept(self, carry: Carry, seeds: int) -> Kept:
         """All that `resume` needs, in NumPy arrays that nothing changes any more; the carry given is not read."""
@@ -114,7 +115,7 @@ class Host:
         ValueError if it is not of this loop; Misbehaved if an environment is while its episode is played again.
         """
         like, _ = jax.eval_shape(_start(self.loop), keys[0], jnp.asarray(self._first[0]))
-        ring = refilled(kept.carry.ring, like.ring.rest.shape[0])
+        ring = refilled(kept.carry.ring, like.ring)
         carry = restored(kept.carry._replace(ring=ring, block=None), like)
         each = [jax.tree.map(itemgetter(s), carry) for s in range(len(keys))]
         self._carries = [jax.device_put(*both) for both in zip(each, cycle(jax.devices()), strict=False)]
@@ -168,7 +169,7 @@ class Host:
         said, blocks = list[Sequence[Metrics | None]](), list[Row]()
         for i in range(iterations):
             # A copy, since the learner consumes its own. Calls return at once: it learns in threads of XLA.
-            policies = [jax.tree.map(np.array, (carry.agent.online.actor, carry.stats)) for carry in self._carries]
+            policies = [jax.tree.map(np.array, (carry.behaviour, carry.stats)) for carry in self._carries]
             turns = [
                 learn(carry, block, draw.lots, t0, np.int32(i))
                 for carry, block, draw, (_, learn) in zip(self._carries, self._blocks, draws, programs, strict=True)

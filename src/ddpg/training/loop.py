@@ -23,10 +23,11 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt32
 
 from ddpg.algorithm.agent import DPG, AgentState
 from ddpg.algorithm.nets import Actor
-from ddpg.algorithm.noise import normal, unit
+from ddpg.algorithm.noise import Parameters, Perturbed, normal, unit
 from ddpg.algorithm.normaliser import Stats, no_stats, normalised, observed
 from ddpg.envs.base import Vector
-from ddpg.experience.replay import Replay, Ring, any_rows, refilled, trimmed
+from ddpg.experience.replay import Priorities, Replay, Ring, any_rows, refilled, trimmed
+from ddpg.experience.returns import Earned, earned, nothing_earned
 from ddpg.records.checkpoint import copied, restored
 from ddpg.training.devices import filled_up, over_seeds, place
 from ddpg.types import Key, Keys, Metrics, PyTree, Row, Some
@@ -38,7 +39,7 @@ class Acting(NamedTuple):
     env: PyTree
     obs: Array
     boundary: Bool[Array, " n"]  # obs is the last of its episode: the next step resets
-    noise: Float[Array, "n m"]
+    noise: Float[Array, "n ..."]
     start: Bool[Array, " n"]  # obs is the first of its episode
     episode_return: Float[Array, " n"]
 
@@ -52,6 +53,13 @@ class Carry(NamedTuple):
     acting: Acting | None  # None where Python steps the environments and knows
     block: Row | None  # [K, N, ...] collected and not yet stored; None there too
     key: Key
+    earned: Earned | None = None  # where returns are scaled by what they are
+    perturbed: Perturbed | None = None  # what acts, where noise is on the actor's weights
+
+    @property
+    def behaviour(self) -> Actor:
+        """The actor that acts, before noise on its actions."""
+        return self.agent.online.actor if self.perturbed is None else self.perturbed.actor
 
 
 class Kept(NamedTuple):
@@ -126,13 +134,17 @@ class Loop:
         """The part that learns, before anything has been collected in blocks like `block`."""
         spec = self.vector.env.spec
         stats = no_stats(spec.obs_shape) if self.normalise else None
-        return Carry(self.agent.init(key, spec), stats, self.replay.init(block), None, None, key)
+        agent, exploration = self.agent.init(key, spec), self.agent.exploration
+        returns = nothing_earned(self.vector.n) if self.agent.value.unit else None
+        noisy = isinstance(exploration, Parameters)
+        perturbed = Perturbed(agent.online.actor, jnp.float32(exploration.begin_sigma)) if noisy else None
+        return Carry(agent, stats, self.replay.init(block), None, None, key, returns, perturbed)
 
     def acting(self, obs: Float[Array, "n *obs"]) -> Acting:
         """All environments at the start of their first episode."""
         n, m = self.vector.n, self.vector.env.spec.action_dim
         none = jnp.zeros((n,), bool)
-        return Acting(None, obs, none, jnp.zeros((n, m)), ~none, jnp.zeros((n,)))
+        return Acting(None, obs, none, jnp.asarray(self.agent.exploration.begin(n, m)), ~none, jnp.zeros((n,)))
 
     def nothing(self, obs: Float[Array, "n *obs"]) -> Row:
         """A block where none has been collected yet: all boundary rows, which are never sampled as transitions."""
@@ -165,7 +177,7 @@ class Loop:
         assert carry.acting is not None
         assert carry.block is not None
         # Collect: a_t = mu(s_t) + N_t with the policy as it is now.
-        actor, stats = carry.agent.online.actor, carry.stats
+        actor, stats = carry.behaviour, carry.stats
         k = jnp.arange(self.collect)
         acting, (block, seen) = jax.lax.scan(
             lambda acting, x: self.step(actor, stats, acting, t, *x),
@@ -200,13 +212,13 @@ class Loop:
         actor: Actor,
         stats: Stats | None,
         obs: Shaped[Some, "n *obs"],
-        noise: Float[Some, "n m"],
+        noise: Float[Some, "n ..."],
         start: Bool[Some, " n"],
         t: Int[Array, ""] | np.integer,
         k: Int[Array, ""] | np.integer,
         white: Float[Some, "n m"],
         uniform: Float[Some, "n m"],
-    ) -> tuple[Float[Some, "n m"], Float[Some, "n m"]]:
+    ) -> tuple[Float[Some, "n m"], Float[Some, "n ..."]]:
         """The actions of step k of iteration t, and the state of the noise: compiled, or in NumPy."""
         step = (t * self.collect + k) * self.vector.n
         noise, perturbation = self.agent.exploration(noise, white, start, step)
@@ -221,21 +233,49 @@ class Loop:
         # Store first and sample after, or the compiler must copy the whole ring to keep the old one readable.
         ring = self.replay.add(carry.ring, block)
         stats = None if carry.stats is None else observed(carry.stats, block.obs, ~block.boundary)
-        agent, metrics = carry.agent, None
+        returns = None if carry.earned is None else earned(carry.earned, block, self.gamma)
+        carry, metrics = carry._replace(stats=stats, earned=returns), None
         if learning:
             count = t * self.updates + jnp.arange(self.updates)
-            agent, metrics = jax.lax.scan(partial(self.update, ring, stats), agent, (lots, count))
-        return carry._replace(agent=agent, stats=stats, ring=ring), metrics
+            update = partial(self.update, ring, stats, self.scale(returns), t * self.stride)
+            (agent, priorities), metrics = jax.lax.scan(update, (carry.agent, ring.priorities), (lots, count))
+            carry, ring = carry._replace(agent=agent), ring._replace(priorities=priorities)
+        return self._perturb(carry._replace(ring=ring), block, t), metrics
 
     def update(
-        self, ring: Ring, stats: Stats | None, agent: AgentState, lot: tuple[Lots, Int[Array, ""]]
-    ) -> tuple[AgentState, Metrics]:
-        (bits, white), count = lot
-        batch = self.replay.sample(ring, bits, self.gamma, self.vector.env.spec.obs_shape)
-        if self.reward_scale != 1.0:
-            batch = batch._replace(reward=self.reward_scale * batch.reward)
+        self,
+        ring: Ring,
+        stats: Stats | None,
+        scale: Float[Array, ""] | float,
+        step: Int[Array, ""],
+        state: tuple[AgentState, Priorities | None],
+        lot: tuple[Lots, Int[Array, ""]],
+    ) -> tuple[tuple[AgentState, Priorities | None], Metrics]:
+        """One gradient step, at so many environment steps."""
+        (agent, priorities), ((bits, white), count) = state, lot
+        ring = ring._replace(priorities=priorities)
+        batch, place = self.replay.sample(ring, bits, step, self.gamma, self.vector.env.spec.obs_shape)
+        if not (isinstance(scale, float) and scale == 1.0):
+            batch = batch._replace(reward=scale * batch.reward)
         batch = batch._replace(obs=normalised(batch.obs, stats), next_obs=normalised(batch.next_obs, stats))
-        return self.agent.update(agent, batch, white, count)
+        agent, metrics, error = self.agent.update(agent, batch, white, count)
+        return (agent, self.replay.learned(priorities, place, error)), metrics
+
+    def scale(self, returns: Earned | None) -> Float[Array, ""] | float:
+        """What rewards are multiplied by for the update."""
+        return self.reward_scale if returns is None else returns.scale
+
+    def _perturb(self, carry: Carry, block: Row, t: Int[Array, ""]) -> Carry:
+        """Where noise is on the actor's weights: what acts in the next iteration."""
+        exploration = self.agent.exploration
+        if not isinstance(exploration, Parameters) or carry.perturbed is None:
+            return carry
+        actor, (_, scale), step = carry.agent.online.actor, carry.perturbed, t * self.stride
+        key = jax.random.fold_in(jax.random.fold_in(carry.key, step // exploration.steps), 2**32 - 2)
+        perturbed = exploration.perturbed(actor, scale, key)
+        obs = normalised(block.obs.reshape(-1, *self.vector.env.spec.obs_shape), carry.stats)
+        scale = exploration.adapted(scale, actor, perturbed, obs, step)
+        return carry._replace(perturbed=Perturbed(perturbed, scale))
 
     def chunk(self, carry: Carry, t0: Int[Array, ""], iterations: int, learning: bool) -> tuple[Carry, Report]:
         """The scan driver of one seed: `iterations` from iteration t0 on."""
@@ -270,7 +310,7 @@ class Loop:
         ValueError if it is not of this loop.
         """
         like = jax.eval_shape(self.init, keys[0])
-        carry = kept.carry._replace(ring=refilled(kept.carry.ring, like.ring.rest.shape[0]))
+        carry = kept.carry._replace(ring=refilled(kept.carry.ring, like.ring))
         return place(filled_up(restored(carry, like))), []
 
     def close(self) -> None:

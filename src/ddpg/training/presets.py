@@ -1,9 +1,10 @@
 """The presets, on one screen: papers and our own choices as values."""
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.nets import Network, Normal
-from ddpg.algorithm.noise import Exponential, Gaussian, OrnsteinUhlenbeck, Smoothing
-from ddpg.experience.replay import Replay
+from ddpg.algorithm.nets import Network, Normal, Plain, Residual
+from ddpg.algorithm.noise import Exponential, Gaussian, Mixed, OrnsteinUhlenbeck, Smoothing
+from ddpg.algorithm.values import Categorical
+from ddpg.experience.replay import Prioritised, Replay
 from ddpg.training.config import Collection, Config
 
 PRESETS = {
@@ -50,13 +51,21 @@ PRESETS = {
         replay=Replay(capacity=10_000, batch=32),
         collect=Collection(warmup=0, learning_starts=10_000),
     ),
-    # Lillicrap et al. 2016, section 7, low-dimensional tasks; without its batch normalisation.
+    # Lillicrap et al. 2016, section 7, low-dimensional tasks, and section 3: batch normalisation.
     "lillicrap": Config(
         preset="lillicrap",
         gamma=0.99,
         agent=DPG(
-            actor=Network(widths=(400, 300), activation="relu", final_init=3e-3, lr=1e-4),
-            critic=Network(widths=(400, 300), activation="relu", final_init=3e-3, action_layer=1, lr=1e-3, l2=1e-2),
+            actor=Network(widths=(400, 300), activation="relu", block=Plain(norm="batch"), final_init=3e-3, lr=1e-4),
+            critic=Network(
+                widths=(400, 300),
+                activation="relu",
+                block=Plain(norm="batch"),
+                final_init=3e-3,
+                action_layer=1,
+                lr=1e-3,
+                l2=1e-2,
+            ),
             exploration=OrnsteinUhlenbeck(theta=0.15, sigma=0.2),
             tau=0.001,
         ),
@@ -79,5 +88,64 @@ PRESETS = {
         steps=1_000_000,
         replay=Replay(capacity=1_000_000, batch=100),
         collect=Collection(warmup=10_000),
+    ),
+    # Barth-Maron et al. 2018, section 4 and appendix A, with the networks of Tassa et al. 2018.
+    "d4pg": Config(
+        preset="d4pg",
+        gamma=0.99,
+        agent=DPG(
+            actor=Network(widths=(300, 200), activation="relu", lr=1e-4),
+            critic=Network(widths=(400, 300), activation="relu", action_layer=1, lr=1e-4),
+            value=Categorical(atoms=51),
+            exploration=Gaussian(sigma=0.3),
+            tau=1.0,
+            period=100,
+        ),
+        steps=1_000_000,
+        replay=Replay(
+            capacity=1_000_000, batch=256, n_step=5, sampling=Prioritised(alpha=0.6, beta=1.0, anneal=0, floor=1e-6)
+        ),
+        collect=Collection(warmup=1_000),
+    ),
+    # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
+    "simba": Config(
+        preset="simba",
+        gamma=0.99,
+        normalise=True,
+        agent=DPG(
+            actor=Network(widths=(128,), activation="relu", block=Residual(expansion=4), lr=1e-4, decay=1e-2),
+            critic=Network(widths=(512, 512), activation="relu", block=Residual(expansion=4), lr=1e-4, decay=1e-2),
+            critics=2,
+            guide="smallest",
+            smoothing=Smoothing(sigma=0.1, clip=1.0),
+            exploration=Gaussian(sigma=0.1),
+            tau=0.005,
+            tau_actor=1.0,
+        ),
+        steps=1_000_000,
+        replay=Replay(capacity=1_000_000, batch=256),
+        collect=Collection(updates=2, warmup=5_000),
+    ),
+    # FastTD3's learner: Seo et al. 2025, section 2, and the authors' settings for HumanoidBench.
+    "fasttd3": Config(
+        preset="fasttd3",
+        gamma=0.99,
+        normalise=True,
+        agent=DPG(
+            actor=Network(widths=(512, 256, 128), activation="relu", lr=3e-4, decay=0.1),
+            critic=Network(widths=(1024, 512, 256), activation="relu", lr=3e-4, decay=0.1),
+            critics=2,
+            guide="smallest",
+            value=Categorical(atoms=101, low=-250.0, high=250.0),
+            smoothing=Smoothing(sigma=0.001, clip=0.5),
+            exploration=Mixed(low=0.001, high=0.4),
+            delay=2,
+            period=1,
+            tau=0.1,
+            tau_actor=1.0,
+        ),
+        steps=10_000_000,
+        replay=Replay(capacity=128 * 51_200, batch=32_768),
+        collect=Collection(steps=1, updates=2, envs=128, warmup=0, learning_starts=32_768),
     ),
 }

@@ -16,6 +16,7 @@ import numpy as np
 from ddpg.envs.base import Environment, Vector
 from ddpg.envs.gym import Gym, Misbehaved
 from ddpg.envs.hosted import Hosted
+from ddpg.experience.replay import Prioritised
 from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
 from ddpg.records.log import Log, Record, read_metrics
@@ -93,7 +94,7 @@ class Training:
                 carry = self._begin(display)
                 before = self.progress.wall_seconds
                 carry, failure = self._train(carry, display, stopped, lambda: before + time.perf_counter() - began)
-                save_networks(self.folder, self.config, carry.agent, carry.stats, self.env.spec)
+                save_networks(self.folder, self.config, carry, self.env.spec)
                 display.note(f"networks saved in {self.folder / 'models'}")
                 try:
                     if failure is None:
@@ -153,7 +154,7 @@ class Training:
             like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=_sharding(x)), carry)
             programs = Programs(self.driver, like, pool)
             programs.prepare({(learning, end - self._from(first)) for first, end, learning, _ in self.chunks()})
-            play = pool.submit(self.evaluator.compile, like.agent.online, like.stats)
+            play = pool.submit(self.evaluator.compile, like.agent.online, like.stats, like.earned)
             for name in PICTURES:
                 pool.submit(import_module, name)
             failure, stopping, rate, last = None, False, np.nan, -(-self.config.steps // self.loop.stride)
@@ -227,7 +228,7 @@ class Training:
         evaluation, failure = None, None
         if play is not None:
             try:
-                evaluation = play(carry.agent.online, carry.stats)
+                evaluation = play(carry.agent.online, carry.stats, carry.earned)
                 evaluation = jax.tree.map(lambda x: np.asarray(x)[: self.config.seeds], evaluation)
                 returned = float(np.mean(evaluation.returns))
                 self.progress.returned = returned if np.isfinite(returned) else None
@@ -257,7 +258,7 @@ class Training:
 
         def networks(step: int = self.step) -> None:
             try:
-                save_networks(self.folder, self.config, kept.carry.agent, kept.carry.stats, self.env.spec)
+                save_networks(self.folder, self.config, kept.carry, self.env.spec)
             except OSError as error:
                 display.note(f"the networks of step {step:,} could not be written ({reason(error)})")
 
@@ -379,7 +380,8 @@ def together(pieces: Pieces) -> Report:
 def memory(config: Config, env: Environment | Gym) -> int:
     """Bytes of the replay of all seeds."""
     obs = env.spec.obs_size * np.dtype(env.spec.obs_dtype).itemsize
-    return config.replay.capacity * config.seeds * (obs + 4 * (env.spec.action_dim + 4))
+    priority = 4 if isinstance(config.replay.sampling, Prioritised) else 0
+    return config.replay.capacity * config.seeds * (obs + 4 * (env.spec.action_dim + 4) + priority)
 
 
 def _sharding(x: Any) -> Any:

@@ -183,12 +183,13 @@ def make(env: str | Environment | Callable[[], Environment | gymnasium.Env], con
 def suited(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a preset, written for compiled environments, leaves better otherwise with those that Python steps.
 
-    Turns of 100 steps, or of `collect.steps`, since the learner is dispatched once a turn, and as many updates; ten
-    episodes an evaluation, twenty times a run.
+    Turns of 100 steps, or of `collect.steps`, since the learner is dispatched once a turn, and as many updates a step
+    as the preset has; ten episodes an evaluation, twenty times a run.
     """
-    envs = config.collect.envs
+    envs, usual = config.collect.envs, PRESETS.get(config.preset, config).collect
     steps = config.collect.steps if "collect.steps" in given else max(1, TURN // envs)
-    turn = {"collect.steps": steps, "collect.updates": steps * envs}
+    ratio = usual.updates / (usual.steps * usual.envs)
+    turn = {"collect.steps": steps, "collect.updates": max(1, round(steps * envs * ratio))}
     return turn | {"eval.every": max(1, config.steps // 20), "eval.episodes": 10}
 
 

@@ -1,0 +1,50 @@
+"""One step of Adam, with all that may come before and after it; and one of a target behind its network."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ddpg.algorithm.nets import Network, Running
+from ddpg.algorithm.noise import Constant
+from ddpg.types import PyTree
+
+
+def adam(network: Network) -> optax.GradientTransformation:
+    """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) where the network has `decay`.
+
+    `l2` adds l2 * theta to the gradient first, as the 2016 paper does for its critic.
+    """
+    constant = isinstance(network.schedule, Constant)
+    lr = network.lr if constant else lambda update: network.lr * network.schedule(update)
+    parts = [optax.clip_by_global_norm(network.clip)] if network.clip else []
+    parts += [optax.add_decayed_weights(network.l2)] if network.l2 else []
+    parts += [optax.adamw(lr, weight_decay=network.decay) if network.decay else optax.adam(lr)]
+    return optax.chain(*parts) if len(parts) > 1 else parts[0]
+
+
+def rest(network: Network, params: PyTree) -> PyTree:
+    """The optimiser's state before the first step."""
+    return adam(network).init(params)
+
+
+def descend(network: Network, params: PyTree, grad: PyTree, opt: PyTree) -> tuple[PyTree, PyTree]:
+    """Parameters and optimiser after one step down the gradient."""
+    updates, opt = adam(network).update(grad, opt, _decaying(params))
+    return optax.apply_updates(params, updates), opt
+
+
+def _decaying(params: PyTree) -> PyTree:
+    """With running statistics as if they were 0: they are not learned, and nothing is to pull them there."""
+
+    def is_running(x: PyTree) -> bool:
+        return isinstance(x, Running)
+
+    def still(x: PyTree) -> PyTree:
+        return jax.tree.map(jnp.zeros_like, x) if is_running(x) else x
+
+    return jax.tree.map(still, params, is_leaf=is_running)
+
+
+def follow(online: PyTree, target: PyTree, tau: float) -> PyTree:
+    """theta' <- tau theta + (1 - tau) theta'"""
+    return optax.incremental_update(online, target, tau)
