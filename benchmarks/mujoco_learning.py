@@ -1,0 +1,256 @@
+"""Learning in four of MuJoCo's robots: 300 000 steps, three seeds a preset, beside the curves of the TD3 paper.
+
+    python benchmarks/mujoco_learning.py [PRESET ...] [--runs runs/mujoco] [--jobs 2] [--collect] [--table]
+
+Every run is one `ddpg train` on a core of its own, in DIR/PRESET/ENV/seed-S under `--runs` DIR with its output in
+DIR/PRESET/ENV/seed-S.log; finished ones are taken as they are. With `--collect` none is trained, and what is missing is
+said. `--table` prints what the result holds in Markdown. Needs the extras `mujoco` and `dev`.
+
+Three seeds say little, and the comparison says no more than they do: beside the interquartile mean with its bootstrap
+interval, which three seeds make too narrow, stands the one-sample t interval of their mean. A reference above its upper
+end is `below`, one under its lower end `above` (2.5 % each, were the seeds normal), else the two are not told apart.
+The reference's own spread is not counted, and its environments were of earlier versions.
+"""
+
+# No module here may be called mujoco: that of this name would hide the simulator from what lies beside it.
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ddpg.records.log import read_metrics
+from ddpg.records.plot import FAINT, INK, PALETTE, curve_of, interval, iqm
+from ddpg.training.config import load
+from ddpg.training.presets import PRESETS
+
+STEPS, SEEDS = 300_000, 3
+REFERENCE = {"HalfCheetah-v5": 7697, "Hopper-v5": 2410, "Walker2d-v5": 3335, "Ant-v5": 1953}
+SOURCE = "mean over seeds at 300000 steps, computed from sfujim/TD3@34770cc learning_curves"
+CHOSEN = ("ddpg", "td3", "best")
+
+
+class Job(NamedTuple):
+    preset: str
+    env: str
+    seed: int | str
+
+    def folder(self, runs: str | Path) -> Path:
+        return Path(runs) / self.preset / self.env / f"seed-{self.seed}"
+
+    def command(self, runs: str | Path) -> list[str]:
+        options = {"--preset": self.preset, "--steps": STEPS, "--seed": self.seed, "--run": self.folder(runs)}
+        options["--checkpoint.minutes"] = "none"
+        return ["ddpg", "train", self.env, *(str(word) for option in options.items() for word in option)]
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run is there that came to its end."""
+    path = folder / "summary.json"
+    said = json.loads(path.read_text()) if path.exists() else {"interrupted": True}
+    return not said["interrupted"] and "failure" not in said
+
+
+def train(jobs: list[Job], runs: Path, at_once: int) -> None:
+    """Every job, `at_once` of them side by side, each on a core of its own."""
+    waiting, free = list(jobs), sorted(os.sched_getaffinity(0))[:at_once]
+    running = dict[subprocess.Popen, tuple[Job, int]]()
+    try:
+        while waiting or running:
+            while waiting and free:
+                job, core = waiting.pop(0), free.pop()
+                running[start(job, runs, core)] = job, core
+                print(f"{time.strftime('%H:%M:%S')} {' '.join(map(str, job))} on core {core}", flush=True)
+            time.sleep(1)
+            for process in [process for process in running if process.poll() is not None]:
+                job, core = running.pop(process)
+                free.append(core)
+                how = f"ended with status {process.returncode}, see its log" if process.returncode else "ended"
+                print(f"{time.strftime('%H:%M:%S')} {' '.join(map(str, job))} {how}", flush=True)
+    finally:  # Ctrl-C reaches them too, and they end in good order
+        for process in running:
+            process.wait()
+
+
+def start(job: Job, runs: Path, core: int) -> subprocess.Popen:
+    folder = job.folder(runs)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.log").open("w") as log:
+        command = [sys.executable, "-m", *job.command(runs)]
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=partial(alone_on, core))
+
+
+def alone_on(core: int) -> None:
+    os.sched_setaffinity(0, {core})
+    os.nice(15)
+
+
+def collected(preset: str, env: str, runs: Path) -> dict[str, Any] | None:
+    """What the finished seeds say together; None if there is none."""
+    jobs = [Job(preset, env, seed) for seed in range(SEEDS)]
+    jobs = [job for job in jobs if finished(job.folder(runs))]
+    if not jobs:
+        return None
+    curves, rates = [], []
+    for job in jobs:
+        folder = job.folder(runs)
+        config = load(folder)
+        assert (config.env, config.preset, config.steps, config.seed, config.seeds) == (env, preset, STEPS, job.seed, 1)
+        curves.append(curve_of(read_metrics(folder), preset))
+        rates.append(json.loads((folder / "summary.json").read_text())["steps_per_second"])
+    steps, returns = curves[0].steps, np.concatenate([curve.returns for curve in curves])
+    assert all((curve.steps == steps).all() for curve in curves), f"{preset} {env}: seeds evaluated at different steps"
+    low, high = (end[0] for end in interval(returns[:, -1:]))
+    return {
+        "command": " ".join(Job(preset, env, "S").command("RUNS")),
+        "seeds": [job.seed for job in jobs],
+        "steps": steps.tolist(),
+        "returns": [[rounded(x) for x in row] for row in returns],
+        "last": {"iqm": rounded(iqm(returns[:, -1])), "interval": [rounded(low), rounded(high)]},
+        "comparison": compared(returns[:, -1], REFERENCE[env]),
+        "steps_per_second": {"median": round(float(np.median(rates))), "all": [round(rate) for rate in rates]},
+    }
+
+
+def compared(last: np.ndarray, reference: float) -> dict[str, Any]:
+    """The seeds' mean, its 95 % t interval, and where the reference lies."""
+    n, mean = len(last), float(last.mean())
+    if n < 2 or not np.isfinite(mean):
+        return {"mean": rounded(mean), "t_interval": [None, None], "reference": reference, "verdict": "not known"}
+    half = float(stats.t.ppf(0.975, n - 1) * last.std(ddof=1) / np.sqrt(n))
+    verdict = "below" if reference > mean + half else "above" if reference < mean - half else "not told apart"
+    ends = [rounded(mean - half), rounded(mean + half)]
+    return {"mean": rounded(mean), "t_interval": ends, "reference": reference, "verdict": verdict}
+
+
+def rounded(x: Any) -> float | None:
+    return round(float(x), 1) if np.isfinite(x) else None
+
+
+def figure(result: dict[str, Any], file: Path) -> None:
+    """A panel an environment: each preset's mean over seeds, their range as a band, and the reference."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    drawing = Figure(figsize=(9, 6.5), dpi=160, layout=layout, facecolor="white")
+    lines = dict[str, Any]()
+    for axes, (env, reference) in zip(drawing.subplots(2, 2).flat, REFERENCE.items(), strict=True):
+        for i, (preset, of_preset) in enumerate(result["presets"].items()):
+            if env not in of_preset:
+                continue
+            color, said = PALETTE[i % len(PALETTE)], of_preset[env]
+            returns = np.array(said["returns"], dtype=float)  # null becomes NaN
+            axes.fill_between(said["steps"], returns.min(0), returns.max(0), color=color, alpha=0.18, linewidth=0)
+            (lines[preset],) = axes.plot(said["steps"], returns.mean(0), color=color, linewidth=2)
+        axes.plot([STEPS], [reference], "o", color=INK, markersize=6, clip_on=False, zorder=5)
+        label = axes.annotate(
+            f"TD3 paper\n{grouped(reference)}", (STEPS, reference), (8, 0), textcoords="offset points", va="center"
+        )
+        label.set(color=INK, fontsize=9)
+        axes.set_title(env, loc="left", color=INK, fontsize=12, fontweight="bold")
+        axes.set_xlim(0, STEPS)
+        axes.set_xlabel("environment steps", color=INK, fontsize=10)
+        axes.set_ylabel("greedy return", color=INK, fontsize=10)
+        axes.xaxis.set_major_locator(MultipleLocator(100_000))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda x, _: grouped(x)))
+        axes.tick_params(colors=FAINT, labelsize=9, length=0)
+        axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    names = [name for name in result["presets"] if name in lines]
+    drawing.legend(
+        [lines[name] for name in names],
+        names,
+        loc="outside upper center",
+        ncols=len(names),
+        frameon=False,
+        title=f"mean of the seeds ({SEEDS} where all are there), band from the lowest to the highest",
+    )
+    FigureCanvasAgg(drawing).print_png(str(file), metadata={"Software": None})
+
+
+def grouped(x: float) -> str:
+    return f"{x:,.0f}".replace(",", "\N{THIN SPACE}").replace("-", "\N{MINUS SIGN}")
+
+
+def table(result: dict[str, Any]) -> str:
+    head = (
+        "environment",
+        "preset",
+        "seeds",
+        "IQM (95 % bootstrap)",
+        "mean (95 % t)",
+        "TD3 paper",
+        "verdict",
+        "steps/s",
+    )
+    rows = [head, ("---",) * len(head)]
+    for env, reference in REFERENCE.items():
+        for preset, of_preset in result["presets"].items():
+            if env not in of_preset:
+                continue
+            said = of_preset[env]
+            last, other, rate = said["last"], said["comparison"], said["steps_per_second"]["median"]
+            iqm_of, mean = ranged(last["iqm"], last["interval"]), ranged(other["mean"], other["t_interval"])
+            rows.append(
+                (env, preset, str(len(said["seeds"])), iqm_of, mean, str(reference), other["verdict"], str(rate))
+            )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def ranged(middle: float | None, ends: list[float | None]) -> str:
+    low, mid, high = ("?" if x is None else f"{x:.0f}" for x in (ends[0], middle, ends[1]))
+    return f"{mid} ({low} to {high})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("presets", nargs="*", default=CHOSEN, metavar="PRESET", help=f"({' '.join(CHOSEN)})")
+    parser.add_argument("--runs", type=Path, default=Path("runs/mujoco"))
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once, each on a core of its own (1)")
+    parser.add_argument("--collect", action="store_true", help="train nothing, and say what is missing")
+    parser.add_argument("--table", action="store_true", help="print the result in Markdown")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    args = parser.parse_args()
+    if not 1 <= args.jobs <= len(os.sched_getaffinity(0)):
+        parser.error(f"--jobs {args.jobs}: each has a core of its own; use 1 to {len(os.sched_getaffinity(0))}")
+    if not args.collect and (unknown := [name for name in args.presets if name not in PRESETS]):
+        parser.error(f"unknown preset {', '.join(unknown)}; available: {', '.join(PRESETS)}")
+    jobs = [Job(preset, env, seed) for preset in args.presets for env in REFERENCE for seed in range(SEEDS)]
+    missing = [job for job in jobs if not finished(job.folder(args.runs))]
+    if not args.collect:
+        train([job for job in missing if not job.folder(args.runs).exists()], args.runs, args.jobs)
+    for job in [job for job in missing if not finished(job.folder(args.runs))]:
+        folder = job.folder(args.runs)
+        begun = (
+            "not at its end; remove it, unless it is under way, to have it trained" if folder.exists() else "missing"
+        )
+        print(f"{folder}: {begun}", file=sys.stderr)
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / "mujoco.json"
+    result = json.loads(file.read_text()) if file.exists() else {"presets": {}}
+    result = {"command": "python benchmarks/mujoco_learning.py", "reference": SOURCE, "presets": result["presets"]}
+    for preset in args.presets:
+        of_preset = {env: said for env in REFERENCE if (said := collected(preset, env, args.runs))}
+        if of_preset:
+            result["presets"][preset] = result["presets"].get(preset, {}) | of_preset
+    file.write_text(json.dumps(result) + "\n")
+    figure(result, args.out / "mujoco.png")
+    if args.table:
+        print(table(result))
+
+
+if __name__ == "__main__":
+    main()
