@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -132,7 +132,7 @@ class Distribution:
 
 @dataclass
 class Learner:
-    """Algorithm 1 of Lillicrap et al. 2016, from the minibatch on, of Fujimoto et al. 2018 and of Barth-Maron et al. 2018.
+    """Algorithm 1 of Lillicrap et al. 2016, Fujimoto et al. 2018 and Barth-Maron et al. 2018, from the minibatch on.
 
     With all their parts; `period` None moves the targets with the actor.
     """

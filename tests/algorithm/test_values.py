@@ -55,8 +55,8 @@ def test_categorical_target_is_the_scalar_one_in_expectation(atoms: int, low: fl
     target = np.float64(value.target(jnp.asarray(reward), jnp.asarray(discount), jnp.asarray(prediction)))
     assert (target >= 0).all()
     np.testing.assert_allclose(target.sum(axis=1), 1, rtol=1e-5)
-    p, z = np.exp(np.float64(prediction)), np.linspace(low, high, atoms)
-    moved = reward[:, None] + np.float64(discount)[:, None] * z
+    p, z = np.exp(prediction.astype(float)), np.linspace(low, high, atoms)
+    moved = reward[:, None] + discount.astype(float)[:, None] * z
     expected = (np.clip(moved, low, high) * p).sum(axis=1) / p.sum(axis=1)
     np.testing.assert_allclose(target @ z, expected, atol=2e-5 * max(-low, high))
     inside = ((low <= moved) & (moved <= high)).all(axis=1)

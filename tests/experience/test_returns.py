@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ddpg.experience.returns import fold
+from ddpg.experience.returns import Earned, earned, fold, nothing_earned
 from ddpg.types import Row, Transition
 
 BATCH, GAMMA = 4, 0.9
@@ -97,3 +97,42 @@ def test_boundary_rows_weigh_nothing_and_the_others_more() -> None:
     np.testing.assert_allclose(compare(window).weight, [0, 2, 2, 0])
     window.boundary[0] = True
     np.testing.assert_array_equal(compare(window).weight, np.zeros(BATCH))
+
+
+def test_what_was_earned_is_followed_from_block_to_block() -> None:
+    """Beside a slow loop over each environment: sums, new episodes, and what a time limit leaves out."""
+    rng, (blocks, k, n) = np.random.default_rng(0), (6, 5, 3)
+    reward = rng.normal(size=(blocks * k, n)).astype(np.float32)
+    boundary = rng.random((blocks * k, n)) < 0.15
+    truncated = (rng.random((blocks * k, n)) < 0.2) & ~boundary
+    none = np.zeros((blocks * k, n, 0), np.float32)
+    rows = Row(none, none, reward, np.zeros_like(boundary), truncated, boundary)
+    follow, state, found = jax.jit(lambda state, block: earned(state, block, GAMMA)), nothing_earned(n), list[Earned]()
+    assert state.scale == 1
+    for i in range(blocks):
+        state = follow(state, jax.tree.map(lambda x, i=i: jax.numpy.asarray(x[i * k : (i + 1) * k]), rows))
+        found.append(state)
+    largest, total, power = 0.0, np.zeros(n), np.ones(n)
+    for t in range(blocks * k):
+        for env in range(n):
+            total[env], power[env] = GAMMA * total[env] + reward[t, env], GAMMA * power[env]
+            if boundary[t, env]:
+                total[env], power[env] = 0, 1
+            largest = max(largest, abs(total[env]) / (1 - power[env] if truncated[t, env] else 1))
+        if t % k == k - 1:
+            state = found[t // k]
+            np.testing.assert_allclose(state.running, total, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(state.power, power, rtol=1e-5)
+            assert float(state.largest) == pytest.approx(largest, rel=1e-4)
+            assert float(state.scale) == pytest.approx(1 / (1.25 * largest), rel=1e-4)
+
+
+def test_endless_reward_of_1_is_found_though_episodes_are_cut_short() -> None:
+    """Its return is 1 / (1 - gamma), whatever the time limit."""
+    state = nothing_earned(1)
+    column = np.ones((7, 1))
+    none, no = np.zeros((7, 1, 0), np.float32), column < 0
+    cut, after = np.arange(7)[:, None] % 4 == 2, np.arange(7)[:, None] % 4 == 3
+    block = Row(none, none, column.astype(np.float32), no, cut, after)
+    state = earned(state, jax.tree.map(jax.numpy.asarray, block), GAMMA)
+    assert float(state.largest) == pytest.approx(1 / (1 - GAMMA), rel=1e-5)

@@ -70,8 +70,17 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 Stopping = Callable[[int | None], None]
-# Those of which every part is in another too are tried with `pytest -m slow`.
-EVERY_PRESET = [pytest.param(name, marks=[] if name in ("ddpg", "td3") else pytest.mark.slow) for name in ddpg.PRESETS]
+# Every preset is tried with both drivers, those of which every part is in another too by `pytest -m slow`.
+COMPILED, HOSTED = (
+    [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in ddpg.PRESETS]
+    for quick in (("ddpg", "lillicrap", "simba"), ("ddpg", "d4pg", "fasttd3"))
+)
+# What no preset has, and a few environments where there would be many.
+BESIDES: dict[str, dict[str, Any]] = {
+    "simba": {"exploration": "pink"},
+    "d4pg": {"exploration": "parameters", "exploration.steps": 70, "actor.block.norm": "layer"},
+    "fasttd3": {"collect.envs": 2},
+}
 
 
 @pytest.fixture
@@ -131,18 +140,19 @@ def stopped_and_resumed(env: str, preset: str, options: dict[str, Any], folder: 
     assert (run.interrupted, run.summary["steps"]) == (False, 800)
 
 
-@pytest.mark.parametrize("preset", EVERY_PRESET)
+@pytest.mark.parametrize("preset", COMPILED)
 def test_the_compiled_loop_resumes_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
     options = SMALL | {"seeds": 3 if preset == "ddpg" else 1, "collect.steps": 10, "collect.updates": 10}
+    options |= BESIDES.get(preset, {})
     ddpg.train("Pendulum-v1", preset=preset, run=tmp_path / "whole", options=options)
     stopped_and_resumed("Pendulum-v1", preset, options, tmp_path / "parts", stop_at)
     same(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize("preset", EVERY_PRESET)
+@pytest.mark.parametrize("preset", HOSTED)
 def test_gymnasiums_environments_resume_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
     several = {"seeds": 2, "collect.envs": 2, "normalise": True, "action_repeat": 2}
-    options = SMALL | {"collect.steps": 10} | (several if preset == "ddpg" else {})
+    options = SMALL | {"collect.steps": 10} | (several if preset == "ddpg" else BESIDES.get(preset, {}))
     ddpg.train("gym:Pendulum-v1", preset=preset, run=tmp_path / "whole", options=options)
     stopped_and_resumed("gym:Pendulum-v1", preset, options, tmp_path / "parts", stop_at)
     same(tmp_path / "whole", tmp_path / "parts")

@@ -137,5 +137,5 @@ class DPG:
 
 
 def at_every(n: int, count: Int[Array, ""], do: Callable[..., Any], wait: Callable[..., Any], *args: PyTree) -> Any:
-    """`do` at every n-th update and `wait` at the others: computed only where it is due, since all seeds share `count`."""
+    """`do` at every n-th update, else `wait`: computed only where it is due, since all seeds share `count`."""
     return do(*args) if n == 1 else jax.lax.cond((count + 1) % n == 0, do, wait, *args)

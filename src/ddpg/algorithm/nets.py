@@ -1,4 +1,4 @@
-"""Actor and critic as pytrees of arrays, and the recipe they are made from: layers, plain or residual, normalised or not."""
+"""Actor and critic as pytrees of arrays, and the recipe of their layers: plain or residual, normalised or not."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from annotated_types import Gt
+from jax import Array
 from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import Discriminator
 

@@ -106,7 +106,8 @@ class Prioritised:
         place, probability = draw(ring.priorities.tree, jnp.minimum(strata, np.nextafter(np.float32(1), np.float32(0))))
         beta = self.beta + (1 - self.beta) * jnp.minimum(step / self.anneal, 1.0) if self.anneal else self.beta
         windows = ((ring.size - n_step) * n).astype(jnp.float32)
-        return place, (windows * probability) ** -beta
+        # No weight where nothing can be drawn yet: a probability is not a number then.
+        return place, jnp.where(probability > 0, (windows * probability) ** -beta, 0.0)
 
     def learned(self, priorities: Priorities | None, place: Place, error: Float[Array, " b"]) -> Priorities:
         """After an update, with what it says of the windows from those rows."""

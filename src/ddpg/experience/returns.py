@@ -45,29 +45,36 @@ class Earned(NamedTuple):
     """
 
     running: Float[Some, " n"]
+    power: Float[Some, " n"]  # gamma^t, t steps into the episode
     largest: Float[Some, ""]  # in absolute value
 
     @property
     def scale(self) -> Float[Array, ""]:
         """By which rewards are multiplied so that returns lie within [-1, 1] (SimbaV2, Lee et al. 2025, section 4.3).
 
-        A quarter of room is left, since a time limit cuts sums that the critic goes on with.
+        A quarter of room is left for what a better policy earns more.
         """
         return jnp.where(self.largest > 0, 1 / (1.25 * self.largest), 1.0)
 
 
 def nothing_earned(n: int) -> Earned:
     """Before the first step."""
-    return Earned(jnp.zeros((n,)), jnp.float32(0))
+    return Earned(jnp.zeros((n,)), jnp.ones((n,)), jnp.float32(0))
 
 
 def earned(before: Earned, block: Row, gamma: float) -> Earned:
-    """With a block of rows [K, N, ...] more."""
+    """With a block of rows [K, N, ...] more.
 
-    def step(running: Float[Array, " n"], row: tuple[Array, Array]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-        reward, boundary = row
+    The critic goes on where a time limit cuts: of T steps' rewards again and again, G / (1 - gamma^T) is the return.
+    """
+
+    def step(state: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[tuple[Array, Array], Float[Array, " n"]]:
+        (running, power), (reward, boundary, truncated) = state, row
         running = jnp.where(boundary, 0.0, gamma * running + reward)
-        return running, jnp.abs(running)
+        power = jnp.where(boundary, 1.0, gamma * power)
+        endless = truncated & ~boundary & (power < 1)
+        return (running, power), jnp.abs(running) / jnp.where(endless, 1 - power, 1.0)
 
-    running, sizes = jax.lax.scan(step, before.running, (block.reward, block.boundary))
-    return Earned(running, jnp.maximum(before.largest, jnp.max(sizes)))
+    state = before.running, before.power
+    (running, power), sizes = jax.lax.scan(step, state, (block.reward, block.boundary, block.truncated))
+    return Earned(running, power, jnp.maximum(before.largest, jnp.max(sizes)))
