@@ -2,8 +2,11 @@
 
 import importlib.util
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +24,7 @@ from ddpg.training.config import Config, override
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
+VARIANT = ROOT / "docs" / "variant.md"  # whose test and commands are of the project with its diff
 TINY = {"collect.warmup": 600, "collect.learning_starts": 600, "eval.every": 600, "eval.episodes": 4}
 
 
@@ -135,12 +139,17 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-COMMANDS = sorted({command for page in PAGES for command in commands(page)})
+COMMANDS = sorted({command for page in PAGES if page != VARIANT for command in commands(page)})
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_lines_parse(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # where MuJoCo may write its log
+    parse(command)
+
+
+def parse(command: str) -> None:
+    """A command line as `ddpg` reads it, up to where it would run."""
     words = shlex.split(command, comments=True)[1:]
     if len(words) == 1 or "--help" in words:  # the name of a command, in the text
         assert cli.main([words[0], "--help"]) == 0
@@ -151,6 +160,48 @@ def test_command_lines_parse(command: str, monkeypatch: pytest.MonkeyPatch, tmp_
         check_training(**vars(args))
     if words[0] == "doctor":
         check_environment(args.ENV, Config())
+
+
+def test_the_variant_applies_passes_its_test_and_parses(tmp_path: Path) -> None:
+    """What docs/variant.md does, but for the training."""
+    if shutil.which("git") is None:
+        pytest.skip("the page applies its diff with git")
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    diffs = [block.text for block in blocks(VARIANT) if block.info == "diff"]
+    (test,) = [block.text for block in blocks(VARIANT) if block.info == "py"]
+    apart = os.environ | {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}  # else git looks for a repository above
+    for diff in diffs:
+        subprocess.run(["git", "apply", "-"], cwd=tmp_path, env=apart, input=diff, text=True, check=True)
+    code = f"""
+import sys
+from pathlib import Path
+import ddpg, test_docs
+assert Path(ddpg.__file__).is_relative_to({str(tmp_path)!r})
+names = {{}}
+exec(sys.stdin.read(), names)
+tests = [name for name in names if name.startswith("test_")]
+for test in tests:
+    names[test]()
+commands = test_docs.commands(test_docs.VARIANT)
+for command in commands:
+    test_docs.parse(command)
+print(len(tests), len(commands))
+"""
+    paths = os.pathsep.join(map(str, [tmp_path / "src", ROOT / "tests"]))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": paths},
+        input=test,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    tests, commands_parsed = map(int, done.stdout.split()[-2:])
+    assert tests > 1
+    assert commands_parsed > 4
 
 
 def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, **given: Any) -> None:
