@@ -127,7 +127,7 @@ class Distribution:
         p = self.probabilities(output)
         cross = -(y * np.log(p)).sum(axis=1)
         entropy = -(y * np.log(np.where(y > 0, y, 1))).sum(axis=1)
-        return cross, p - y, cross - entropy
+        return cross, p - y, np.sqrt(cross - entropy)
 
 
 @dataclass

@@ -73,7 +73,10 @@ def test_categorical_by_hand() -> None:
     target = value.target(jnp.array([0.25, 5.0]), jnp.array([0.5, 0.0]), sure)
     np.testing.assert_allclose(target, [[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]], atol=1e-6)
     # Where prediction and target are the same distribution nothing is left to learn, though the loss is its entropy.
-    np.testing.assert_allclose(value.error(sure, jnp.exp(sure)), [0, 0], atol=1e-6)
+    np.testing.assert_allclose(value.error(sure, jnp.exp(sure)), [0, 0], atol=1e-3)
+    np.testing.assert_allclose(
+        value.error(jnp.zeros((1, 3)), jnp.array([[0.0, 1.0, 0.0]])), [np.log(3) ** 0.5], rtol=1e-6
+    )
     np.testing.assert_allclose(value.loss(sure, jnp.exp(sure)), [0, np.log(2)], atol=1e-6)
     assert Categorical().unit
     assert not value.unit

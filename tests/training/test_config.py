@@ -165,7 +165,7 @@ def test_d4pg() -> None:
     assert (agent.tau, agent.period, agent.delay) == (1.0, 100, 1)  # copied every 100 updates
     assert agent.exploration == Gaussian(sigma=0.3)
     assert (paper.replay.batch, paper.replay.capacity, paper.replay.n_step) == (256, 1_000_000, 5)
-    assert paper.replay.sampling == Prioritised(alpha=0.6, beta=1.0, anneal=0, floor=1e-6)  # weights 1 / (R p)
+    assert paper.replay.sampling == Prioritised(alpha=0.6, beta=1.0, anneal=0)  # weights 1 / (R p)
     assert paper.gamma == 0.99
 
 

@@ -73,7 +73,7 @@ Stopping = Callable[[int | None], None]
 # Every preset is tried with both drivers, those of which every part is in another too by `pytest -m slow`.
 COMPILED, HOSTED = (
     [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in ddpg.PRESETS]
-    for quick in (("ddpg", "lillicrap", "simba"), ("ddpg", "d4pg", "fasttd3"))
+    for quick in (("ddpg", "simba"), ("ddpg", "d4pg"))
 )
 # What no preset has, and a few environments where there would be many.
 BESIDES: dict[str, dict[str, Any]] = {

@@ -97,8 +97,9 @@ class Categorical:
         return -jnp.sum(target * jax.nn.log_softmax(prediction), axis=-1)
 
     def error(self, prediction: Float[Array, "*k b atoms"], target: Float[Array, "b atoms"]) -> Float[Array, "*k b"]:
-        """The relative entropy, which is 0 where nothing is left to learn (Rainbow, Hessel et al. 2018)."""
-        return self.loss(prediction, target) + jnp.sum(jax.scipy.special.xlogy(target, target), axis=-1)
+        """The root of the relative entropy: 0 where nothing is left to learn, and near it linear, as |y - Q| is."""
+        relative = self.loss(prediction, target) + jnp.sum(jax.scipy.special.xlogy(target, target), axis=-1)
+        return jnp.sqrt(jnp.maximum(relative, 0.0))  # which rounding can leave below 0
 
 
 Value = Annotated[Scalar | Categorical, Discriminator("kind")]

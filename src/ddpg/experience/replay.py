@@ -78,7 +78,7 @@ class Prioritised:
     alpha: NonNegative = 0.6
     beta: Annotated[Finite, Ge(0), Le(1)] = 0.4
     anneal: Whole = 100_000
-    floor: NonNegative = 1e-6
+    floor: NonNegative = 1e-2
 
     def begin(self, rows: int, n: int) -> Priorities:
         """Nothing can be drawn yet."""

@@ -102,9 +102,7 @@ PRESETS = {
             period=100,
         ),
         steps=1_000_000,
-        replay=Replay(
-            capacity=1_000_000, batch=256, n_step=5, sampling=Prioritised(alpha=0.6, beta=1.0, anneal=0, floor=1e-6)
-        ),
+        replay=Replay(capacity=1_000_000, batch=256, n_step=5, sampling=Prioritised(alpha=0.6, beta=1.0, anneal=0)),
         collect=Collection(warmup=1_000),
     ),
     # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
