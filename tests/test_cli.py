@@ -105,7 +105,7 @@ MISTAKES = [  # command line, what the one line must say
     ("train --actor.widths 64,0", ["actor.widths 0", "at least 1"]),
     ("train --actor.activation rleu", ["actor.activation 'rleu'", "'relu'"]),
     ("train --actor.action_layer 1", ["actor.action_layer 1", "--critic.action_layer"]),
-    ("train --exploration pink", ["exploration 'pink'", "'gaussian', 'ou'"]),
+    ("train --exploration purple", ["exploration 'purple'", "'gaussian', 'ou'"]),
     ("train --exploration.theta 0.2", ["exploration.theta", "add --exploration ou"]),
     ("train --exploration.sigma 0.1,0.2", ["exploration.sigma 0.1,0.2", "Pendulum-v1 has 1 action dimension"]),
     ("train --exploration.schedule.final 0.1", ["exploration.schedule.final", "add --exploration.schedule linear"]),
@@ -333,7 +333,7 @@ def test_help_fits_a_terminal(
     if command == "train":
         for option in ("--gamma X", "--actor.widths N,N", "--exploration.schedule.rate X", "--collect.learning_starts"):
             assert option in out
-        assert "gaussian, ou (gaussian)" in out
+        assert "gaussian, ou, pink, mixed, parameters (gaussian)" in " ".join(out.split())
         assert "constant, linear, exponential (constant)" in out
         assert PRESETS["ddpg"].steps == 20_000  # as it says
         assert "preset's: 20000 of ddpg" in " ".join(out.split())

@@ -104,6 +104,22 @@ def test_python_says_parts_and_numbers_as_they_are() -> None:
     assert (changed.replay.batch, changed.gamma) == (16, 0.5)
 
 
+def refused(**changes: Any) -> str:
+    with pytest.raises(ValueError, match=r"use|leave") as error:
+        override(Config(), {name.replace("__", "."): value for name, value in changes.items()})
+    (line,) = str(error.value).splitlines()
+    return line
+
+
+def test_parts_that_do_not_go_together() -> None:
+    assert "actor.widths 16,32: residual blocks" in refused(actor__block="residual", actor__widths="16,32")
+    assert "critic.action_layer 1" in refused(critic__block="residual", critic__action_layer="1")
+    assert "exploration parameters" in refused(exploration="parameters", actor__block__norm="batch")
+    assert "value.low is not said" in refused(value="categorical", value__high="3")
+    assert "value.low 4 is not below" in refused(value="categorical", value__low="4", value__high="3")
+    assert "reward_scale 0.1" in refused(value="categorical", reward_scale="0.1")
+
+
 def test_a_part_is_no_value() -> None:
     with pytest.raises(ValueError, match=r"replay '3': replay is a group of options; use --replay\.capacity"):
         override(Config(), {"replay": "3"})

@@ -128,6 +128,11 @@ def check(config: Config) -> Config:
             f"learning starts after {start} steps, but the run has {config.steps}: nothing would be learned; "
             f"use --steps above {start} or a smaller --collect.learning_starts or --collect.warmup"
         )
+    if config.agent.value.unit and config.reward_scale != 1:
+        raise ValueError(
+            f"reward_scale {config.reward_scale:g}: a categorical value without bounds scales rewards itself; "
+            f"leave --reward_scale out, or say --value.low and --value.high"
+        )
     check_agent(config.agent)
     return config
 
