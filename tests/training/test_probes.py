@@ -240,7 +240,7 @@ def in_pairs() -> list[Chosen]:
 
 
 PAIRS = in_pairs()
-QUICK = 2  # of them are tried every time, the others by `pytest -m slow`
+QUICK = 1  # of them is tried every time, the others by `pytest -m slow`
 
 
 def assembled(chosen: Chosen) -> Loop:

@@ -73,7 +73,7 @@ Stopping = Callable[[int | None], None]
 # Every preset is tried with both drivers, those of which every part is in another too by `pytest -m slow`.
 COMPILED, HOSTED = (
     [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in ddpg.PRESETS]
-    for quick in (("ddpg", "simba"), ("ddpg", "d4pg"))
+    for quick in (("ddpg",), ("ddpg", "d4pg"))
 )
 # What no preset has, and a few environments where there would be many.
 BESIDES: dict[str, dict[str, Any]] = {
