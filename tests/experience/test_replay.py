@@ -151,6 +151,10 @@ def test_sampling_is_uniform_over_time_and_environments(blocks: int, sampling: U
     draws = 20_000
     bits = jax.random.bits(jax.random.key(0), (draws,), jnp.uint32)
     sample = jax.jit(partial(replay.sample, gamma=GAMMA, obs_shape=(2,)))
+    if ring.priorities is not None:  # after errors of every size
+        place = jnp.flatnonzero(ring.priorities.tree.leaves)
+        error = jnp.asarray(np.random.default_rng(0).exponential(size=len(place)), jnp.float32)
+        ring = ring._replace(priorities=replay.learned(ring.priorities, place, error))
     got, _ = jax.device_get(sample(ring, bits, jnp.int32(0)))
     boundary = {float(row.obs[env, 0]) for row in rows for env in range(2) if row.boundary[env]}
     starts = [rows[t].obs[env, 0] for t in range(len(rows) - 2) for env in range(2)]

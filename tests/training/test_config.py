@@ -171,7 +171,7 @@ def test_lillicrap() -> None:
 
 
 def test_d4pg() -> None:
-    """Barth-Maron et al. 2018, section 4, as Tassa et al. 2018 ("Algorithm and Architecture Details") tell it."""
+    """Barth-Maron et al. 2018, as Tassa et al. 2018 ("Algorithm and Architecture Details") and Acme tell it."""
     paper = PRESETS["d4pg"]
     agent = paper.agent
     assert (agent.actor.widths, agent.critic.widths) == ((300, 200), (400, 300))

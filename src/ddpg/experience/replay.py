@@ -133,8 +133,7 @@ class Replay:
         k, n = block.reward.shape
         rows = max(self.capacity // (n * k), 2) * k
         obs, rest = _pack(block)
-        blank = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape[1:]), x.dtype), (obs, rest))
-        obs, rest = blank
+        obs, rest = (jnp.zeros((rows, *x.shape[1:]), x.dtype) for x in (obs, rest))
         return Ring(obs, rest, jnp.int32(0), jnp.int32(0), self.sampling.begin(rows, n))
 
     def add(self, ring: Ring, block: Row) -> Ring:
@@ -197,7 +196,7 @@ def refilled(ring: Ring, like: Ring) -> Ring:
     whole = ring._replace(obs=filled(ring.obs, rows), rest=filled(ring.rest, rows))
     if like.priorities is None or ring.priorities is None:
         return whole
-    if ring.priorities.tree.leaves.shape[1] != min(found * n, rows * n):
+    if ring.priorities.tree.leaves.shape[1] != found * n:
         raise ValueError(f"a replay of {found * n} steps with {ring.priorities.tree.leaves.shape[1]} priorities")
     length = like.priorities.tree.leaves.shape[0]
     return _with_leaves(whole, lambda x: filled(x, length))

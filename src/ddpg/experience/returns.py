@@ -50,7 +50,7 @@ class Earned(NamedTuple):
 
     @property
     def scale(self) -> Float[Array, ""]:
-        """By which rewards are multiplied so that returns lie within [-1, 1] (SimbaV2, Lee et al. 2025, section 4.3).
+        """By which rewards are multiplied so that returns lie within [-1, 1] (SimbaV2, Lee et al. 2025, equation 19).
 
         A quarter of room is left for what a better policy earns more.
         """

@@ -89,7 +89,7 @@ PRESETS = {
         replay=Replay(capacity=1_000_000, batch=100),
         collect=Collection(warmup=10_000),
     ),
-    # Barth-Maron et al. 2018, section 4 and appendix A, with the networks of Tassa et al. 2018.
+    # Barth-Maron et al. 2018, with the constants and networks that Tassa et al. 2018 and Acme give.
     "d4pg": Config(
         preset="d4pg",
         gamma=0.99,
