@@ -10,18 +10,8 @@ import pytest
 from scipy import special, stats
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.nets import (
-    ACTIVATIONS,
-    IN_NUMPY,
-    Actor,
-    Critic,
-    Dense,
-    Network,
-    Normal,
-    Plain,
-    Residual,
-    flat,
-)
+from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense, flat
+from ddpg.algorithm.nets import Actor, Critic, Network, Normal, Plain, Residual
 from ddpg.types import Spec, Transition
 
 SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0,) * 4, action_high=(1.0,) * 4)

@@ -10,7 +10,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from ddpg.algorithm.nets import ACTIVATIONS, Network, Plain, Residual
+from ddpg.algorithm.layers import ACTIVATIONS
+from ddpg.algorithm.nets import Network, Plain, Residual
 from ddpg.algorithm.normaliser import no_stats
 from ddpg.records.onnx import save_onnx
 from ddpg.types import Spec

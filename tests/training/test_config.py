@@ -27,6 +27,7 @@ UNSET = {"every": "500", "final_init": "0.5", "clip": "0.5", "learning_starts": 
 UNSET |= {"huber": "0.5", "low": "0.5", "high": "0.5", "tau_actor": "0.5", "period": "100", "norm": "layer"}
 CAPPED = {"gamma", "tau", "beta", "rate"}  # at most 1
 TOGETHER = {"value.low": {"value.high": "9"}, "value.high": {"value.low": "-9"}}  # one is not said without the other
+TOGETHER["exploration.low"] = {"exploration.high": "9"}  # or is not above it
 
 
 def another(option: Option) -> list[str]:
@@ -115,6 +116,7 @@ def test_parts_that_do_not_go_together() -> None:
     assert "actor.widths 16,32: residual blocks" in refused(actor__block="residual", actor__widths="16,32")
     assert "critic.action_layer 1" in refused(critic__block="residual", critic__action_layer="1")
     assert "exploration parameters" in refused(exploration="parameters", actor__block__norm="batch")
+    assert "exploration.low 0.5 is above" in refused(exploration="mixed", exploration__low="0.5")
     assert "value.low is not said" in refused(value="categorical", value__high="3")
     assert "value.low 4 is not below" in refused(value="categorical", value__low="4", value__high="3")
     assert "reward_scale 0.1" in refused(value="categorical", reward_scale="0.1")

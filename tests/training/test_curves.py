@@ -93,7 +93,7 @@ def test_an_optimum_is_drawn_where_every_run_knew_it(
 def test_a_run_that_python_stepped_is_its_preset(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
     def stepped(name: str, given: dict[str, object]) -> Path:
         asked = override(PRESETS["ddpg"], {"steps": 4000} | given)
-        return written(tmp_path / name, {"steps": 4000} | suited(asked, given) | given, "ddpg")
+        return written(tmp_path / name, {"steps": 4000, **suited(asked, given)}, "ddpg")
 
     runs = {
         "registered": {"env": "MountainCarContinuous-v0"},
@@ -106,7 +106,7 @@ def test_a_run_that_python_stepped_is_its_preset(tmp_path: Path, drawn: dict[str
     }
     for name, given in runs.items():
         plot_runs([stepped(name, given)], tmp_path / "a.png")
-    assert list(drawn) == ["ddpg", "ddpg, collect.envs 4", "ddpg, collect.steps 10", "ddpg, collect.updates 9"]
+    assert list(drawn) == ["ddpg", "ddpg, collect.envs 4", "ddpg, collect.steps 10", "ddpg, collect.updates 900"]
 
 
 def test_compiled_and_gymnasiums_side_by_side(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:

@@ -12,7 +12,8 @@ from jax import Array
 
 import ddpg
 from ddpg.algorithm.agent import DPG, Nets
-from ddpg.algorithm.nets import Actor, Critic, Dense, Network
+from ddpg.algorithm.layers import Dense
+from ddpg.algorithm.nets import Actor, Critic, Network
 from ddpg.envs.base import Environment
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import DISCOUNT, SPEC, TIME_LIMIT, Probe, ProbeState

@@ -11,7 +11,8 @@ import pytest
 
 import ddpg
 from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.nets import ACTIVATIONS, Actor, BatchNorm, LayerNorm, Network, Plain, Residual, Running
+from ddpg.algorithm.layers import ACTIVATIONS, BatchNorm, LayerNorm, Running
+from ddpg.algorithm.nets import Actor, Network, Plain, Residual
 from ddpg.algorithm.normaliser import Stats
 from ddpg.records import npz_reader
 from ddpg.records.npz import arrays_of, save_npz

@@ -112,7 +112,7 @@ def close(one: Any, other: Any) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=jax.tree_util.keystr(path))
 
 
-@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("normalise", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_it_learns_what_the_scan_driver_learns(normalise: bool) -> None:
     loop = replace(LOOP, normalise=normalise)
     keys = jnp.stack([jax.random.key(seed) for seed in (5, 6, 7, 8)])

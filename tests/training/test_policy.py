@@ -11,7 +11,8 @@ from gymnasium import spaces
 
 import ddpg
 from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.nets import Actor, Critic, Dense
+from ddpg.algorithm.layers import Dense
+from ddpg.algorithm.nets import Actor, Critic
 from ddpg.envs.base import Repeat
 from ddpg.envs.gym import Gym
 from ddpg.envs.pendulum import Pendulum

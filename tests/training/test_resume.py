@@ -165,7 +165,14 @@ def test_environments_in_processes_of_their_own_resume_exactly(tmp_path: Path, s
     same(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize(("env", "steps"), [("Pendulum-v1", 400), ("Pendulum-v1", 470), ("gym:Pendulum-v1", 530)])
+@pytest.mark.parametrize(
+    ("env", "steps"),
+    [
+        pytest.param("Pendulum-v1", 400, marks=pytest.mark.slow),
+        ("Pendulum-v1", 470),
+        pytest.param("gym:Pendulum-v1", 530, marks=pytest.mark.slow),
+    ],
+)
 def test_a_longer_run_is_the_run_of_that_length(env: str, steps: int, tmp_path: Path) -> None:
     """Also where the shorter one ends between two log points."""
     options = SMALL | {"eval.every": 200, "collect.steps": 10, "collect.updates": 10}
@@ -220,6 +227,7 @@ def test_stopped_for_good_at_the_step_it_had_reached(tmp_path: Path, stop_at: St
     assert [row | {"steps_per_second": 0} for row in rows] == [row | {"steps_per_second": 0} for row in were]
 
 
+@pytest.mark.slow
 def test_stops_do_not_decide_what_has_diverged(tmp_path: Path, stop_at: Stopping) -> None:
     """Chunks are judged whole, however often they were cut."""
     options = SMALL | {"collect.steps": 10, "critic.lr": 1e2, "actor.lr": 1e-3}

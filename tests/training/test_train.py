@@ -26,12 +26,14 @@ from ddpg.records.log import TAGS, read_metrics
 from ddpg.records.plot import iqm
 from ddpg.training import conclusion
 from ddpg.training.config import load as load_config
+from ddpg.training.config import override
 from ddpg.training.curves import plot_runs
 from ddpg.training.evaluate import evaluate_run
 from ddpg.training.loop import Report, over_updates
+from ddpg.training.presets import PRESETS
 from ddpg.training.restore import Pieces
 from ddpg.training.run import Training, together
-from ddpg.training.train import interruptible
+from ddpg.training.train import interruptible, suited
 from ddpg.types import Key, Metrics
 
 SEEDS, STEPS = [3, 4, 5], [250, 500, 600]
@@ -151,6 +153,27 @@ def test_a_seed_is_the_same_in_every_run(trained: ddpg.Run, tmp_path: Path) -> N
             assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.parametrize("driver", ["Pendulum-v1", "gym:Pendulum-v1"])
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=[] if name == "d4pg" else pytest.mark.slow) for name in PRESETS]
+)
+def test_a_seed_of_every_preset_is_that_seed_alone(
+    preset: str, driver: str, tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Training, "draw", lambda self, note: None)  # pictures take longer than the runs
+    options = {path: value for path, value in tiny.items() if not path.startswith("exploration")}
+    options |= {"collect.steps": 10, "collect.updates": 10, "collect.learning_starts": 100, "replay.capacity": 300}
+    if preset == "fasttd3":
+        options["collect.envs"] = 2
+    alone, among = (
+        ddpg.train(driver, preset=preset, steps=400, seed=first, seeds=n, run=tmp_path / str(n), options=options)
+        for first, n in ((4, 1), (3, 3))
+    )
+    for name in NETWORKS:
+        files = [run.path / "models" / "seed-4" / f"{name}.hdf5" for run in (alone, among)]
+        assert files[0].read_bytes() == files[1].read_bytes(), name
+
+
 def test_runs_of_one_preset_are_one_curve(trained: ddpg.Run, tmp_path: Path) -> None:
     plot_runs([trained.path, trained.path], tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
@@ -189,6 +212,26 @@ class Two:
 
     def step(self, state: Any, action: Array) -> tuple[Any, Array, Array, Array, Array]:
         return ACTION.step(state, action[:1])
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "turn"),
+    [  # docs/parts.md, "Acting and learning in turns"
+        ("ddpg", {}, (100, 100)),
+        ("simba", {}, (100, 200)),
+        ("simba", {"collect.steps": 50}, (50, 100)),
+        ("fasttd3", {}, (1, 2)),
+        ("fasttd3", {"collect.envs": 8}, (12, 2)),
+        ("ddpg", {"collect.updates": 2}, (100, 200)),
+        ("ddpg", {"collect.envs": 8, "collect.updates": 8}, (12, 96)),
+        ("ddpg", {"collect.steps": 100, "collect.updates": 2}, (100, 2)),
+    ],
+)
+def test_turns_with_environments_that_python_steps(
+    preset: str, given: dict[str, object], turn: tuple[int, int]
+) -> None:
+    chosen = suited(override(PRESETS[preset], given), given)
+    assert (chosen["collect.steps"], chosen["collect.updates"]) == turn
 
 
 def test_one_sigma_or_one_for_each_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ddpg.algorithm.nets import Network, Running
+from ddpg.algorithm.layers import Running
+from ddpg.algorithm.nets import Network
 from ddpg.algorithm.noise import Constant
 from ddpg.types import PyTree
 

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from ddpg.algorithm.agent import AgentState, Nets
-from ddpg.algorithm.nets import ACTIVATIONS, Actor, BatchNorm, Block, Critic, Dense, LayerNorm, Layers, Norm, Running
+from ddpg.algorithm.layers import ACTIVATIONS, BatchNorm, Block, Dense, LayerNorm, Layers, Norm, Running
+from ddpg.algorithm.nets import Actor, Critic
 from ddpg.algorithm.normaliser import Stats
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.records.given import check_hdf5

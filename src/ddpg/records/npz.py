@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ddpg.algorithm.nets import Actor, BatchNorm, Block, Dense, Layers, Norm
+from ddpg.algorithm.layers import BatchNorm, Block, Dense, Layers, Norm
+from ddpg.algorithm.nets import Actor
 from ddpg.algorithm.normaliser import EPSILON, LIMIT, Stats
 from ddpg.types import Spec
 
@@ -14,7 +15,7 @@ FORMAT = "ddpg-policy"
 # Of an observation as it is: whatever is beyond counts as this, so that no sum of products overflows, nor any square
 # of them where layers are normalised.
 LARGEST, LARGEST_SQUARED = 1e18, 1e12
-NORM_EPSILON = np.float32(1e-5)  # added to the variances of layers, as in algorithm/nets.py
+NORM_EPSILON = np.float32(1e-5)  # added to the variances of layers, as in algorithm/layers.py
 
 
 class Step(NamedTuple):

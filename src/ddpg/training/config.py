@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.nets import Residual
-from ddpg.algorithm.noise import Parameters
+from ddpg.algorithm.noise import Mixed, Parameters
 from ddpg.algorithm.values import Categorical
 from ddpg.experience.replay import Replay
 from ddpg.records.given import check_plain
@@ -154,6 +154,11 @@ def check_agent(agent: DPG) -> None:
         raise ValueError(
             "exploration parameters: noise on weights is for layer normalisation, not for that of a batch; "
             "use --actor.block.norm layer"
+        )
+    if isinstance(agent.exploration, Mixed) and agent.exploration.low > agent.exploration.high:
+        low, high = agent.exploration.low, agent.exploration.high
+        raise ValueError(
+            f"exploration.low {low:g} is above exploration.high {high:g}; use an --exploration.low of at most {high:g}"
         )
     if isinstance(agent.value, Categorical):
         low, high = agent.value.low, agent.value.high

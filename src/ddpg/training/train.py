@@ -49,7 +49,7 @@ def train(
     `env` is an id, a JAX-native environment or a function that makes one or a Gymnasium environment (it is called for
     each that is needed, and with `render_mode` for the film if it takes that), by default what the configuration says,
     which is Pendulum-v1; `config` replaces the preset; `options` changes single fields by path, such as
-    {"actor.lr": 1e-4}. With a preset, what `suited` says is changed first for environments that Python steps.
+    {"actor.lr": 1e-4}. With a preset, what `suited` says is changed too for environments that Python steps.
     `run` is the folder, by default a new one under runs/. ValueError, in one line, for anything that cannot be;
     nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its folder complete.
     """
@@ -62,7 +62,7 @@ def train(
     asked = configuration.override(config, given)
     environment = make(env, asked)
     if isinstance(environment, Gym) and not own:
-        asked = configuration.override(config, suited(asked, given) | given)
+        asked = configuration.override(config, suited(asked, given))
     # gym:ID is another environment than ID, where that is native here; jax:ID is the same.
     named = isinstance(env, str) and isinstance(environment, Gym)
     config = asked if named else replace(asked, env=environment.id)
@@ -181,16 +181,18 @@ def make(env: str | Environment | Callable[[], Environment | gymnasium.Env], con
 
 
 def suited(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a preset, written for compiled environments, leaves better otherwise with those that Python steps.
+    """What was given, and what a preset, written for compiled environments, leaves better otherwise with Python's.
 
     Turns of 100 steps, or of `collect.steps`, since the learner is dispatched once a turn, and as many updates a step
-    as the preset has; ten episodes an evaluation, twenty times a run.
+    as the compiled loop would make with `collect.updates`, or as the preset has; ten episodes an evaluation, twenty
+    times a run.
     """
     envs, usual = config.collect.envs, PRESETS.get(config.preset, config).collect
     steps = config.collect.steps if "collect.steps" in given else max(1, TURN // envs)
-    ratio = usual.updates / (usual.steps * usual.envs)
+    asked = config.collect if "collect.updates" in given else usual
+    ratio = asked.updates / (asked.steps * asked.envs)
     turn = {"collect.steps": steps, "collect.updates": max(1, round(steps * envs * ratio))}
-    return turn | {"eval.every": max(1, config.steps // 20), "eval.episodes": 10}
+    return {"eval.every": max(1, config.steps // 20), "eval.episodes": 10, **given, **turn}
 
 
 def by_name(preset: str) -> Config:
