@@ -20,9 +20,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from scipy import stats
@@ -38,15 +39,21 @@ SOURCE = "mean over seeds at 300000 steps, computed from sfujim/TD3@34770cc lear
 CHOSEN = ("ddpg", "td3", "best")
 
 
+class Planned(Protocol):
+    def folder(self, runs: Path) -> Path: ...
+
+    def command(self, runs: Path) -> list[str]: ...
+
+
 class Job(NamedTuple):
     preset: str
     env: str
     seed: int | str
 
-    def folder(self, runs: str | Path) -> Path:
-        return Path(runs) / self.preset / self.env / f"seed-{self.seed}"
+    def folder(self, runs: Path) -> Path:
+        return runs / self.preset / self.env / f"seed-{self.seed}"
 
-    def command(self, runs: str | Path) -> list[str]:
+    def command(self, runs: Path) -> list[str]:
         options = {"--preset": self.preset, "--steps": STEPS, "--seed": self.seed, "--run": self.folder(runs)}
         options["--checkpoint.minutes"] = "none"
         return ["ddpg", "train", self.env, *(str(word) for option in options.items() for word in option)]
@@ -59,28 +66,28 @@ def finished(folder: Path) -> bool:
     return not said["interrupted"] and "failure" not in said
 
 
-def train(jobs: list[Job], runs: Path, at_once: int) -> None:
+def train(jobs: Sequence[Planned], runs: Path, at_once: int) -> None:
     """Every job, `at_once` of them side by side, each on a core of its own."""
     waiting, free = list(jobs), sorted(os.sched_getaffinity(0))[:at_once]
-    running = dict[subprocess.Popen, tuple[Job, int]]()
+    running = dict[subprocess.Popen, tuple[Planned, int]]()
     try:
         while waiting or running:
             while waiting and free:
                 job, core = waiting.pop(0), free.pop()
                 running[start(job, runs, core)] = job, core
-                print(f"{time.strftime('%H:%M:%S')} {' '.join(map(str, job))} on core {core}", flush=True)
+                print(f"{time.strftime('%H:%M:%S')} {job.folder(runs)} on core {core}", flush=True)
             time.sleep(1)
             for process in [process for process in running if process.poll() is not None]:
                 job, core = running.pop(process)
                 free.append(core)
                 how = f"ended with status {process.returncode}, see its log" if process.returncode else "ended"
-                print(f"{time.strftime('%H:%M:%S')} {' '.join(map(str, job))} {how}", flush=True)
+                print(f"{time.strftime('%H:%M:%S')} {job.folder(runs)} {how}", flush=True)
     finally:  # Ctrl-C reaches them too, and they end in good order
         for process in running:
             process.wait()
 
 
-def start(job: Job, runs: Path, core: int) -> subprocess.Popen:
+def start(job: Planned, runs: Path, core: int) -> subprocess.Popen:
     folder = job.folder(runs)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.log").open("w") as log:
@@ -110,7 +117,7 @@ def collected(preset: str, env: str, runs: Path) -> dict[str, Any] | None:
     assert all((curve.steps == steps).all() for curve in curves), f"{preset} {env}: seeds evaluated at different steps"
     low, high = (end[0] for end in interval(returns[:, -1:]))
     return {
-        "command": " ".join(Job(preset, env, "S").command("RUNS")),
+        "command": " ".join(Job(preset, env, "S").command(Path("RUNS"))),
         "seeds": [job.seed for job in jobs],
         "steps": steps.tolist(),
         "returns": [[rounded(x) for x in row] for row in returns],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.nets import Normal, Plain, Residual
 from ddpg.algorithm.noise import Constant, Exponential, Gaussian, Mixed, OrnsteinUhlenbeck, Smoothing
-from ddpg.algorithm.values import Categorical
+from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.cli import parser
 from ddpg.envs.pendulum import Pendulum
 from ddpg.experience.replay import Prioritised
@@ -238,6 +238,27 @@ def test_td3() -> None:
     assert replace(agent, critics=1, smoothing=Smoothing(sigma=0.0), delay=1) == replace(
         DPG(), actor=agent.actor, critic=agent.critic, tau=agent.tau
     )
+
+
+def test_best() -> None:
+    """TD3 and what benchmarks/best.py favours beside it: layer normalisation of the critics, and LAP."""
+    best, td3 = PRESETS["best"], PRESETS["td3"].agent
+    agent, wide = best.agent, (256, 256)
+    assert (
+        replace(
+            agent,
+            actor=replace(agent.actor, widths=td3.actor.widths),
+            critic=replace(agent.critic, widths=td3.critic.widths, block=Plain()),
+            value=Scalar(),
+        )
+        == td3
+    )
+    assert (agent.actor.widths, agent.critic.widths, agent.critic.block) == (wide, wide, Plain(norm="layer"))
+    # Fujimoto et al. 2020: max(|error|, 1)^0.4, no weights, and a Huber loss that is linear from there on.
+    assert best.replay.sampling == Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0)
+    assert agent.value == Scalar(huber=1.0)
+    assert (best.replay.batch, best.replay.capacity, best.gamma, best.replay.n_step) == (128, 1_000_000, 0.99, 1)
+    assert (best.collect.updates, best.collect.warmup) == (1, 5_000)
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

@@ -82,7 +82,7 @@ class Plain:
 
 @dataclass(frozen=True)
 class Residual:
-    """One block a width, x + W2 f(W1 LN(x)), between a linear layer and a last layer norm (SimBa, section 4.2).
+    """One block a width, x + W2 f(W1 LN(x)), between a linear layer and a last layer norm (SimBa, section 4).
 
     All widths are one; inside a block it is `expansion` times that.
     """

@@ -1,0 +1,131 @@
+"""How the preset `best` was chosen: parts added to TD3 on MuJoCo's robots, 150 000 steps, one seed each.
+
+    python benchmarks/best.py [ROW ...] [--runs runs/best] [--jobs 2] [--collect] [--table]
+
+Every row is the preset `td3` with the options that it has here. One seed says little of one robot; a row is judged over
+the robots together, and what was chosen is measured anew with other seeds by `mujoco_learning.py`. A run is evaluated
+every 25 000 steps by ten greedy episodes; what counts is the mean of the evaluations from 100 000 on, since one alone
+can meet a bad moment. Folders and cores are as those of `mujoco_learning.py`.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mujoco_learning import finished, rounded, train
+
+from ddpg.records.log import read_metrics
+from ddpg.records.plot import curve_of
+from ddpg.training.config import load, override, values
+from ddpg.training.presets import PRESETS
+from ddpg.training.train import suited
+
+STEPS, SEED, EVERY, LATE = 150_000, 7, 25_000, 100_000  # the seed is none of those of mujoco_learning.py
+ROBOTS = ("HalfCheetah-v5", "Walker2d-v5", "Ant-v5")
+NETWORKS = {"actor.widths": "256,256", "critic.widths": "256,256", "replay.batch": "128", "collect.warmup": "5000"}
+NORM = {"critic.block.norm": "layer"}
+LAP = {
+    "value.huber": "1",
+    "replay.sampling": "prioritised",
+    "replay.sampling.alpha": "0.4",
+    "replay.sampling.beta": "0",
+    "replay.sampling.anneal": "0",
+    "replay.sampling.floor": "1",
+}
+CHOSEN = NETWORKS | NORM | LAP
+TWICE = {"collect.steps": "100", "collect.updates": "200"}  # two updates a step
+SLOW = {"actor.lr": "3e-4", "critic.lr": "3e-4"}
+ROWS: dict[str, dict[str, str]] = {
+    "256-256, batch 128": NETWORKS,
+    "layer norm": NETWORKS | NORM,
+    "LAP": NETWORKS | LAP,
+    "layer norm, LAP": CHOSEN,
+    "layer norm, n-step 3": NETWORKS | NORM | {"replay.n_step": "3"},
+    "layer norm, two updates": NETWORKS | NORM | TWICE,
+    "layer norm, LAP, two updates": CHOSEN | TWICE,
+    "layer norm, LAP, delay 1": CHOSEN | {"delay": "1"},
+    "layer norm, LAP, rates 3e-4": CHOSEN | SLOW,
+    "layer norm, LAP, rates 3e-4, two updates": CHOSEN | SLOW | TWICE,
+}
+
+
+class Trial(NamedTuple):
+    row: str
+    env: str
+
+    def folder(self, runs: Path) -> Path:
+        return runs / self.row.replace(",", "").replace(" ", "-") / self.env / f"seed-{SEED}"
+
+    def command(self, runs: Path) -> list[str]:
+        options: dict[str, Any] = {"--preset": "td3", "--steps": STEPS, "--seed": SEED, "--run": self.folder(runs)}
+        options |= {"--eval-every": EVERY, "--checkpoint.minutes": "none"}
+        options |= {f"--{path}": value for path, value in ROWS[self.row].items()}
+        return ["ddpg", "train", self.env, *(str(word) for option in options.items() for word in option)]
+
+
+def measured(trial: Trial, runs: Path) -> dict[str, Any]:
+    """The curve of a finished run, which is asserted to be of the row's options."""
+    folder = trial.folder(runs)
+    config, given = load(folder), {"steps": STEPS, **ROWS[trial.row]}
+    expected = values(override(PRESETS["td3"], suited(override(PRESETS["td3"], given), given)))
+    apart = ("env", "seed", "eval.every", "eval.episodes", "checkpoint.minutes")
+    differing = {path: value for path, value in values(config).items() if expected.get(path) != value}
+    assert (config.env, config.seed) == (trial.env, SEED)
+    assert not differing.keys() - set(apart), f"{folder}: {differing}"
+    curve = curve_of(read_metrics(folder), trial.row)
+    said = json.loads((folder / "summary.json").read_text())
+    return {
+        "steps": curve.steps.tolist(),
+        "returns": [rounded(x) for x in curve.returns[0]],
+        "last": rounded(curve.returns[0, curve.steps >= LATE].mean()),
+        "steps_per_second": round(said["steps_per_second"]),
+    }
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    head = ("added to TD3", *ROBOTS, "geometric mean beside the first row")
+    lines = [head, ("---",) * len(head)]
+    first = rows[next(iter(ROWS))]
+    for name, of_row in rows.items():
+        said = [f"{of_row[env]['last']:.0f}" if env in of_row else "" for env in ROBOTS]
+        both = [of_row[env]["last"] / first[env]["last"] for env in ROBOTS if env in of_row and env in first]
+        overall = f"{np.exp(np.mean(np.log(both))):.2f}" if len(both) == len(ROBOTS) and min(both) > 0 else ""
+        lines.append((name, *said, overall))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("rows", nargs="*", default=list(ROWS), metavar="ROW", help="; ".join(ROWS))
+    parser.add_argument("--runs", type=Path, default=Path("runs/best"))
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once, each on a core of its own (1)")
+    parser.add_argument("--collect", action="store_true", help="train nothing")
+    parser.add_argument("--table", action="store_true", help="print the result in Markdown")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    args = parser.parse_args()
+    if not 1 <= args.jobs <= len(os.sched_getaffinity(0)):
+        parser.error(f"--jobs {args.jobs}: each has a core of its own; use 1 to {len(os.sched_getaffinity(0))}")
+    if unknown := [name for name in args.rows if name not in ROWS]:
+        parser.error(f"unknown row {', '.join(unknown)}; available: {'; '.join(ROWS)}")
+    trials = [Trial(row, env) for env in ROBOTS for row in args.rows]
+    if not args.collect:
+        train([trial for trial in trials if not trial.folder(args.runs).exists()], args.runs, args.jobs)
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / "best.json"
+    rows = json.loads(file.read_text())["rows"] if file.exists() else {}
+    for trial in trials:
+        if finished(trial.folder(args.runs)):
+            rows.setdefault(trial.row, {})[trial.env] = measured(trial, args.runs)
+    rows = {name: rows[name] for name in ROWS if name in rows}
+    commands = {name: " ".join(Trial(name, "ENV").command(Path("RUNS"))) for name in rows}
+    result = {"command": "python benchmarks/best.py", "commands": commands, "rows": rows}
+    file.write_text(json.dumps(result) + "\n")
+    if args.table:
+        print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
