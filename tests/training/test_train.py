@@ -295,7 +295,9 @@ def test_ctrl_c_leaves_a_complete_run(
         ddpg.train(config=replace(trained.config, gamma=0.5), run=run.path)
 
 
-def test_ctrl_c_is_only_heeded_between_chunks() -> None:
+def test_ctrl_c_is_only_heeded_between_chunks(request: pytest.FixtureRequest) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with interruptible() as stopped:
         assert not stopped()
         os.kill(os.getpid(), signal.SIGINT)
