@@ -45,7 +45,7 @@ FASTTD3 = {
 }
 JOBS: dict[str, tuple[int, dict[str, str]]] = {  # preset -> steps of each seed, options in which it differs
     "ddpg": (20_000, {}),
-    "best": (20_000, {}),
+    "best": (20_000, SMALL | SOON),
     "mujoco": (20_000, SMALL | SOON),
     "sparse": (20_000, {}),
     "article": (50_000, {}),  # 20 000 leave a gap of 30, and half of them only fill the replay

@@ -107,7 +107,8 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
     truncated = (rng.random((blocks * k, n)) < 0.2) & ~boundary
     none = np.zeros((blocks * k, n, 0), np.float32)
     rows = Row(none, none, reward, np.zeros_like(boundary), truncated, boundary)
-    follow, state, found = jax.jit(lambda state, block: earned(state, block, GAMMA)), nothing_earned(n), list[Earned]()
+    follow, found = jax.jit(lambda state, block: earned(state, block, GAMMA)), list[Earned]()
+    state = nothing_earned(n, GAMMA)
     assert state.scale == 1
     for i in range(blocks):
         state = follow(state, jax.tree.map(lambda x, i=i: jax.numpy.asarray(x[i * k : (i + 1) * k]), rows))
@@ -121,15 +122,15 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
             largest = max(largest, abs(total[env]) / (1 - power[env] if truncated[t, env] else 1))
         if t % k == k - 1:
             state = found[t // k]
-            np.testing.assert_allclose(state.running, total, rtol=1e-4, atol=1e-6)
-            np.testing.assert_allclose(state.power, power, rtol=1e-5)
+            np.testing.assert_allclose(state.before, GAMMA * total, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(state.power, GAMMA * power, rtol=1e-5)
             assert float(state.largest) == pytest.approx(largest, rel=1e-4)
             assert float(state.scale) == pytest.approx(1 / (1.25 * largest), rel=1e-4)
 
 
 def test_endless_reward_of_1_is_found_though_episodes_are_cut_short() -> None:
     """Its return is 1 / (1 - gamma), whatever the time limit."""
-    state = nothing_earned(1)
+    state = nothing_earned(1, GAMMA)
     column = np.ones((7, 1))
     none, no = np.zeros((7, 1, 0), np.float32), column < 0
     cut, after = np.arange(7)[:, None] % 4 == 2, np.arange(7)[:, None] % 4 == 3

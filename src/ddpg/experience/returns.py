@@ -41,11 +41,13 @@ def fold(window: Row, gamma: float | Float[Array, ""]) -> Transition:
 class Earned(NamedTuple):
     """The discounted sum of rewards that each of N environments is at, G <- gamma G + r, and the largest so far.
 
-    It grows as large as the returns that are to be predicted, which are the same sums read backwards.
+    It grows as large as the returns that are to be predicted, which are the same sums read backwards. Products are
+    kept from one step to the next: made and added to in one, the compiler rounds them once or twice as it likes, and
+    a seed among many would not be that seed alone.
     """
 
-    running: Float[Some, " n"]
-    power: Float[Some, " n"]  # gamma^t, t steps into the episode
+    before: Float[Some, " n"]  # gamma G, to which the next reward is added
+    power: Float[Some, " n"]  # gamma^(t+1), t steps into the episode
     largest: Float[Some, ""]  # in absolute value
 
     @property
@@ -57,24 +59,24 @@ class Earned(NamedTuple):
         return jnp.where(self.largest > 0, 1 / (1.25 * self.largest), 1.0)
 
 
-def nothing_earned(n: int) -> Earned:
+def nothing_earned(n: int, gamma: float) -> Earned:
     """Before the first step."""
-    return Earned(jnp.zeros((n,)), jnp.ones((n,)), jnp.float32(0))
+    return Earned(jnp.zeros((n,)), jnp.full((n,), gamma), jnp.float32(0))
 
 
-def earned(before: Earned, block: Row, gamma: float) -> Earned:
+def earned(until: Earned, block: Row, gamma: float) -> Earned:
     """With a block of rows [K, N, ...] more.
 
     The critic goes on where a time limit cuts: of T steps' rewards again and again, G / (1 - gamma^T) is the return.
     """
 
     def step(state: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[tuple[Array, Array], Float[Array, " n"]]:
-        (running, power), (reward, boundary, truncated) = state, row
-        running = jnp.where(boundary, 0.0, gamma * running + reward)
-        power = jnp.where(boundary, 1.0, gamma * power)
+        (before, power), (reward, boundary, truncated) = state, row
+        total = jnp.where(boundary, 0.0, before + reward)
         endless = truncated & ~boundary & (power < 1)
-        return (running, power), jnp.abs(running) / jnp.where(endless, 1 - power, 1.0)
+        size = jnp.abs(total) / jnp.where(endless, 1 - power, 1.0)
+        return (gamma * total, jnp.where(boundary, gamma, gamma * power)), size
 
-    state = before.running, before.power
-    (running, power), sizes = jax.lax.scan(step, state, (block.reward, block.boundary, block.truncated))
-    return Earned(running, power, jnp.maximum(before.largest, jnp.max(sizes)))
+    state = until.before, until.power
+    (before, power), sizes = jax.lax.scan(step, state, (block.reward, block.boundary, block.truncated))
+    return Earned(before, power, jnp.maximum(until.largest, jnp.max(sizes)))

@@ -135,7 +135,7 @@ class Loop:
         spec = self.vector.env.spec
         stats = no_stats(spec.obs_shape) if self.normalise else None
         agent, exploration = self.agent.init(key, spec), self.agent.exploration
-        returns = nothing_earned(self.vector.n) if self.agent.value.unit else None
+        returns = nothing_earned(self.vector.n, self.gamma) if self.agent.value.unit else None
         noisy = isinstance(exploration, Parameters)
         perturbed = Perturbed(agent.online.actor, jnp.float32(exploration.begin_sigma)) if noisy else None
         return Carry(agent, stats, self.replay.init(block), None, None, key, returns, perturbed)
