@@ -76,12 +76,10 @@ def measured(trial: Trial, runs: Path) -> dict[str, Any]:
     assert (config.env, config.seed) == (trial.env, SEED)
     assert not differing.keys() - set(apart), f"{folder}: {differing}"
     curve = curve_of(read_metrics(folder), trial.row)
-    said = json.loads((folder / "summary.json").read_text())
     return {
         "steps": curve.steps.tolist(),
         "returns": [rounded(x) for x in curve.returns[0]],
         "last": rounded(curve.returns[0, curve.steps >= LATE].mean()),
-        "steps_per_second": round(said["steps_per_second"]),
     }
 
 

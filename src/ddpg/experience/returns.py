@@ -61,7 +61,7 @@ class Earned(NamedTuple):
 
 def nothing_earned(n: int, gamma: float) -> Earned:
     """Before the first step."""
-    return Earned(jnp.zeros((n,)), jnp.full((n,), gamma), jnp.float32(0))
+    return Earned(jnp.zeros((n,)), jnp.full((n,), gamma, jnp.float32), jnp.float32(0))
 
 
 def earned(until: Earned, block: Row, gamma: float) -> Earned:
