@@ -2,9 +2,11 @@
 
     python benchmarks/mujoco_learning.py [PRESET ...] [--runs runs/mujoco] [--jobs 2] [--collect] [--table]
 
-Every run is one `ddpg train` on a core of its own, in DIR/PRESET/ENV/seed-S under `--runs` DIR with its output in
-DIR/PRESET/ENV/seed-S.log; finished ones are taken as they are. With `--collect` none is trained, and what is missing is
-said. `--table` prints what the result holds in Markdown. Needs the extras `mujoco` and `dev`.
+A robot's seeds are trained by one `ddpg train --seeds`, each as it were alone but in half of the time, on a core of
+its own. The run is in DIR/PRESET/ENV/seed-S under `--runs` DIR, named after its first seed, with its output in
+DIR/PRESET/ENV/seed-S.log. Finished ones are taken as they are, whichever seeds they hold, and only what is missing is
+trained. With `--collect` nothing is, and what is missing is said. `--table` prints what the result holds in Markdown.
+Needs the extras `mujoco` and `dev`.
 
 Three seeds say little, and the comparison says no more than they do: beside the interquartile mean with its bootstrap
 interval, which three seeds make too narrow, stands the one-sample t interval of their mean. A reference above its upper
@@ -30,7 +32,7 @@ from scipy import stats
 
 from ddpg.records.log import read_metrics
 from ddpg.records.plot import FAINT, INK, PALETTE, curve_of, interval, iqm
-from ddpg.training.config import load
+from ddpg.training.config import Config, load
 from ddpg.training.presets import PRESETS
 
 STEPS, SEEDS = 300_000, 3
@@ -48,13 +50,15 @@ class Planned(Protocol):
 class Job(NamedTuple):
     preset: str
     env: str
-    seed: int | str
+    seed: int = 0
+    seeds: int = SEEDS
 
     def folder(self, runs: Path) -> Path:
         return runs / self.preset / self.env / f"seed-{self.seed}"
 
     def command(self, runs: Path) -> list[str]:
-        options = {"--preset": self.preset, "--steps": STEPS, "--seed": self.seed, "--run": self.folder(runs)}
+        options = {"--preset": self.preset, "--steps": STEPS, "--seed": self.seed, "--seeds": self.seeds}
+        options["--run"] = self.folder(runs)
         options["--checkpoint.minutes"] = "none"
         return ["ddpg", "train", self.env, *(str(word) for option in options.items() for word in option)]
 
@@ -100,30 +104,39 @@ def alone_on(core: int) -> None:
     os.nice(15)
 
 
+def held(preset: str, env: str, runs: Path) -> list[tuple[Path, Config]]:
+    """The finished runs of a preset on a robot, by their first seed."""
+    folders = [file.parent for file in (runs / preset / env).glob("seed-*/summary.json")]
+    of_runs = [(folder, load(folder)) for folder in folders if finished(folder)]
+    for folder, config in of_runs:
+        assert (config.env, config.preset, config.steps) == (env, preset, STEPS), folder
+    return sorted(of_runs, key=lambda run: run[1].seed)
+
+
+def lacking(preset: str, env: str, runs: Path) -> list[Job]:
+    """What is to be trained: one job for each row of seeds that no finished run holds."""
+    there = {seed for _, config in held(preset, env, runs) for seed in range(config.seed, config.seed + config.seeds)}
+    missing = [seed for seed in range(SEEDS) if seed not in there]
+    firsts = [seed for seed in missing if seed - 1 not in missing]
+    return [Job(preset, env, s, next(n for n in range(1, SEEDS + 1) if s + n not in missing)) for s in firsts]
+
+
 def collected(preset: str, env: str, runs: Path) -> dict[str, Any] | None:
     """What the finished seeds say together; None if there is none."""
-    jobs = [Job(preset, env, seed) for seed in range(SEEDS)]
-    jobs = [job for job in jobs if finished(job.folder(runs))]
-    if not jobs:
+    of_runs = held(preset, env, runs)
+    if not of_runs:
         return None
-    curves, rates = [], []
-    for job in jobs:
-        folder = job.folder(runs)
-        config = load(folder)
-        assert (config.env, config.preset, config.steps, config.seed, config.seeds) == (env, preset, STEPS, job.seed, 1)
-        curves.append(curve_of(read_metrics(folder), preset))
-        rates.append(json.loads((folder / "summary.json").read_text())["steps_per_second"])
+    curves = [curve_of(read_metrics(folder), preset) for folder, _ in of_runs]
     steps, returns = curves[0].steps, np.concatenate([curve.returns for curve in curves])
     assert all((curve.steps == steps).all() for curve in curves), f"{preset} {env}: seeds evaluated at different steps"
     low, high = (end[0] for end in interval(returns[:, -1:]))
     return {
-        "command": " ".join(Job(preset, env, "S").command(Path("RUNS"))),
-        "seeds": [job.seed for job in jobs],
+        "command": " ".join(Job(preset, env).command(Path("RUNS"))),
+        "seeds": [config.seed + i for _, config in of_runs for i in range(config.seeds)],
         "steps": steps.tolist(),
         "returns": [[rounded(x) for x in row] for row in returns],
         "last": {"iqm": rounded(iqm(returns[:, -1])), "interval": [rounded(low), rounded(high)]},
         "comparison": compared(returns[:, -1], REFERENCE[env]),
-        "steps_per_second": {"median": round(float(np.median(rates))), "all": [round(rate) for rate in rates]},
     }
 
 
@@ -201,7 +214,6 @@ def table(result: dict[str, Any]) -> str:
         "mean (95 % t)",
         "TD3 paper",
         "verdict",
-        "steps/s",
     )
     rows = [head, ("---",) * len(head)]
     for env, reference in REFERENCE.items():
@@ -209,11 +221,9 @@ def table(result: dict[str, Any]) -> str:
             if env not in of_preset:
                 continue
             said = of_preset[env]
-            last, other, rate = said["last"], said["comparison"], said["steps_per_second"]["median"]
+            last, other = said["last"], said["comparison"]
             iqm_of, mean = ranged(last["iqm"], last["interval"]), ranged(other["mean"], other["t_interval"])
-            rows.append(
-                (env, preset, str(len(said["seeds"])), iqm_of, mean, str(reference), other["verdict"], str(rate))
-            )
+            rows.append((env, preset, str(len(said["seeds"])), iqm_of, mean, str(reference), other["verdict"]))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -235,16 +245,14 @@ def main() -> None:
         parser.error(f"--jobs {args.jobs}: each has a core of its own; use 1 to {len(os.sched_getaffinity(0))}")
     if not args.collect and (unknown := [name for name in args.presets if name not in PRESETS]):
         parser.error(f"unknown preset {', '.join(unknown)}; available: {', '.join(PRESETS)}")
-    jobs = [Job(preset, env, seed) for preset in args.presets for env in REFERENCE for seed in range(SEEDS)]
-    missing = [job for job in jobs if not finished(job.folder(args.runs))]
+    robots = [(preset, env) for preset in args.presets for env in REFERENCE]
     if not args.collect:
-        train([job for job in missing if not job.folder(args.runs).exists()], args.runs, args.jobs)
-    for job in [job for job in missing if not finished(job.folder(args.runs))]:
-        folder = job.folder(args.runs)
-        begun = (
-            "not at its end; remove it, unless it is under way, to have it trained" if folder.exists() else "missing"
-        )
-        print(f"{folder}: {begun}", file=sys.stderr)
+        jobs = [job for robot in robots for job in lacking(*robot, args.runs)]
+        train([job for job in jobs if not job.folder(args.runs).exists()], args.runs, args.jobs)
+    for job in [job for robot in robots for job in lacking(*robot, args.runs)]:
+        folder, seeds = job.folder(args.runs), f"{job.seeds} from seed {job.seed} on"
+        begun = "not at its end; remove it, unless it is under way, to have it trained"
+        print(f"{folder}: {seeds}, {begun if folder.exists() else 'missing'}", file=sys.stderr)
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "mujoco.json"
     result = json.loads(file.read_text()) if file.exists() else {"presets": {}}
