@@ -1,5 +1,6 @@
 """Before any test: shapes checked in every function of ddpg, two CPU devices, and compiled programs kept on disk."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,8 @@ install_import_hook([f"ddpg.{name}" for name in CHECKED], "beartype.beartype")
 
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "cache"):  # not under -p no:cacheprovider
-        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
+        own = f"jax-{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')}"  # two processes must not write one file
+        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir(own)))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # small ones are the many
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 2)
