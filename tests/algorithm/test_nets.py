@@ -10,7 +10,7 @@ import pytest
 from scipy import special, stats
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense, flat
+from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense, Running, flat
 from ddpg.algorithm.nets import Actor, Critic, Network, Normal, Plain, Residual
 from ddpg.types import Spec, Transition
 
@@ -247,3 +247,26 @@ def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
                     for x, y in zip(running, wanted, strict=True):
                         np.testing.assert_allclose(x, y, atol=1e-6)
                     assert (getattr(layer, norm).scale != getattr(old, norm).scale).any()
+
+
+def test_targets_are_normalised_by_the_minibatch() -> None:
+    """As what is learned is: else the chance of a minibatch would be between Q and Q'."""
+    recipe = Network(widths=(8, 7), block=Plain(norm="batch"))
+    agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
+    state = agent.init(KEY, SPEC)
+    obs, action = obs_and_action(16)
+    ones = jnp.ones(16)
+    batch = Transition(obs, action, ones, 0.9 * ones, obs[::-1], ones)
+    update = jax.jit(agent.update)
+    losses = []
+    for by in (0.0, 5.0):
+        target = jax.tree.map(
+            lambda x, by=by: Running(x.mean + by, x.variance + by) if isinstance(x, Running) else x,
+            state.target,
+            is_leaf=lambda x: isinstance(x, Running),
+        )
+        said = update(state._replace(target=target), batch, jnp.zeros((16, 0)), jnp.int32(0))[1]
+        losses.append(float(said.critic_loss))
+        greedy = target.actor(obs)
+    assert losses[0] == losses[1]
+    assert (greedy != state.target.actor(obs)).any()

@@ -112,7 +112,8 @@ def close(one: Any, other: Any) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=jax.tree_util.keystr(path))
 
 
-@pytest.mark.parametrize("normalise", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("normalise", [False, True])
 def test_it_learns_what_the_scan_driver_learns(normalise: bool) -> None:
     loop = replace(LOOP, normalise=normalise)
     keys = jnp.stack([jax.random.key(seed) for seed in (5, 6, 7, 8)])
@@ -396,6 +397,7 @@ def whole(folder: Path, seeds: Sequence[int] = (0,), drawn: bool = True) -> dict
     return json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
 
 
+@pytest.mark.slow
 def test_a_seed_among_several_is_that_seed_alone(drift: str, tmp_path: Path) -> None:
     several = ddpg.train(drift, steps=400, seed=3, seeds=3, run=tmp_path / "several", options=SMALL)
     whole(several.path, [3, 4, 5])

@@ -145,7 +145,7 @@ def assert_continuous(row: Row) -> None:
     assert row.truncated.any()
 
 
-@pytest.mark.parametrize(("collect", "updates"), [(1, 1), (5, 5), (20, 3)])
+@pytest.mark.parametrize(("collect", "updates"), [(1, 1), pytest.param(5, 5, marks=pytest.mark.slow), (20, 3)])
 def test_every_step_is_stored_once_and_in_order(collect: int, updates: int) -> None:
     agent = replace(AGENT, critics=1, exploration=Gaussian(sigma=0.5))
     loop = replace(LOOP, agent=agent, collect=collect, updates=updates, warmup=20)
@@ -276,6 +276,7 @@ def assert_close(one: Any, other: Any, rtol: float = 1e-7, atol: float = 0.0) ->
         np.testing.assert_allclose(x, y, rtol, atol, err_msg=jax.tree_util.keystr(path))
 
 
+@pytest.mark.slow
 def test_scaled_rewards_are_those_of_a_scaled_environment() -> None:
     """Halving is exact in floating point, so the networks are the same; what is reported stays in its own units."""
     said = []

@@ -92,10 +92,10 @@ class DPG:
         target = state.target
 
         # y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
-        a_next = target.actor(batch.next_obs)
+        a_next = target.actor(batch.next_obs, learning=True)
         if self.smoothing.sigma:
             a_next = self.smoothing(a_next, white)
-        prediction = target.critic(batch.next_obs, a_next)
+        prediction = target.critic(batch.next_obs, a_next, learning=True)
         y = self.value.target(batch.reward, batch.discount, pessimistic(prediction, self.value.mean(prediction)))
 
         # Update the critic by minimising L = 1/N sum_i (y_i - Q(s_i, a_i))^2
