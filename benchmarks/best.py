@@ -59,9 +59,9 @@ class Trial(NamedTuple):
     def folder(self, runs: Path) -> Path:
         return runs / self.row.replace(",", "").replace(" ", "-") / self.env / f"seed-{SEED}"
 
-    def command(self, runs: Path) -> list[str]:
+    def command(self, runs: Path, every: int = EVERY) -> list[str]:
         options: dict[str, Any] = {"--preset": "td3", "--steps": STEPS, "--seed": SEED, "--run": self.folder(runs)}
-        options |= {"--eval-every": EVERY, "--checkpoint.minutes": "none"}
+        options |= {"--eval-every": every, "--checkpoint.minutes": "none"}
         options |= {f"--{path}": value for path, value in ROWS[self.row].items()}
         return ["ddpg", "train", self.env, *(str(word) for option in options.items() for word in option)]
 
@@ -77,6 +77,7 @@ def measured(trial: Trial, runs: Path) -> dict[str, Any]:
     assert not differing.keys() - set(apart), f"{folder}: {differing}"
     curve = curve_of(read_metrics(folder), trial.row)
     return {
+        "command": " ".join(trial.command(Path("RUNS"), config.eval.every)),
         "steps": curve.steps.tolist(),
         "returns": [rounded(x) for x in curve.returns[0]],
         "last": rounded(curve.returns[0, curve.steps >= LATE].mean()),
@@ -118,8 +119,7 @@ def main() -> None:
         if finished(trial.folder(args.runs)):
             rows.setdefault(trial.row, {})[trial.env] = measured(trial, args.runs)
     rows = {name: rows[name] for name in ROWS if name in rows}
-    commands = {name: " ".join(Trial(name, "ENV").command(Path("RUNS"))) for name in rows}
-    result = {"command": "python benchmarks/best.py", "commands": commands, "rows": rows}
+    result = {"command": "python benchmarks/best.py", "rows": rows}
     file.write_text(json.dumps(result) + "\n")
     if args.table:
         print(table(rows))

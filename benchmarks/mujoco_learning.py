@@ -2,7 +2,7 @@
 
     python benchmarks/mujoco_learning.py [PRESET ...] [--runs runs/mujoco] [--jobs 2] [--collect] [--table]
 
-A robot's seeds are trained by one `ddpg train --seeds`, each as it were alone but in half of the time, on a core of
+A robot's seeds are trained by one `ddpg train --seeds`, each as if it were alone, on a core of
 its own. The run is in DIR/PRESET/ENV/seed-S under `--runs` DIR, named after its first seed, with its output in
 DIR/PRESET/ENV/seed-S.log. Finished ones are taken as they are, whichever seeds they hold, and only what is missing is
 trained. With `--collect` nothing is, and what is missing is said. `--table` prints what the result holds in Markdown.

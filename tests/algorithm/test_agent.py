@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -216,6 +216,10 @@ def copied(layers: Any, entry: int = 0, member: int | None = None) -> Perceptron
     return Perceptron([[pick(layer.weight), pick(layer.bias)] for layer in layers], entry)
 
 
+def bounds(value: Categorical) -> tuple[float, float]:
+    return (-1.0, 1.0) if value.low is None or value.high is None else (value.low, value.high)
+
+
 def learner(agent: DPG, state: AgentState) -> Learner:
     entry, members = agent.critic.action_layer, range(agent.critics)
     actor = copied(state.online.actor.layers)
@@ -229,7 +233,7 @@ def learner(agent: DPG, state: AgentState) -> Learner:
         [Adam(critic, agent.critic.lr, agent.critic.l2, agent.critic.decay) for critic in critics],
         Squared(agent.value.huber)
         if isinstance(agent.value, Scalar)
-        else Distribution(agent.value.low or -1, agent.value.high or 1, agent.value.atoms),
+        else Distribution(*bounds(agent.value), agent.value.atoms),
         (agent.tau_actor or agent.tau, agent.tau),
         agent.smoothing.sigma,
         agent.smoothing.clip,
@@ -333,6 +337,32 @@ def test_update_is_the_papers(name: str) -> None:
             assert optax.tree_utils.tree_get(state.actor_opt, "count") == reference.actor_adam.t
             assert optax.tree_utils.tree_get(state.critic_opt, "count") == reference.t
         assert 0 < np.nanmax(saturation) < 1, "the batches saturate some actions and not others"
+
+
+@pytest.mark.parametrize("guide", ["first", "smallest", "mean"])
+def test_critics_that_are_one_are_ddpgs(guide: Literal["first", "smallest", "mean"]) -> None:
+    """Parts that say what plain DDPG does: critics with the same weights, and targets moved when it moves them."""
+    small = Network(widths=(6, 5), lr=0.02)
+    one = DPG(actor=small, critic=small, tau=0.1)
+    three = replace(one, critics=3, guide=guide, period=1, tau_actor=0.1)
+    with jax.enable_x64(True):
+        state = jax.tree.map(
+            lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, one.init(jax.random.key(0), SPEC)
+        )
+
+        def tripled(tree: Any) -> Any:
+            """With critics of three members; what is counted has no members."""
+            return jax.tree.map(lambda x: jnp.concatenate([x] * 3) if x.ndim else x, tree)
+
+        online, target = (nets._replace(critic=tripled(nets.critic)) for nets in (state.online, state.target))
+        thrice = AgentState(online, target, state.actor_opt, tripled(state.critic_opt))
+        for count, batch in enumerate(batches(3)):
+            state, *_ = jax.jit(one.update)(state, batch, UNREAD, jnp.int32(count))
+            thrice, *_ = jax.jit(three.update)(thrice, batch, UNREAD, jnp.int32(count))
+        for ours, theirs in ((thrice.online, state.online), (thrice.target, state.target)):
+            wanted = theirs._replace(critic=tripled(theirs.critic))
+            for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(wanted), strict=True):
+                np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
 
 
 UNREAD = jnp.zeros((BATCH, 0))  # where nothing is smoothed

@@ -25,7 +25,7 @@ NAMED = ("env", "env_args", "preset", "steps", "seed", "seeds")  # which have an
 BY_PATH = [option for option in OPTIONS if option.path not in NAMED]
 UNSET = {"every": "500", "final_init": "0.5", "clip": "0.5", "learning_starts": "3000"}  # None by default
 UNSET |= {"huber": "0.5", "low": "0.5", "high": "0.5", "tau_actor": "0.5", "period": "100", "norm": "layer"}
-CAPPED = {"gamma", "tau", "beta", "rate"}  # at most 1
+CAPPED = {"alpha", "gamma", "tau", "beta", "rate"}  # at most 1
 TOGETHER = {"value.low": {"value.high": "9"}, "value.high": {"value.low": "-9"}}  # one is not said without the other
 TOGETHER["exploration.low"] = {"exploration.high": "9"}  # or is not above it
 
@@ -116,6 +116,8 @@ def test_parts_that_do_not_go_together() -> None:
     assert "actor.widths 16,32: residual blocks" in refused(actor__block="residual", actor__widths="16,32")
     assert "critic.action_layer 1" in refused(critic__block="residual", critic__action_layer="1")
     assert "exploration parameters" in refused(exploration="parameters", actor__block__norm="batch")
+    assert "critic.block.norm batch" in refused(critic__block__norm="batch")
+    assert "replay.batch 1: actor.block.norm" in refused(actor__block__norm="batch", replay__batch="1")
     assert "exploration.low 0.5 is above" in refused(exploration="mixed", exploration__low="0.5")
     assert "value.low is not said" in refused(value="categorical", value__high="3")
     assert "value.low 4 is not below" in refused(value="categorical", value__low="4", value__high="3")
@@ -179,6 +181,9 @@ def test_d4pg() -> None:
     assert (agent.actor.widths, agent.critic.widths) == ((300, 200), (400, 300))
     assert (agent.actor.action_layer, agent.critic.action_layer) == (0, 1)  # summed into its second layer
     assert (agent.actor.lr, agent.critic.lr) == (1e-4, 1e-4)
+    assert (agent.actor.activation, agent.critic.activation) == ("relu", "relu")
+    assert agent.actor.block == agent.critic.block == Plain(norm="layer")  # Acme's LayerNormMLP, in its first layer
+    assert (paper.collect.steps, paper.collect.updates, paper.collect.warmup) == (1, 1, 1_000)
     assert agent.value == Categorical(atoms=51)  # as C51; its bounds are found
     assert (agent.tau, agent.period, agent.delay) == (1.0, 100, 1)  # copied every 100 updates
     assert agent.exploration == Gaussian(sigma=0.3)
@@ -199,7 +204,7 @@ def test_simba() -> None:
     assert (agent.critics, agent.guide) == (2, "smallest")  # clipped double Q where episodes end
     assert agent.tau_actor == 1.0  # no target actor
     assert (agent.tau, agent.delay) == (0.005, 1)
-    assert (agent.exploration, agent.smoothing.sigma) == (Gaussian(sigma=0.1), 0.1)
+    assert (agent.exploration, agent.smoothing) == (Gaussian(sigma=0.1), Smoothing(sigma=0.1, clip=1.0))
     assert (paper.replay.batch, paper.replay.capacity) == (256, 1_000_000)
     assert (paper.collect.steps, paper.collect.updates, paper.collect.warmup) == (1, 2, 5_000)
 
@@ -210,7 +215,7 @@ def test_fasttd3() -> None:
     agent = paper.agent
     assert (agent.actor.widths, agent.critic.widths) == ((512, 256, 128), (1024, 512, 256))
     for network in (agent.actor, agent.critic):
-        assert (network.lr, network.decay) == (3e-4, 0.1)
+        assert (network.lr, network.decay, network.activation) == (3e-4, 0.1, "relu")
     assert agent.value == Categorical(atoms=101, low=-250.0, high=250.0)
     assert (agent.critics, agent.guide) == (2, "smallest")
     assert (agent.delay, agent.period, agent.tau, agent.tau_actor) == (2, 1, 0.1, 1.0)
@@ -219,6 +224,7 @@ def test_fasttd3() -> None:
     assert paper.normalise
     assert (paper.replay.batch, paper.replay.capacity) == (32_768, 128 * 50 * 1024)
     assert (paper.collect.envs, paper.collect.steps, paper.collect.updates) == (128, 1, 2)
+    assert (paper.collect.warmup, paper.learning_starts) == (0, 32_768)
 
 
 def test_td3() -> None:
@@ -233,6 +239,7 @@ def test_td3() -> None:
     assert (agent.delay, agent.tau) == (2, 0.005)  # "d = 2 … tau = 0.005"
     assert agent.exploration == Gaussian(sigma=0.1)  # "N(0, 0.1) to each action"
     assert (paper.replay.batch, paper.gamma) == (100, 0.99)  # "a mini-batch of a 100 transitions"
+    assert paper.replay.capacity == 1_000_000
     assert paper.collect.warmup == 10_000  # "a purely exploratory policy for the first 10000 time steps"
     # With its parts off it is DDPG.
     assert replace(agent, critics=1, smoothing=Smoothing(sigma=0.0), delay=1) == replace(

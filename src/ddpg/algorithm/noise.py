@@ -15,6 +15,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import Discriminator
 
+from ddpg.algorithm.layers import LayerNorm
 from ddpg.types import Key, Natural, NonNegative, Positive, PyTree, Scale, Some, UnitInterval, Whole
 
 Step = Int[Some, ""]  # environment steps done so far
@@ -195,9 +196,10 @@ class Mixed:
 class Parameters:
     """Noise on the actor's weights instead of its actions, the same for many steps (Plappert et al. 2018).
 
-    The weights' standard deviation begins at `begin_sigma` and is made larger or smaller by `growth` a turn, until
-    actions differ by about `sigma` (section 3, "Adaptive noise scaling"). New noise is drawn every `steps` steps.
-    An actor with layer normalisation (`--actor.block.norm layer`) is what the paper asks for.
+    The weights' standard deviation begins at `begin_sigma` and is made larger or smaller by `growth` every 50
+    environment steps, as often as in the authors' program, until actions differ by about `sigma` (section 3, "Adaptive
+    noise scaling"). New noise is drawn every `steps` steps. An actor with layer normalisation
+    (`--actor.block.norm layer`) is what the paper asks for; scales and shifts of the normalisation have no noise.
     """
 
     kind: Literal["parameters"] = field(default="parameters", kw_only=True)
@@ -218,17 +220,29 @@ class Parameters:
         return state, 0 * white
 
     def perturbed(self, actor: PyTree, scale: Float[Array, ""], key: Key) -> PyTree:
-        """The actor with N(0, scale^2) on each of its numbers."""
-        leaves, tree = jax.tree.flatten(actor)
-        noise = jnp.split(normal(unit(key, (sum(x.size for x in leaves),))), np.cumsum([x.size for x in leaves])[:-1])
-        return tree.unflatten([x + scale * e.reshape(x.shape) for x, e in zip(leaves, noise, strict=True)])
+        """The actor with N(0, scale^2) on each of its numbers, but for those of layer normalisation."""
+        parts, tree = jax.tree.flatten(actor, is_leaf=lambda x: isinstance(x, LayerNorm))
+        sizes = [0 if isinstance(x, LayerNorm) else x.size for x in parts]
+        noise = jnp.split(normal(unit(key, (sum(sizes),))), np.cumsum(sizes)[:-1])
+        return tree.unflatten(
+            [x + scale * e.reshape(x.shape) if n else x for x, n, e in zip(parts, sizes, noise, strict=True)]
+        )
 
     def adapted(
-        self, scale: Float[Array, ""], actor: PyTree, perturbed: PyTree, obs: Shaped[Array, "b *obs"], step: Step
+        self,
+        scale: Float[Array, ""],
+        actor: PyTree,
+        perturbed: PyTree,
+        obs: Shaped[Array, "b *obs"],
+        step: Step,
+        turn: Natural,
     ) -> Float[Array, ""]:
-        """A larger scale where the actions of the two differ by less than sigma, else a smaller one."""
-        distance = jnp.sqrt(jnp.mean(jnp.square(perturbed(obs) - actor(obs))))
-        return jnp.where(distance < self.sigma * self.schedule(step), scale * self.growth, scale / self.growth)
+        """A larger scale where the actions of the two differ by less than sigma, else a smaller one.
+
+        `turn` is how many steps go by from one call to the next: whether they are many or few, it changes as quickly.
+        """
+        distance, growth = jnp.sqrt(jnp.mean(jnp.square(perturbed(obs) - actor(obs)))), self.growth ** (turn / 50)
+        return jnp.where(distance < self.sigma * self.schedule(step), scale * growth, scale / growth)
 
 
 class Perturbed(NamedTuple):

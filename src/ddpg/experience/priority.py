@@ -5,7 +5,7 @@ from operator import add
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jaxtyping import Float, Int
 
 from ddpg.types import Natural, Some
@@ -43,23 +43,16 @@ def summed(leaves: Float[Array, " c"]) -> Tree:
 
 
 def put(tree: Tree, index: Int[Array, " b"], priority: Float[Array, " b"]) -> Tree:
-    """Set the priorities of leaves 0 <= index < size; where an index comes twice, one of its priorities is kept."""
-    leaves = tree.leaves.at[index].set(_after(tree, priority), mode=TRUSTED)
+    """Set the priorities of leaves 0 <= index < size; where an index comes twice, the larger of its priorities.
+
+    Which of them would come last, an accelerator does not say; the largest is the same every time.
+    """
+    priority = _after(tree, priority)
+    leaves = tree.leaves.at[index].set(0 * priority, mode=TRUSTED).at[index].max(priority, mode=TRUSTED)
     sums, level = [], leaves
     for old in tree.sums:
         index = index // FAN
         level = _changed(old, level, index)
-        sums.append(level)
-    return Tree(leaves, tuple(sums))
-
-
-def put_run(tree: Tree, start: Int[Array, ""], priority: Float[Array, " b"]) -> Tree:
-    """As `put` at start, start + 1, ... start + b - 1, all of them leaves: much faster where b is large."""
-    leaves = lax.dynamic_update_slice(tree.leaves, _after(tree, priority), (start,))
-    sums, level, count = [], leaves, len(priority)
-    for old in tree.sums:
-        start, count = start // FAN, -(-(count - 1) // FAN) + 1  # as many parents as the run can touch
-        level = _changed(old, level, jnp.minimum(start + jnp.arange(count), len(level) // FAN - 1))
         sums.append(level)
     return Tree(leaves, tuple(sums))
 

@@ -15,7 +15,7 @@ from pydantic import Discriminator
 
 from ddpg.experience.priority import Tree, draw, empty, put
 from ddpg.experience.returns import fold
-from ddpg.types import Finite, Natural, NonNegative, Row, Some, Transition, Whole
+from ddpg.types import Finite, Natural, Positive, Row, Some, Transition, Whole
 
 Place = Int[Array, " b"]  # of rows, counted through the ring: row * N + environment
 
@@ -75,10 +75,10 @@ class Prioritised:
     """
 
     kind: Literal["prioritised"] = field(default="prioritised", kw_only=True)
-    alpha: NonNegative = 0.6
+    alpha: Annotated[Finite, Ge(0), Le(1)] = 0.6
     beta: Annotated[Finite, Ge(0), Le(1)] = 0.4
     anneal: Whole = 100_000
-    floor: NonNegative = 1e-2
+    floor: Positive = 1e-2
 
     def begin(self, rows: int, n: int) -> Priorities:
         """Nothing can be drawn yet."""

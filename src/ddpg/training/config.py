@@ -131,9 +131,12 @@ def check(config: Config) -> Config:
     if config.agent.value.unit and config.reward_scale != 1:
         raise ValueError(
             f"reward_scale {config.reward_scale:g}: a categorical value without bounds scales rewards itself; "
-            f"leave --reward_scale out, or say --value.low and --value.high"
+            f"use --reward_scale 1, or say --value.low and --value.high"
         )
     check_agent(config.agent)
+    for name, network in (("actor", config.agent.actor), ("critic", config.agent.critic)):
+        if getattr(network.block, "norm", None) == "batch" and replay.batch == 1:
+            raise ValueError(f"replay.batch 1: {name}.block.norm batch needs more than one; use --replay.batch 64")
     return config
 
 
@@ -150,6 +153,11 @@ def check_agent(agent: DPG) -> None:
             raise ValueError(
                 "critic.action_layer 1: residual blocks take the action in first; use --critic.action_layer 0"
             )
+    if getattr(agent.critic.block, "norm", None) == "batch" and not agent.critic.action_layer:
+        raise ValueError(
+            "critic.block.norm batch: beside the observation the actions' mean and scale would be normalised away; "
+            "use --critic.action_layer 1"
+        )
     if isinstance(agent.exploration, Parameters) and getattr(agent.actor.block, "norm", None) == "batch":
         raise ValueError(
             "exploration parameters: noise on weights is for layer normalisation, not for that of a batch; "

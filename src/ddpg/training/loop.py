@@ -274,7 +274,7 @@ class Loop:
         key = jax.random.fold_in(jax.random.fold_in(carry.key, step // exploration.steps), 2**32 - 2)
         perturbed = exploration.perturbed(actor, scale, key)
         obs = normalised(block.obs.reshape(-1, *self.vector.env.spec.obs_shape), carry.stats)
-        scale = exploration.adapted(scale, actor, perturbed, obs, step)
+        scale = exploration.adapted(scale, actor, perturbed, obs, step, self.stride)
         return carry._replace(perturbed=Perturbed(perturbed, scale))
 
     def chunk(self, carry: Carry, t0: Int[Array, ""], iterations: int, learning: bool) -> tuple[Carry, Report]:

@@ -112,8 +112,8 @@ PRESETS = {
         preset="d4pg",
         gamma=0.99,
         agent=DPG(
-            actor=Network(widths=(300, 200), activation="relu", lr=1e-4),
-            critic=Network(widths=(400, 300), activation="relu", action_layer=1, lr=1e-4),
+            actor=Network(widths=(300, 200), activation="relu", block=Plain(norm="layer"), lr=1e-4),
+            critic=Network(widths=(400, 300), activation="relu", block=Plain(norm="layer"), action_layer=1, lr=1e-4),
             value=Categorical(atoms=51),
             exploration=Gaussian(sigma=0.3),
             tau=1.0,

@@ -283,7 +283,7 @@ def _unused(config: Config) -> Path:
 
 def _layer_pairs(config: Config, env: Environment | Gym) -> Iterator[tuple[int, int]]:
     for network in (config.agent.actor, config.agent.critic):
-        widths = [env.spec.obs_size, *network.widths]
+        widths = [env.spec.obs_size, *network.block.sizes(network.widths)]
         yield from pairwise(widths)
 
 
