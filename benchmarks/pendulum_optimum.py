@@ -1,6 +1,7 @@
 """The best that can be done on Pendulum-v1, by dynamic programming: the shipped table, and an oracle for Q and mu.
 
     python benchmarks/pendulum_optimum.py [--n-theta 2000 --n-theta-dot 1601 --n-action 21] [--out TABLE.npz]
+    python benchmarks/pendulum_optimum.py --gamma 0.9 --n-theta 600 --n-theta-dot 481
 
 Finite horizon (200 steps, undiscounted), backwards from V_200 = 0 over a grid of states:
 
@@ -8,6 +9,9 @@ Finite horizon (200 steps, undiscounted), backwards from V_200 = 0 over a grid o
 
 Interpolation errs in V, so the table does not hold V: it holds the returns that the greedy policy of V *reaches* in
 the environment itself from a fine grid of starts. Actions are in [-1, 1] throughout.
+
+The second command says what a discount costs: how far the best policy of the endless discounted problem is from that
+optimum, over 200 undiscounted steps.
 """
 
 import argparse
@@ -133,9 +137,9 @@ def lookahead(
 @partial(jax.jit, static_argnames="steps")
 def rollout(
     solution: Solution, theta: Float[Array, " b"], theta_dot: Float[Array, " b"], push: float = 0.0,
-    steps: int = ENV.max_episode_steps,
+    steps: int = ENV.max_episode_steps, gamma: float | None = None,
 ) -> Float[Array, " b"]:  # fmt: skip
-    """Returns, discounted by the solution's gamma, that its greedy policy reaches in the environment itself.
+    """Returns, discounted by the solution's gamma or another, that its greedy policy reaches in the environment itself.
 
     A nonzero `push` is the action of the first five steps, before the policy takes over.
     """
@@ -144,7 +148,7 @@ def rollout(
         state, total = carry
         action = jnp.where((push != 0) & (t < 5), push, solution.act(state.theta, state.theta_dot, t))
         state, _, reward, _, _ = jax.vmap(ENV.step)(state, action[:, None])
-        return (state, total + solution.gamma**t * reward), None
+        return (state, total + (solution.gamma if gamma is None else gamma) ** t * reward), None
 
     start = PendulumState(theta, theta_dot, jnp.zeros(theta.shape, jnp.int32))
     return jax.lax.scan(step, (start, jnp.zeros(theta.shape)), jnp.arange(steps))[0][1]
@@ -161,6 +165,14 @@ def tabulate(solution: Solution, n_theta: int, n_theta_dot: int) -> Float[np.nda
     theta, theta_dot = theta.ravel().astype(np.float32), theta_dot.ravel().astype(np.float32)
     reached = [rollout(solution, theta, theta_dot, push) for push in (0.0, -1.0, 1.0)]
     return np.max(reached, axis=0).reshape(n_theta, n_theta_dot)
+
+
+def cost_of_discount(n_theta: int, n_theta_dot: int, n_action: int, gamma: float, seed: int) -> None:
+    solution = solve(n_theta, n_theta_dot, n_action, gamma)
+    starts, _ = jax.vmap(ENV.reset)(jax.random.split(jax.random.key(seed), 2000))
+    reached = np.asarray(rollout(solution, starts.theta, starts.theta_dot, gamma=1.0))
+    gap = float(np.mean(ENV.optimum(starts.theta, starts.theta_dot) - reached))
+    print(f"{len(reached)} fresh starts: the best policy for gamma {gamma:g} stays {gap:.1f} below the optimum")
 
 
 def main(n_theta: int, n_theta_dot: int, n_action: int, rows: int, columns: int, seed: int, out: Path | None) -> None:
@@ -190,4 +202,10 @@ if __name__ == "__main__":
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
-    main(**vars(parser.parse_args()))
+    parser.add_argument("--gamma", type=float, help="say only what this discount costs")
+    args = parser.parse_args()
+    if args.gamma is None:
+        del args.gamma
+        main(**vars(args))
+    else:
+        cost_of_discount(args.n_theta, args.n_theta_dot, args.n_action, args.gamma, args.seed)
