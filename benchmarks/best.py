@@ -47,6 +47,7 @@ ROWS: dict[str, dict[str, str]] = {
     "layer norm, two updates": NETWORKS | NORM | TWICE,
     "layer norm, LAP, two updates": CHOSEN | TWICE,
     "layer norm, LAP, delay 1": CHOSEN | {"delay": "1"},
+    "layer norm, LAP, ELU in the critics": CHOSEN | {"critic.activation": "elu"},
     "layer norm, LAP, rates 3e-4": CHOSEN | SLOW,
     "layer norm, LAP, rates 3e-4, two updates": CHOSEN | SLOW | TWICE,
 }
