@@ -203,9 +203,8 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--gamma", type=float, help="say only what this discount costs")
-    args = parser.parse_args()
-    if args.gamma is None:
-        del args.gamma
-        main(**vars(args))
+    given = vars(parser.parse_args())
+    if (gamma := given.pop("gamma")) is None:
+        main(**given)
     else:
-        cost_of_discount(args.n_theta, args.n_theta_dot, args.n_action, args.gamma, args.seed)
+        cost_of_discount(given["n_theta"], given["n_theta_dot"], given["n_action"], gamma, given["seed"])
