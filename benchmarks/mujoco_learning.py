@@ -2,11 +2,11 @@
 
     python benchmarks/mujoco_learning.py [PRESET ...] [--runs runs/mujoco] [--jobs 2] [--collect] [--table]
 
-A robot's seeds are trained by one `ddpg train --seeds`, each as if it were alone, on a core of
-its own. The run is in DIR/PRESET/ENV/seed-S under `--runs` DIR, named after its first seed, with its output in
-DIR/PRESET/ENV/seed-S.log. Finished ones are taken as they are, whichever seeds they hold, and only what is missing is
-trained. With `--collect` nothing is, and what is missing is said. `--table` prints what the result holds in Markdown.
-Needs the extras `mujoco` and `dev`.
+A robot's seeds are trained by one `ddpg train --seeds`, each as if it were alone, on a core of its own. The run is in
+DIR/PRESET/ENV/seed-S under `--runs` DIR, named after its first seed, with its output in DIR/PRESET/ENV/seed-S.log.
+Finished ones are taken as they are, whichever seeds they hold, and only what is missing is trained. With `--collect`
+nothing is, and what is missing is said. `--table` prints what the result holds in Markdown. Needs the extras `mujoco`
+and `dev`.
 
 Three seeds say little, and the comparison says no more than they do: beside the interquartile mean with its bootstrap
 interval, which three seeds make too narrow, stands the one-sample t interval of their mean. A reference above its upper
@@ -131,7 +131,9 @@ def collected(preset: str, env: str, runs: Path) -> dict[str, Any] | None:
     assert all((curve.steps == steps).all() for curve in curves), f"{preset} {env}: seeds evaluated at different steps"
     low, high = (end[0] for end in interval(returns[:, -1:]))
     return {
-        "command": " ".join(Job(preset, env).command(Path("RUNS"))),
+        "commands": [
+            " ".join(Job(preset, env, config.seed, config.seeds).command(Path("RUNS"))) for _, config in of_runs
+        ],
         "seeds": [config.seed + i for _, config in of_runs for i in range(config.seeds)],
         "steps": steps.tolist(),
         "returns": [[rounded(x) for x in row] for row in returns],

@@ -71,7 +71,7 @@ PARTS = {
     "mixed noise": Part({"exploration": "mixed"}, acting=True),
     "parameter noise": Part({"exploration": "parameters"}, acting=True),
     "td3, all of it": Part(TD3),
-    "d4pg, all of it": Part(CATEGORICAL | PRIORITISED | D4PG),
+    "d4pg, without layer norm": Part(CATEGORICAL | PRIORITISED | D4PG),
 }
 BARS = {"two critics": 1.6, "prioritised": 1.3}  # times plain DDPG
 
