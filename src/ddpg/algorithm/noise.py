@@ -197,8 +197,9 @@ class Parameters:
     """Noise on the actor's weights instead of its actions, the same for many steps (Plappert et al. 2018).
 
     The weights' standard deviation begins at `begin_sigma` and is made larger or smaller by `growth` every 50
-    environment steps, until actions differ by about `sigma` (section 3, "Adaptive noise scaling"). New noise is drawn every `steps` steps. An actor with layer normalisation
-    (`--actor.block.norm layer`) is what the paper asks for; scales and shifts of the normalisation have no noise.
+    environment steps, until actions differ by about `sigma` (section 3, "Adaptive noise scaling"). New noise is drawn
+    every `steps` steps. An actor with layer normalisation (`--actor.block.norm layer`) is what the paper asks for;
+    scales and shifts of the normalisation have no noise.
     """
 
     kind: Literal["parameters"] = field(default="parameters", kw_only=True)
