@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 from pydantic import TypeAdapter, ValidationError
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.nets import Residual
+from ddpg.algorithm.nets import Network, Plain, Residual
 from ddpg.algorithm.noise import Mixed, Parameters
 from ddpg.algorithm.values import Categorical
 from ddpg.experience.replay import Replay
@@ -135,9 +135,13 @@ def check(config: Config) -> Config:
         )
     check_agent(config.agent)
     for name, network in (("actor", config.agent.actor), ("critic", config.agent.critic)):
-        if getattr(network.block, "norm", None) == "batch" and replay.batch == 1:
+        if batch_normed(network) and replay.batch == 1:
             raise ValueError(f"replay.batch 1: {name}.block.norm batch needs more than one; use --replay.batch 64")
     return config
+
+
+def batch_normed(network: Network) -> bool:
+    return isinstance(network.block, Plain) and network.block.norm == "batch"
 
 
 def check_agent(agent: DPG) -> None:
@@ -153,12 +157,12 @@ def check_agent(agent: DPG) -> None:
             raise ValueError(
                 "critic.action_layer 1: residual blocks take the action in first; use --critic.action_layer 0"
             )
-    if getattr(agent.critic.block, "norm", None) == "batch" and not agent.critic.action_layer:
+    if batch_normed(agent.critic) and not agent.critic.action_layer:
         raise ValueError(
             "critic.block.norm batch: beside the observation the actions' mean and scale would be normalised away; "
             "use --critic.action_layer 1"
         )
-    if isinstance(agent.exploration, Parameters) and getattr(agent.actor.block, "norm", None) == "batch":
+    if isinstance(agent.exploration, Parameters) and batch_normed(agent.actor):
         raise ValueError(
             "exploration parameters: noise on weights is for layer normalisation, not for that of a batch; "
             "use --actor.block.norm layer"
