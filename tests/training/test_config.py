@@ -248,19 +248,20 @@ def test_td3() -> None:
 
 
 def test_best() -> None:
-    """TD3 and what benchmarks/best.py favours beside it: layer normalisation of the critics, and LAP."""
+    """TD3 and what benchmarks/best.py favours beside it: layer normalisation and ELU in the critics, and LAP."""
     best, td3 = PRESETS["best"], PRESETS["td3"].agent
     agent, wide = best.agent, (256, 256)
     assert (
         replace(
             agent,
             actor=replace(agent.actor, widths=td3.actor.widths),
-            critic=replace(agent.critic, widths=td3.critic.widths, block=Plain()),
+            critic=replace(agent.critic, widths=td3.critic.widths, activation="relu", block=Plain()),
             value=Scalar(),
         )
         == td3
     )
-    assert (agent.actor.widths, agent.critic.widths, agent.critic.block) == (wide, wide, Plain(norm="layer"))
+    assert (agent.actor.widths, agent.critic.widths) == (wide, wide)
+    assert (agent.critic.activation, agent.critic.block) == ("elu", Plain(norm="layer"))
     # Fujimoto et al. 2020: max(|error|, 1)^0.4, no weights, and a Huber loss that is linear from there on.
     assert best.replay.sampling == Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0)
     assert agent.value == Scalar(huber=1.0)

@@ -95,7 +95,7 @@ PRESETS = {
         gamma=0.99,
         agent=DPG(
             actor=Network(widths=(256, 256), activation="relu", lr=1e-3),
-            critic=Network(widths=(256, 256), activation="relu", block=Plain(norm="layer"), lr=1e-3),
+            critic=Network(widths=(256, 256), activation="elu", block=Plain(norm="layer"), lr=1e-3),
             critics=2,
             value=Scalar(huber=1.0),
             smoothing=Smoothing(sigma=0.2, clip=0.5),
