@@ -35,21 +35,28 @@ LAP = {
     "replay.sampling.anneal": "0",
     "replay.sampling.floor": "1",
 }
-CHOSEN = NETWORKS | NORM | LAP
+BOTH = NETWORKS | NORM | LAP
+SMOOTH = {"critic.activation": "elu"}
+CHOSEN = BOTH | SMOOTH
 TWICE = {"collect.steps": "100", "collect.updates": "200"}  # two updates a step
 SLOW = {"actor.lr": "3e-4", "critic.lr": "3e-4"}
 ROWS: dict[str, dict[str, str]] = {
     "256-256, batch 128": NETWORKS,
     "layer norm": NETWORKS | NORM,
     "LAP": NETWORKS | LAP,
-    "layer norm, LAP": CHOSEN,
+    "ELU": NETWORKS | SMOOTH,
+    "layer norm, LAP": BOTH,
+    "layer norm, ELU": NETWORKS | NORM | SMOOTH,
+    "LAP, ELU": NETWORKS | LAP | SMOOTH,
+    "layer norm, LAP, ELU": CHOSEN,
+    "layer norm, LAP, ELU, one critic": CHOSEN | {"critics": "1"},
+    "layer norm, LAP, ELU, one critic, two updates": CHOSEN | {"critics": "1"} | TWICE,
     "layer norm, n-step 3": NETWORKS | NORM | {"replay.n_step": "3"},
     "layer norm, two updates": NETWORKS | NORM | TWICE,
-    "layer norm, LAP, two updates": CHOSEN | TWICE,
-    "layer norm, LAP, delay 1": CHOSEN | {"delay": "1"},
-    "layer norm, LAP, ELU in the critics": CHOSEN | {"critic.activation": "elu"},
-    "layer norm, LAP, rates 3e-4": CHOSEN | SLOW,
-    "layer norm, LAP, rates 3e-4, two updates": CHOSEN | SLOW | TWICE,
+    "layer norm, LAP, two updates": BOTH | TWICE,
+    "layer norm, LAP, delay 1": BOTH | {"delay": "1"},
+    "layer norm, LAP, rates 3e-4": BOTH | SLOW,
+    "layer norm, LAP, rates 3e-4, two updates": BOTH | SLOW | TWICE,
 }
 
 
