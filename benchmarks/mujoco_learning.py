@@ -4,9 +4,9 @@
 
 A robot's seeds are trained by one `ddpg train --seeds`, each as if it were alone, on a core of its own. The run is in
 DIR/PRESET/ENV/seed-S under `--runs` DIR, named after its first seed, with its output in DIR/PRESET/ENV/seed-S.log.
-Finished ones are taken as they are, whichever seeds they hold, and only what is missing is trained. With `--collect`
-nothing is, and what is missing is said. `--table` prints what the result holds in Markdown. Needs the extras `mujoco`
-and `dev`.
+Finished ones are taken as they are, whichever seeds they hold, and only what is missing is trained; a run with other
+settings than the preset has now is refused. With `--collect` nothing is trained, and what is missing is said.
+`--table` prints what the result holds in Markdown. Needs the extras `mujoco` and `dev`.
 
 Three seeds say little, and the comparison says no more than they do: beside the interquartile mean with its bootstrap
 interval, which three seeds make too narrow, stands the one-sample t interval of their mean. A reference above its upper
@@ -32,13 +32,15 @@ from scipy import stats
 
 from ddpg.records.log import read_metrics
 from ddpg.records.plot import FAINT, INK, PALETTE, curve_of, interval, iqm
-from ddpg.training.config import Config, load
+from ddpg.training.config import Config, load, override, values
 from ddpg.training.presets import PRESETS
+from ddpg.training.train import suited
 
 STEPS, SEEDS = 300_000, 3
 REFERENCE = {"HalfCheetah-v5": 7697, "Hopper-v5": 2410, "Walker2d-v5": 3335, "Ant-v5": 1953}
 SOURCE = "mean over seeds at 300000 steps, computed from sfujim/TD3@34770cc learning_curves"
 CHOSEN = ("ddpg", "td3", "best")
+FREE = ("seed", "seeds", "eval.every", "eval.episodes", "checkpoint.minutes")  # change nothing that is learned
 
 
 class Planned(Protocol):
@@ -104,12 +106,29 @@ def alone_on(core: int) -> None:
     os.nice(15)
 
 
+def learned_with(config: Config) -> dict[str, Any]:
+    """The options that change what is learned, as JSON has them."""
+    return {path: value for path, value in json.loads(json.dumps(values(config))).items() if path not in FREE}
+
+
+def planned(preset: str, env: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The same of what `ddpg train ENV --preset PRESET` would train with these options."""
+    base = PRESETS[preset]
+    return learned_with(override(base, {"env": env, **suited(override(base, given), given)}))
+
+
+def refuse(folder: Path, config: Config, expected: dict[str, Any]) -> None:
+    """SystemExit if a run has other options than expected."""
+    if other := {path: value for path, value in learned_with(config).items() if expected.get(path) != value}:
+        raise SystemExit(f"{folder}: has {other}, which is not what is measured here now; move it away")
+
+
 def held(preset: str, env: str, runs: Path) -> list[tuple[Path, Config]]:
     """The finished runs of a preset on a robot, by their first seed."""
     folders = [file.parent for file in (runs / preset / env).glob("seed-*/summary.json")]
     of_runs = [(folder, load(folder)) for folder in folders if finished(folder)]
     for folder, config in of_runs:
-        assert (config.env, config.preset, config.steps) == (env, preset, STEPS), folder
+        refuse(folder, config, planned(preset, env, {"steps": STEPS}))
     return sorted(of_runs, key=lambda run: run[1].seed)
 
 
@@ -134,6 +153,7 @@ def collected(preset: str, env: str, runs: Path) -> dict[str, Any] | None:
         "commands": [
             " ".join(Job(preset, env, config.seed, config.seeds).command(Path("RUNS"))) for _, config in of_runs
         ],
+        "options": planned(preset, env, {"steps": STEPS}),
         "seeds": [config.seed + i for _, config in of_runs for i in range(config.seeds)],
         "steps": steps.tolist(),
         "returns": [[rounded(x) for x in row] for row in returns],
@@ -230,8 +250,8 @@ def table(result: dict[str, Any]) -> str:
 
 
 def ranged(middle: float | None, ends: list[float | None]) -> str:
-    low, mid, high = ("?" if x is None else f"{x:.0f}" for x in (ends[0], middle, ends[1]))
-    return f"{mid} ({low} to {high})"
+    said = "?" if middle is None else f"{middle:.0f}"
+    return said if None in ends else f"{said} ({ends[0]:.0f} to {ends[1]:.0f})"
 
 
 def main() -> None:
@@ -260,9 +280,11 @@ def main() -> None:
     result = json.loads(file.read_text()) if file.exists() else {"presets": {}}
     result = {"command": "python benchmarks/mujoco_learning.py", "reference": SOURCE, "presets": result["presets"]}
     for preset in args.presets:
-        of_preset = {env: said for env in REFERENCE if (said := collected(preset, env, args.runs))}
-        if of_preset:
-            result["presets"][preset] = result["presets"].get(preset, {}) | of_preset
+        before = result["presets"].get(preset, {})  # of which a preset that is another now has nothing left
+        now = {env: planned(preset, env, {"steps": STEPS}) for env in REFERENCE}
+        of_preset = {env: said for env, said in before.items() if said.get("options") == now[env]}
+        of_preset |= {env: said for env in REFERENCE if (said := collected(preset, env, args.runs))}
+        result["presets"][preset] = {env: of_preset[env] for env in REFERENCE if env in of_preset}
     file.write_text(json.dumps(result) + "\n")
     figure(result, args.out / "mujoco.png")
     if args.table:

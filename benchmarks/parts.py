@@ -34,7 +34,13 @@ BASE = PRESETS["mujoco"]
 TD3 = {"critics": "2", "delay": "2", "smoothing.sigma": "0.2"}
 PRIORITISED = {"replay.sampling": "prioritised"}
 CATEGORICAL = {"value": "categorical", "value.atoms": "51"}
-LAP = {"replay.sampling.alpha": "0.4", "replay.sampling.beta": "0", "replay.sampling.floor": "1", "value.huber": "1"}
+LAP = {
+    "replay.sampling.alpha": "0.4",
+    "replay.sampling.beta": "0",
+    "replay.sampling.anneal": "0",
+    "replay.sampling.floor": "1",
+    "value.huber": "1",
+}
 BATCH_NORM = {"actor.block.norm": "batch", "critic.block.norm": "batch", "critic.action_layer": "1"}
 D4PG = {"replay.n_step": "5", "replay.sampling.beta": "1", "replay.sampling.anneal": "0", "tau": "1", "period": "100"}
 RESIDUAL = {"actor.block": "residual", "critic.block": "residual"}
@@ -59,6 +65,8 @@ PARTS = {
     "LAP": Part(PRIORITISED | LAP),
     "hard target, period 250": Part({"tau": "1", "period": "250"}),
     "no target actor, period 1": Part({"tau_actor": "1", "period": "1"}),
+    "ReLU in the critic": Part({"critic.activation": "relu"}),
+    "ELU in the critic": Part({"critic.activation": "elu"}),
     "layer norm": Part({"actor.block.norm": "layer", "critic.block.norm": "layer"}),
     "batch norm, action at layer 1": Part(BATCH_NORM),
     "residual, 96": Part(RESIDUAL | {"actor.widths": "96", "critic.widths": "96"}, note="about as many weights"),
@@ -183,6 +191,7 @@ def measure(part: Part, plain: Callable[[], float], rounds: int, updates: int) -
         "microseconds": round(1e6 * median(of_changed for _, of_changed in times), 1),
         "plain_microseconds": round(1e6 * median(of_plain for of_plain, _ in times), 1),
         "rounds": rounds,
+        "updates": updates,
     }
 
 
@@ -230,7 +239,7 @@ def main() -> None:
         parts[name] = measure(part, plain[part.acting], args.rounds, args.updates)
         parts = {each: parts[each] for each in PARTS if each in parts}
         result = {
-            "command": f"python benchmarks/parts.py --rounds {args.rounds} --updates {args.updates}",
+            "command": "python benchmarks/parts.py PART --rounds ROUNDS --updates UPDATES",
             "machine": f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}",
             "cores": len(os.sched_getaffinity(0)),
             "bars": said_of_bars(parts),

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from ddpg.algorithm.agent import DPG, AgentState
-from ddpg.algorithm.nets import Network, Normal
+from ddpg.algorithm.nets import Network, Normal, Plain
 from ddpg.algorithm.noise import Exponential, Linear, Smoothing
 from ddpg.algorithm.optimiser import descend, rest
 from ddpg.algorithm.values import Categorical, Scalar
@@ -22,32 +22,51 @@ BATCH = 7
 
 
 class Perceptron:
-    """ReLU layers in float64 with the backward pass written out; the action enters at layer `entry`."""
+    """Layers in float64 with the backward pass written out, under ReLU or ELU; the action enters at layer `entry`.
 
-    def __init__(self, layers: list[list[np.ndarray]], entry: int = 0) -> None:
-        self.layers, self.entry = layers, entry
+    A layer is [weights, biases], or these with the scales and shifts of a layer normalisation before its activation.
+    """
+
+    def __init__(self, layers: list[list[np.ndarray]], entry: int = 0, elu: bool = False) -> None:
+        self.layers, self.entry, self.elu = layers, entry, elu
 
     def forward(self, obs: np.ndarray, action: np.ndarray | None = None) -> np.ndarray:
-        self.inputs, self.sums, self.width = [], [], 0 if action is None else action.shape[1]
+        self.inputs, self.units, self.sums, self.width = [], [], [], 0 if action is None else action.shape[1]
         x = obs.reshape(len(obs), -1)
-        for i, (weight, bias) in enumerate(self.layers):
+        for i, (weight, bias, *norm) in enumerate(self.layers):
             if i == self.entry and action is not None:
                 x = np.concatenate([x, action], axis=1)
             self.inputs.append(x)
-            self.sums.append(x @ weight + bias)
-            x = np.maximum(self.sums[-1], 0.0)
+            x = x @ weight + bias
+            if norm:
+                deviation = np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+                self.units.append(((x - x.mean(axis=1, keepdims=True)) / deviation, deviation))
+                x = self.units[-1][0] * norm[0] + norm[1]
+            else:
+                self.units.append(None)
+            self.sums.append(x)
+            x = np.where(x > 0, x, np.expm1(x) if self.elu else 0.0)
         return self.sums[-1]
 
     def backward(self, slope: np.ndarray) -> tuple[list[list[np.ndarray]], np.ndarray]:
         """d/d output -> (d/d weights and biases, d/d action), at the last forward pass."""
         gradient, of_action = [], np.zeros((len(slope), 0))
         for i in reversed(range(len(self.layers))):
-            gradient.insert(0, [self.inputs[i].T @ slope, slope.sum(axis=0)])
-            slope = slope @ self.layers[i][0].T
+            weight, _, *norm = self.layers[i]
+            of_norm = []
+            if norm:
+                unit, deviation = self.units[i]
+                of_norm = [(slope * unit).sum(axis=0), slope.sum(axis=0)]
+                slope = slope * norm[0]
+                along = (slope * unit).mean(axis=1, keepdims=True)
+                slope = (slope - slope.mean(axis=1, keepdims=True) - unit * along) / deviation
+            gradient.insert(0, [self.inputs[i].T @ slope, slope.sum(axis=0), *of_norm])
+            slope = slope @ weight.T
             if i == self.entry and self.width:
                 slope, of_action = slope[:, : -self.width], slope[:, -self.width :]
             if i:
-                slope = slope * (self.sums[i - 1] > 0)
+                below = self.sums[i - 1]
+                slope = slope * np.where(below > 0, 1.0, np.exp(below) if self.elu else 0.0)
         return gradient, of_action
 
 
@@ -211,9 +230,10 @@ class Learner:
                 old[:] = [tau * p + (1 - tau) * o for p, o in zip(layer, old, strict=True)]
 
 
-def copied(layers: Any, entry: int = 0, member: int | None = None) -> Perceptron:
+def copied(network: Network, layers: Any, member: int | None = None) -> Perceptron:
     pick = (lambda x: np.array(x)) if member is None else (lambda x: np.array(x[member]))
-    return Perceptron([[pick(layer.weight), pick(layer.bias)] for layer in layers], entry)
+    parameters = [[pick(x) for x in jax.tree.leaves(layer)] for layer in layers]
+    return Perceptron(parameters, network.action_layer, network.activation == "elu")
 
 
 def bounds(value: Categorical) -> tuple[float, float]:
@@ -221,14 +241,14 @@ def bounds(value: Categorical) -> tuple[float, float]:
 
 
 def learner(agent: DPG, state: AgentState) -> Learner:
-    entry, members = agent.critic.action_layer, range(agent.critics)
-    actor = copied(state.online.actor.layers)
-    critics = [copied(state.online.critic.layers, entry, k) for k in members]
+    members = range(agent.critics)
+    actor = copied(agent.actor, state.online.actor.layers)
+    critics = [copied(agent.critic, state.online.critic.layers, k) for k in members]
     return Learner(
         actor,
         critics,
-        copied(state.target.actor.layers),
-        [copied(state.target.critic.layers, entry, k) for k in members],
+        copied(agent.actor, state.target.actor.layers),
+        [copied(agent.critic, state.target.critic.layers, k) for k in members],
         Adam(actor, agent.actor.lr, agent.actor.l2, agent.actor.decay),
         [Adam(critic, agent.critic.lr, agent.critic.l2, agent.critic.decay) for critic in critics],
         Squared(agent.value.huber)
@@ -266,13 +286,14 @@ def batches(count: int, dtype: Any = np.float64) -> list[Transition]:
 
 
 def assert_layers(ours: Any, theirs: Any, member: int | None) -> None:
-    for layer, (weight, bias) in zip(ours, theirs, strict=True):
-        pick = slice(None) if member is None else member
-        np.testing.assert_allclose(layer.weight[pick], weight, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(layer.bias[pick], bias, rtol=1e-9, atol=1e-12)
+    pick = slice(None) if member is None else member
+    for layer, parameters in zip(ours, theirs, strict=True):
+        for x, expected in zip(jax.tree.leaves(layer), parameters, strict=True):
+            np.testing.assert_allclose(x[pick], expected, rtol=1e-9, atol=1e-12)
 
 
 SMOOTHED = Smoothing(sigma=0.4, clip=0.5)
+NORMED = Network(block=Plain(norm="layer"))
 AGENTS = {
     "ddpg": DPG(),
     "ddpg, l2 and the action later": DPG(critic=Network(action_layer=1, l2=0.3)),
@@ -282,20 +303,33 @@ AGENTS = {
     "smoothing alone": DPG(smoothing=SMOOTHED),
     "delay alone": DPG(critics=2, delay=3),
     "huber": DPG(value=Scalar(huber=0.3), critic=Network(decay=0.2), actor=Network(decay=0.1, l2=0.1)),
-    "d4pg": DPG(value=Categorical(atoms=7, low=-1.5, high=2.0), tau=1.0, period=3),
+    "best": DPG(
+        critics=2, value=Scalar(huber=0.3), smoothing=SMOOTHED, delay=2, critic=replace(NORMED, activation="elu")
+    ),
+    "d4pg": DPG(
+        actor=NORMED,
+        critic=replace(NORMED, action_layer=1),
+        value=Categorical(atoms=7, low=-1.5, high=2.0),
+        tau=1.0,
+        period=3,
+    ),
     "categorical, found support, smallest of two": DPG(value=Categorical(atoms=4), critics=2, guide="smallest"),
     "fasttd3": DPG(value=Categorical(atoms=5), critics=2, guide="smallest", delay=2, tau_actor=1.0, period=1),
-    "simba": DPG(critics=2, guide="mean", tau_actor=1.0, smoothing=SMOOTHED, critic=Network(decay=0.1)),
+    "simba's, without its networks": DPG(
+        critics=2, guide="smallest", tau_actor=1.0, smoothing=SMOOTHED, critic=Network(decay=0.1)
+    ),
+    "mean of two": DPG(critics=2, guide="mean"),
 }
 
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_update_is_the_papers(name: str) -> None:
     kind = AGENTS[name]
+    activation = "elu" if kind.critic.activation == "elu" else "relu"
     agent = replace(
         kind,
         actor=replace(kind.actor, widths=(6, 5), activation="relu", init=Normal(std=0.9, bias=0.1), lr=0.02),
-        critic=replace(kind.critic, widths=(6, 5), activation="relu", init=Normal(std=0.5, bias=0.1), lr=0.03),
+        critic=replace(kind.critic, widths=(6, 5), activation=activation, init=Normal(std=0.5, bias=0.1), lr=0.03),
         tau=kind.tau if kind.period == 3 else 0.1,
     )
     critics, delay = agent.critics, max(agent.delay, agent.period or 1)

@@ -58,8 +58,8 @@ class Normal:
 class Plain:
     """One layer a width. `norm` comes before its activation: layer normalisation (Ba et al. 2016), or that of a batch.
 
-    Batch normalisation is of the input too, and of a critic with `action_layer` 1 only before the action comes in, as
-    in Lillicrap et al. 2016, section 3.
+    Batch normalisation is of the input too. A critic must have `action_layer` 1 with it, and has it only before the
+    action comes in, as in Lillicrap et al. 2016, section 3.
     """
 
     kind: Literal["plain"] = field(default="plain", kw_only=True)

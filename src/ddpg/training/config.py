@@ -117,8 +117,7 @@ def check(config: Config) -> Config:
             f"replay.capacity {replay.capacity} cannot hold {replay.n_step + 1} blocks of collect.steps x collect.envs "
             f"= {stride} steps; use at least {(replay.n_step + 1) * stride}"
         )
-    if start < max((replay.n_step + 1) * stride, replay.batch):
-        need = max((replay.n_step + 1) * stride, replay.batch)
+    if start < (need := max((replay.n_step + 1) * stride, replay.batch)):
         raise ValueError(
             f"learning starts after {start} steps, before a minibatch is stored; "
             f"use --collect.learning_starts (or --collect.warmup) of at least {need}"
