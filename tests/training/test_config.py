@@ -269,6 +269,35 @@ def test_best() -> None:
     assert (best.collect.updates, best.collect.warmup) == (1, 5_000)
 
 
+# What of plain DDPG each paper's preset changes, beside steps and memory: what is not here is the default.
+NETWORKS = "actor.widths critic.widths critic.activation critic.lr"
+CHANGED = {
+    "lillicrap": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm actor.final_init critic.final_init "
+    "critic.action_layer critic.l2 exploration exploration.theta exploration.sigma exploration.dt tau collect.warmup "
+    "collect.learning_starts",
+    "td3": f"{NETWORKS} critics smoothing.sigma delay tau replay.batch collect.warmup",
+    "best": f"{NETWORKS} critic.block.norm critics value.huber smoothing.sigma delay tau replay.batch replay.sampling "
+    "replay.sampling.alpha replay.sampling.beta replay.sampling.anneal replay.sampling.floor collect.warmup",
+    "d4pg": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm critic.action_layer value value.atoms value.low "
+    "value.high exploration.sigma tau period replay.batch replay.n_step replay.sampling replay.sampling.alpha "
+    "replay.sampling.beta replay.sampling.anneal replay.sampling.floor",
+    "simba": f"{NETWORKS} actor.lr actor.block actor.block.expansion critic.block critic.block.expansion actor.decay "
+    "critic.decay normalise critics guide smoothing.sigma smoothing.clip tau tau_actor replay.batch collect.updates "
+    "collect.warmup",
+    "fasttd3": f"{NETWORKS} actor.lr actor.decay critic.decay normalise critics guide value value.atoms value.low "
+    "value.high exploration exploration.low exploration.high smoothing.sigma delay tau tau_actor period replay.batch "
+    "collect.updates collect.envs collect.warmup collect.learning_starts",
+}
+
+
+@pytest.mark.parametrize("preset", CHANGED)
+def test_a_preset_changes_nothing_else(preset: str) -> None:
+    usual, of_preset = values(Config()), values(PRESETS[preset])
+    assert (usual["gamma"], usual["replay.n_step"], usual["replay.sampling"]) == (0.99, 1, "uniform")
+    changed = {path for path, value in of_preset.items() if path not in usual or usual[path] != value}
+    assert changed - {"preset", "steps", "replay.capacity"} == set(CHANGED[preset].split())
+
+
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 WORDS = sorted({name for option in OPTIONS for name in option.path.split(".")} | {"agent", "kind", "gaussian", "ou"})
 NAMES = st.sampled_from(WORDS) | st.text(max_size=5)
