@@ -48,7 +48,7 @@ JOBS: dict[str, tuple[int, dict[str, str]]] = {  # preset, and more: steps of a 
     "best": (20_000, SMALL | SOON),
     "mujoco": (20_000, SMALL | SOON),
     "sparse": (20_000, {}),
-    "article": (50_000, {}),  # gamma 0.9 looks ten steps ahead, and what maximises that is not within 15
+    "article": (50_000, {}),  # what is optimal for gamma 0.9 is not within 15
     "article, gamma 0.99": (50_000, {"gamma": "0.99"}),
     "lillicrap": (50_000, SMALL),  # tau 0.001 and lr 1e-4: 20 000 leave a gap of 20
     "td3": (20_000, SMALL | SOON),

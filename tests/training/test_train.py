@@ -377,6 +377,17 @@ def test_a_run_on_normalised_observations_and_scaled_rewards(tmp_path: Path, tin
     assert run.summary["gap_to_optimum"] == pytest.approx(run.summary["optimum"] - record["return"])
 
 
+@pytest.mark.parametrize(("end", "times"), [(20, 1), (20_000, 0)])
+def test_a_support_that_does_not_hold_the_returns_is_noticed_once(
+    end: int, times: int, tmp_path: Path, tiny: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = tiny | {"value": "categorical", "value.atoms": 5, "value.low": -end, "value.high": end}
+    ddpg.train(steps=600, run=tmp_path / "run", options=options | {"eval.every": 200})
+    _, err = capfd.readouterr()
+    assert err.count("outside the support from -20 to 20") == err.count("outside the support") == times
+    assert err.count("step ") >= 3
+
+
 def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: Path, tiny: dict[str, Any]) -> None:
     options = tiny | {"critic.lr": 1e6, "actor.lr": 1e3}
     with pytest.raises(ValueError, match=r"training diverged by step \d+: seed 0: Q is .*; use a smaller") as error:

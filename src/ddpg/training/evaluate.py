@@ -33,9 +33,13 @@ TOGETHER = 10  # environments that play side by side, for one call of the actor
 
 
 class Evaluation(NamedTuple):
-    """One row an episode: undiscounted returns, Q(s_0, mu(s_0)) minus the discounted return, and action gradients."""
+    """One row an episode: undiscounted returns, Q(s_0, mu(s_0)) minus what was earned, and action gradients.
+
+    `discounted` is the return in the units that are learned, and what Q says of the time after a time limit.
+    """
 
     returns: Float[Array, " e"]
+    discounted: Float[Array, " e"]
     q_bias: Float[Array, " e"]
     dq_da: Float[Array, " e"]
 
@@ -100,8 +104,8 @@ class Evaluator:
         value, pull_back = jax.vjp(lambda action: q(first, action), nets.actor(first))
         (dq_da,) = pull_back(jnp.ones_like(value))
         scale = self.reward_scale if earned is None else earned.scale
-        bias = value - scale * played.discounted - tail
-        return Evaluation(played.returns, bias, jnp.linalg.norm(dq_da, axis=-1))
+        total = scale * played.discounted + tail
+        return Evaluation(played.returns, total, value - total, jnp.linalg.norm(dq_da, axis=-1))
 
     def __call__(self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None) -> Evaluation:
         """Of every seed: leaves [K, ...] -> [K, e]. `earned` is what rewards are scaled by, where it was found."""

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ddpg.algorithm.values import Categorical
 from ddpg.envs.base import Environment, Vector
 from ddpg.envs.gym import Gym, Misbehaved
 from ddpg.envs.hosted import Hosted
@@ -75,7 +76,7 @@ class Training:
             self.optimum = self.evaluator.optimum()
             self._opened = opened.pop_all()
         self.progress, self.pieces, self.watch = Progress(), nothing_reported(config.seeds), nothing_seen(config.seeds)
-        self._saved, self._saved_at = 0, time.monotonic()
+        self._saved, self._saved_at, self._doubted = 0, time.monotonic(), False
 
     @property
     def step(self) -> int:
@@ -237,8 +238,24 @@ class Training:
         records = self.records(rate, together(self.pieces), evaluation)
         log.write(self.step, records, {} if evaluation is None else {"dq_da": np.asarray(evaluation.dq_da)})
         display.update(self.step, records)
+        if evaluation is not None:
+            self._doubt(evaluation, display)
         self.pieces = nothing_reported(self.config.seeds)
         return failure
+
+    def _doubt(self, evaluation: Evaluation, display: Display) -> None:
+        """Say once that a support that was set does not hold the returns."""
+        value = self.config.agent.value
+        if self._doubted or not isinstance(value, Categorical) or value.unit:
+            return
+        (low, high), returns = value.support[[0, -1]], evaluation.discounted
+        if (beyond := returns[(returns < low) | (returns > high)]).size:
+            self._doubted = True
+            far = beyond[np.argmax(np.abs(beyond - (low + high) / 2))]
+            display.note(
+                f"a discounted return of {far:.4g} lies outside the support from {low:g} to {high:g} and is cut; "
+                "use a wider one, a smaller --reward_scale, or --value.low none --value.high none to have it found"
+            )
 
     def _due(self) -> bool:
         """Whether it is time for a checkpoint, by steps or by minutes of a clock that nobody can set."""
