@@ -15,6 +15,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from gymnasium import spaces
 from hypothesis import given, settings
@@ -23,14 +24,15 @@ from jax import Array
 
 import ddpg
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.nets import Network, Normal
-from ddpg.algorithm.noise import Linear, OrnsteinUhlenbeck
+from ddpg.algorithm.nets import Network, Normal, Plain
+from ddpg.algorithm.noise import Linear, OrnsteinUhlenbeck, Parameters, Smoothing
+from ddpg.algorithm.values import Categorical
 from ddpg.cli import main
 from ddpg.envs.base import Environment, Vector
 from ddpg.envs.gym import Gym, by_callable
 from ddpg.envs.hosted import History, Hosted, Outcome
 from ddpg.envs.pendulum import Pendulum, PendulumState
-from ddpg.experience.replay import Replay, _unpack
+from ddpg.experience.replay import Prioritised, Replay, _unpack
 from ddpg.records.export import load_models
 from ddpg.records.log import read_metrics
 from ddpg.training.devices import place
@@ -66,6 +68,23 @@ AGENT = DPG(
     exploration=OrnsteinUhlenbeck(schedule=Linear(steps=100)),
 )
 LOOP = Loop(AGENT, Replay(capacity=1000, batch=8, n_step=2), Vector(Short(), 2), 0.9, collect=5, updates=3, warmup=30)
+PARTS = replace(
+    LOOP,
+    agent=DPG(
+        actor=Network(widths=(8, 8), block=Plain(norm="layer")),
+        critic=Network(widths=(8, 8), block=Plain(norm="layer")),
+        critics=2,
+        guide="smallest",
+        value=Categorical(atoms=5),
+        exploration=Parameters(sigma=0.3),
+        smoothing=Smoothing(sigma=0.2),
+        delay=2,
+        period=3,
+    ),
+    replay=Replay(capacity=1000, batch=8, n_step=2, sampling=Prioritised(anneal=50)),
+    normalise=True,
+    updates=4,  # as many of the actor's in every iteration: a host's report is a mean of means
+)
 
 
 class Compiled:
@@ -112,10 +131,15 @@ def close(one: Any, other: Any) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=jax.tree_util.keystr(path))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("normalise", [False, True])
-def test_it_learns_what_the_scan_driver_learns(normalise: bool) -> None:
-    loop = replace(LOOP, normalise=normalise)
+@pytest.mark.parametrize(
+    "loop",
+    [
+        pytest.param(LOOP, marks=pytest.mark.slow, id="ddpg"),
+        pytest.param(replace(LOOP, normalise=True), marks=pytest.mark.slow, id="normalised"),
+        pytest.param(PARTS, id="parts"),
+    ],
+)
+def test_it_learns_what_the_scan_driver_learns(loop: Loop) -> None:
     keys = jnp.stack([jax.random.key(seed) for seed in (5, 6, 7, 8)])
     scanned, host = loop.start(place(keys)), Host(loop, Compiled(loop, keys))
     hosted, done = host.start(keys), 0
@@ -127,13 +151,13 @@ def test_it_learns_what_the_scan_driver_learns(normalise: bool) -> None:
         close(together(Pieces(heard, np.ones(iterations))), jax.device_get(said))
         carry = jax.device_get(scanned._replace(acting=None, key=None))
         close(stored(host), carry)
-        close((hosted.agent, hosted.stats), (carry.agent, carry.stats))
+        close((hosted.agent, hosted.stats, hosted.earned), (carry.agent, carry.stats, carry.earned))
         assert (np.asarray(said.episodes) > 0).all()
     assert carry.block is not None
     rows = _unpack(jnp.asarray(carry.ring.obs[0]), jnp.asarray(carry.ring.rest[0]), loop.vector.env.spec.obs_shape)
     assert np.asarray(rows.terminated).any()
     assert np.asarray(rows.truncated & ~rows.terminated).any()
-    assert carry.agent.critic_opt[1][0].count.tolist() == [36] * 4
+    assert optax.tree_utils.tree_get(carry.agent.critic_opt, "count").tolist() == [12 * loop.updates] * 4
 
 
 ENDS = {"terminated": (True, False), "truncated": (False, True), "both": (True, True)}
