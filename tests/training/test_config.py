@@ -265,8 +265,8 @@ def test_best() -> None:
     # Fujimoto et al. 2020: max(|error|, 1)^0.4, no weights, and a Huber loss that is linear from there on.
     assert best.replay.sampling == Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0)
     assert agent.value == Scalar(huber=1.0)
-    assert (best.replay.batch, best.replay.capacity, best.gamma, best.replay.n_step) == (128, 1_000_000, 0.99, 1)
-    assert (best.collect.updates, best.collect.warmup) == (1, 5_000)
+    assert (best.replay.batch, best.replay.capacity, best.gamma, best.replay.n_step) == (64, 1_000_000, 0.99, 1)
+    assert (best.collect.updates, best.collect.warmup) == (2, 5_000)
 
 
 # What of plain DDPG each paper's preset changes, beside steps and memory: what is not here is the default.
@@ -276,8 +276,9 @@ CHANGED = {
     "critic.action_layer critic.l2 exploration exploration.theta exploration.sigma exploration.dt tau collect.warmup "
     "collect.learning_starts",
     "td3": f"{NETWORKS} critics smoothing.sigma delay tau replay.batch collect.warmup",
-    "best": f"{NETWORKS} critic.block.norm critics value.huber smoothing.sigma delay tau replay.batch replay.sampling "
-    "replay.sampling.alpha replay.sampling.beta replay.sampling.anneal replay.sampling.floor collect.warmup",
+    "best": f"{NETWORKS} critic.block.norm critics value.huber smoothing.sigma delay tau collect.updates "
+    "replay.sampling replay.sampling.alpha replay.sampling.beta replay.sampling.anneal replay.sampling.floor "
+    "collect.warmup",
     "d4pg": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm critic.action_layer value value.atoms value.low "
     "value.high exploration.sigma tau period replay.batch replay.n_step replay.sampling replay.sampling.alpha "
     "replay.sampling.beta replay.sampling.anneal replay.sampling.floor",

@@ -104,8 +104,8 @@ PRESETS = {
             tau=0.005,
         ),
         steps=1_000_000,
-        replay=Replay(capacity=1_000_000, batch=128, sampling=Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0)),
-        collect=Collection(warmup=5_000),
+        replay=Replay(capacity=1_000_000, batch=64, sampling=Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0)),
+        collect=Collection(updates=2, warmup=5_000),
     ),
     # Barth-Maron et al. 2018, with the constants and networks that Tassa et al. 2018 and Acme give.
     "d4pg": Config(
