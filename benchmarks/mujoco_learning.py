@@ -31,7 +31,7 @@ import numpy as np
 from scipy import stats
 
 from ddpg.records.log import read_metrics
-from ddpg.records.plot import FAINT, INK, PALETTE, curve_of, interval, iqm
+from ddpg.records.plot import INK, PALETTE, curve_of, dress, interval, iqm, number
 from ddpg.training.config import Config, load, override, values
 from ddpg.training.presets import PRESETS
 from ddpg.training.train import suited
@@ -182,7 +182,7 @@ def figure(result: dict[str, Any], file: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
-    from matplotlib.ticker import FuncFormatter, MultipleLocator
+    from matplotlib.ticker import MultipleLocator
 
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     drawing = Figure(figsize=(9, 6.5), dpi=160, layout=layout, facecolor="white")
@@ -197,20 +197,13 @@ def figure(result: dict[str, Any], file: Path) -> None:
             (lines[preset],) = axes.plot(said["steps"], returns.mean(0), color=color, linewidth=2)
         axes.plot([STEPS], [reference], "o", color=INK, markersize=6, clip_on=False, zorder=5)
         label = axes.annotate(
-            f"TD3 paper\n{grouped(reference)}", (STEPS, reference), (8, 0), textcoords="offset points", va="center"
+            f"TD3 paper\n{number(reference)}", (STEPS, reference), (8, 0), textcoords="offset points", va="center"
         )
         label.set(color=INK, fontsize=9)
         axes.set_title(env, loc="left", color=INK, fontsize=12, fontweight="bold")
         axes.set_xlim(0, STEPS)
-        axes.set_xlabel("environment steps", color=INK, fontsize=10)
-        axes.set_ylabel("greedy return", color=INK, fontsize=10)
+        dress(axes, "greedy return", size=10)
         axes.xaxis.set_major_locator(MultipleLocator(100_000))
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda x, _: grouped(x)))
-        axes.tick_params(colors=FAINT, labelsize=9, length=0)
-        axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
     names = [name for name in result["presets"] if name in lines]
     drawing.legend(
         [lines[name] for name in names],
@@ -221,10 +214,6 @@ def figure(result: dict[str, Any], file: Path) -> None:
         title=f"mean of the seeds ({SEEDS} where all are there), band from the lowest to the highest",
     )
     FigureCanvasAgg(drawing).print_png(str(file), metadata={"Software": None})
-
-
-def grouped(x: float) -> str:
-    return f"{x:,.0f}".replace(",", "\N{THIN SPACE}").replace("-", "\N{MINUS SIGN}")
 
 
 def table(result: dict[str, Any]) -> str:

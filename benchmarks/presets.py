@@ -5,7 +5,7 @@
 The gap is the best achievable mean return from 100 fixed starts minus the greedy one from the very same starts. A seed
 has reached 15 at the first of its evaluations, one every 1 000 steps, at which its gap is at most 15. What it does
 later does not count, and stands beside it as the gap at the end: interquartile mean and its 95 % bootstrap interval. A
-preset that is in the result is passed over unless it is named.
+preset that is in the result as it is now is passed over unless it is named.
 
 Presets for MuJoCo or a hundred environments are not made for this one: the options in which a job differs are part of
 its result, and what is compared is whether each learns, not which is the best.
@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mujoco_learning import learned_with, rounded
 
 import ddpg
 from ddpg.records.log import read_metrics
-from ddpg.records.plot import FAINT, INK, PALETTE, curve_of, interval, iqm
+from ddpg.records.plot import INK, PALETTE, curve_of, dress, interval, iqm
+from ddpg.training.config import override
 from ddpg.training.presets import PRESETS
 
 SEEDS, GAP, FLOOR = 10, 15.0, 1.0
@@ -62,6 +64,12 @@ def preset_of(name: str) -> str:
     return name.partition(",")[0]
 
 
+def trained(name: str) -> dict[str, Any]:
+    """Every option of a job's run, as the preset has it now."""
+    steps, options = JOBS[name]
+    return learned_with(override(PRESETS[preset_of(name)], {"steps": steps, **options}))
+
+
 def measure(name: str) -> dict[str, Any]:
     steps, options = JOBS[name]
     without = {"checkpoint.minutes": "none"}  # nothing is kept of the run
@@ -82,6 +90,7 @@ def measure(name: str) -> dict[str, Any]:
     low, high = (end[0] for end in interval(gaps[:, -1:]))
     return {
         "options": options,
+        "trained": trained(name),
         "seeds": SEEDS,
         "steps": steps,
         "reached": sum(step is not None for step in reached),
@@ -102,16 +111,11 @@ def worst(reached: list[int | None]) -> int | None:
     return None if None in reached else max(step for step in reached if step is not None)
 
 
-def rounded(x: Any) -> float | None:
-    return round(float(x), 1) if np.isfinite(x) else None
-
-
 def figure(results: dict[str, Any], file: Path) -> None:
     """The gap over training, on a logarithmic scale: a preset's interquartile mean and its interval."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
-    from matplotlib.ticker import FuncFormatter
 
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
     drawing = Figure(figsize=(9, 5.5), dpi=160, layout=layout, facecolor="white")
@@ -129,15 +133,7 @@ def figure(results: dict[str, Any], file: Path) -> None:
     axes.annotate(
         f"{GAP:.0f}", (1, GAP), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center"
     )
-    axes.set_xlabel("environment steps", color=INK, fontsize=11)
-    axes.set_ylabel("gap to the optimum", color=INK, fontsize=11)
-    thousands = FuncFormatter(lambda x, _: f"{x:,.0f}".replace(",", "\N{THIN SPACE}"))
-    axes.xaxis.set_major_formatter(thousands)
-    axes.yaxis.set_major_formatter(thousands)
-    axes.tick_params(colors=FAINT, labelsize=10, length=0)
-    axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    dress(axes, "gap to the optimum")
     axes.set_title(f"Pendulum-v1, {SEEDS} seeds, greedy on 100 fixed starts", loc="left", color=INK, fontsize=13)
     drawing.legend(loc="outside right upper", frameon=False, title="interquartile mean,\n95 % interval")
     FigureCanvasAgg(drawing).print_png(str(file), metadata={"Software": None})
@@ -177,7 +173,10 @@ def main() -> None:
     path = args.out / "presets.json"
     written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"presets": {}}
     results = written["presets"]
-    names = [name for name in JOBS if (name in args.names if args.names else name not in results)]
+    old = [name for name in JOBS if name not in results or results[name]["trained"] != trained(name)]
+    names = args.names or old
+    if args.table and old:
+        print(f"not measured as they are now: {', '.join(old)}", file=sys.stderr)
     for name in [] if args.table else names:
         results[name] = measure(name)
         results = {each: results[each] for each in JOBS if each in results}

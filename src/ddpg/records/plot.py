@@ -139,25 +139,25 @@ def learning_curve(curves: Sequence[Curve], file: str | Path, title: str, optimu
     _label_right(axes, labels)
     lowest = min(float(np.nanmin(curve.returns)) for curve in drawn)
     if lowest < bottom:
-        note = f"\N{DOWNWARDS ARROW} some returns, down to {_number(lowest)}, lie below"
+        note = f"\N{DOWNWARDS ARROW} some returns, down to {number(lowest)}, lie below"
         axes.text(0.99, 0.02, note, transform=axes.transAxes, color=FAINT, fontsize=9, ha="right")
     axes.set_title(title, loc="left", color=INK, fontsize=14, fontweight="bold", pad=26, parse_math=False)
     axes.text(0, 1.04, _caption(drawn), transform=axes.transAxes, color=FAINT, fontsize=10)
-    _dress(axes)
+    dress(axes, "return")
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     canvas.print_png(str(file), metadata={"Software": None})  # the same curves give the same bytes
 
 
-def _dress(axes: "Axes") -> None:
-    """Sober axes: names, a few numbers, horizontal lines to read along."""
+def dress(axes: "Axes", height: str, size: int = 11) -> None:
+    """Sober axes: their names (`height` is what is drawn over steps), a few numbers, horizontal lines to read along."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axes.set_xlabel("environment steps", color=INK, fontsize=11)
-    axes.set_ylabel("return", color=INK, fontsize=11)
+    axes.set_xlabel("environment steps", color=INK, fontsize=size)
+    axes.set_ylabel(height, color=INK, fontsize=size)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda x, _: _number(x)))
-    axes.tick_params(colors=FAINT, labelsize=10, length=0)
+        axis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
+    axes.tick_params(colors=FAINT, labelsize=size - 1, length=0)
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -170,7 +170,7 @@ def _evaluated(curve: Curve) -> Curve:
     return Curve(curve.label, np.asarray(curve.steps)[known], returns, curve.color)
 
 
-def _number(x: float) -> str:
+def number(x: float) -> str:
     """Four digits where they say something, thin spaces between thousands, a true minus sign."""
     places = 0 if abs(x) >= 1000 or float(x).is_integer() else 1 if abs(x) >= 10 else 2
     return f"{x:,.{places}f}".replace(",", "\N{THIN SPACE}").replace("-", "\N{MINUS SIGN}")
@@ -197,5 +197,5 @@ def _label_right(axes: "Axes", labels: Sequence[tuple[float, str, str]]) -> None
     places = (up + down) / 2  # both keep the gap, and so does their mean, which is centred on what was wanted
     places -= max(0.0, places.max(initial=0) - 0.98)
     for place, (height, name, color) in zip(places, labels, strict=True):
-        text = f"{name if len(name) <= 28 else name[:27] + '…'}  {_number(height)}"
+        text = f"{name if len(name) <= 28 else name[:27] + '…'}  {number(height)}"
         axes.text(1.015, place, text, transform=axes.transAxes, color=color, fontsize=10, va="center", parse_math=False)
