@@ -35,8 +35,10 @@ LAP = {
 }
 BOTH = NETWORKS | NORM | LAP
 SMOOTH = {"critic.activation": "elu"}
-CHOSEN = BOTH | SMOOTH
+TRIPLE = BOTH | SMOOTH
 TWICE = {"collect.updates": "2"}  # a step
+HALVES = TWICE | {"replay.batch": "64"}  # for what one update costs
+CHOSEN = TRIPLE | HALVES
 SLOW = {"actor.lr": "3e-4", "critic.lr": "3e-4"}
 ROWS: dict[str, dict[str, str]] = {
     "256-256, batch 128": NETWORKS,
@@ -46,9 +48,14 @@ ROWS: dict[str, dict[str, str]] = {
     "layer norm, LAP": BOTH,
     "layer norm, ELU": NETWORKS | NORM | SMOOTH,
     "LAP, ELU": NETWORKS | LAP | SMOOTH,
-    "layer norm, LAP, ELU": CHOSEN,
-    "layer norm, LAP, ELU, one critic": CHOSEN | {"critics": "1"},
-    "layer norm, LAP, ELU, one critic, two updates": CHOSEN | {"critics": "1"} | TWICE,
+    "layer norm, LAP, ELU": TRIPLE,
+    "layer norm, LAP, ELU, two updates of 64": CHOSEN,
+    "two updates of 64": NETWORKS | HALVES,
+    "LAP, ELU, two updates of 64": NETWORKS | LAP | SMOOTH | HALVES,
+    "layer norm, ELU, two updates of 64": NETWORKS | NORM | SMOOTH | HALVES,
+    "layer norm, LAP, two updates of 64": BOTH | HALVES,
+    "layer norm, LAP, ELU, one critic": TRIPLE | {"critics": "1"},
+    "layer norm, LAP, ELU, one critic, two updates": TRIPLE | {"critics": "1"} | TWICE,
     "layer norm, n-step 3": NETWORKS | NORM | {"replay.n_step": "3"},
     "layer norm, two updates": NETWORKS | NORM | TWICE,
     "layer norm, LAP, two updates": BOTH | TWICE,
