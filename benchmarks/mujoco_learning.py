@@ -1,11 +1,11 @@
-"""Learning in four of MuJoCo's robots: 300 000 steps, three seeds a preset, beside the curves of the TD3 paper.
+"""Learning in four of MuJoCo's robots: 300 000 steps, three seeds a preset or more, beside the curves of the TD3 paper.
 
-    python benchmarks/mujoco_learning.py [PRESET ...] [--runs runs/mujoco] [--jobs 2] [--collect] [--table]
+    python benchmarks/mujoco_learning.py [PRESET ...] [--seeds 3] [--runs runs/mujoco] [--jobs 2] [--collect] [--table]
 
-A robot's seeds are trained by one `ddpg train --seeds`, each as if it were alone, on a core of its own. The run is in
-DIR/PRESET/ENV/seed-S under `--runs` DIR, named after its first seed, with its output in DIR/PRESET/ENV/seed-S.log.
-Finished ones are taken as they are, whichever seeds they hold, and only what is missing is trained; a run with other
-settings than the preset has now is refused. With `--collect` nothing is trained, and what is missing is said.
+What is missing of a robot's seeds is trained by one `ddpg train --seeds`, each as if it were alone, on a core of its
+own. The run is in DIR/PRESET/ENV/seed-S under `--runs` DIR, named after its first seed, with its output in
+DIR/PRESET/ENV/seed-S.log. Finished ones are taken as they are, whichever seeds they hold; a run with other settings
+than the preset has now is refused. With `--collect` nothing is trained, and what is missing is said.
 `--table` prints what the result holds in Markdown. Needs the extras `mujoco` and `dev`.
 
 Three seeds say little, and the comparison says no more than they do: beside the interquartile mean with its bootstrap
@@ -132,12 +132,12 @@ def held(preset: str, env: str, runs: Path) -> list[tuple[Path, Config]]:
     return sorted(of_runs, key=lambda run: run[1].seed)
 
 
-def lacking(preset: str, env: str, runs: Path) -> list[Job]:
-    """What is to be trained: one job for each row of seeds that no finished run holds."""
+def lacking(preset: str, env: str, seeds: int, runs: Path) -> list[Job]:
+    """What is to be trained of the first `seeds`: one job for each row of them that no finished run holds."""
     there = {seed for _, config in held(preset, env, runs) for seed in range(config.seed, config.seed + config.seeds)}
-    missing = [seed for seed in range(SEEDS) if seed not in there]
+    missing = [seed for seed in range(seeds) if seed not in there]
     firsts = [seed for seed in missing if seed - 1 not in missing]
-    return [Job(preset, env, s, next(n for n in range(1, SEEDS + 1) if s + n not in missing)) for s in firsts]
+    return [Job(preset, env, s, next(n for n in range(1, seeds + 1) if s + n not in missing)) for s in firsts]
 
 
 def collected(preset: str, env: str, runs: Path) -> dict[str, Any] | None:
@@ -186,7 +186,7 @@ def figure(result: dict[str, Any], file: Path) -> None:
 
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     drawing = Figure(figsize=(9, 6.5), dpi=160, layout=layout, facecolor="white")
-    lines = dict[str, Any]()
+    lines, counts = dict[str, Any](), dict[str, set[int]]()
     for axes, (env, reference) in zip(drawing.subplots(2, 2).flat, REFERENCE.items(), strict=True):
         for i, (preset, of_preset) in enumerate(result["presets"].items()):
             if env not in of_preset:
@@ -195,6 +195,7 @@ def figure(result: dict[str, Any], file: Path) -> None:
             returns = np.array(said["returns"], dtype=float)  # null becomes NaN
             axes.fill_between(said["steps"], returns.min(0), returns.max(0), color=color, alpha=0.18, linewidth=0)
             (lines[preset],) = axes.plot(said["steps"], returns.mean(0), color=color, linewidth=2)
+            counts.setdefault(preset, set()).add(len(returns))
         axes.plot([STEPS], [reference], "o", color=INK, markersize=6, clip_on=False, zorder=5)
         label = axes.annotate(
             f"TD3 paper\n{number(reference)}", (STEPS, reference), (8, 0), textcoords="offset points", va="center"
@@ -207,11 +208,11 @@ def figure(result: dict[str, Any], file: Path) -> None:
     names = [name for name in result["presets"] if name in lines]
     drawing.legend(
         [lines[name] for name in names],
-        names,
+        [f"{name}, {' or '.join(map(str, sorted(counts[name])))} seeds" for name in names],
         loc="outside upper center",
         ncols=len(names),
         frameon=False,
-        title=f"mean of the seeds ({SEEDS} where all are there), band from the lowest to the highest",
+        title="mean of the seeds, band from the lowest to the highest",
     )
     FigureCanvasAgg(drawing).print_png(str(file), metadata={"Software": None})
 
@@ -246,6 +247,7 @@ def ranged(middle: float | None, ends: list[float | None]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("presets", nargs="*", default=CHOSEN, metavar="PRESET", help=f"({' '.join(CHOSEN)})")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"seeds of each robot, from 0 on ({SEEDS})")
     parser.add_argument("--runs", type=Path, default=Path("runs/mujoco"))
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, each on a core of its own (1)")
     parser.add_argument("--collect", action="store_true", help="train nothing, and say what is missing")
@@ -258,9 +260,9 @@ def main() -> None:
         parser.error(f"unknown preset {', '.join(unknown)}; available: {', '.join(PRESETS)}")
     robots = [(preset, env) for preset in args.presets for env in REFERENCE]
     if not args.collect:
-        jobs = [job for robot in robots for job in lacking(*robot, args.runs)]
+        jobs = [job for robot in robots for job in lacking(*robot, args.seeds, args.runs)]
         train([job for job in jobs if not job.folder(args.runs).exists()], args.runs, args.jobs)
-    for job in [job for robot in robots for job in lacking(*robot, args.runs)]:
+    for job in [job for robot in robots for job in lacking(*robot, args.seeds, args.runs)]:
         folder, seeds = job.folder(args.runs), f"{job.seeds} from seed {job.seed} on"
         begun = "not at its end; remove it, unless it is under way, to have it trained"
         print(f"{folder}: {seeds}, {begun if folder.exists() else 'missing'}", file=sys.stderr)
