@@ -118,12 +118,10 @@ AGENTS = {
     "gelu": DPG(actor=Network(activation="gelu"), critic=Network(activation="gelu")),
 }
 LAYERNORM, BATCHNORM = Network(widths=(6, 5), block=Plain("layer")), Network(widths=(6, 5), block=Plain("batch"))
-LATE = replace(BATCHNORM, action_layer=1)
 RESIDUAL = Network(widths=(6, 6), block=Residual(2))
 NORMED = {
     "layer norm": DPG(LAYERNORM, LAYERNORM),
-    "batch norm": DPG(BATCHNORM, BATCHNORM, critics=2),
-    "batch norm before the action": DPG(BATCHNORM, LATE),
+    "batch norm": DPG(BATCHNORM, replace(BATCHNORM, action_layer=1), critics=2),
     "residual": DPG(RESIDUAL, RESIDUAL, critics=2),
     "categorical": DPG(value=Categorical(atoms=11, low=-20.0, high=5.0)),
     "residual and categorical": DPG(RESIDUAL, RESIDUAL, critics=2, value=Categorical(atoms=5)),
