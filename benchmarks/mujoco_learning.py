@@ -11,6 +11,7 @@ than the preset has now is refused. With `--collect` nothing is trained, and wha
 Three seeds say little, and the comparison says no more than they do: beside the interquartile mean with its bootstrap
 interval, which three seeds make too narrow, stands the one-sample t interval of their mean. A reference above its upper
 end is `below`, one under its lower end `above` (2.5 % each, were the seeds normal), else the two are not told apart.
+That holds for a number of seeds that was fixed beforehand: to add some until the verdict pleases makes it worthless.
 The reference's own spread is not counted, and its environments were of earlier versions.
 """
 
@@ -121,6 +122,13 @@ def refuse(folder: Path, config: Config, expected: dict[str, Any]) -> None:
     """SystemExit if a run has other options than expected."""
     if other := {path: value for path, value in learned_with(config).items() if expected.get(path) != value}:
         raise SystemExit(f"{folder}: has {other}, which is not what is measured here now; move it away")
+
+
+def current(name: str, now: dict[str, dict[str, Any]], of_envs: dict[str, Any]) -> dict[str, Any]:
+    """The results by robot that were trained with the options of now; it says of which that is not so."""
+    if old := [env for env, said in of_envs.items() if said.get("options") != now.get(env)]:
+        print(f"{name}: what was measured with other options than now is dropped: {', '.join(old)}", file=sys.stderr)
+    return {env: of_envs[env] for env in now if env in of_envs and env not in old}
 
 
 def held(preset: str, env: str, runs: Path) -> list[tuple[Path, Config]]:
@@ -256,7 +264,9 @@ def main() -> None:
     args = parser.parse_args()
     if not 1 <= args.jobs <= len(os.sched_getaffinity(0)):
         parser.error(f"--jobs {args.jobs}: each has a core of its own; use 1 to {len(os.sched_getaffinity(0))}")
-    if not args.collect and (unknown := [name for name in args.presets if name not in PRESETS]):
+    if args.seeds < 1:
+        parser.error(f"--seeds {args.seeds}: give at least 1")
+    if unknown := [name for name in args.presets if name not in PRESETS]:
         parser.error(f"unknown preset {', '.join(unknown)}; available: {', '.join(PRESETS)}")
     robots = [(preset, env) for preset in args.presets for env in REFERENCE]
     if not args.collect:
@@ -269,13 +279,13 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "mujoco.json"
     result = json.loads(file.read_text()) if file.exists() else {"presets": {}}
-    result = {"command": "python benchmarks/mujoco_learning.py", "reference": SOURCE, "presets": result["presets"]}
-    for preset in args.presets:
-        before = result["presets"].get(preset, {})  # of which a preset that is another now has nothing left
-        now = {env: planned(preset, env, {"steps": STEPS}) for env in REFERENCE}
-        of_preset = {env: said for env, said in before.items() if said.get("options") == now[env]}
-        of_preset |= {env: said for env in REFERENCE if (said := collected(preset, env, args.runs))}
-        result["presets"][preset] = {env: of_preset[env] for env in REFERENCE if env in of_preset}
+    presets = {name: of_preset for name, of_preset in result["presets"].items() if name in PRESETS}
+    for preset, env in robots:
+        if said := collected(preset, env, args.runs):
+            presets.setdefault(preset, {})[env] = said
+    for name, of_preset in presets.items():
+        presets[name] = current(name, {env: planned(name, env, {"steps": STEPS}) for env in REFERENCE}, of_preset)
+    result = {"command": "python benchmarks/mujoco_learning.py", "reference": SOURCE, "presets": presets}
     file.write_text(json.dumps(result) + "\n")
     figure(result, args.out / "mujoco.png")
     if args.table:

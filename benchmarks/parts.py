@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -174,7 +175,8 @@ def learner(config: Config, acting: bool, updates: int) -> Callable[[], float]:
 
 
 def measure(part: Part, plain: Callable[[], float], rounds: int, updates: int) -> dict[str, Any]:
-    changed = learner(override(BASE, part.options), part.acting, max(1, round(part.share * updates)))
+    updates_of_part = max(1, round(part.share * updates))
+    changed = learner(override(BASE, part.options), part.acting, updates_of_part)
     times = list[tuple[float, float]]()
     for i in range(rounds):
         if i % 2:
@@ -191,7 +193,7 @@ def measure(part: Part, plain: Callable[[], float], rounds: int, updates: int) -
         "microseconds": round(1e6 * median(of_changed for _, of_changed in times), 1),
         "plain_microseconds": round(1e6 * median(of_plain for of_plain, _ in times), 1),
         "rounds": rounds,
-        "updates": updates,
+        "updates": updates_of_part,
     }
 
 
@@ -217,7 +219,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument(
-        "--updates", type=int, default=500, help="a round, a multiple of 500 for fair target periods (500)"
+        "--updates", type=int, default=500, help="a round; of 500 a hard target's period is a whole share (500)"
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--table", action="store_true", help="print the result in Markdown, and measure nothing")
@@ -228,6 +230,8 @@ def main() -> None:
     path = args.out / "parts.json"
     parts: dict[str, Any] = json.loads(path.read_text())["parts"] if path.exists() else {}
     if args.table:
+        if old := [name for name in PARTS if parts.get(name, {}).get("options") != PARTS[name].options]:
+            print(f"not measured as they are now: {', '.join(old)}", file=sys.stderr)
         print(table(parts))
         return
     prepare(1, 2.0 * BASE.replay.batch * max(i * o for i, o in pairwise(BASE.agent.critic.widths)))

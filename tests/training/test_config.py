@@ -269,7 +269,7 @@ def test_best() -> None:
     assert (best.collect.updates, best.collect.warmup) == (2, 5_000)
 
 
-# What of plain DDPG each paper's preset changes, beside steps and memory: what is not here is the default.
+# What of plain DDPG each preset changes, beside steps and memory: what is not here is the default.
 NETWORKS = "actor.widths critic.widths critic.activation critic.lr"
 CHANGED = {
     "lillicrap": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm actor.final_init critic.final_init "

@@ -99,6 +99,16 @@ def test_exact_critics_have_no_bias_and_shifted_ones_theirs() -> None:
     np.testing.assert_allclose(got.q_bias, [[0.0] * EPISODES, [0.7 * (1 - GAMMA)] * EPISODES], atol=1e-5)
 
 
+def test_discounted_returns_are_scaled_and_what_q_adds_is_not() -> None:
+    # DISCOUNT's reward of 1 comes at its second step and is all; after TIME_LIMIT's first, Q = 4 stands for the rest.
+    for probe, expected in ((DISCOUNT, 0.5 * GAMMA), (TIME_LIMIT, 0.5 + GAMMA * 4.0)):
+        judge = Evaluator(probe, DPG(), GAMMA, EPISODES, reward_scale=0.5)
+        got = judge(stacked(exact(4.0, 0.0), exact(4.0, 0.0)))
+        np.testing.assert_allclose(got.returns, 1.0, atol=1e-6)
+        np.testing.assert_allclose(got.discounted, expected, rtol=1e-5)
+        np.testing.assert_allclose(got.q_bias, 4.0 - expected, rtol=1e-5)
+
+
 @dataclass(frozen=True)
 class Longer:
     """Ends after a probe's length, but might have taken 7 steps, and goes on giving rewards if it is stepped."""

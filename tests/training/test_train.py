@@ -377,12 +377,12 @@ def test_a_run_on_normalised_observations_and_scaled_rewards(tmp_path: Path, tin
     assert run.summary["gap_to_optimum"] == pytest.approx(run.summary["optimum"] - record["return"])
 
 
-@pytest.mark.parametrize(("end", "times"), [(20, 1), (20_000, 0)])
+@pytest.mark.parametrize(("end", "scale", "times"), [(20, 1.0, 1), (20_000, 1.0, 0), (20, 0.001, 0)])
 def test_a_support_that_does_not_hold_the_returns_is_noticed_once(
-    end: int, times: int, tmp_path: Path, tiny: dict[str, Any], capfd: pytest.CaptureFixture[str]
+    end: int, scale: float, times: int, tmp_path: Path, tiny: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     options = tiny | {"value": "categorical", "value.atoms": 5, "value.low": -end, "value.high": end}
-    ddpg.train(steps=600, run=tmp_path / "run", options=options | {"eval.every": 200})
+    ddpg.train(steps=600, run=tmp_path / "run", options=options | {"eval.every": 200, "reward_scale": scale})
     _, err = capfd.readouterr()
     assert err.count("outside the support from -20 to 20") == err.count("outside the support") == times
     assert err.count("step ") >= 3

@@ -50,7 +50,7 @@ class DPG:
     `critics` is the number K of critics; the target takes the pessimistic one per sample, the actor follows the one
     that `guide` says. `smoothing` is noise on the target's action. The actor moves at every `delay`-th update, the
     targets with it or at every `period`-th, by the share `tau` of the way; `tau_actor` is the target actor's, where
-    it is another: 1 is a copy whenever targets move, which is no target actor.
+    it is another: 1 is a copy whenever targets move, which where `delay` is a multiple of `period` is no target actor.
     """
 
     actor: Network = Network()

@@ -70,8 +70,8 @@ class Prioritised:
 
     Proportional prioritisation (Schaul et al. 2016, section 3.3), in strata of equal probability (appendix B.2.1).
     Losses are weighed by the inverse probability to the power `beta`, which grows to 1 over `anneal` environment
-    steps (section 3.4); 0 steps leave it. With `floor` 1, `beta` 0 that `anneal` 0 leaves, and the Huber loss, it is
-    the loss-adjusted LAP (Fujimoto et al. 2020).
+    steps (section 3.4), with 0 not at all. With `floor` 1, `beta` 0, `anneal` 0 and the Huber loss, it is the
+    loss-adjusted LAP (Fujimoto et al. 2020).
     """
 
     kind: Literal["prioritised"] = field(default="prioritised", kw_only=True)

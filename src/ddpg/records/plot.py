@@ -148,12 +148,12 @@ def learning_curve(curves: Sequence[Curve], file: str | Path, title: str, optimu
     canvas.print_png(str(file), metadata={"Software": None})  # the same curves give the same bytes
 
 
-def dress(axes: "Axes", height: str, size: int = 11) -> None:
-    """Sober axes: their names (`height` is what is drawn over steps), a few numbers, horizontal lines to read along."""
+def dress(axes: "Axes", ylabel: str, size: int = 11) -> None:
+    """Sober axes: their names, a few numbers, horizontal lines to read along."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_xlabel("environment steps", color=INK, fontsize=size)
-    axes.set_ylabel(height, color=INK, fontsize=size)
+    axes.set_ylabel(ylabel, color=INK, fontsize=size)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))

@@ -33,9 +33,10 @@ TOGETHER = 10  # environments that play side by side, for one call of the actor
 
 
 class Evaluation(NamedTuple):
-    """One row an episode: undiscounted returns, Q(s_0, mu(s_0)) minus what was earned, and action gradients.
+    """One row an episode: undiscounted returns, discounted ones, the bias of Q(s_0, mu(s_0)), and |dQ/da| there.
 
-    `discounted` is the return in the units that are learned, and what Q says of the time after a time limit.
+    `discounted` is in the units that are learned, and adds what Q says of the time after a time limit; `q_bias` is
+    Q(s_0, mu(s_0)) minus that.
     """
 
     returns: Float[Array, " e"]

@@ -244,7 +244,7 @@ class Training:
         return failure
 
     def _doubt(self, evaluation: Evaluation, display: Display) -> None:
-        """Say once that a support that was set does not hold the returns."""
+        """Say once a process that a support that was set does not hold the returns."""
         value = self.config.agent.value
         if self._doubted or not isinstance(value, Categorical) or value.unit:
             return
@@ -252,9 +252,10 @@ class Training:
         if (beyond := returns[(returns < low) | (returns > high)]).size:
             self._doubted = True
             far = beyond[np.argmax(np.abs(beyond - (low + high) / 2))]
+            unscaled = "" if self.config.reward_scale == 1 else " --reward_scale 1"
             display.note(
                 f"a discounted return of {far:.4g} lies outside the support from {low:g} to {high:g} and is cut; "
-                "use a wider one, a smaller --reward_scale, or --value.low none --value.high none to have it found"
+                f"use a wider one, or --value.low none --value.high none{unscaled} to have it found"
             )
 
     def _due(self) -> bool:
