@@ -11,8 +11,10 @@ than the preset has now is refused. With `--collect` nothing is trained, and wha
 Three seeds say little, and the comparison says no more than they do: beside the interquartile mean with its bootstrap
 interval, which three seeds make too narrow, stands the one-sample t interval of their mean. A reference above its upper
 end is `below`, one under its lower end `above` (2.5 % each, were the seeds normal), else the two are not told apart.
-That holds for a number of seeds that was fixed beforehand: to add some until the verdict pleases makes it worthless.
-The reference's own spread is not counted, and its environments were of earlier versions.
+To add seeds until the verdict pleases would make it worthless, so every number of seeds at which a preset was judged
+stands in the result, and the interval is of 95 % for the first, 97.5 % for the second and so on (Bonferroni): together
+they err as seldom as one would. The reference's own spread is not counted, and its environments were of earlier
+versions.
 """
 
 # No module here may be called mujoco: that of this name would hide the simulator from what lies beside it.
@@ -148,8 +150,8 @@ def lacking(preset: str, env: str, seeds: int, runs: Path) -> list[Job]:
     return [Job(preset, env, s, next(n for n in range(1, seeds + 1) if s + n not in missing)) for s in firsts]
 
 
-def collected(preset: str, env: str, runs: Path) -> dict[str, Any] | None:
-    """What the finished seeds say together; None if there is none."""
+def collected(preset: str, env: str, runs: Path, before: dict[str, Any]) -> dict[str, Any] | None:
+    """What the finished seeds say together; None if there is none. `before` is what fewer said, if they did."""
     of_runs = held(preset, env, runs)
     if not of_runs:
         return None
@@ -157,25 +159,29 @@ def collected(preset: str, env: str, runs: Path) -> dict[str, Any] | None:
     steps, returns = curves[0].steps, np.concatenate([curve.returns for curve in curves])
     assert all((curve.steps == steps).all() for curve in curves), f"{preset} {env}: seeds evaluated at different steps"
     low, high = (end[0] for end in interval(returns[:, -1:]))
+    options = planned(preset, env, {"steps": STEPS})
+    earlier = before["judged_at"] if before.get("options") == options else []
+    judged = [*(n for n in earlier if n != len(returns)), len(returns)]
     return {
         "commands": [
             " ".join(Job(preset, env, config.seed, config.seeds).command(Path("RUNS"))) for _, config in of_runs
         ],
-        "options": planned(preset, env, {"steps": STEPS}),
+        "options": options,
+        "judged_at": judged,
         "seeds": [config.seed + i for _, config in of_runs for i in range(config.seeds)],
         "steps": steps.tolist(),
         "returns": [[rounded(x) for x in row] for row in returns],
         "last": {"iqm": rounded(iqm(returns[:, -1])), "interval": [rounded(low), rounded(high)]},
-        "comparison": compared(returns[:, -1], REFERENCE[env]),
+        "comparison": compared(returns[:, -1], REFERENCE[env], len(judged)),
     }
 
 
-def compared(last: np.ndarray, reference: float) -> dict[str, Any]:
-    """The seeds' mean, its 95 % t interval, and where the reference lies."""
+def compared(last: np.ndarray, reference: float, looks: int) -> dict[str, Any]:
+    """The seeds' mean, its t interval at so many looks, and where the reference lies."""
     n, mean = len(last), float(last.mean())
     if n < 2 or not np.isfinite(mean):
         return {"mean": rounded(mean), "t_interval": [None, None], "reference": reference, "verdict": "not known"}
-    half = float(stats.t.ppf(0.975, n - 1) * last.std(ddof=1) / np.sqrt(n))
+    half = float(stats.t.ppf(1 - 0.025 / looks, n - 1) * last.std(ddof=1) / np.sqrt(n))
     verdict = "below" if reference > mean + half else "above" if reference < mean - half else "not told apart"
     ends = [rounded(mean - half), rounded(mean + half)]
     return {"mean": rounded(mean), "t_interval": ends, "reference": reference, "verdict": verdict}
@@ -231,7 +237,7 @@ def table(result: dict[str, Any]) -> str:
         "preset",
         "seeds",
         "IQM (95 % bootstrap)",
-        "mean (95 % t)",
+        "mean (t interval)",
         "TD3 paper",
         "verdict",
     )
@@ -243,7 +249,9 @@ def table(result: dict[str, Any]) -> str:
             said = of_preset[env]
             last, other = said["last"], said["comparison"]
             iqm_of, mean = ranged(last["iqm"], last["interval"]), ranged(other["mean"], other["t_interval"])
-            rows.append((env, preset, str(len(said["seeds"])), iqm_of, mean, str(reference), other["verdict"]))
+            *earlier, n = said["judged_at"]
+            seeds = f"{n}, after {', '.join(map(str, earlier))}" if earlier else str(n)
+            rows.append((env, preset, seeds, iqm_of, mean, str(reference), other["verdict"]))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -281,7 +289,7 @@ def main() -> None:
     result = json.loads(file.read_text()) if file.exists() else {"presets": {}}
     presets = {name: of_preset for name, of_preset in result["presets"].items() if name in PRESETS}
     for preset, env in robots:
-        if said := collected(preset, env, args.runs):
+        if said := collected(preset, env, args.runs, presets.get(preset, {}).get(env, {})):
             presets.setdefault(preset, {})[env] = said
     for name, of_preset in presets.items():
         presets[name] = current(name, {env: planned(name, env, {"steps": STEPS}) for env in REFERENCE}, of_preset)

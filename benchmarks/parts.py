@@ -42,6 +42,7 @@ LAP = {
     "replay.sampling.floor": "1",
     "value.huber": "1",
 }
+LAYER_NORM = {"actor.block.norm": "layer", "critic.block.norm": "layer"}
 BATCH_NORM = {"actor.block.norm": "batch", "critic.block.norm": "batch", "critic.action_layer": "1"}
 D4PG = {"replay.n_step": "5", "replay.sampling.beta": "1", "replay.sampling.anneal": "0", "tau": "1", "period": "100"}
 RESIDUAL = {"actor.block": "residual", "critic.block": "residual"}
@@ -68,7 +69,7 @@ PARTS = {
     "no target actor, period 1": Part({"tau_actor": "1", "period": "1"}),
     "ReLU in the critic": Part({"critic.activation": "relu"}),
     "ELU in the critic": Part({"critic.activation": "elu"}),
-    "layer norm": Part({"actor.block.norm": "layer", "critic.block.norm": "layer"}),
+    "layer norm": Part(LAYER_NORM),
     "batch norm, action at layer 1": Part(BATCH_NORM),
     "residual, 96": Part(RESIDUAL | {"actor.widths": "96", "critic.widths": "96"}, note="about as many weights"),
     "residual, SimBa's sizes": Part(
@@ -80,7 +81,7 @@ PARTS = {
     "mixed noise": Part({"exploration": "mixed"}, acting=True),
     "parameter noise": Part({"exploration": "parameters"}, acting=True),
     "td3, all of it": Part(TD3),
-    "d4pg, without layer norm": Part(CATEGORICAL | PRIORITISED | D4PG),
+    "d4pg, all of it": Part(CATEGORICAL | PRIORITISED | LAYER_NORM | D4PG),
 }
 BARS = {"two critics": 1.6, "prioritised": 1.3}  # times plain DDPG
 

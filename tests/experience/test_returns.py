@@ -104,9 +104,9 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
     rng, (blocks, k, n) = np.random.default_rng(0), (6, 5, 3)
     reward = rng.normal(size=(blocks * k, n)).astype(np.float32)
     boundary = rng.random((blocks * k, n)) < 0.15
-    truncated = (rng.random((blocks * k, n)) < 0.2) & ~boundary
+    terminated, truncated = (rng.random((2, blocks * k, n)) < 0.2) & ~boundary  # both at once, too
     none = np.zeros((blocks * k, n, 0), np.float32)
-    rows = Row(none, none, reward, np.zeros_like(boundary), truncated, boundary)
+    rows = Row(none, none, reward, terminated, truncated, boundary)
     follow, found = jax.jit(lambda state, block: earned(state, block, GAMMA)), list[Earned]()
     state = nothing_earned(n, GAMMA)
     assert state.scale == 1
@@ -119,7 +119,8 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
             total[env], power[env] = GAMMA * total[env] + reward[t, env], GAMMA * power[env]
             if boundary[t, env]:
                 total[env], power[env] = 0, 1
-            largest = max(largest, abs(total[env]) / (1 - power[env] if truncated[t, env] else 1))
+            endless = truncated[t, env] and not terminated[t, env]
+            largest = max(largest, abs(total[env]) / (1 - power[env] if endless else 1))
         if t % k == k - 1:
             state = found[t // k]
             np.testing.assert_allclose(state.before, GAMMA * total, rtol=1e-4, atol=1e-6)
@@ -128,12 +129,13 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
             assert float(state.scale) == pytest.approx(1 / (1.25 * largest), rel=1e-4)
 
 
-def test_endless_reward_of_1_is_found_though_episodes_are_cut_short() -> None:
-    """Its return is 1 / (1 - gamma), whatever the time limit."""
+@pytest.mark.parametrize(("ends", "largest"), [(False, 1 / (1 - GAMMA)), (True, 1 + GAMMA + GAMMA**2)])
+def test_endless_reward_of_1_is_found_though_episodes_are_cut_short(ends: bool, largest: float) -> None:
+    """Its return is 1 / (1 - gamma), whatever the time limit; that of a true end at the limit is what was earned."""
     state = nothing_earned(1, GAMMA)
     column = np.ones((7, 1))
-    none, no = np.zeros((7, 1, 0), np.float32), column < 0
+    none = np.zeros((7, 1, 0), np.float32)
     cut, after = np.arange(7)[:, None] % 4 == 2, np.arange(7)[:, None] % 4 == 3
-    block = Row(none, none, column.astype(np.float32), no, cut, after)
+    block = Row(none, none, column.astype(np.float32), cut & ends, cut, after)
     state = earned(state, jax.tree.map(jax.numpy.asarray, block), GAMMA)
-    assert float(state.largest) == pytest.approx(1 / (1 - GAMMA), rel=1e-5)
+    assert float(state.largest) == pytest.approx(largest, rel=1e-5)

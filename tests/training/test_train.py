@@ -30,6 +30,7 @@ from ddpg.training.config import load as load_config
 from ddpg.training.config import override
 from ddpg.training.curves import plot_runs
 from ddpg.training.evaluate import evaluate_run
+from ddpg.training.export import FORMATS
 from ddpg.training.loop import Report, over_updates
 from ddpg.training.presets import PRESETS
 from ddpg.training.restore import Pieces
@@ -186,6 +187,8 @@ def test_a_seed_of_every_preset_is_that_seed_alone(
             np.testing.assert_allclose(one, other, atol=1e-4)
         else:
             assert files[0].read_bytes() == files[1].read_bytes(), name
+    for form in FORMATS:
+        assert ddpg.export(among.path, form, seed=5).difference < 1e-5
 
 
 def test_runs_of_one_preset_are_one_curve(trained: ddpg.Run, tmp_path: Path) -> None:

@@ -86,11 +86,16 @@ class Categorical:
         self, reward: Float[Array, " b"], discount: Float[Array, " b"], prediction: Float[Array, "b atoms"]
     ) -> Float[Array, "b atoms"]:
         """Probabilities of r + gamma Z'(s', mu'(s')), each shared by its two neighbouring atoms (C51, algorithm 1)."""
-        z, atoms = self.support, np.arange(self.atoms)
+        z, atoms, p = self.support, np.arange(self.atoms), jax.nn.softmax(prediction)
         moved = jnp.clip(reward[:, None] + discount[:, None] * z, z[0], z[-1])
         at = (moved - z[0]) / (z[1] - z[0])  # between which atoms
-        share = jnp.clip(1 - jnp.abs(at[:, None, :] - atoms[:, None]), 0, 1)
-        return jnp.sum(share * jax.nn.softmax(prediction)[:, None, :], axis=-1)
+
+        def give(i: Array, m: Float[Array, "b atoms"]) -> Float[Array, "b atoms"]:
+            share = jnp.clip(1 - jnp.abs(at[:, i, None] - atoms), 0, 1)
+            return m + p[:, i, None] * share
+
+        # Atom by atom: all shares at once are [b, atoms, atoms], a gigabyte for minibatches of FastTD3's size.
+        return jax.lax.fori_loop(0, self.atoms, give, jnp.zeros_like(p), unroll=16)
 
     def loss(self, prediction: Float[Array, "*k b atoms"], target: Float[Array, "b atoms"]) -> Float[Array, "*k b"]:
         """The cross-entropy."""

@@ -71,12 +71,13 @@ def earned(until: Earned, block: Row, gamma: float) -> Earned:
     """
 
     def step(state: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[tuple[Array, Array], Float[Array, " n"]]:
-        (before, power), (reward, boundary, truncated) = state, row
+        (before, power), (reward, boundary, cut) = state, row
         total = jnp.where(boundary, 0.0, before + reward)
-        endless = truncated & ~boundary & (power < 1)
+        endless = cut & ~boundary & (power < 1)
         size = jnp.abs(total) / jnp.where(endless, 1 - power, 1.0)
         return (gamma * total, jnp.where(boundary, gamma, gamma * power)), size
 
     state = until.before, until.power
-    (before, power), sizes = jax.lax.scan(step, state, (block.reward, block.boundary, block.truncated))
+    cut = block.truncated & ~block.terminated  # a true end at the limit is one, as in `fold`
+    (before, power), sizes = jax.lax.scan(step, state, (block.reward, block.boundary, cut))
     return Earned(before, power, jnp.maximum(until.largest, jnp.max(sizes)))
