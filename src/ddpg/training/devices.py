@@ -54,9 +54,8 @@ def filled_up(tree: Any) -> Any:
 def over_seeds(one: Callable[..., Any], shared: int = 0, donate: bool = False) -> Wrapped:
     """Compile `one(seed's leaves, ..., *shared)` for a leading axis of seeds, the last `shared` arguments being common.
 
-    On a CPU each device maps over its seeds one after the other, which is the very program of one seed, so that
-    seed i of many equals seed i alone bit for bit; batching them would be faster only where launches dominate,
-    as on an accelerator.
+    On a CPU each device maps over its seeds one after the other: batching them would be faster only where launches
+    dominate, as on an accelerator. Seed i of many equals seed i alone up to the rounding of two programs.
     """
     accelerator = jax.default_backend() != "cpu"
 
