@@ -70,11 +70,8 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 Stopping = Callable[[int | None], None]
-# Every preset is tried with both drivers, by `pytest -m slow` all but one: the plain one, and the one of most parts.
-COMPILED, HOSTED = (
-    [pytest.param(name, marks=[] if name == quick else pytest.mark.slow) for name in ddpg.PRESETS]
-    for quick in ("ddpg", "d4pg")
-)
+# Every preset is tried with both drivers, by `pytest -m slow` all but the one of most parts.
+EVERY = [pytest.param(name, marks=[] if name == "d4pg" else pytest.mark.slow) for name in ddpg.PRESETS]
 # What no preset has, and a few environments where there would be many.
 BESIDES: dict[str, dict[str, Any]] = {
     "simba": {"exploration": "pink"},
@@ -140,16 +137,16 @@ def stopped_and_resumed(env: str, preset: str, options: dict[str, Any], folder: 
     assert (run.interrupted, run.summary["steps"]) == (False, 800)
 
 
-@pytest.mark.parametrize("preset", COMPILED)
+@pytest.mark.parametrize("preset", EVERY)
 def test_the_compiled_loop_resumes_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
-    options = SMALL | {"seeds": 3 if preset == "ddpg" else 1, "collect.steps": 10, "collect.updates": 10}
+    options = SMALL | {"seeds": 3 if preset == "d4pg" else 1, "collect.steps": 10, "collect.updates": 10}
     options |= BESIDES.get(preset, {})
     ddpg.train("Pendulum-v1", preset=preset, run=tmp_path / "whole", options=options)
     stopped_and_resumed("Pendulum-v1", preset, options, tmp_path / "parts", stop_at)
     same(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize("preset", HOSTED)
+@pytest.mark.parametrize("preset", EVERY)
 def test_gymnasiums_environments_resume_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
     several = {"seeds": 2, "collect.envs": 2, "normalise": True, "action_repeat": 2}
     options = SMALL | {"collect.steps": 10} | (several if preset == "d4pg" else {}) | BESIDES.get(preset, {})
