@@ -12,9 +12,8 @@ Three seeds say little, and the comparison says no more than they do: beside the
 interval, which three seeds make too narrow, stands the one-sample t interval of their mean. A reference above its upper
 end is `below`, one under its lower end `above` (2.5 % each, were the seeds normal), else the two are not told apart.
 To add seeds until the verdict pleases would make it worthless, so every number of seeds at which a preset was judged
-stands in the result, and the interval is of 95 % for the first, 97.5 % for the second and so on (Bonferroni): together
-they err as seldom as one would. The reference's own spread is not counted, and its environments were of earlier
-versions.
+stands in the result, and the interval is of 95 % for one look, 97.5 % for two and so on (Bonferroni's correction for as
+many). The reference's own spread is not counted, and its environments were of earlier versions.
 """
 
 # No module here may be called mujoco: that of this name would hide the simulator from what lies beside it.

@@ -262,8 +262,7 @@ QUICK = next(i for i, row in enumerate(PAIRS) if row["networks"] != "batch norm"
 
 
 def assembled(chosen: Chosen) -> Loop:
-    fields: dict[str, Any] = {"actor.": {}, "critic.": {}, "tau": 0.05}
-    fields |= {"exploration": AGENTS["ddpg"].exploration, "schedule.": Constant()}
+    fields: dict[str, Any] = {"actor.": {}, "critic.": {}, "tau": 0.05, "exploration": AGENTS["ddpg"].exploration}
     for part, name in chosen.items():
         for field, value in PARTS[part][name].items():
             fields[field] = fields[field] | value if field in ("actor.", "critic.") else value
