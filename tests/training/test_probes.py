@@ -212,7 +212,7 @@ PARTS: dict[str, dict[str, dict[str, Any]]] = {
         "mixed": {"exploration": Mixed(low=0.1, high=0.5)},
         "parameters": {"exploration": Parameters(sigma=0.3, steps=16)},
     },
-    "schedule": {"constant": {}, "falling": {"schedule.": Linear(steps=4000, final=0.5)}},
+    "schedule": {"constant": {"schedule.": Constant()}, "falling": {"schedule.": Linear(steps=4000, final=0.5)}},
     "replay": {
         "uniform": {"sampling.": Uniform()},
         "prioritised": {"sampling.": Prioritised(anneal=5_000)},
