@@ -182,7 +182,7 @@ def test_a_seed_of_every_preset_is_that_seed_alone(
         files = [run.path / "models" / "seed-4" / f"{name}.hdf5" for run in (alone, among)]
         if driver == "Pendulum-v1":  # where one seed and several are two programs, which need not round alike
             one, other = map(weights, files)
-            np.testing.assert_allclose(one, other, atol=1e-4)
+            np.testing.assert_allclose(one, other, atol=1e-3)
         else:
             assert files[0].read_bytes() == files[1].read_bytes(), name
     for form in FORMATS:
