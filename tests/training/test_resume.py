@@ -70,8 +70,9 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 Stopping = Callable[[int | None], None]
-# Every preset is tried with both drivers, by `pytest -m slow` all but the one of most parts.
-EVERY = [pytest.param(name, marks=[] if name == "d4pg" else pytest.mark.slow) for name in ddpg.PRESETS]
+# Every preset is tried with both drivers, by `pytest -m slow` all but the plain one and the one of most parts.
+QUICK = ("ddpg", "d4pg")
+EVERY = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in ddpg.PRESETS]
 # What no preset has, and a few environments where there would be many.
 BESIDES: dict[str, dict[str, Any]] = {
     "simba": {"exploration": "pink"},
@@ -139,7 +140,7 @@ def stopped_and_resumed(env: str, preset: str, options: dict[str, Any], folder: 
 
 @pytest.mark.parametrize("preset", EVERY)
 def test_the_compiled_loop_resumes_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
-    options = SMALL | {"seeds": 3 if preset == "d4pg" else 1, "collect.steps": 10, "collect.updates": 10}
+    options = SMALL | {"seeds": 3 if preset in QUICK else 1, "collect.steps": 10, "collect.updates": 10}
     options |= BESIDES.get(preset, {})
     ddpg.train("Pendulum-v1", preset=preset, run=tmp_path / "whole", options=options)
     stopped_and_resumed("Pendulum-v1", preset, options, tmp_path / "parts", stop_at)

@@ -39,6 +39,8 @@ from ddpg.training.train import interruptible, suited
 from ddpg.types import Key, Metrics
 
 SEEDS, STEPS = [3, 4, 5], [250, 500, 600]
+# Powers and exponentials are rounded otherwise where the compiler computes them for several seeds at once.
+ROUNDED = ("d4pg", "fasttd3", "best")
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
 
 
@@ -180,9 +182,9 @@ def test_a_seed_of_every_preset_is_that_seed_alone(
     )
     for name in NETWORKS:
         files = [run.path / "models" / "seed-4" / f"{name}.hdf5" for run in (alone, among)]
-        if driver == "Pendulum-v1":  # where one seed and several are two programs, which need not round alike
+        if driver == "Pendulum-v1" and preset in ROUNDED:
             one, other = map(weights, files)
-            np.testing.assert_allclose(one, other, atol=1e-3)
+            np.testing.assert_allclose(one, other, atol=1e-4)
         else:
             assert files[0].read_bytes() == files[1].read_bytes(), name
     for form in FORMATS:
