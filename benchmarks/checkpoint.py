@@ -32,8 +32,9 @@ from ddpg.envs.base import Vector
 from ddpg.experience.replay import Replay
 from ddpg.records import checkpoint
 from ddpg.records.checkpoint import Checkpoints, Saved
-from ddpg.training.loop import Carry, Loop
-from ddpg.types import Spec
+from ddpg.training.loop import Loop
+from ddpg.training.scan import Scan
+from ddpg.types import Keys, Spec
 
 CAPACITY, CHUNK, CHUNKS = 1_000_000, 500, 4  # a stretch is CHUNKS x CHUNK updates
 
@@ -54,51 +55,56 @@ class Still:
         return state + 1, obs, jnp.sum(obs), jnp.bool_(False), state >= 999
 
 
-def full(loop: Loop) -> Carry:
-    """A state of training whose replay is full, of nothing in particular."""
-    carry = loop.start(jnp.stack([jax.random.key(0)]))
-    rest = np.random.default_rng(0).normal(size=carry.ring.rest.shape).astype(np.float32)
+def fill(scan: Scan, keys: Keys) -> None:
+    """Start where the replay is full, of nothing in particular."""
+    scan.start(keys)
+    rows = jax.eval_shape(scan.loop.init, keys[0]).ring.rest.shape
+    rest = np.random.default_rng(0).normal(size=(1, *rows)).astype(np.float32)
     rest[..., -3:] = 0  # no ends
-    size = jnp.full((1,), rest.shape[1], jnp.int32)
-    return carry._replace(ring=carry.ring._replace(rest=jnp.asarray(rest), size=size))
+    kept = scan.kept()
+    ring = kept.carry.ring._replace(
+        obs=np.zeros((1, *rows[:2], 0), np.float32), rest=rest, size=np.full(1, rows[0], np.int32)
+    )
+    scan.resume(kept._replace(carry=kept.carry._replace(ring=ring)), keys)
 
 
 def measure(rounds: int, folder: Path) -> dict[str, Any]:
     network = Network(widths=(256, 256))
     agent = DPG(actor=network, critic=network)
-    loop = Loop(agent, Replay(CAPACITY, 256), Vector(Still(), 1), 0.99, collect=1, updates=1, warmup=1_000)
-    carry, told, t = full(loop), list[Saved](), 2_000
+    scan = Scan(Loop(agent, Replay(CAPACITY, 256), Vector(Still(), 1), 0.99, collect=1, updates=1, warmup=1_000))
+    keys = jnp.stack([jax.random.key(0)])
+    fill(scan, keys)
+    turn, told, t = scan.compile(iterations=CHUNK, learning=True), list[Saved](), 2_000
     copies, plain, saving = list[float](), list[float](), list[float]()
-    kept = loop.kept(carry, 1)
+    kept = scan.kept()
 
-    def stretch(carry: Carry) -> tuple[Carry, float]:
+    def stretch() -> float:
         nonlocal t
         began = perf_counter()
         for _ in range(CHUNKS):
-            carry, _ = jax.block_until_ready(loop.run(carry, t, CHUNK, True))
+            turn(np.int32(t))
             t += CHUNK
-        return carry, perf_counter() - began
+        return perf_counter() - began
 
     def tell(step: int, said: Saved | OSError) -> None:
         assert isinstance(said, Saved), said
         told.append(said)
 
-    carry, _ = stretch(carry)
+    stretch()
     for i in range(rounds):
-        carry, seconds = stretch(carry)
-        plain.append(seconds)
+        plain.append(stretch())
         with Checkpoints(folder / "checkpoints", 2, tell) as checkpoints:
             began = perf_counter()
-            kept = loop.kept(carry, 1)
+            kept = scan.kept()
             copies.append(perf_counter() - began)
             checkpoints.save(i, kept, {"step": i}, lambda: None)
-            carry, _ = stretch(carry)
+            stretch()
             saving.append(perf_counter() - began)
     path = checkpoint.found(folder / "checkpoints")[0]
     began = perf_counter()
-    state, _ = loop.resume(checkpoint.read(path, loop.like(carry.key)), carry.key)
+    scan.resume(checkpoint.read(path, scan.like(keys)), keys)
     restored = perf_counter() - began
-    np.testing.assert_array_equal(state.ring.rest, kept.carry.ring.rest)
+    np.testing.assert_array_equal(scan.kept().carry.ring.rest, kept.carry.ring.rest)
     lost = median(b - a for a, b in zip(plain, saving, strict=True))
     return {
         "bytes": told[0].size,
@@ -109,8 +115,8 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
         "stretch_seconds": median(plain),
         "share_every_5_minutes": lost / 300,
         "share_every_minute": lost / 60,
-        "flipped_byte": flipped(path, lambda: checkpoint.read(path, loop.like(carry.key))),
-        "orbax": orbax(jax.tree.map(np.asarray, loop.kept(carry, 1)), folder / "orbax"),
+        "flipped_byte": flipped(path, lambda: checkpoint.read(path, scan.like(keys))),
+        "orbax": orbax(jax.tree.map(np.asarray, scan.kept()), folder / "orbax"),
     }
 
 

@@ -50,6 +50,7 @@ def worker(job: str) -> dict[str, float]:
     from ddpg.experience.replay import Replay
     from ddpg.training.host import Host
     from ddpg.training.loop import Loop
+    from ddpg.training.scan import Scan
 
     gym = by_id(id)
     agent = DPG(actor=Network(widths=widths), critic=Network(widths=widths))
@@ -60,20 +61,15 @@ def worker(job: str) -> dict[str, float]:
     keys = jnp.stack([jax.random.key(0)])
 
     def turning(driver: Any, turn: int) -> Callable[[int], Any]:
-        carry = driver.start(keys)
-        start = driver.compile(carry, iterations=1_000 // turn, learning=False)
-        go = driver.compile(carry, iterations=steps // turn, learning=True)
-        state = [start(carry, np.int32(0))[0]]
-
-        def once(i: int) -> None:
-            state[0], _ = jax.block_until_ready(go(state[0], np.int32((1_000 + i * steps) // turn)))
-
-        return once
+        driver.start(keys)
+        driver.compile(iterations=1_000 // turn, learning=False)(np.int32(0))
+        go = driver.compile(iterations=steps // turn, learning=True)
+        return lambda i: jax.block_until_ready(go(np.int32((1_000 + i * steps) // turn)))
 
     hosted = Host(loop(gym, TURN), Hosted(gym, [0], 1))
     sides = {"host": turning(hosted, TURN)}
     if job == "pendulum":
-        sides["compiled"] = turning(loop(Pendulum(), 1), 1)
+        sides["compiled"] = turning(Scan(loop(Pendulum(), 1)), 1)
     else:
         sides["updates"] = turning(Alone(hosted), TURN)
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -99,25 +95,24 @@ class Alone:
     def __init__(self, host: Any) -> None:
         self.host = host
 
-    def start(self, keys: Any) -> Any:
-        return None
+    def start(self, keys: Any) -> None:
+        """The host has begun."""
 
-    def compile(self, carry: Any, *, iterations: int, learning: bool) -> Callable[..., tuple[None, None]]:
+    def compile(self, *, iterations: int, learning: bool) -> Callable[[np.int32], None]:
         import jax
         import jax.numpy as jnp
 
         host = self.host
         if not learning:
-            return lambda carry, t0: (None, None)
-        ((draw, learn),) = host.compile(None, iterations=iterations, learning=True).args[0]
+            return lambda t0: None
+        ((draw, learn),) = host.compile(iterations=iterations, learning=True).args[0]
         self.carry = jax.tree.map(jnp.copy, host._carries[0])
 
-        def go(_: None, t0: np.int32) -> tuple[None, None]:
+        def go(t0: np.int32) -> None:
             draws = draw(self.carry.key, t0)
             for i in range(iterations):
                 self.carry, _ = learn(self.carry, host._blocks[0], draws.lots, t0, np.int32(i))
             jax.block_until_ready(self.carry)
-            return None, None
 
         return go
 

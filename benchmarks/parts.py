@@ -100,7 +100,7 @@ def learner(config: Config, acting: bool, updates: int) -> Callable[[], float]:
     from jax import Array
 
     from ddpg.envs.base import Vector
-    from ddpg.training.devices import over_seeds, place
+    from ddpg.training.devices import of_group
     from ddpg.training.loop import Carry, Loop, over_updates
     from ddpg.types import Metrics, Row
 
@@ -157,9 +157,9 @@ def learner(config: Config, acting: bool, updates: int) -> Callable[[], float]:
         assert metrics is not None
         return carry, over_updates(metrics)
 
-    keys = place(jnp.stack([jax.random.key(0)]))
-    begun = jax.block_until_ready(over_seeds(filled, shared=1)(keys, rows(config.replay.capacity)))
-    program = over_seeds(chunk, shared=1, donate=True).lower(begun, np.int32(0)).compile()
+    keys = jnp.stack([jax.random.key(0)])
+    begun = jax.block_until_ready(of_group(filled)(keys, rows(config.replay.capacity)))
+    program = of_group(chunk, donate=True).lower(begun, np.int32(0)).compile()
     state = [begun, 0]
     del begun  # its memory is the program's from now on
 

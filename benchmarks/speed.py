@@ -68,19 +68,21 @@ def worker(seeds: int) -> dict[str, float]:
     from ddpg.envs.pendulum import Pendulum
     from ddpg.experience.replay import Replay
     from ddpg.training.loop import Loop
+    from ddpg.training.scan import Scan
 
     network = Network(widths=WIDTHS)
     agent = DPG(actor=network, critic=network)
     loop = Loop(agent, Replay(20_000, BATCH), Vector(Pendulum(), 1), 0.99, collect=1, updates=1, warmup=1_000)
-    carry = loop.start(jax.random.split(jax.random.key(0), seeds))
-    carry, _ = loop.run(carry, 0, CHUNK, False)
-    carry, report = jax.block_until_ready(loop.run(carry, CHUNK, CHUNK, True))
-    times = []
+    scan = Scan(loop)
+    scan.start(jax.random.split(jax.random.key(0), seeds))
+    scan.compile(iterations=CHUNK, learning=False)(np.int32(0))
+    turn = scan.compile(iterations=CHUNK, learning=True)
+    report, times = turn(np.int32(CHUNK)), []
     for i in range(CHUNKS):
         began = perf_counter()
-        carry, report = jax.block_until_ready(loop.run(carry, (2 + i) * CHUNK, CHUNK, True))
+        report = turn(np.int32((2 + i) * CHUNK))
         times.append(perf_counter() - began)
-    assert np.isfinite(np.asarray(report.metrics.q)).all()
+    assert np.isfinite(report.metrics.q).all()
     rate = product_rate()
     floor = operations(3, 1) / rate
     step = median(times) / CHUNK / seeds

@@ -181,7 +181,9 @@ def test_layer_norm_comes_before_the_activation(learning: bool) -> None:
     for layer in actor.layers[:-1]:
         x = np.maximum(standard(x @ np.asarray(layer.weight) + np.asarray(layer.bias), 1, layer.after), 0)
     last = actor.layers[-1]
-    np.testing.assert_allclose(actor(obs, learning), np.tanh(x @ last.weight + last.bias), atol=1e-5)
+    np.testing.assert_allclose(
+        actor(obs, obs + 1 if learning else None), np.tanh(x @ last.weight + last.bias), atol=1e-5
+    )
     assert jax.tree.structure(actor.seeing(obs)) == jax.tree.structure(actor)
 
 
@@ -206,18 +208,19 @@ def test_simba_is_its_figure() -> None:
 def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -> None:
     """Ioffe & Szegedy 2015; of the input and all layers before the action (Lillicrap et al. 2016, section 3)."""
     critic = shaken(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1).critic(KEY, SPEC, 2, 1))
-    obs, action = obs_and_action(50)
-    once = jax.jit(lambda critic: critic.seeing(obs, action))
+    whole, actions = obs_and_action(50)
+    obs, beside, action = whole[:20], whole[20:], actions[:20]
+    once = jax.jit(lambda critic: critic.seeing(whole))
     after = critic
     for _ in range(800):  # until what was seen is the batch itself
         after = once(after)
     for k in range(2):
         first, second, last = jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), critic.layers)
         assert (second.before, second.after, last.before, last.after) == (None,) * 4
-        x = standard(np.asarray(obs).reshape(50, 6), 0, first.before) @ first.weight + first.bias
-        x = np.maximum(standard(x, 0, first.after), 0)
+        x = standard(np.asarray(whole).reshape(50, 6), 0, first.before) @ first.weight + first.bias
+        x = np.maximum(standard(x, 0, first.after), 0)[:20]
         x = np.maximum(np.concatenate([x, action], axis=1) @ second.weight + second.bias, 0) @ last.weight + last.bias
-        np.testing.assert_allclose(critic(obs, action, learning=True)[k], x, atol=1e-4)
+        np.testing.assert_allclose(critic(obs, action, beside)[k], x, atol=1e-4)
         np.testing.assert_allclose(after(obs, action)[k], x, atol=2e-2)
         assert np.abs(critic(obs, action)[k] - x).max() > 0.1
     both = zip(jax.tree.leaves(critic), jax.tree.leaves(once(critic)), strict=True)
@@ -233,11 +236,12 @@ def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
     state = agent.init(KEY, SPEC)
     obs, action = obs_and_action(16)
     ones = jnp.ones(16)
-    batch = Transition(obs, action, ones, 0.9 * ones, obs[::-1], ones)
+    batch = Transition(obs, action, ones, 0.9 * ones, 2 * obs + 1, ones)
+    both = jnp.concatenate([batch.obs, batch.next_obs])
     after, *_ = jax.jit(agent.update)(state, batch, jnp.zeros((16, 0)), jnp.int32(0))
     for net, seen in (
-        (state.online.actor, state.online.actor.seeing(obs)),
-        (state.online.critic, state.online.critic.seeing(obs, action)),
+        (state.online.actor, state.online.actor.seeing(both)),
+        (state.online.critic, state.online.critic.seeing(both)),
     ):
         new = after.online.actor if isinstance(net, Actor) else after.online.critic
         for layer, expected, old in zip(new.layers, seen.layers, net.layers, strict=True):
@@ -247,6 +251,21 @@ def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
                     for x, y in zip(running, wanted, strict=True):
                         np.testing.assert_allclose(x, y, atol=1e-6)
                     assert (getattr(layer, norm).scale != getattr(old, norm).scale).any()
+
+
+def test_a_state_is_the_same_among_observations_and_among_next_ones() -> None:
+    """Or Q' would take a next observation for another, wherever next observations are not like observations."""
+    critic = shaken(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1).critic(KEY, SPEC, 2, 1))
+    actor = shaken(Network(widths=(8, 7), block=Plain(norm="batch")).actor(KEY, SPEC))
+    obs, action = obs_and_action(16)
+    later = jnp.concatenate(
+        [obs[1:], 3 * obs[:1] - 2]
+    )  # as of states in a row: all but the first and the last are both
+    np.testing.assert_allclose(actor(obs, later)[1:], actor(later, obs)[:-1], atol=1e-5)
+    q, q_next = critic(obs, action, later), critic(later, jnp.roll(action, -1, axis=0), obs)
+    np.testing.assert_allclose(q[:, 1:], q_next[:, :-1], atol=1e-5)
+    # Each by itself they would not be.
+    assert jnp.abs(actor(obs, obs)[1:] - actor(later, later)[:-1]).max() > 0.1
 
 
 def test_targets_are_normalised_by_the_minibatch() -> None:

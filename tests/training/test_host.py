@@ -36,13 +36,14 @@ from ddpg.experience.replay import Prioritised, Replay, _unpack
 from ddpg.records.export import load_models
 from ddpg.records.log import read_metrics
 from ddpg.training.config import override
-from ddpg.training.devices import place
+from ddpg.training.devices import joined
 from ddpg.training.evaluate import evaluate_run
 from ddpg.training.host import Host
 from ddpg.training.loop import Carry, Loop, Report
 from ddpg.training.presets import PRESETS
 from ddpg.training.restore import Pieces
 from ddpg.training.run import together
+from ddpg.training.scan import Scan
 from ddpg.types import Key, Row, Transition
 
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
@@ -157,17 +158,20 @@ def of_preset(name: str) -> Loop:
 )
 def test_it_learns_what_the_scan_driver_learns(loop: Loop) -> None:
     keys = jnp.stack([jax.random.key(seed) for seed in (5, 6, 7, 8)])
-    scanned, host = loop.start(place(keys)), Host(loop, Compiled(loop, keys))
-    hosted, done = host.start(keys), 0
+    scan, host = Scan(loop), Host(loop, Compiled(loop, keys))
+    done = 0
+    for driver in (scan, host):
+        driver.start(keys)
     for iterations, learning in ((3, False), (6, True), (6, True)):
-        scanned, said = loop.run(scanned, done, iterations, learning)
-        hosted, heard = host.compile(hosted, iterations=iterations, learning=learning)(hosted, np.int32(done))
+        said, heard = (
+            driver.compile(iterations=iterations, learning=learning)(np.int32(done)) for driver in (scan, host)
+        )
         done += iterations
         assert len(heard.episodes) == iterations
-        close(together(Pieces(heard, np.ones(iterations))), jax.device_get(said))
-        carry = jax.device_get(scanned._replace(acting=None, key=None))
+        close(together(Pieces(heard, np.ones(iterations))), said)
+        carry = joined([carry._replace(acting=None, key=None) for carry in vars(scan)["_carries"]])
         close(stored(host), carry)
-        close((hosted.agent, hosted.stats, hosted.earned), (carry.agent, carry.stats, carry.earned))
+        close(host.read(), scan.read())
         assert (np.asarray(said.episodes) > 0).all()
     assert carry.block is not None
     rows = _unpack(jnp.asarray(carry.ring.obs[0]), jnp.asarray(carry.ring.rest[0]), loop.vector.env.spec.obs_shape)
@@ -314,13 +318,12 @@ def played() -> tuple[Recorded, list[Report], Carry]:
     loop = replace(tools(1)[0], normalise=True)
     recorded = Recorded(scripted(SEVERAL)[0])
     host, reports = Host(loop, recorded), list[Report]()
-    carry = host.start(jnp.stack([jax.random.key(seed) for seed in (0, 1)]))
+    host.start(jnp.stack([jax.random.key(seed) for seed in (0, 1)]))
     for chunk in range(3):
-        turn = host.compile(carry, iterations=BLOCKS, learning=chunk > 0)
-        carry, report = turn(carry, np.int32(chunk * BLOCKS))
+        report = host.compile(iterations=BLOCKS, learning=chunk > 0)(np.int32(chunk * BLOCKS))
         assert len(report.episodes) == BLOCKS
         reports.append(together(Pieces(report, np.ones(BLOCKS))))
-    return recorded, reports, carry
+    return recorded, reports, host.read()
 
 
 def test_the_report_is_a_plain_sum(played: tuple[Recorded, list[Report], Carry]) -> None:

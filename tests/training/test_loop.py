@@ -21,8 +21,8 @@ from ddpg.algorithm.noise import Gaussian, Linear, OrnsteinUhlenbeck
 from ddpg.envs.base import Vector
 from ddpg.experience.replay import Replay, _unpack
 from ddpg.training.config import Collection, Config
-from ddpg.training.devices import filled_up, place
 from ddpg.training.loop import Carry, Loop, Lots, Report
+from ddpg.training.scan import Scan, _program
 from ddpg.training.train import Training
 from ddpg.types import Key, Row, Spec
 
@@ -69,8 +69,17 @@ TEN = 10  # iterations of the chunks here
 
 
 def keys(*seeds: int) -> Key:
-    """Filled up, as training does."""
-    return place(filled_up(jnp.stack([jax.random.key(seed) for seed in seeds])))
+    return jnp.stack([jax.random.key(seed) for seed in seeds])
+
+
+def turned(seeds: list[int], *lengths: int) -> tuple[Scan, list[Report]]:
+    """Seeds after chunks of so many iterations, learning from the first on."""
+    scan, reports, t = Scan(LOOP), list[Report](), 0
+    scan.start(keys(*seeds))
+    for n in lengths:
+        reports.append(scan.compile(iterations=n, learning=True)(np.int32(t)))
+        t += n
+    return scan, reports
 
 
 def of_seed(tree: Any, i: int) -> Any:
@@ -78,39 +87,36 @@ def of_seed(tree: Any, i: int) -> Any:
 
 
 @pytest.fixture(scope="module")
-def three() -> tuple[Carry, Report]:
-    """Seeds 5, 6 and 7 after ten iterations; a fourth one fills the two devices up."""
-    global traced
-    carry = LOOP.start(keys(5, 6, 7))
-    assert carry.key.shape == (4,)
-    traced = 0
-    return LOOP.run(carry, 0, TEN, learning=True)
+def three() -> tuple[Scan, Report]:
+    """Seeds 5, 6 and 7 after ten iterations, on two devices."""
+    scan, (report,) = turned([5, 6, 7], TEN)
+    assert len(set.union(*(carry.key.devices() for carry in vars(scan)["_carries"]))) == 2
+    return scan, report
 
 
 def test_a_seed_among_many_is_that_seed_alone(
-    three: tuple[Carry, Report], assert_identical: Callable[[Any, Any], None]
+    three: tuple[Scan, Report], assert_identical: Callable[[Any, Any], None]
 ) -> None:
-    start = keys(7)
-    assert start.shape == (1,)  # on one device, with nothing beside it
-    assert start.devices() == {jax.devices()[0]}
-    alone = LOOP.run(LOOP.start(start), 0, TEN, learning=True)
-    assert_identical(of_seed(jax.device_get(alone), 0), of_seed(jax.device_get(three), 2))
+    scan, report = three
+    alone, (own,) = turned([6], TEN)  # on the first device; among the three it was on the second
+    assert_identical(of_seed((alone.kept(), own), 0), of_seed((scan.kept(), report), 1))
 
 
-def test_seeds_differ(three: tuple[Carry, Report]) -> None:
-    carry, report = three
+def test_seeds_differ(three: tuple[Scan, Report]) -> None:
+    scan, report = three
     assert len(set(np.asarray(report.metrics.q).tolist())) == 3
-    assert all(len(np.unique(np.asarray(layer.weight)[:, 0, 0])) == 3 for layer in carry.agent.online.actor.layers)
+    assert all(len(np.unique(layer.weight[:, 0, 0])) == 3 for layer in scan.read().agent.online.actor.layers)
 
 
 def test_chunks_do_not_matter_and_are_traced_once(assert_identical: Callable[[Any, Any], None]) -> None:
-    once, _ = LOOP.run(LOOP.start(keys(5, 6, 7)), 0, 2 * TEN, learning=True)
-    first, _ = LOOP.run(LOOP.start(keys(5, 6, 7)), 0, TEN, learning=True)
+    global traced
+    once, _ = turned([5, 6, 7], 2 * TEN)
+    turned([5], TEN)
     passed = traced
     assert passed > 0
-    twice, _ = LOOP.run(first, TEN, TEN, learning=True)
+    twice, _ = turned([5, 6, 7], TEN, TEN)  # more seeds and another device
     assert traced == passed
-    assert_identical(once, twice)
+    assert_identical(once.kept(), twice.kept())
 
 
 def trajectory(loop: Loop, carry: Carry) -> Row:
@@ -255,8 +261,9 @@ class SamplesFirst(Loop):
 @pytest.mark.parametrize("kind", [Loop, SamplesFirst])
 def test_ring_is_never_copied(kind: type[Loop]) -> None:
     loop = kind(**{name: getattr(LOOP, name) for name in LOOP.__dataclass_fields__})
-    program: Any = loop.compile(LOOP.start(keys(7)), iterations=TEN, learning=True)
-    shape = jax.eval_shape(LOOP.init, jax.random.key(7)).ring.rest.shape
+    start = jax.eval_shape(jax.vmap(LOOP.init), keys(7))
+    program: Any = _program(loop, TEN, True).lower(start, np.int32(0)).compile()
+    shape = start.ring.rest.shape[1:]
     assert of_ring(program.as_text(), shape) > 3, "the ring can be found by its shape"
     copies = ring_copies(program.as_text(), shape)
     assert bool(copies) == (kind is SamplesFirst), copies

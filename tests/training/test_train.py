@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,8 +38,6 @@ from ddpg.training.train import interruptible, suited
 from ddpg.types import Key, Metrics
 
 SEEDS, STEPS = [3, 4, 5], [250, 500, 600]
-# Powers and exponentials are rounded otherwise where the compiler computes them for several seeds at once.
-ROUNDED = ("d4pg", "fasttd3", "best")
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
 
 
@@ -157,13 +154,6 @@ def test_a_seed_is_the_same_in_every_run(trained: ddpg.Run, tmp_path: Path) -> N
             assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def weights(file: Path) -> np.ndarray:
-    found = list[np.ndarray]()
-    with h5py.File(file) as network:
-        network.visititems(lambda _, x: found.append(np.ravel(x[()])) if isinstance(x, h5py.Dataset) else None)
-    return np.concatenate(found)
-
-
 @pytest.mark.parametrize("driver", [pytest.param("Pendulum-v1", marks=pytest.mark.slow), "gym:Pendulum-v1"])
 @pytest.mark.parametrize(
     "preset", [pytest.param(name, marks=[] if name == "d4pg" else pytest.mark.slow) for name in PRESETS]
@@ -182,11 +172,7 @@ def test_a_seed_of_every_preset_is_that_seed_alone(
     )
     for name in NETWORKS:
         files = [run.path / "models" / "seed-4" / f"{name}.hdf5" for run in (alone, among)]
-        if driver == "Pendulum-v1" and preset in ROUNDED:
-            one, other = map(weights, files)
-            np.testing.assert_allclose(one, other, atol=1e-4)
-        else:
-            assert files[0].read_bytes() == files[1].read_bytes(), name
+        assert files[0].read_bytes() == files[1].read_bytes(), name
     for form in FORMATS:
         assert ddpg.export(among.path, form, seed=5).difference < 1e-5
 

@@ -90,35 +90,37 @@ class DPG:
         """
         actor, critic = state.online
         target = state.target
+        # To batch normalisation, where there is any, s and s' are one minibatch: a state is the same to Q and to Q'.
+        s, s_next = batch.obs, batch.next_obs
+        both = jnp.concatenate([s, s_next])
 
         # y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
-        a_next = target.actor(batch.next_obs, learning=True)
+        a_next = target.actor(s_next, beside=s)
         if self.smoothing.sigma:
             a_next = self.smoothing(a_next, white)
-        prediction = target.critic(batch.next_obs, a_next, learning=True)
+        prediction = target.critic(s_next, a_next, beside=s)
         y = self.value.target(batch.reward, batch.discount, pessimistic(prediction, self.value.mean(prediction)))
 
         # Update the critic by minimising L = 1/N sum_i (y_i - Q(s_i, a_i))^2
         def critic_loss(critic: Critic) -> tuple[Float[Array, ""], tuple[Float[Array, ""], Float[Array, " b"]]]:
-            prediction = critic(batch.obs, batch.action, learning=True)
+            prediction = critic(s, batch.action, beside=s_next)
             loss = jnp.mean(batch.weight * self.value.loss(prediction, y), axis=-1)
             q = jnp.mean(batch.weight * self.value.mean(prediction)[0])
             return jnp.sum(loss), (q, jnp.max(self.value.error(prediction, y), axis=0))
 
         (loss, (q, error)), grad = jax.value_and_grad(critic_loss, has_aux=True)(critic)
-        critic = critic.seeing(batch.obs, batch.action)
-        critic, critic_opt = descend(self.critic, critic, grad, state.critic_opt)
+        critic, critic_opt = descend(self.critic, critic.seeing(both), grad, state.critic_opt)
 
         def improve(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, OfActor]:
             # Update the actor by the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
             def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
-                q = self.value.mean(critic(batch.obs, a, learning=True))
+                q = self.value.mean(critic(s, a, beside=s_next))
                 return jnp.sum(batch.weight * GUIDES[self.guide](q))
 
-            mu, pull_back = jax.vjp(lambda actor: actor(batch.obs, learning=True), actor)
+            mu, pull_back = jax.vjp(lambda actor: actor(s, beside=s_next), actor)
             q_mu, dq_da = jax.value_and_grad(q_of)(mu)
             (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam descends, J is to ascend
-            actor, opt = descend(self.actor, actor.seeing(batch.obs), grad, opt)
+            actor, opt = descend(self.actor, actor.seeing(both), grad, opt)
             norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
             return actor, opt, OfActor(-q_mu / len(mu), norm, jnp.mean(jnp.abs(mu) > 0.99, dtype=mu.dtype))
 

@@ -98,6 +98,11 @@ class Dense:
     after: Norm | None = None
     linear: bool = field(default=False, metadata=STATIC)
 
+    @property
+    def by_minibatch(self) -> bool:
+        """Whether what it makes of a row depends on the other rows."""
+        return isinstance(self.before, BatchNorm) or isinstance(self.after, BatchNorm)
+
     def __call__(self, x: Float[Some, "b i"], f: Activation, learning: bool = False) -> Float[Some, "b o"]:
         x = x if self.before is None else self.before(x, learning)
         x = x @ self.weight + self.bias
@@ -121,6 +126,10 @@ class Block:
     up: Dense
     down: Dense
 
+    @property
+    def by_minibatch(self) -> bool:
+        return False
+
     def __call__(self, x: Float[Some, "b i"], f: Activation, learning: bool = False) -> Float[Some, "b i"]:
         return x + self.down(self.up(x, f), f)
 
@@ -143,11 +152,15 @@ def flat(obs: Shaped[Some, "b *obs"]) -> Float[Some, "b i"]:
 
 
 def through(
-    layers: Layers, x: Float[Some, "b i"], f: Activation, last: Activation, learning: bool
+    layers: Layers, x: Float[Some, "b i"], f: Activation, last: Activation, beside: Shaped[Some, "c *obs"] | None = None
 ) -> Float[Some, "b o"]:
+    """What the layers make of x; while learning, what they are given `beside` it is one minibatch with it."""
+    learning, b = beside is not None, len(x)
+    if beside is not None and any(layer.by_minibatch for layer in layers):
+        x = jnp.concatenate([x, flat(beside)])
     for layer in layers[:-1]:
         x = layer(x, f, learning)
-    return layers[-1](x, last, learning)
+    return layers[-1](x, last, learning)[:b]
 
 
 def seeing(layers: Layers, x: Float[Array, "b i"], f: Activation) -> Iterator[Dense | Block]:

@@ -161,10 +161,11 @@ class Actor:
     layers: Layers
     activation: str = field(metadata=STATIC)
 
-    def __call__(self, obs: Shaped[Some, "b *obs"], learning: bool = False) -> Float[Some, "b m"]:
+    def __call__(self, obs: Shaped[Some, "b *obs"], beside: Shaped[Some, "c *obs"] | None = None) -> Float[Some, "b m"]:
+        """While learning, with observations `beside` these, one minibatch with them to batch normalisation."""
         x = flat(obs)
         activations = IN_NUMPY if isinstance(x, np.ndarray) else ACTIVATIONS
-        return through(self.layers, x, activations[self.activation], activations["tanh"], learning)
+        return through(self.layers, x, activations[self.activation], activations["tanh"], beside)
 
     def seeing(self, obs: Shaped[Array, "b *obs"]) -> "Actor":
         """With the running statistics of its batch normalisation, if it has any, moved by a minibatch."""
@@ -181,24 +182,26 @@ class Critic:
     action_layer: int = field(metadata=STATIC)
 
     def __call__(
-        self, obs: Shaped[Array, "b *obs"], action: Float[Array, "b m"], learning: bool = False
+        self,
+        obs: Shaped[Array, "b *obs"],
+        action: Float[Array, "b m"],
+        beside: Shaped[Array, "c *obs"] | None = None,
     ) -> Float[Array, "k b size"]:
+        """With `beside` as the actor's: where the action comes in, batch normalisation has ended."""
         f, linear = ACTIVATIONS[self.activation], lambda x: x
 
         def member(layers: Layers) -> Float[Array, "b size"]:
-            x = through(layers[: self.action_layer], flat(obs), f, f, learning) if self.action_layer else flat(obs)
-            return through(layers[self.action_layer :], jnp.concatenate([x, action], axis=-1), f, linear, learning)
+            x = through(layers[: self.action_layer], flat(obs), f, f, beside) if self.action_layer else flat(obs)
+            return through(layers[self.action_layer :], jnp.concatenate([x, action], axis=-1), f, linear)
 
         return self._over_members(member)
 
-    def seeing(self, obs: Shaped[Array, "b *obs"], action: Float[Array, "b m"]) -> "Critic":
+    def seeing(self, obs: Shaped[Array, "b *obs"]) -> "Critic":
         """As the actor's."""
-        f = ACTIVATIONS[self.activation]
+        f, of_obs = ACTIVATIONS[self.activation], self.action_layer
 
         def member(layers: Layers) -> Layers:
-            first, rest = layers[: self.action_layer], layers[self.action_layer :]
-            x = through(first, flat(obs), f, f, True) if first else flat(obs)
-            return (*seeing(first, flat(obs), f), *seeing(rest, jnp.concatenate([x, action], axis=-1), f))
+            return (*seeing(layers[:of_obs], flat(obs), f), *layers[of_obs:])
 
         return replace(self, layers=self._over_members(member))
 

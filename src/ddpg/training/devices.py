@@ -1,15 +1,18 @@
-"""Which devices compute: seeds are spread over the cores of a CPU, or side by side on an accelerator."""
+"""Which devices compute: on a CPU every seed by itself, in turn on the cores; on an accelerator seeds side by side."""
 
 import os
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, pairwise
+from operator import itemgetter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Wrapped
+
+from ddpg.types import PyTree
 
 SMALL = 4e6  # floating-point operations of one matrix product: below, waking a second thread costs more than it saves
 
@@ -38,50 +41,45 @@ def cache_programs(folder: str) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-@cache
-def mesh(seeds: int) -> Mesh:
-    """The devices that `seeds` agents are spread over: never more than there are agents."""
-    return Mesh(np.array(jax.devices()[:seeds]), ("seed",))
+def spread(tree: PyTree) -> list[PyTree]:
+    """A tree with leaves [S, ...] in groups of seeds that are computed together, leaves [g, ...], each on its device.
 
-
-def filled_up(tree: Any) -> Any:
-    """Leaves [K, ...] with the last seed again and again until every device has as many; those are never shown."""
-    seeds = len(jax.tree.leaves(tree)[0])
-    more = -seeds % mesh(seeds).size
-    return jax.tree.map(lambda x: jnp.concatenate([x, *[x[-1:]] * more]) if more else x, tree)
-
-
-def over_seeds(one: Callable[..., Any], shared: int = 0, donate: bool = False) -> Wrapped:
-    """Compile `one(seed's leaves, ..., *shared)` for a leading axis of seeds, the last `shared` arguments being common.
-
-    On a CPU each device maps over its seeds one after the other: batching them would be faster only where launches
-    dominate, as on an accelerator. Seed i of many equals seed i alone up to the rounding of two programs.
+    On a CPU a group is one seed, so that seed i of many is computed by the very program of seed i alone, and equals it
+    bit for bit. On an accelerator, where launches cost more than arithmetic, it is all seeds of a device, and seed i
+    equals itself alone up to rounding.
     """
-    accelerator = jax.default_backend() != "cpu"
-
-    def local(*args: Any) -> Any:
-        own, common = args[: len(args) - shared], args[len(args) - shared :]
-
-        def seed(leaves: Any) -> Any:
-            return one(*leaves, *common)
-
-        return jax.vmap(seed)(own) if accelerator else jax.lax.map(seed, own)
-
-    def spread(*args: Any) -> Any:
-        devices = mesh(len(jax.tree.leaves(args)[0]))
-        seeds = PartitionSpec("seed")
-        specs = (seeds,) * (len(args) - shared) + (PartitionSpec(),) * shared
-        return jax.shard_map(local, mesh=devices, in_specs=specs, out_specs=seeds, check_vma=False)(*args)
-
-    return jax.jit(spread, donate_argnums=0 if donate else ())
+    seeds, devices = len(jax.tree.leaves(tree)[0]), jax.devices()
+    groups = seeds if jax.default_backend() == "cpu" else min(seeds, len(devices))
+    bounds = np.linspace(0, seeds, groups + 1).astype(int)
+    parts = [slice(first, end) for first, end in pairwise(bounds)]
+    return [
+        jax.device_put(jax.tree.map(itemgetter(part), tree), device)
+        for part, device in zip(parts, cycle(devices), strict=False)
+    ]
 
 
-def place(tree: Any) -> Any:
-    """Lay a tree with leaves [K, ...] over the devices."""
-    devices = mesh(len(jax.tree.leaves(tree)[0]))
+def joined(groups: Sequence[PyTree]) -> PyTree:
+    """What is of groups as one tree of NumPy arrays [S, ...]."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *groups)
 
-    def lay(x: Any) -> Any:
-        # What holds nothing comes out of a program as if it were everywhere, and must go in like that.
-        return jax.device_put(x, NamedSharding(devices, PartitionSpec("seed") if x.size else PartitionSpec()))
 
-    return jax.tree.map(lay, tree)
+def of_group(one: Callable[..., Any], donate: bool = False) -> Wrapped:
+    """`one(tree of a seed, *common)` for a group, leaves [g, ...]."""
+
+    def group(tree: PyTree, *common: Any) -> PyTree:
+        if len(jax.tree.leaves(tree)[0]) > 1:
+            return jax.vmap(lambda tree: one(tree, *common))(tree)
+        return jax.tree.map(lambda x: jnp.asarray(x)[None], one(jax.tree.map(itemgetter(0), tree), *common))
+
+    return jax.jit(group, donate_argnums=0 if donate else ())
+
+
+def compiled(program: Wrapped, groups: Sequence[PyTree], *common: Any) -> Callable[..., list[PyTree]]:
+    """(groups, *common) -> what each group's program answers, compiled ahead for groups like these.
+
+    Devices compute side by side. A program belongs to its device, so each of them compiles its own.
+    """
+    lowered = [program.lower(group, *common) for group in groups[: jax.device_count()]]
+    with ThreadPoolExecutor(len(lowered)) as pool:
+        programs = list(pool.map(lambda each: each.compile(), lowered))
+    return lambda groups, *common: [own(group, *common) for own, group in zip(cycle(programs), groups, strict=False)]

@@ -25,7 +25,7 @@ from ddpg.experience.returns import Earned
 from ddpg.records.export import load_models
 from ddpg.records.plot import iqm
 from ddpg.training.config import Config, load
-from ddpg.training.devices import over_seeds, prepare
+from ddpg.training.devices import compiled, joined, of_group, prepare, spread
 from ddpg.training.policy import Known, environment_of, model_folder
 from ddpg.types import PyTree, Some
 
@@ -109,14 +109,15 @@ class Evaluator:
         return Evaluation(played.returns, total, value - total, jnp.linalg.norm(dq_da, axis=-1))
 
     def __call__(self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None) -> Evaluation:
-        """Of every seed: leaves [K, ...] -> [K, e]. `earned` is what rewards are scaled by, where it was found."""
-        return _rollouts(self)(nets, stats, earned)
+        """Of every seed: leaves [S, ...] -> [S, e]. `earned` is what rewards are scaled by, where it was found."""
+        return joined([_rollouts(self)(group) for group in spread((nets, stats, earned))])
 
     def compile(
         self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None
     ) -> Callable[..., Evaluation]:
-        """The same, compiled ahead for networks of these shapes."""
-        return _rollouts(self).lower(nets, stats, earned).compile()
+        """The same, compiled ahead for networks like these."""
+        rollouts = compiled(_rollouts(self), spread((nets, stats, earned)))
+        return lambda *learned: joined(rollouts(spread(learned)))
 
     def close(self) -> None:
         """Nothing is open: what plays is compiled."""
@@ -137,7 +138,7 @@ class Played(NamedTuple):
 
 @cache
 def _rollouts(evaluator: Evaluator) -> Wrapped:
-    return over_seeds(evaluator.rollout)
+    return of_group(lambda learned: evaluator.rollout(*learned))
 
 
 class HostEvaluator:
@@ -179,7 +180,7 @@ class HostEvaluator:
         return played
 
     def __call__(self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None) -> Evaluation:
-        """Of every seed: leaves [K, ...] -> [K, e]. Misbehaved if an environment is."""
+        """Of every seed: leaves [S, ...] -> [S, e]. Misbehaved if an environment is."""
         both = jax.tree.map(np.asarray, (nets, stats, earned))
         seeds = [jax.tree.map(itemgetter(s), both) for s in range(len(jax.tree.leaves(nets)[0]))]
         said = [_judged(self._judge)(*seed, self.play(seed[0].actor, seed[1])) for seed in seeds]

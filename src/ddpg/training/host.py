@@ -41,9 +41,9 @@ class Stepped(Protocol):
 class Broken(Exception):
     """A chunk that ended early, after so many iterations: an environment misbehaved, or it was to stop (a report)."""
 
-    def __init__(self, carry: Carry, iterations: int, error: Misbehaved | None, report: Report | None) -> None:
+    def __init__(self, iterations: int, error: Misbehaved | None, report: Report | None) -> None:
         super().__init__(str(error))
-        self.carry, self.iterations, self.error, self.report = carry, iterations, error, report
+        self.iterations, self.error, self.report = iterations, error, report
 
 
 class Standing(NamedTuple):
@@ -65,11 +65,10 @@ class Kept(NamedTuple):
 
 
 class Host:
-    """A loop over `environments`, with the interface of Loop.
+    """A loop over `environments`, with the interface of Scan.
 
     Every seed learns in a program of its own, the same for all, and seeds take turns on the devices: mapped over
-    inside one program, each would copy its whole ring at every iteration. What `start` and a program answer is for
-    reading: the networks of every seed [K, ...], no ring.
+    inside one program, each would copy its whole ring at every iteration.
     """
 
     def __init__(self, loop: Loop, environments: Stepped) -> None:
@@ -77,13 +76,16 @@ class Host:
         self.stopped: Callable[[], bool] = lambda: False  # asked after every iteration
         self._first = environments.reset()
 
-    def start(self, keys: Keys) -> Carry:
-        """The state before the first step. Once only: the environments have begun their first episode."""
+    def start(self, keys: Keys) -> None:
+        """Before the first step. Once only: the environments have begun their first episode."""
         self._standing, self._running = self._begun(), np.zeros(self._first.shape[:2])
         placed = [jax.device_put(key, device) for key, device in zip(keys, cycle(jax.devices()), strict=False)]
         started = [_start(self.loop)(key, first) for key, first in zip(placed, self._first, strict=True)]
         self._carries, self._blocks = [carry for carry, _ in started], [block for _, block in started]
-        return self._read()
+
+    def read(self) -> Carry:
+        """What is learned, of every seed [S, ...], in NumPy; no ring."""
+        return stacked([carry._replace(ring=None, key=None) for carry in self._carries])
 
     def _begun(self) -> Standing:
         obs = self._first
@@ -91,8 +93,8 @@ class Host:
         noise = self.loop.agent.exploration.begin(obs.shape[1], self.loop.vector.env.spec.action_dim)
         return Standing(obs, none, np.stack([noise] * len(none)), ~none)
 
-    def kept(self, carry: Carry, seeds: int) -> Kept:
-        """All that `resume` needs, in NumPy arrays that nothing changes any more; the carry given is not read."""
+    def kept(self) -> Kept:
+        """All that `resume` needs, in NumPy arrays that nothing changes any more."""
         rings = [trimmed(jax.tree.map(lambda x: np.asarray(x)[None], carry.ring)) for carry in self._carries]
         rest = [copied(carry._replace(ring=None)) for carry in self._carries]
         ring = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rings)
@@ -109,8 +111,8 @@ class Host:
         carry = carry._replace(ring=any_rows(carry.ring), block=block)
         return Kept(carry, self._begun(), running, history._replace(actions=actions))
 
-    def resume(self, kept: Kept, keys: Keys) -> tuple[Carry, list[str]]:
-        """The state of training where `kept` was taken, and what could not be restored, each in one line.
+    def resume(self, kept: Kept, keys: Keys) -> list[str]:
+        """Where `kept` was taken; and what could not be restored, each in one line.
 
         ValueError if it is not of this loop; Misbehaved if an environment is while its episode is played again.
         """
@@ -137,16 +139,16 @@ class Host:
             )
         self._standing = standing
         self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(keys))]
-        return self._read(), said
+        return said
 
     def close(self) -> None:
         """Close the environments."""
         self.environments.close()
 
-    def compile(self, carry: Carry, *, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
-        """(carry, t0) -> (carry, report), as the loop's own, but a report of every iteration, leaves [iterations, S].
+    def compile(self, *, iterations: int, learning: bool) -> Callable[[np.int32], Report]:
+        """t0 -> reports of so many iterations from t0 on, leaves [iterations, S]: one chunk of every seed.
 
-        The carry given is not read. Broken if an environment is.
+        Broken if an environment is.
         """
         programs = []
         for one, block in list(zip(self._carries, self._blocks, strict=True))[: jax.device_count()]:
@@ -160,9 +162,7 @@ class Host:
             )
         return partial(self._turn, programs, iterations)
 
-    def _turn(
-        self, programs: Sequence[tuple[Any, Any]], iterations: int, carry: Carry, t0: np.int32
-    ) -> tuple[Carry, Report]:
+    def _turn(self, programs: Sequence[tuple[Any, Any]], iterations: int, t0: np.int32) -> Report:
         programs = [programs[s % len(programs)] for s in range(len(self._carries))]
         draws: list[Draws] = [draw(carry.key, t0) for carry, (draw, _) in zip(self._carries, programs, strict=True)]
         white, uniform = (np.stack(arrays) for arrays in zip(*((d.white, d.uniform) for d in draws), strict=True))
@@ -179,12 +179,12 @@ class Host:
             try:
                 block = self.collect(policies, np.int32(t0 + i), white[:, i], uniform[:, i])
             except Misbehaved as error:
-                raise Broken(self._read(), i + 1, error, None) from error
+                raise Broken(i + 1, error, None) from error
             self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(turns))]
             blocks.append(block)
             if self.stopped() and i + 1 < iterations:
-                raise Broken(self._read(), i + 1, None, self._report(said, blocks))
-        return self._read(), self._report(said, blocks)
+                raise Broken(i + 1, None, self._report(said, blocks))
+        return self._report(said, blocks)
 
     def collect(
         self, policies: Sequence[tuple[Actor, Stats | None]], t: np.int32, white: np.ndarray, uniform: np.ndarray
@@ -210,9 +210,6 @@ class Host:
             obs, start, boundary = after, boundary, terminated | truncated
             self._standing = Standing(obs, boundary, noise, start)
         return block
-
-    def _read(self) -> Carry:
-        return stacked([carry._replace(ring=None, key=None) for carry in self._carries])
 
     def _report(self, said: Sequence[Sequence[Metrics | None]], blocks: Sequence[Row]) -> Report:
         """What every iteration says of every seed: leaves [iterations, s]."""

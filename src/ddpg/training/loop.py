@@ -1,24 +1,21 @@
-"""The loop: one iteration, collect beside learn, turned by `lax.scan`; seeds are the leading axis.
+"""The loop: one iteration, collect beside learn, turned by `lax.scan`.
 
 train()                                   training/train.py
   for chunk                               thousands of steps: then log, evaluate, save
-    for seed, spread over the cores       Loop.run     one compiled program
-      for iteration in chunk              Loop.iterate
+    for seed, in turn on the cores        Scan         training/scan.py, or Host, training/host.py
+      for iteration in chunk              Loop.chunk   one compiled program
         collect   K steps of N environments with beta, from the policy as it was
         learn     store the block collected before, then U updates on minibatches
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
-from operator import itemgetter
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.stages import Wrapped
 from jaxtyping import Bool, Float, Int, Shaped, UInt32
 
 from ddpg.algorithm.agent import DPG, AgentState
@@ -26,10 +23,8 @@ from ddpg.algorithm.nets import Actor
 from ddpg.algorithm.noise import Parameters, Perturbed, normal, unit
 from ddpg.algorithm.normaliser import Stats, no_stats, normalised, observed
 from ddpg.envs.base import Vector
-from ddpg.experience.replay import Priorities, Replay, Ring, any_rows, refilled, trimmed
+from ddpg.experience.replay import Priorities, Replay, Ring
 from ddpg.experience.returns import Earned, earned, nothing_earned
-from ddpg.records.checkpoint import copied, restored
-from ddpg.training.devices import filled_up, over_seeds, place
 from ddpg.types import Key, Keys, Metrics, PyTree, Row, Some
 
 
@@ -60,12 +55,6 @@ class Carry(NamedTuple):
     def behaviour(self) -> Actor:
         """The actor that acts, before noise on its actions."""
         return self.agent.online.actor if self.perturbed is None else self.perturbed.actor
-
-
-class Kept(NamedTuple):
-    """What a checkpoint holds of the loop."""
-
-    carry: Carry
 
 
 class Lots(NamedTuple):
@@ -278,7 +267,7 @@ class Loop:
         return carry._replace(perturbed=Perturbed(perturbed, scale))
 
     def chunk(self, carry: Carry, t0: Int[Array, ""], iterations: int, learning: bool) -> tuple[Carry, Report]:
-        """The scan driver of one seed: `iterations` from iteration t0 on."""
+        """So many iterations of one seed, from iteration t0 on."""
         t = t0 + jnp.arange(iterations)
         draws, fresh = jax.vmap(lambda t: (self.draw(carry.key, t), self.fresh(carry.key, t)))(t)
         carry, (metrics, seen, reward) = jax.lax.scan(
@@ -290,52 +279,8 @@ class Loop:
         episode_return = jnp.where(episodes > 0, jnp.sum(seen.finished) / episodes, unknown)
         return carry, Report(mean, episode_return, episodes, jnp.max(reward))
 
-    def start(self, keys: Keys) -> Carry:
-        """The state before the first step, of every seed: leaves [K, ...]."""
-        return _start(self)(place(filled_up(keys)))
-
-    def kept(self, carry: Carry, seeds: int) -> Kept:
-        """All that `resume` needs, of so many seeds, in NumPy arrays that nothing changes any more."""
-        carry = carry._replace(ring=trimmed(carry.ring))
-        return Kept(copied(jax.tree.map(itemgetter(slice(seeds)), carry)))
-
-    def like(self, keys: Keys) -> Kept:
-        """The shapes of what `kept` answers, -n where a length is at most n."""
-        carry = jax.eval_shape(jax.vmap(self.init), keys)
-        return Kept(carry._replace(ring=any_rows(carry.ring)))
-
-    def resume(self, kept: Kept, keys: Keys) -> tuple[Carry, list[str]]:
-        """The state of training where `kept` was taken, and what could not be restored: nothing here.
-
-        ValueError if it is not of this loop.
-        """
-        like = jax.eval_shape(self.init, keys[0])
-        carry = kept.carry._replace(ring=refilled(kept.carry.ring, like.ring))
-        return place(filled_up(restored(carry, like))), []
-
-    def close(self) -> None:
-        """Nothing is open: environments are compiled."""
-
-    def run(self, carry: Carry, t0: int, iterations: int, learning: bool) -> tuple[Carry, Report]:
-        """One chunk of every seed: leaves [K, ...]. The carry given is consumed."""
-        return _program(self, iterations, learning)(carry, np.int32(t0))
-
-    def compile(self, carry: Carry, *, iterations: int, learning: bool) -> Callable[..., tuple[Carry, Report]]:
-        """`run` compiled ahead, (carry, t0) -> (carry, report), for whoever times the one without the other."""
-        return _program(self, iterations, learning).lower(carry, np.int32(0)).compile()
-
 
 def over_updates(metrics: Metrics) -> Metrics:
     """Means over updates [u], of the actor's over those that moved it; what the critic says is never unknown."""
     mean = jax.tree.map(jnp.nanmean, metrics)
     return mean._replace(q=jnp.mean(metrics.q), critic_loss=jnp.mean(metrics.critic_loss))
-
-
-@cache
-def _program(loop: Loop, iterations: int, learning: bool) -> Wrapped:
-    return over_seeds(partial(loop.chunk, iterations=iterations, learning=learning), shared=1, donate=True)
-
-
-@cache
-def _start(loop: Loop) -> Callable[..., Carry]:
-    return over_seeds(loop.init)

@@ -15,7 +15,8 @@ from ddpg.training import config as configuration
 from ddpg.training.config import Config
 from ddpg.training.divergence import Watch, nothing_seen
 from ddpg.training.host import Host
-from ddpg.training.loop import Carry, Loop, Report
+from ddpg.training.loop import Report
+from ddpg.training.scan import Scan
 from ddpg.types import Keys, Metrics, NonNegative, PyTree, Whole
 
 LARGEST = 2**31  # iterations, and pieces of a report
@@ -44,7 +45,7 @@ class Pieces(NamedTuple):
 class State(NamedTuple):
     """All that a checkpoint holds of arrays, of every seed."""
 
-    driver: PyTree  # what the loop or the host has kept
+    driver: PyTree  # what it has kept
     pieces: Pieces
     watch: Watch
 
@@ -57,15 +58,14 @@ def nothing_reported(seeds: int) -> Pieces:
 class Restored(NamedTuple):
     """Where a run stood."""
 
-    carry: Carry
     progress: Progress
     pieces: Pieces
     watch: Watch
     notes: tuple[str, ...]
 
 
-def restored(folder: Path, config: Config, driver: Loop | Host, keys: Keys, note: Callable[[str], None]) -> Restored:
-    """The newest checkpoint in FOLDER that can be used; why others cannot is noted, and they are set aside.
+def restored(folder: Path, config: Config, driver: Scan | Host, keys: Keys, note: Callable[[str], None]) -> Restored:
+    """Take the driver to the newest checkpoint in FOLDER that can be used; others are noted and set aside.
 
     ValueError, in one line, if there is none, or an environment misbehaves while its episode is played again.
     """
@@ -80,7 +80,7 @@ def restored(folder: Path, config: Config, driver: Loop | Host, keys: Keys, note
             state: State = checkpoint.read(path, like)
             if len({len(leaf) for leaf in jax.tree.leaves(state.pieces)}) > 1:
                 raise ValueError(f"checkpoint {path} cannot be used: its reports are of different lengths")
-            carry, notes = driver.resume(state.driver, keys)
+            notes = driver.resume(state.driver, keys)
         except Misbehaved as error:
             raise ValueError(f"while episodes were played again up to where they stood, {error}") from None
         except ValueError as error:
@@ -89,7 +89,7 @@ def restored(folder: Path, config: Config, driver: Loop | Host, keys: Keys, note
         for newer in paths[:i]:  # so that they are not counted among those to keep
             newer.replace(newer.with_suffix(".damaged"))
         other = _other_versions(checkpoint.read_said(path))
-        return Restored(carry, progress, state.pieces, state.watch, (*notes, *other))
+        return Restored(progress, state.pieces, state.watch, (*notes, *other))
     said = "none of its checkpoints can be used" if paths else "it has no checkpoint"
     raise ValueError(f"{folder} cannot be resumed: {said}; train again into another --run")
 

@@ -13,11 +13,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.normaliser import Stats
 from ddpg.algorithm.values import Categorical
 from ddpg.envs.base import Environment, Vector
 from ddpg.envs.gym import Gym, Misbehaved
 from ddpg.envs.hosted import Hosted
 from ddpg.experience.replay import Prioritised
+from ddpg.experience.returns import Earned
 from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
 from ddpg.records.log import Log, Record, read_metrics
@@ -27,8 +30,9 @@ from ddpg.training.config import Config
 from ddpg.training.divergence import nothing_seen, seen
 from ddpg.training.evaluate import Evaluation, evaluator_of
 from ddpg.training.host import Broken, Host
-from ddpg.training.loop import Carry, Loop, Report
+from ddpg.training.loop import Loop, Report
 from ddpg.training.restore import Pieces, Progress, State, nothing_reported, restored
+from ddpg.training.scan import Scan
 
 LONGEST = 1_000  # updates, or steps, of a chunk
 # A second of imports, behind the first updates.
@@ -92,10 +96,10 @@ class Training:
         began = time.perf_counter()
         try:
             with self._display() as display:
-                carry = self._begin(display)
+                self._begin(display)
                 before = self.progress.wall_seconds
-                carry, failure = self._train(carry, display, stopped, lambda: before + time.perf_counter() - began)
-                save_networks(self.folder, self.config, carry, self.env.spec)
+                failure = self._train(display, stopped, lambda: before + time.perf_counter() - began)
+                save_networks(self.folder, self.config, self.driver.read(), self.env.spec)
                 display.note(f"networks saved in {self.folder / 'models'}")
                 try:
                     if failure is None:
@@ -116,13 +120,14 @@ class Training:
         """Close the environments, if Python steps them."""
         self._opened.close()
 
-    def _begin(self, display: Display) -> Carry:
-        """The state before the first step, or the newest that can be restored."""
+    def _begin(self, display: Display) -> None:
+        """At the first step, or where the newest checkpoint is that can be restored."""
         config = self.config
         if not self.resumed:
             display.note(f"replay: {config.replay.capacity:,} steps, {memory(config, self.env) / 1e6:,.1f} MB")
-            return self.driver.start(self.keys)
-        carry, self.progress, self.pieces, self.watch, notes = restored(
+            self.driver.start(self.keys)
+            return
+        self.progress, self.pieces, self.watch, notes = restored(
             self.folder, config, self.driver, self.keys, display.note
         )
         self._saved, logged = self.step, self.progress.logged
@@ -137,11 +142,8 @@ class Training:
             display.note(note)
         configuration.rewrite(config, self.folder / "config.json")  # which may be longer now
         (self.folder / "summary.json").unlink(missing_ok=True)  # which is of a run that had ended
-        return carry
 
-    def _train(
-        self, carry: Carry, display: Display, stopped: Callable[[], int], wall: Callable[[], float]
-    ) -> tuple[Carry, str | None]:
+    def _train(self, display: Display, stopped: Callable[[], int], wall: Callable[[], float]) -> str | None:
         """All that is left; and what ended it early, if that was a failure."""
         if isinstance(self.driver, Host):
             self.driver.stopped = lambda: bool(stopped()) or self._due()
@@ -152,10 +154,9 @@ class Training:
             ThreadPoolExecutor() as pool,
         ):
             display.note("compiling")
-            like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=_sharding(x)), carry)
-            programs = Programs(self.driver, like, pool)
+            programs = Programs(self.driver, pool)
             programs.prepare({(learning, end - self._from(first)) for first, end, learning, _ in self.chunks()})
-            play = pool.submit(self.evaluator.compile, like.agent.online, like.stats, like.earned)
+            play = pool.submit(self.evaluator.compile, *learned(self.driver))
             for name in PICTURES:
                 pool.submit(import_module, name)
             failure, stopping, rate, last = None, False, np.nan, -(-self.config.steps // self.loop.stride)
@@ -163,31 +164,31 @@ class Training:
                 # Once, but where a host was cut short, to stop or for a checkpoint.
                 while self.progress.iteration < end and not stopping:
                     program = programs[learning, end - self.progress.iteration]
-                    carry, failure, rate = self._advance(program, carry, end, learning)
+                    failure, rate = self._advance(program, end, learning)
                     if self.progress.iteration == end and failure is None:
                         failure = self._look(first, learning, display)
                         if evaluate and failure is None:
-                            failure = self._log(carry, log, display, rate, play.result())
+                            failure = self._log(log, display, rate, play.result())
                             self.progress.logged = self.step
                     stopping = failure is not None or bool(stopped())
                     if failure is None and (stopping or self._due() or self.progress.iteration == last):
                         self.progress.wall_seconds = wall()
                         log.settle()
-                        self._save(carry, checkpoints, display)
+                        self._save(checkpoints, display)
             if stopping:
                 display.note(f"stopped at step {self.step}{'' if failure else '; saving'}")
             # The last log point of a run that ends between two: when it goes on, it is as if it had not been.
             if len(self.pieces.weights):
-                failure = self._log(carry, log, display, rate, None if failure else play.result()) or failure
-        return carry, failure
+                failure = self._log(log, display, rate, None if failure else play.result()) or failure
+        return failure
 
-    def _advance(self, program: Callable, carry: Carry, end: int, learning: bool) -> tuple[Carry, str | None, float]:
+    def _advance(self, program: Callable[[np.int32], Report], end: int, learning: bool) -> tuple[str | None, float]:
         """What is left of a chunk, what went wrong in it, and its steps per second."""
         first, started, failure, report = self.progress.iteration, time.perf_counter(), None, None
         try:
-            carry, report = jax.block_until_ready(program(carry, np.int32(first)))
+            report = program(np.int32(first))
         except Broken as cut:
-            carry, report, end = cut.carry, cut.report, first + cut.iterations
+            report, end = cut.report, first + cut.iterations
             failure = None if cut.error is None else str(cut.error)
         seconds, iterations = time.perf_counter() - started, end - first
         self.progress.iteration = end
@@ -195,11 +196,11 @@ class Training:
             self.progress.learned += iterations * self.loop.stride
             self.progress.learning_seconds += seconds
         if report is not None:
-            # Of a host a report of every iteration, of the loop one of the chunk; some seeds only fill a device up.
-            report = jax.tree.map(lambda x: np.atleast_2d(x)[:, : self.config.seeds], report)
+            # Of a host a report of every iteration, of a scan one of the chunk.
+            report = jax.tree.map(np.atleast_2d, report)
             weights = np.full(len(report.episodes), iterations / len(report.episodes))
             self.pieces = jax.tree.map(lambda *both: np.concatenate(both), self.pieces, Pieces(report, weights))
-        return carry, failure, iterations * self.loop.stride * self.config.seeds / seconds
+        return failure, iterations * self.loop.stride * self.config.seeds / seconds
 
     def _look(self, first: int, learning: bool, display: Display) -> str | None:
         """Note which seeds have diverged in the chunk that began at iteration `first`; a failure if none is left."""
@@ -222,15 +223,12 @@ class Training:
             return None
         return f"training diverged by step {self.step}: {self.progress.lost[self.config.seed]}"
 
-    def _log(
-        self, carry: Carry, log: Log, display: Display, rate: float, play: Callable[..., Evaluation] | None
-    ) -> str | None:
+    def _log(self, log: Log, display: Display, rate: float, play: Callable[..., Evaluation] | None) -> str | None:
         """Evaluate, and say all that was since the last log point; what went wrong in it."""
         evaluation, failure = None, None
         if play is not None:
             try:
-                evaluation = play(carry.agent.online, carry.stats, carry.earned)
-                evaluation = jax.tree.map(lambda x: np.asarray(x)[: self.config.seeds], evaluation)
+                evaluation = play(*learned(self.driver))
                 returned = float(np.mean(evaluation.returns))
                 self.progress.returned = returned if np.isfinite(returned) else None
             except Misbehaved as error:
@@ -264,9 +262,9 @@ class Training:
         by_steps = every is not None and self.step // every > self._saved // every
         return by_steps or (minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes)
 
-    def _save(self, carry: Carry, checkpoints: Checkpoints, display: Display) -> None:
+    def _save(self, checkpoints: Checkpoints, display: Display) -> None:
         """Copy everything; the rest is the writer's, while training goes on."""
-        kept = self.driver.kept(carry, self.config.seeds)
+        kept = self.driver.kept()
         said = {
             "config": configuration.to_data(self.config),
             "versions": configuration.versions(),
@@ -293,10 +291,10 @@ class Training:
 
         return tell
 
-    def _driver(self, env: Environment | Gym) -> Loop | Host:
+    def _driver(self, env: Environment | Gym) -> Scan | Host:
         """Who turns the iterations."""
         if not isinstance(env, Gym):
-            return self.loop
+            return Scan(self.loop)
         hosted = Hosted(env, self.seeds, self.config.collect.envs, self.config.collect.vector)
         try:
             return Host(self.loop, hosted)
@@ -330,7 +328,7 @@ class Training:
         """One record a seed, in the contract's keys."""
         returns = bias = np.full(self.config.seeds, np.nan)
         if evaluation is not None:
-            returns, bias = np.asarray(evaluation.returns).mean(axis=1), np.asarray(evaluation.q_bias).mean(axis=1)
+            returns, bias = evaluation.returns.mean(axis=1), evaluation.q_bias.mean(axis=1)
         exploration = self.config.agent.exploration
         noise = float(np.mean(exploration.sigma) * exploration.schedule(np.int64(self.step)))
         records = []
@@ -366,8 +364,8 @@ class Training:
 class Programs:
     """The few programs of a run, by (learning, iterations), compiled side by side and while the first already runs."""
 
-    def __init__(self, driver: Loop | Host, like: Carry, pool: ThreadPoolExecutor) -> None:
-        self._submit = lambda learning, n: pool.submit(driver.compile, like, iterations=n, learning=learning)
+    def __init__(self, driver: Scan | Host, pool: ThreadPoolExecutor) -> None:
+        self._submit = lambda learning, n: pool.submit(driver.compile, iterations=n, learning=learning)
         self._coming = dict[tuple[bool, int], Future]()
 
     def prepare(self, shapes: set[tuple[bool, int]]) -> None:
@@ -375,10 +373,16 @@ class Programs:
             if n > 0:
                 self._coming[learning, n] = self._submit(learning, n)
 
-    def __getitem__(self, shape: tuple[bool, int]) -> Callable[..., tuple[Carry, Report]]:
+    def __getitem__(self, shape: tuple[bool, int]) -> Callable[[np.int32], Report]:
         if shape not in self._coming:
             self._coming[shape] = self._submit(*shape)
         return self._coming[shape].result()
+
+
+def learned(driver: Scan | Host) -> tuple[Nets, Stats | None, Earned | None]:
+    """What an evaluation asks for, of every seed [S, ...]."""
+    carry = driver.read()
+    return carry.agent.online, carry.stats, carry.earned
 
 
 def together(pieces: Pieces) -> Report:
@@ -400,7 +404,3 @@ def memory(config: Config, env: Environment | Gym) -> int:
     obs = env.spec.obs_size * np.dtype(env.spec.obs_dtype).itemsize
     priority = 4 if isinstance(config.replay.sampling, Prioritised) else 0
     return config.replay.capacity * config.seeds * (obs + 4 * (env.spec.action_dim + 4) + priority)
-
-
-def _sharding(x: Any) -> Any:
-    return getattr(x, "sharding", None)
