@@ -102,6 +102,21 @@ def test_a_seed_among_many_is_that_seed_alone(
     assert_identical(of_seed((alone.kept(), own), 0), of_seed((scan.kept(), report), 1))
 
 
+@pytest.mark.slow
+def test_seeds_side_by_side_are_those_alone_up_to_rounding(
+    three: tuple[Scan, Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an accelerator computes them; and they go on from what was kept."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    batched, _ = turned([5, 6, 7], 4)
+    assert [len(carry.key) for carry in vars(batched)["_carries"]] == [1, 2]
+    kept = batched.kept()
+    assert batched.resume(kept, keys(5, 6, 7)) == []
+    report = batched.compile(iterations=TEN - 4, learning=True)(np.int32(4))
+    assert report.episodes.shape == (3,)
+    assert_close(batched.kept(), three[0].kept(), rtol=1e-4, atol=1e-5)
+
+
 def test_seeds_differ(three: tuple[Scan, Report]) -> None:
     scan, report = three
     assert len(set(np.asarray(report.metrics.q).tolist())) == 3

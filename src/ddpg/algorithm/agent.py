@@ -90,8 +90,8 @@ class DPG:
         """
         actor, critic = state.online
         target = state.target
-        # To batch normalisation, where there is any, s and s' are one minibatch: a state is the same to Q and to Q'.
         s, s_next = batch.obs, batch.next_obs
+        # Batch normalisation, where there is any, takes both as one minibatch: a state is the same to Q and to Q'.
         both = jnp.concatenate([s, s_next])
 
         # y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))

@@ -1,0 +1,66 @@
+"""Seeds in groups: each by itself on a CPU, side by side on what takes the place of an accelerator here."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+
+from ddpg.training.devices import compiled, joined, of_group, spread
+
+SEEDS = 5
+TREE: dict[str, Any] = {
+    "x": np.arange(SEEDS * 3, dtype=np.float32).reshape(SEEDS, 3),
+    "n": np.arange(SEEDS),
+    "no": None,
+}
+
+
+def powers(tree: dict[str, Any], at: Array) -> dict[str, Any]:
+    """Of one seed."""
+    assert tree["x"].shape == (3,)
+    return {"x": tree["x"] ** at, "sum": jnp.sum(tree["x"]), "n": tree["n"] + 1}
+
+
+def sizes(groups: list[Any]) -> list[int]:
+    return [len(group["n"]) for group in groups]
+
+
+def placed(groups: list[Any]) -> list[int]:
+    return [next(iter(group["n"].devices())).id for group in groups]
+
+
+def test_on_a_cpu_every_seed_is_by_itself_and_devices_take_turns() -> None:
+    groups = spread(TREE)
+    assert sizes(groups) == [1] * SEEDS
+    assert placed(groups) == [0, 1, 0, 1, 0]
+    assert sizes(spread({"n": np.arange(1)})) == [1]
+
+
+def test_on_an_accelerator_the_seeds_of_a_device_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    groups = spread(TREE)
+    assert sizes(groups) == [2, 3]
+    assert placed(groups) == [0, 1]
+    assert sizes(spread({"n": np.arange(1)})) == [1]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_what_is_computed_in_groups_is_in_the_order_of_the_seeds(
+    backend: str, monkeypatch: pytest.MonkeyPatch, assert_identical: Callable[[Any, Any], None]
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    groups = spread(TREE)
+    assert_identical(joined(groups)["x"], TREE["x"])
+    program = of_group(powers)
+    ahead = compiled(program, groups, np.float32(2))
+    x = TREE["x"]
+    for at in (2, 3):
+        said = joined(ahead(groups, np.float32(at)))
+        np.testing.assert_allclose(said["x"], x**at, rtol=1e-6)
+        np.testing.assert_allclose(said["sum"], x.sum(axis=1))
+        np.testing.assert_array_equal(said["n"], np.arange(1, SEEDS + 1))
+        assert_identical(said, joined([program(group, np.float32(at)) for group in groups]))
