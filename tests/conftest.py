@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 
 # Wherever arrays are; before ddpg is imported for the first time.
 CHECKED = ["types", "algorithm", "experience", "envs", "records.plot", "records.export"]
-CHECKED += [f"training.{name}" for name in ("loop", "evaluate", "devices", "policy", "curves")]
+CHECKED += [f"training.{name}" for name in ("loop", "scan", "evaluate", "devices", "policy", "curves")]
 install_import_hook([f"ddpg.{name}" for name in CHECKED], "beartype.beartype")
 
 

@@ -21,53 +21,99 @@ SPEC = Spec(obs_shape=(2, 2), action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
 BATCH = 7
 
 
+Norm = list[np.ndarray]  # scales and shifts, and of batch normalisation the running means and variances
+
+
 class Perceptron:
     """Layers in float64 with the backward pass written out, under ReLU or ELU; the action enters at layer `entry`.
 
-    A layer is [weights, biases], or these with the scales and shifts of a layer normalisation before its activation.
+    A layer is [weights, biases], then the numbers of a normalisation before its activation: of each sample, or of the
+    minibatch with all that is `beside` it, which is of the input, too, and ends where the action enters.
     """
 
     def __init__(self, layers: list[list[np.ndarray]], entry: int = 0, elu: bool = False) -> None:
         self.layers, self.entry, self.elu = layers, entry, elu
 
-    def forward(self, obs: np.ndarray, action: np.ndarray | None = None) -> np.ndarray:
+    def norms(self, i: int) -> tuple[Norm, Norm]:
+        """Of what goes into layer i, and of its sums."""
+        own = self.layers[i][2:]
+        return (own[:4], own[4:]) if len(own) == 8 else ([], own)
+
+    def still(self, i: int) -> set[int]:
+        """Which numbers of layer i are followed instead of learned."""
+        return {j for j in range(len(self.layers[i])) if len(self.layers[i]) > 4 and j >= 2 and (j - 2) % 4 >= 2}
+
+    def forward(
+        self, obs: np.ndarray, action: np.ndarray | None = None, beside: np.ndarray | None = None
+    ) -> np.ndarray:
         self.inputs, self.units, self.sums, self.width = [], [], [], 0 if action is None else action.shape[1]
+        self.seen = list[Norm]()
         x = obs.reshape(len(obs), -1)
-        for i, (weight, bias, *norm) in enumerate(self.layers):
+        if beside is not None and self.norms(0)[0]:
+            x = np.concatenate([x, beside.reshape(len(beside), -1)])
+        for i, (weight, bias, *_) in enumerate(self.layers):
             if i == self.entry and action is not None:
-                x = np.concatenate([x, action], axis=1)
+                x = np.concatenate([x[: len(obs)], action], axis=1)
+            before, after = self.norms(i)
+            seen, units = [], []
+            if before:
+                x, unit = self.normalised(x, before, seen)
+                units.append(unit)
             self.inputs.append(x)
             x = x @ weight + bias
-            if norm:
-                deviation = np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
-                self.units.append(((x - x.mean(axis=1, keepdims=True)) / deviation, deviation))
-                x = self.units[-1][0] * norm[0] + norm[1]
-            else:
-                self.units.append(None)
+            if after:
+                x, unit = self.normalised(x, after, seen)
+                units.append(unit)
+            self.seen.append(seen)
+            self.units.append(units)
             self.sums.append(x)
             x = np.where(x > 0, x, np.expm1(x) if self.elu else 0.0)
-        return self.sums[-1]
+        return self.sums[-1][: len(obs)]
+
+    def normalised(self, x: np.ndarray, norm: Norm, seen: Norm) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        axis = 0 if len(norm) == 4 else 1
+        mean, variance = x.mean(axis, keepdims=True), x.var(axis, keepdims=True)
+        if axis == 0:
+            seen += [mean[0], variance[0]]
+        deviation = np.sqrt(variance + 1e-5)
+        unit = (x - mean) / deviation
+        return unit * norm[0] + norm[1], (unit, deviation)
+
+    def see(self) -> None:
+        """Move the running statistics a hundredth of the way to those of the last forward pass."""
+        for i, layer in enumerate(self.layers):
+            for j, new in zip(sorted(self.still(i)), self.seen[i], strict=True):
+                layer[j] = layer[j] + 0.01 * (new - layer[j])
 
     def backward(self, slope: np.ndarray) -> tuple[list[list[np.ndarray]], np.ndarray]:
         """d/d output -> (d/d weights and biases, d/d action), at the last forward pass."""
         gradient, of_action = [], np.zeros((len(slope), 0))
         for i in reversed(range(len(self.layers))):
-            weight, _, *norm = self.layers[i]
-            of_norm = []
-            if norm:
-                unit, deviation = self.units[i]
-                of_norm = [(slope * unit).sum(axis=0), slope.sum(axis=0)]
-                slope = slope * norm[0]
-                along = (slope * unit).mean(axis=1, keepdims=True)
-                slope = (slope - slope.mean(axis=1, keepdims=True) - unit * along) / deviation
-            gradient.insert(0, [self.inputs[i].T @ slope, slope.sum(axis=0), *of_norm])
+            slope = np.pad(slope, ((0, len(self.sums[i]) - len(slope)), (0, 0)))  # nothing was asked of what is beside
+            weight, (before, after), units = self.layers[i][0], self.norms(i), self.units[i]
+            of_before, of_after = [], []
+            if after:
+                slope, of_after = self.through_norm(slope, after, *units[-1])
+            of_weight = [self.inputs[i].T @ slope, slope.sum(axis=0)]
             slope = slope @ weight.T
+            if before:
+                slope, of_before = self.through_norm(slope, before, *units[0])
+            gradient.insert(0, [*of_weight, *of_before, *of_after])
             if i == self.entry and self.width:
                 slope, of_action = slope[:, : -self.width], slope[:, -self.width :]
             if i:
-                below = self.sums[i - 1]
+                below = self.sums[i - 1][: len(slope)]
                 slope = slope * np.where(below > 0, 1.0, np.exp(below) if self.elu else 0.0)
         return gradient, of_action
+
+    def through_norm(
+        self, slope: np.ndarray, norm: Norm, unit: np.ndarray, deviation: np.ndarray
+    ) -> tuple[np.ndarray, Norm]:
+        axis = 0 if len(norm) == 4 else 1
+        own = [(slope * unit).sum(axis=0), slope.sum(axis=0), *map(np.zeros_like, norm[2:])]
+        slope = slope * norm[0]
+        along = (slope * unit).mean(axis, keepdims=True)
+        return (slope - slope.mean(axis, keepdims=True) - unit * along) / deviation, own
 
 
 class Adam:
@@ -80,8 +126,10 @@ class Adam:
 
     def descend(self, gradient: list[list[np.ndarray]]) -> None:
         self.t += 1
-        for layer, grads, ms, vs in zip(self.net.layers, gradient, self.m, self.v, strict=True):
+        for at, (layer, grads, ms, vs) in enumerate(zip(self.net.layers, gradient, self.m, self.v, strict=True)):
             for i, g in enumerate(grads):
+                if i in self.net.still(at):
+                    continue
                 g = g + self.l2 * layer[i]
                 ms[i] = 0.9 * ms[i] + 0.1 * g
                 vs[i] = 0.999 * vs[i] + 0.001 * g**2
@@ -176,14 +224,14 @@ class Learner:
         n = len(reward)
         self.t += 1
         epsilon = np.clip(self.sigma * white, -self.clip, self.clip)
-        a_next = np.clip(np.tanh(self.actor_target.forward(next_obs)) + epsilon, -1, 1)
-        nexts = [target.forward(next_obs, a_next).copy() for target in self.critic_targets]
+        a_next = np.clip(np.tanh(self.actor_target.forward(next_obs, beside=obs)) + epsilon, -1, 1)
+        nexts = [target.forward(next_obs, a_next, obs).copy() for target in self.critic_targets]
         smallest = np.argmin([self.value.mean(output) for output in nexts], axis=0)
         chosen = np.array([nexts[k][i] for i, k in enumerate(smallest)])
         y = self.value.target(reward, discount, chosen)
         said: dict[str, Any] = {"critic_loss": 0.0, "error": np.zeros(n)}
         for i, (critic, adam) in enumerate(zip(self.critics, self.critic_adams, strict=True)):
-            output = critic.forward(obs, action)
+            output = critic.forward(obs, action, next_obs)
             loss, slope, error = self.value.loss(output, y)
             said["critic_loss"] += np.sum(weight * loss) / n
             said["error"] = np.maximum(said["error"], error)
@@ -191,20 +239,21 @@ class Learner:
                 said["q"] = np.sum(weight * self.value.mean(output)) / n
             gradient, _ = critic.backward(weight[:, None] * slope / n)
             adam.descend(gradient)
+            critic.see()
         if self.t % self.delay:
             said |= dict.fromkeys(("actor_loss", "dq_da", "saturation"), np.nan)
         else:
-            said |= self.improve(obs, weight)
+            said |= self.improve(obs, next_obs, weight)
         if self.t % self.period == 0:
             self.follow()
         return said
 
-    def improve(self, obs: np.ndarray, weight: np.ndarray) -> dict[str, Any]:
+    def improve(self, obs: np.ndarray, next_obs: np.ndarray, weight: np.ndarray) -> dict[str, Any]:
         n = len(obs)
-        mu = np.tanh(self.actor.forward(obs))
+        mu = np.tanh(self.actor.forward(obs, beside=next_obs))
         qs, slopes = [], []
         for critic in self.critics:
-            output = critic.forward(obs, mu)
+            output = critic.forward(obs, mu, next_obs)
             qs.append(self.value.mean(output))
             slopes.append(critic.backward(weight[:, None] * self.value.slope(output))[1])
         share = np.zeros((len(qs), n))  # of each critic in what the actor follows
@@ -217,6 +266,7 @@ class Learner:
         dq_da = (share[:, :, None] * np.array(slopes)).sum(axis=0)
         gradient, _ = self.actor.backward(-dq_da / n * (1 - mu**2))
         self.actor_adam.descend(gradient)
+        self.actor.see()
         return {
             "actor_loss": -np.sum(weight * share * np.array(qs)) / n,
             "dq_da": np.mean(np.sqrt(np.sum(dq_da**2, axis=1))),
@@ -294,6 +344,7 @@ def assert_layers(ours: Any, theirs: Any, member: int | None) -> None:
 
 SMOOTHED = Smoothing(sigma=0.4, clip=0.5)
 NORMED = Network(block=Plain(norm="layer"))
+BATCH_NORMED = Network(block=Plain(norm="batch"), l2=0.2)
 AGENTS = {
     "ddpg": DPG(),
     "ddpg, l2 and the action later": DPG(critic=Network(action_layer=1, l2=0.3)),
@@ -318,6 +369,10 @@ AGENTS = {
     "simba's, without its networks": DPG(
         critics=2, guide="smallest", tau_actor=1.0, smoothing=SMOOTHED, critic=Network(decay=0.1)
     ),
+    "lillicrap": DPG(actor=BATCH_NORMED, critic=replace(BATCH_NORMED, action_layer=1)),
+    "td3 with batch normalisation": DPG(
+        actor=BATCH_NORMED, critic=replace(BATCH_NORMED, action_layer=1), critics=2, smoothing=SMOOTHED, delay=2
+    ),
     "mean of two": DPG(critics=2, guide="mean"),
 }
 
@@ -338,6 +393,9 @@ def test_update_is_the_papers(name: str) -> None:
     with jax.enable_x64(True):
         state = agent.init(jax.random.key(critics), SPEC)
         state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
+        if kind.actor.block == BATCH_NORMED.block:
+            # Where nothing but rounding pulls at a shift of 0, Adam would make steps of that.
+            state = state._replace(online=jax.tree.map(lambda x: x + 0.1, state.online))
         # Targets unlike the online networks, so that mixing them up shows.
         state = state._replace(target=jax.tree.map(lambda x: 1.3 * x[::-1], state.target))
         reference, update = learner(agent, state), jax.jit(agent.update)

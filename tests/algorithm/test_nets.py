@@ -258,9 +258,8 @@ def test_a_state_is_the_same_among_observations_and_among_next_ones() -> None:
     critic = shaken(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1).critic(KEY, SPEC, 2, 1))
     actor = shaken(Network(widths=(8, 7), block=Plain(norm="batch")).actor(KEY, SPEC))
     obs, action = obs_and_action(16)
-    later = jnp.concatenate(
-        [obs[1:], 3 * obs[:1] - 2]
-    )  # as of states in a row: all but the first and the last are both
+    # As of states in a row: all but the first and the last are both.
+    later = jnp.concatenate([obs[1:], 3 * obs[:1] - 2])
     np.testing.assert_allclose(actor(obs, later)[1:], actor(later, obs)[:-1], atol=1e-5)
     q, q_next = critic(obs, action, later), critic(later, jnp.roll(action, -1, axis=0), obs)
     np.testing.assert_allclose(q[:, 1:], q_next[:, :-1], atol=1e-5)

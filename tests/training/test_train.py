@@ -4,6 +4,8 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +30,7 @@ from ddpg.training import conclusion
 from ddpg.training.config import load as load_config
 from ddpg.training.config import override
 from ddpg.training.curves import plot_runs
+from ddpg.training.devices import SMALL
 from ddpg.training.evaluate import evaluate_run
 from ddpg.training.export import FORMATS
 from ddpg.training.loop import Report, over_updates
@@ -175,6 +178,23 @@ def test_a_seed_of_every_preset_is_that_seed_alone(
         assert files[0].read_bytes() == files[1].read_bytes(), name
     for form in FORMATS:
         assert ddpg.export(among.path, form, seed=5).difference < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "batch"), [(80, 75), (128, 100)], ids=["products of one thread", "of more"])
+def test_a_seed_alone_in_its_process_is_that_seed_among_three(width: int, batch: int, tmp_path: Path) -> None:
+    """Where XLA has as many devices and threads as it is given for one seed, and for three."""
+    product = 2 * batch * width**2
+    assert (0.9 * SMALL < product < SMALL) == (width == 80)
+    assert product < 4 * SMALL  # where a second thread changed the sums
+    sizes = ["--actor.widths", f"{width},{width}", "--critic.widths", f"{width},{width}", "--replay.batch", f"{batch}"]
+    rest = ["--steps", "300", "--collect.warmup", "100", "--eval.every", "300", "--eval.episodes", "2"]
+    for first, n in ((4, 1), (3, 3)):
+        which = ["--seed", f"{first}", "--seeds", f"{n}", "--run", str(tmp_path / f"{n}")]
+        subprocess.run([sys.executable, "-m", "ddpg", "train", *sizes, *rest, *which], check=True, capture_output=True)
+    for name in NETWORKS:
+        one, other = ((tmp_path / f"{n}" / "models" / "seed-4" / f"{name}.hdf5").read_bytes() for n in (1, 3))
+        assert one == other, name
 
 
 def test_runs_of_one_preset_are_one_curve(trained: ddpg.Run, tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ class Running(NamedTuple):
 class BatchNorm:
     """Each feature with mean 0 and variance 1 over the minibatch while learning, over what was seen until now else.
 
-    Ioffe and Szegedy 2015, algorithms 1 and 2; what was seen is followed by a hundredth of the way a minibatch.
+    Ioffe and Szegedy 2015, algorithms 1 and 2; what was seen is followed by a hundredth of the way a minibatch. In an
+    update a minibatch is s and s' together (CrossQ, Bhatt et al. 2024), so that a state is the same wherever it stands.
     """
 
     scale: Float[Some, "*k i"]
@@ -98,11 +99,6 @@ class Dense:
     after: Norm | None = None
     linear: bool = field(default=False, metadata=STATIC)
 
-    @property
-    def by_minibatch(self) -> bool:
-        """Whether what it makes of a row depends on the other rows."""
-        return isinstance(self.before, BatchNorm) or isinstance(self.after, BatchNorm)
-
     def __call__(self, x: Float[Some, "b i"], f: Activation, learning: bool = False) -> Float[Some, "b o"]:
         x = x if self.before is None else self.before(x, learning)
         x = x @ self.weight + self.bias
@@ -125,10 +121,6 @@ class Block:
 
     up: Dense
     down: Dense
-
-    @property
-    def by_minibatch(self) -> bool:
-        return False
 
     def __call__(self, x: Float[Some, "b i"], f: Activation, learning: bool = False) -> Float[Some, "b i"]:
         return x + self.down(self.up(x, f), f)
@@ -154,13 +146,19 @@ def flat(obs: Shaped[Some, "b *obs"]) -> Float[Some, "b i"]:
 def through(
     layers: Layers, x: Float[Some, "b i"], f: Activation, last: Activation, beside: Shaped[Some, "c *obs"] | None = None
 ) -> Float[Some, "b o"]:
-    """What the layers make of x; while learning, what they are given `beside` it is one minibatch with it."""
+    """What the layers make of x. `beside` is given while learning: batch normalisation takes both as one minibatch."""
     learning, b = beside is not None, len(x)
-    if beside is not None and any(layer.by_minibatch for layer in layers):
+    if beside is not None and _by_minibatch(layers):
         x = jnp.concatenate([x, flat(beside)])
     for layer in layers[:-1]:
         x = layer(x, f, learning)
     return layers[-1](x, last, learning)[:b]
+
+
+def _by_minibatch(layers: Layers) -> bool:
+    """Whether what they make of a row depends on the other rows."""
+    norms = [norm for layer in layers if isinstance(layer, Dense) for norm in (layer.before, layer.after)]
+    return any(isinstance(norm, BatchNorm) for norm in norms)
 
 
 def seeing(layers: Layers, x: Float[Array, "b i"], f: Activation) -> Iterator[Dense | Block]:

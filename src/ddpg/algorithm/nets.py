@@ -132,6 +132,7 @@ class Network:
 
     def critic(self, key: Key, spec: Spec, members: int, size: int) -> "Critic":
         """K members with leaves of shape [K, ...], each predicting `size` numbers per state and action."""
+        assert self.action_layer or self.block != Plain("batch"), "where the action is, nothing goes by the minibatch"
         layers = jax.vmap(lambda k: self._layers(k, spec.obs_size, spec.action_dim, size))(
             jax.random.split(key, members)
         )
@@ -162,7 +163,7 @@ class Actor:
     activation: str = field(metadata=STATIC)
 
     def __call__(self, obs: Shaped[Some, "b *obs"], beside: Shaped[Some, "c *obs"] | None = None) -> Float[Some, "b m"]:
-        """While learning, with observations `beside` these, one minibatch with them to batch normalisation."""
+        """`beside` is given while learning: batch normalisation takes it and `obs` as one minibatch."""
         x = flat(obs)
         activations = IN_NUMPY if isinstance(x, np.ndarray) else ACTIVATIONS
         return through(self.layers, x, activations[self.activation], activations["tanh"], beside)

@@ -48,9 +48,14 @@ class Saved(NamedTuple):
     seconds: float
 
 
+def words(tree: PyTree) -> PyTree:
+    """The same tree with random keys as the words they are."""
+    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
+
+
 def copied(tree: PyTree) -> PyTree:
-    """The same tree in NumPy arrays of its own, random keys as the words they are; what it was may be consumed then."""
-    return jax.tree.map(lambda x: np.array(jax.random.key_data(x) if _is_key(x) else x), tree)
+    """The same tree in NumPy arrays of its own, random keys as words; what it was may be consumed then."""
+    return jax.tree.map(np.array, words(tree))
 
 
 def restored(tree: PyTree, like: PyTree) -> PyTree:

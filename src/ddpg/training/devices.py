@@ -14,14 +14,16 @@ from jax.stages import Wrapped
 
 from ddpg.types import PyTree
 
-SMALL = 4e6  # floating-point operations of one matrix product: below, waking a second thread costs more than it saves
+# Floating-point operations of one matrix product: below, no product is shared among threads, however many there are.
+SMALL = 1e6
 
 
 def prepare(seeds: int, product: float) -> None:
     """Before JAX first computes: one virtual device a core for many seeds, one thread for small networks.
 
-    `product` is the floating-point operations of the largest matrix product. If JAX has already started, its
-    devices stay as they are: the results are the same, only slower.
+    `product` is the floating-point operations of the largest matrix product. Where products are small a second thread
+    costs more than it saves; where it would change how a product is summed, its number is the same for one seed and
+    for many. If JAX has already started, its devices and threads stay as they are, which is slower.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
@@ -50,8 +52,7 @@ def spread(tree: PyTree) -> list[PyTree]:
     """
     seeds, devices = len(jax.tree.leaves(tree)[0]), jax.devices()
     groups = seeds if jax.default_backend() == "cpu" else min(seeds, len(devices))
-    bounds = np.linspace(0, seeds, groups + 1).astype(int)
-    parts = [slice(first, end) for first, end in pairwise(bounds)]
+    parts = [slice(first, end) for first, end in pairwise(seeds * i // groups for i in range(groups + 1))]
     return [
         jax.device_put(jax.tree.map(itemgetter(part), tree), device)
         for part, device in zip(parts, cycle(devices), strict=False)
@@ -59,7 +60,7 @@ def spread(tree: PyTree) -> list[PyTree]:
 
 
 def joined(groups: Sequence[PyTree]) -> PyTree:
-    """What is of groups as one tree of NumPy arrays [S, ...]."""
+    """What is of groups as one tree of NumPy arrays [S, ...] of its own."""
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *groups)
 
 

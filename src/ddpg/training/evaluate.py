@@ -231,7 +231,7 @@ def evaluate_run(
     with ExitStack() as stack:
         if isinstance(evaluator, HostEvaluator):
             stack.callback(evaluator.close)
-        returns = np.concatenate([np.asarray(evaluator(*jax.tree.map(_one, m[:2])).returns) for m in models])
+        returns = np.concatenate([evaluator(*jax.tree.map(_one, m[:2])).returns for m in models])
         optimum = evaluator.optimum()
     said: dict[str, Any] = {
         "env": (env or config.env) if env is None or isinstance(env, str) else environment.id,

@@ -2,8 +2,8 @@
 
 train()                                   training/train.py
   for chunk                               thousands of steps: then log, evaluate, save
-    for seed, in turn on the cores        Scan         training/scan.py, or Host, training/host.py
-      for iteration in chunk              Loop.chunk   one compiled program
+    for seed, in turn on the cores        Scan         training/scan.py; with Python's environments host.py
+      for iteration in chunk              Loop.chunk   one compiled program; there Loop.learn
         collect   K steps of N environments with beta, from the policy as it was
         learn     store the block collected before, then U updates on minibatches
 """

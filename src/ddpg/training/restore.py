@@ -45,7 +45,7 @@ class Pieces(NamedTuple):
 class State(NamedTuple):
     """All that a checkpoint holds of arrays, of every seed."""
 
-    driver: PyTree  # what it has kept
+    driver: PyTree  # what the driver has kept
     pieces: Pieces
     watch: Watch
 

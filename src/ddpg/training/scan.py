@@ -9,14 +9,14 @@ import numpy as np
 from jax.stages import Wrapped
 
 from ddpg.experience.replay import any_rows, refilled, trimmed
-from ddpg.records.checkpoint import copied, restored
+from ddpg.records.checkpoint import restored, words
 from ddpg.training.devices import compiled, joined, of_group, spread
 from ddpg.training.loop import Carry, Loop, Report
 from ddpg.types import Keys
 
 
 class Kept(NamedTuple):
-    """All that a scan is at one moment, of every seed [S, ...]."""
+    """All that the driver is at one moment, of every seed [S, ...]."""
 
     carry: Carry
 
@@ -29,7 +29,8 @@ class Scan:
 
     def start(self, keys: Keys) -> None:
         """Before the first step."""
-        self._go_on([_start(self.loop)(group) for group in spread(keys)])
+        groups = spread(keys)
+        self._go_on(compiled(_start(self.loop), groups)(groups))
 
     def read(self) -> Carry:
         """What is learned, of every seed [S, ...], in NumPy; no ring."""
@@ -37,7 +38,7 @@ class Scan:
 
     def kept(self) -> Kept:
         """All that `resume` needs, in NumPy arrays that nothing changes any more."""
-        return Kept(joined([copied(carry._replace(ring=trimmed(carry.ring))) for carry in self._carries]))
+        return Kept(joined([words(carry._replace(ring=trimmed(carry.ring))) for carry in self._carries]))
 
     def like(self, keys: Keys) -> Kept:
         """The shapes of what `kept` answers, -n where a length is at most n."""

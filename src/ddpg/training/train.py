@@ -282,9 +282,9 @@ def _unused(config: Config) -> Path:
 
 
 def _layer_pairs(config: Config, env: Environment | Gym) -> Iterator[tuple[int, int]]:
-    for network in (config.agent.actor, config.agent.critic):
-        widths = [env.spec.obs_size, *network.block.sizes(network.widths)]
-        yield from pairwise(widths)
+    agent, obs, action = config.agent, env.spec.obs_size, env.spec.action_dim
+    for network, inputs, outputs in ((agent.actor, obs, action), (agent.critic, obs + action, agent.value.size)):
+        yield from pairwise([inputs, *network.block.sizes(network.widths), outputs])
 
 
 @contextmanager
