@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from mujoco_learning import current, finished, planned, refuse, rounded, train
 
+from ddpg.config.file import load_config
 from ddpg.records.log import read_metrics
 from ddpg.records.plot import curve_of
-from ddpg.training.config import load
 
 STEPS, SEED, EVERY, LATE = 150_000, 7, 25_000, 100_000  # the seed is none of those of mujoco_learning.py
 ROBOTS = ("HalfCheetah-v5", "Walker2d-v5", "Ant-v5")
@@ -97,7 +97,7 @@ class Trial(NamedTuple):
 def measured(trial: Trial, runs: Path) -> dict[str, Any]:
     """The curve of a finished run."""
     folder = trial.folder(runs)
-    config = load(folder)
+    config = load_config(folder)
     assert config.seed == SEED, folder
     curve = curve_of(read_metrics(folder), trial.row)
     return {
@@ -137,7 +137,7 @@ def main() -> None:
     trials = [Trial(row, env) for env in ROBOTS for row in args.rows]
     for folder, trial in [(trial.folder(args.runs), trial) for trial in trials]:
         if finished(folder):
-            refuse(folder, load(folder), trial.options())
+            refuse(folder, load_config(folder), trial.options())
     if not args.collect:
         train([trial for trial in trials if not trial.folder(args.runs).exists()], args.runs, args.jobs)
     args.out.mkdir(parents=True, exist_ok=True)

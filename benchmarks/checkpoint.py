@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.nets import Network
-from ddpg.envs.base import Vector
+from ddpg.algorithm.networks import Network
+from ddpg.envs.vector import Vector
 from ddpg.experience.replay import Replay
 from ddpg.records import checkpoint
 from ddpg.records.checkpoint import Checkpoints, Saved

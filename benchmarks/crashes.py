@@ -75,7 +75,7 @@ class Page:
 def inside(page: Page, argv: Sequence[str]) -> int:
     """`ddpg`, saying where it is. The step is that at the end of the chunk under way: no more can be lost."""
     from ddpg.cli import main
-    from ddpg.training.run import Training
+    from ddpg.training.session import Training
 
     def wrap(name: str, before: Callable[..., tuple[int, int]], after: int | None = None) -> None:
         real = getattr(Training, name)

@@ -34,9 +34,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.nets import Network
+from ddpg.algorithm.networks import Network
 from ddpg.algorithm.normaliser import Stats
-from ddpg.training.export import FORMATS, compare, observations, reference
+from ddpg.commands.export import FORMATS, compare, observations, reference
 from ddpg.training.policy import Policy
 from ddpg.types import Spec
 

@@ -310,12 +310,13 @@ def damaged_text(text: str, rng: Rng) -> bytes:
 
 
 def good_config(folder: Path) -> None:
-    from ddpg.training import config, presets
+    from ddpg.config import presets
+    from ddpg.config.file import write_config
 
     folder.mkdir(parents=True)
     names = sorted(presets.PRESETS)
     for name in names:
-        config.write(presets.PRESETS[name], folder / f"{name}.json")
+        write_config(presets.PRESETS[name], folder / f"{name}.json")
     (folder / f"{names[0]}.json").replace(folder / "config.json")
 
 
@@ -334,10 +335,11 @@ def damage_config(folder: Path, rng: Rng) -> None:
 
 
 def read_config(folder: Path) -> None:
-    from ddpg.training import config
+    from ddpg.config.file import load_config
+    from ddpg.config.reading import from_data, to_data
 
-    found = config.load(folder)
-    again = config.from_data(json.loads(json.dumps(config.to_data(found))))
+    found = load_config(folder)
+    again = from_data(json.loads(json.dumps(to_data(found))))
     assert again == found, "it is another when written and read again"
 
 
@@ -370,10 +372,10 @@ def damage_environment(folder: Path, rng: Rng) -> None:
 
 
 def read_environment(folder: Path) -> None:
-    from ddpg.training import config
-    from ddpg.training.policy import environment_of
+    from ddpg.config.file import load_config
+    from ddpg.environment import environment_of
 
-    environment_of(config.load(folder))
+    environment_of(load_config(folder))
 
 
 # --- metrics.jsonl ---------------------------------------------------------------------------------------------------
@@ -434,10 +436,10 @@ def good_models(normed: bool, folder: Path) -> None:
     import jax.numpy as jnp
 
     from ddpg.algorithm.agent import DPG
-    from ddpg.algorithm.nets import Network, Plain, Residual
+    from ddpg.algorithm.networks import Network, Plain, Residual
     from ddpg.algorithm.normaliser import Stats
     from ddpg.algorithm.values import Categorical
-    from ddpg.records.export import save_models
+    from ddpg.records.networks.hdf5 import save_models
     from ddpg.types import Spec
 
     spec = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0), action_high=(3.0, 0.5))
@@ -689,7 +691,7 @@ def _walk(group: Any, path: str = "") -> list[str]:
 def read_models(folder: Path) -> None:
     import numpy as np
 
-    from ddpg.records.export import load_models
+    from ddpg.records.networks.hdf5 import load_models
     from ddpg.training.policy import Policy
 
     nets, stats, spec = load_models(folder)

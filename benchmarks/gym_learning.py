@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 import ddpg
+from ddpg.config.file import load_config
 from ddpg.records.log import read_metrics
-from ddpg.records.plot import curve_of, interval, iqm, learning_curve
-from ddpg.training.config import load
+from ddpg.records.plot import curve_of, learning_curve
+from ddpg.records.statistics import interval, iqm
 
 JOBS: dict[str, tuple[str, str, int, int, dict[str, str]]] = {  # name -> environment, preset, steps, seeds, options
     "pendulum": ("gym:Pendulum-v1", "ddpg", 20_000, 10, {"eval.every": "5000", "eval.episodes": "100"}),
@@ -38,7 +39,7 @@ def measure(name: str, folder: Path) -> tuple[Any, dict[str, Any]]:
     env, preset, steps, seeds, options = JOBS[name]
     if not (folder / "summary.json").exists():
         ddpg.train(env, preset=preset, steps=steps, seeds=seeds, run=folder, options=options)
-    config, summary = load(folder), json.loads((folder / "summary.json").read_text())
+    config, summary = load_config(folder), json.loads((folder / "summary.json").read_text())
     assert (config.env, config.preset, config.steps, config.seeds) == (env, preset, steps, seeds), folder
     curve = curve_of(read_metrics(folder), f"{env} · {preset}")
     low, high = interval(curve.returns)

@@ -42,11 +42,11 @@ def worker(job: str) -> dict[str, float]:
     import jax.numpy as jnp
 
     from ddpg.algorithm.agent import DPG
-    from ddpg.algorithm.nets import Network
-    from ddpg.envs.base import Vector
-    from ddpg.envs.gym import by_id
-    from ddpg.envs.hosted import Hosted
+    from ddpg.algorithm.networks import Network
+    from ddpg.envs.gymnasium_factory import by_id
     from ddpg.envs.pendulum import Pendulum
+    from ddpg.envs.python_vector import Hosted
+    from ddpg.envs.vector import Vector
     from ddpg.experience.replay import Replay
     from ddpg.training.host import Host
     from ddpg.training.loop import Loop

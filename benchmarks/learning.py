@@ -16,7 +16,8 @@ import numpy as np
 
 import ddpg
 from ddpg.records.log import read_metrics
-from ddpg.records.plot import Curve, curve_of, interval, iqm, learning_curve
+from ddpg.records.plot import Curve, curve_of, learning_curve
+from ddpg.records.statistics import interval, iqm
 
 SETTINGS: dict[str, tuple[str, dict[str, str]]] = {  # name -> preset, options
     "ddpg": ("ddpg", {}),

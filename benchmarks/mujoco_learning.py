@@ -32,11 +32,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from scipy import stats
 
+from ddpg.config.config import Config
+from ddpg.config.file import load_config
+from ddpg.config.presets import PRESETS, suited
+from ddpg.config.reading import override, values
 from ddpg.records.log import read_metrics
-from ddpg.records.plot import INK, PALETTE, curve_of, dress, interval, iqm, number
-from ddpg.training.config import Config, load, override, values
-from ddpg.training.presets import PRESETS
-from ddpg.training.train import suited
+from ddpg.records.plot import INK, PALETTE, curve_of, dress, number
+from ddpg.records.statistics import interval, iqm
 
 STEPS, SEEDS = 300_000, 3
 REFERENCE = {"HalfCheetah-v5": 7697, "Hopper-v5": 2410, "Walker2d-v5": 3335, "Ant-v5": 1953}
@@ -135,7 +137,7 @@ def current(name: str, now: dict[str, dict[str, Any]], of_envs: dict[str, Any]) 
 def held(preset: str, env: str, runs: Path) -> list[tuple[Path, Config]]:
     """The finished runs of a preset on a robot, by their first seed."""
     folders = [file.parent for file in (runs / preset / env).glob("seed-*/summary.json")]
-    of_runs = [(folder, load(folder)) for folder in folders if finished(folder)]
+    of_runs = [(folder, load_config(folder)) for folder in folders if finished(folder)]
     for folder, config in of_runs:
         refuse(folder, config, planned(preset, env, {"steps": STEPS}))
     return sorted(of_runs, key=lambda run: run[1].seed)

@@ -26,9 +26,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddpg.training.config import Config, override
+from ddpg.config.config import Config
+from ddpg.config.presets import PRESETS
+from ddpg.config.reading import override
 from ddpg.training.devices import prepare
-from ddpg.training.presets import PRESETS
 from ddpg.types import Spec
 
 BASE = PRESETS["mujoco"]
@@ -99,7 +100,7 @@ def learner(config: Config, acting: bool, updates: int) -> Callable[[], float]:
     import jax.numpy as jnp
     from jax import Array
 
-    from ddpg.envs.base import Vector
+    from ddpg.envs.vector import Vector
     from ddpg.training.devices import of_group
     from ddpg.training.loop import Carry, Loop, over_updates
     from ddpg.types import Metrics, Row

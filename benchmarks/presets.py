@@ -23,10 +23,11 @@ import numpy as np
 from mujoco_learning import learned_with, rounded
 
 import ddpg
+from ddpg.config.presets import PRESETS
+from ddpg.config.reading import override
 from ddpg.records.log import read_metrics
-from ddpg.records.plot import INK, PALETTE, curve_of, dress, interval, iqm
-from ddpg.training.config import override
-from ddpg.training.presets import PRESETS
+from ddpg.records.plot import INK, PALETTE, curve_of, dress
+from ddpg.records.statistics import interval, iqm
 
 SEEDS, GAP, FLOOR = 10, 15.0, 1.0
 SMALL = {"replay.capacity": "100000"}  # longer than any run here: the same replay in a tenth of the memory

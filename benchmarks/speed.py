@@ -63,9 +63,9 @@ def worker(seeds: int) -> dict[str, float]:
     import numpy as np
 
     from ddpg.algorithm.agent import DPG
-    from ddpg.algorithm.nets import Network
-    from ddpg.envs.base import Vector
+    from ddpg.algorithm.networks import Network
     from ddpg.envs.pendulum import Pendulum
+    from ddpg.envs.vector import Vector
     from ddpg.experience.replay import Replay
     from ddpg.training.loop import Loop
     from ddpg.training.scan import Scan

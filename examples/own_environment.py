@@ -2,7 +2,7 @@
 
     python examples/own_environment.py [--steps 10000] [--run FOLDER]
 
-Any object with these two methods and three attributes is an environment (`ddpg.envs.base.Environment`). They are pure
+Any object with these two methods and three attributes is an environment (`ddpg.envs.protocol.Environment`). They are pure
 functions of JAX arrays, of one environment; ddpg compiles them together with the learner.
 """
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+if TYPE_CHECKING:
+    import ddpg
+
 # Wherever arrays are; before ddpg is imported for the first time.
-CHECKED = ["types", "algorithm", "experience", "envs", "records.plot", "records.export"]
-CHECKED += [f"training.{name}" for name in ("loop", "scan", "evaluate", "devices", "policy", "curves")]
+CHECKED = ["types", "algorithm", "experience", "envs", "records.statistics", "records.networks"]
+CHECKED += [f"training.{name}" for name in ("loop", "scan", "evaluate", "devices", "policy")]
 install_import_hook([f"ddpg.{name}" for name in CHECKED], "beartype.beartype")
 
 
@@ -52,3 +55,31 @@ def forgotten() -> Iterator[None]:
     """Compiled programs are dropped after every module: thousands in one process exhaust its memory mappings."""
     yield
     jax.clear_caches()
+
+
+TINY: dict[str, Any] = {
+    "collect.warmup": 100,
+    "actor.widths": 8,
+    "critic.widths": (8, 8),
+    "replay.batch": 16,
+    "eval.every": 250,
+    "eval.episodes": 4,
+    "exploration": "ou",
+    "exploration.schedule": "linear",
+}
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """Options of networks so small that a run takes seconds, nearly all of them compilation."""
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> "ddpg.Run":
+    """600 steps of seeds 3, 4 and 5, evaluated after 250, 500 and 600."""
+    import ddpg
+
+    return ddpg.train(
+        "Pendulum-v1", steps=600, seed=3, seeds=3, run=tmp_path_factory.mktemp("tiny") / "run", options=TINY
+    )

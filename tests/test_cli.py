@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from ddpg.cli import main
+from ddpg.config.presets import PRESETS
 from ddpg.envs import catalogue
 from ddpg.envs.probes import ACTION
 from ddpg.training.evaluate import Evaluator
-from ddpg.training.presets import PRESETS
 
 TINY = ["--steps", "600", "--collect.warmup", "100", "--actor.widths", "8", "--critic.widths", "8,8"]
 TINY += ["--replay.batch", "16", "--eval.every", "300", "--eval.episodes", "4"]
@@ -292,7 +292,7 @@ def test_too_much_memory_is_a_mistake(run: Path, capsys: pytest.CaptureFixture[s
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 234000000388 bytes.")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ddpg.training.evaluate.evaluate_run", refuse)
+        patch.setattr("ddpg.commands.evaluate.evaluate_run", refuse)
         assert main(["eval", str(run), "--episodes", "2000000000"]) == 2
     assert capsys.readouterr().err.startswith("ddpg: out of memory; use fewer episodes")
 

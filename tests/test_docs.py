@@ -18,8 +18,9 @@ import gymnasium
 import pytest
 
 from ddpg import cli
-from ddpg.training import train as training
-from ddpg.training.config import Config, override
+from ddpg.commands import train as training
+from ddpg.config.config import Config
+from ddpg.config.reading import override
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -68,9 +69,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return real(*args, options={**TINY, **(options or {})}, seeds=seeds and min(seeds, 2), **rest)
 
     monkeypatch.setattr(training, "train", partial(short, training.train))
-    monkeypatch.setattr(
-        "ddpg.training.conclusion.film_run", lambda *_, **__: None
-    )  # a second each, and tested elsewhere
+    monkeypatch.setattr("ddpg.training.finish.film_run", lambda *_, **__: None)  # a second each, and tested elsewhere
     monkeypatch.chdir(tmp_path)
 
 

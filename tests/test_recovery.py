@@ -20,12 +20,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import ddpg
 from ddpg.cli import main
-from ddpg.envs.gym import by_callable
-from ddpg.envs.hosted import Hosted
+from ddpg.envs.gymnasium_factory import by_callable
+from ddpg.envs.python_vector import Hosted
 from ddpg.records import checkpoint
 from ddpg.records.log import Log, read_metrics
-from ddpg.training.run import Training
-from ddpg.training.train import held
+from ddpg.training.folder import held
+from ddpg.training.session import Training
 
 TINY = ["--steps=300", "--collect.warmup=100", "--actor.widths=8", "--critic.widths=8,8", "--replay.batch=16"]
 TINY += ["--eval.every=100", "--eval.episodes=4", "--checkpoint.every=100", "--checkpoint.keep=3"]

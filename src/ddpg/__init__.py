@@ -12,29 +12,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ddpg.training.config import Config
-    from ddpg.training.evaluate import evaluate_run as evaluate
-    from ddpg.training.export import export_run as export
+    from ddpg.commands.evaluate import evaluate_run as evaluate
+    from ddpg.commands.export import export_run as export
+    from ddpg.commands.train import resume, train
+    from ddpg.config.config import Config
+    from ddpg.config.presets import PRESETS
+    from ddpg.training.film import film_run as film
     from ddpg.training.policy import Policy, load
-    from ddpg.training.policy import film_run as film
-    from ddpg.training.presets import PRESETS
-    from ddpg.training.run import Run
-    from ddpg.training.train import resume, train
+    from ddpg.training.session import Run
 
 __all__ = ["PRESETS", "Config", "Policy", "Run", "evaluate", "export", "film", "load", "resume", "train"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "PRESETS": "presets.PRESETS",
-    "Config": "config.Config",
-    "Policy": "policy.Policy",
-    "Run": "run.Run",
-    "evaluate": "evaluate.evaluate_run",
-    "export": "export.export_run",
-    "film": "policy.film_run",
-    "load": "policy.load",
-    "resume": "train.resume",
-    "train": "train.train",
+    "PRESETS": "config.presets.PRESETS",
+    "Config": "config.config.Config",
+    "Policy": "training.policy.Policy",
+    "Run": "training.session.Run",
+    "evaluate": "commands.evaluate.evaluate_run",
+    "export": "commands.export.export_run",
+    "film": "training.film.film_run",
+    "load": "training.policy.load",
+    "resume": "commands.train.resume",
+    "train": "commands.train.train",
 }
 
 
@@ -42,5 +42,5 @@ def __getattr__(name: str) -> Any:
     """Import JAX with the first name that is asked for: `ddpg --help` need not wait the second it takes."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room, name = _HOMES[name].split(".")
-    return getattr(import_module(f"ddpg.training.{room}"), name)
+    module, _, name = _HOMES[name].rpartition(".")
+    return getattr(import_module(f"ddpg.{module}"), name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from ddpg.training.run import Run
+    from ddpg.training.session import Run
 
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
@@ -154,8 +154,8 @@ PARTS = {
 
 def _add_paths(train: Parser) -> None:
     """The options by path, a group for each part of the configuration with what its own docstring says."""
-    from ddpg.training.config import options
-    from ddpg.training.presets import PRESETS
+    from ddpg.config.presets import PRESETS
+    from ddpg.config.reading import options
 
     config = PRESETS["ddpg"]
     groups = {"": train.add_argument_group(PARTS[""])}
@@ -201,13 +201,13 @@ def _nothing(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
     preset, folder = given.pop("preset"), given.pop("run", None)
-    from ddpg.training.train import train
+    from ddpg.commands.train import train
 
     return _report(train(args.ENV, preset=preset, run=folder, options=given))
 
 
 def _resume(args: argparse.Namespace) -> int:
-    from ddpg.training.train import resume
+    from ddpg.commands.train import resume
 
     return _report(resume(args.RUN, args.steps, args.env))
 
@@ -228,9 +228,9 @@ def _report(run: "Run") -> int:
 
 
 def _eval(args: argparse.Namespace) -> int:
+    from ddpg.commands.evaluate import evaluate_run
     from ddpg.records.video import check_film, check_screen
-    from ddpg.training.evaluate import evaluate_run
-    from ddpg.training.policy import film_run, show_run
+    from ddpg.training.film import film_run, show_run
 
     if args.video:
         check_film(args.video)  # before the minutes that many episodes may take
@@ -253,7 +253,7 @@ def _eval(args: argparse.Namespace) -> int:
 
 
 def _plot(args: argparse.Namespace) -> int:
-    from ddpg.training.curves import plot_runs
+    from ddpg.commands.plot import plot_runs
 
     plot_runs(args.RUN, args.o)
     print(f"curves: {args.o}", file=sys.stderr)
@@ -261,7 +261,7 @@ def _plot(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from ddpg.training.export import export_run
+    from ddpg.commands.export import export_run
 
     said = export_run(args.RUN, args.format, args.o, args.seed)
     over = f"{said.observations:,}".replace(",", " ")
@@ -274,7 +274,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from ddpg.training.doctor import doctor
+    from ddpg.commands.doctor import doctor
 
     said = doctor(args.ENV, args.env_args, args.steps, args.seed, args.json)
     if args.json:
@@ -287,8 +287,8 @@ def _presets(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from ddpg.training.config import options, values
-    from ddpg.training.presets import PRESETS
+    from ddpg.config.presets import PRESETS
+    from ddpg.config.reading import options, values
 
     paths = [option.path for option in options(PRESETS["ddpg"]) if option.path != "preset"]
     columns = {name: {path: _plain(value) for path, value in values(PRESETS[name]).items()} for name in PRESETS}

@@ -11,9 +11,10 @@ import optax
 import pytest
 
 from ddpg.algorithm.agent import DPG, AgentState
-from ddpg.algorithm.nets import Network, Normal, Plain
-from ddpg.algorithm.noise import Exponential, Linear, Smoothing
+from ddpg.algorithm.networks import Network, Normal, Plain
 from ddpg.algorithm.optimiser import descend, rest
+from ddpg.algorithm.schedules import Exponential, Linear
+from ddpg.algorithm.smoothing import Smoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.types import Spec, Transition
 

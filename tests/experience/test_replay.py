@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ddpg.experience.priority import summed
+from ddpg.experience.priority_tree import summed
 from ddpg.experience.replay import Prioritised, Replay, Ring, Uniform, _pack, _unpack, refilled, trimmed
 from ddpg.types import Row, Transition
 

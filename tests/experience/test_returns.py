@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ddpg.experience.returns import Earned, earned, fold, nothing_earned
+from ddpg.experience.return_scale import Earned, earned, nothing_earned
+from ddpg.experience.returns import fold
 from ddpg.types import Row, Transition
 
 BATCH, GAMMA = 4, 0.9

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import trim_mean
 
-from ddpg.records.plot import Curve, curve_of, interval, iqm, learning_curve, summary, window
+from ddpg.records.plot import Curve, curve_of, learning_curve, window
+from ddpg.records.statistics import interval, iqm, summary
 
 
 def pixels(file: Path) -> np.ndarray:

@@ -13,10 +13,10 @@ from jax import Array
 import ddpg
 from ddpg.algorithm.agent import DPG, Nets
 from ddpg.algorithm.layers import Dense
-from ddpg.algorithm.nets import Actor, Critic, Network
-from ddpg.envs.base import Environment
+from ddpg.algorithm.networks import Actor, Critic, Network
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import DISCOUNT, SPEC, TIME_LIMIT, Probe, ProbeState
+from ddpg.envs.protocol import Environment
 from ddpg.training.evaluate import Evaluator
 from ddpg.types import Key, Spec
 

@@ -24,25 +24,27 @@ from jax import Array
 
 import ddpg
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.nets import Network, Normal, Plain
-from ddpg.algorithm.noise import Linear, OrnsteinUhlenbeck, Parameters, Smoothing
+from ddpg.algorithm.exploration import OrnsteinUhlenbeck, Parameters
+from ddpg.algorithm.networks import Network, Normal, Plain
+from ddpg.algorithm.schedules import Linear
+from ddpg.algorithm.smoothing import Smoothing
 from ddpg.algorithm.values import Categorical
 from ddpg.cli import main
-from ddpg.envs.base import Environment, Vector
-from ddpg.envs.gym import Gym, by_callable
-from ddpg.envs.hosted import History, Hosted, Outcome
+from ddpg.commands.evaluate import evaluate_run
+from ddpg.config.presets import PRESETS
+from ddpg.config.reading import override
+from ddpg.envs.gymnasium_factory import Gym, by_callable
 from ddpg.envs.pendulum import Pendulum, PendulumState
+from ddpg.envs.protocol import Environment
+from ddpg.envs.python_vector import History, Hosted, Outcome
+from ddpg.envs.vector import Vector
 from ddpg.experience.replay import Prioritised, Replay, _unpack
-from ddpg.records.export import load_models
 from ddpg.records.log import read_metrics
-from ddpg.training.config import override
+from ddpg.records.networks.hdf5 import load_models
 from ddpg.training.devices import joined
-from ddpg.training.evaluate import evaluate_run
 from ddpg.training.host import Host
 from ddpg.training.loop import Carry, Loop, Report
-from ddpg.training.presets import PRESETS
-from ddpg.training.restore import Pieces
-from ddpg.training.run import together
+from ddpg.training.reports import Pieces, together
 from ddpg.training.scan import Scan
 from ddpg.types import Key, Row, Transition
 

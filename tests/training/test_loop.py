@@ -11,19 +11,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ddpg.training.session import Training
 from jax import Array
 from jaxtyping import Float
 from scipy import stats
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.nets import Network, Normal
-from ddpg.algorithm.noise import Gaussian, Linear, OrnsteinUhlenbeck
-from ddpg.envs.base import Vector
+from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck
+from ddpg.algorithm.networks import Network, Normal
+from ddpg.algorithm.schedules import Linear
+from ddpg.config.config import Collection, Config
+from ddpg.envs.vector import Vector
 from ddpg.experience.replay import Replay, _unpack
-from ddpg.training.config import Collection, Config
 from ddpg.training.loop import Carry, Loop, Lots, Report
 from ddpg.training.scan import Scan, _program
-from ddpg.training.train import Training
 from ddpg.types import Key, Row, Spec
 
 N, LIMIT = 2, 7

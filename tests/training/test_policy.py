@@ -12,13 +12,14 @@ from gymnasium import spaces
 import ddpg
 from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.layers import Dense
-from ddpg.algorithm.nets import Actor, Critic
-from ddpg.envs.base import Repeat
-from ddpg.envs.gym import Gym
+from ddpg.algorithm.networks import Actor, Critic
+from ddpg.config.presets import PRESETS
+from ddpg.config.reading import override
+from ddpg.environment import environment_of
+from ddpg.envs.gymnasium_factory import Gym
 from ddpg.envs.pendulum import Pendulum
-from ddpg.training.config import override
-from ddpg.training.policy import Policy, environment_of
-from ddpg.training.presets import PRESETS
+from ddpg.envs.repeat import Repeat
+from ddpg.training.policy import Policy
 from ddpg.types import Spec
 
 

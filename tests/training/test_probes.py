@@ -18,21 +18,13 @@ from jax import Array
 from jaxtyping import Float
 
 from ddpg.algorithm.agent import DPG, Nets
-from ddpg.algorithm.nets import Network, Normal, Plain, Residual
-from ddpg.algorithm.noise import (
-    Constant,
-    Exponential,
-    Gaussian,
-    Linear,
-    Mixed,
-    OrnsteinUhlenbeck,
-    Parameters,
-    Pink,
-    Smoothing,
-)
+from ddpg.algorithm.exploration import Gaussian, Mixed, OrnsteinUhlenbeck, Parameters, Pink
+from ddpg.algorithm.networks import Network, Normal, Plain, Residual
 from ddpg.algorithm.normaliser import normalised
+from ddpg.algorithm.schedules import Constant, Exponential, Linear
+from ddpg.algorithm.smoothing import Smoothing
 from ddpg.algorithm.values import Categorical, Scalar
-from ddpg.envs.base import Vector
+from ddpg.config.config import check_agent
 from ddpg.envs.probes import (
     ACTION,
     CONSTANT_VALUE,
@@ -45,8 +37,8 @@ from ddpg.envs.probes import (
     Probe,
     ProbeState,
 )
+from ddpg.envs.vector import Vector
 from ddpg.experience.replay import Prioritised, Replay, Uniform
-from ddpg.training.config import check_agent
 from ddpg.training.loop import Carry, Loop
 from ddpg.types import Key, Spec
 

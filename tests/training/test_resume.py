@@ -18,14 +18,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import ddpg
 from ddpg.cli import main
+from ddpg.commands import train as beginning
+from ddpg.commands.evaluate import evaluate_run
+from ddpg.commands.plot import plot_runs
+from ddpg.config.file import load_config
+from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.records import checkpoint
 from ddpg.records.log import TAGS
-from ddpg.training import train as beginning
-from ddpg.training.config import load, override
-from ddpg.training.curves import plot_runs
-from ddpg.training.evaluate import evaluate_run
-from ddpg.training.run import Training
+from ddpg.training.session import Training
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"  # runs as earlier versions left them; none is ever made anew
 FORMAT_1 = FIXTURES / "format-1"
@@ -179,7 +180,7 @@ def test_a_longer_run_is_the_run_of_that_length(env: str, steps: int, tmp_path: 
     last = json.loads((tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["step"] == steps
     assert main(["resume", str(tmp_path / "parts"), "--steps", "800"]) == 0
-    assert load(tmp_path / "parts").steps == 800
+    assert load_config(tmp_path / "parts").steps == 800
     # The compiled loop means over a chunk at once, and chunks end where the shorter run did.
     same(tmp_path / "whole", tmp_path / "parts", mean=1e-6 if steps == 470 else 0)
 

@@ -12,11 +12,13 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int, Shaped
 
-from ddpg.algorithm.nets import Actor, Critic, Network
-from ddpg.algorithm.noise import Exploration, Gaussian, Smoothing
+from ddpg.algorithm.exploration import Exploration, Gaussian
+from ddpg.algorithm.networks import Actor, Critic, Network
 from ddpg.algorithm.optimiser import descend, follow, rest
+from ddpg.algorithm.smoothing import Smoothing
 from ddpg.algorithm.values import Scalar, Value, pessimistic
-from ddpg.types import Key, Metrics, Natural, PyTree, Some, Spec, Transition, UnitInterval
+from ddpg.ranges import Natural, UnitInterval
+from ddpg.types import Key, Metrics, PyTree, Some, Spec, Transition
 
 
 class Nets(NamedTuple):

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import optax
 
 from ddpg.algorithm.layers import Running
-from ddpg.algorithm.nets import Network
-from ddpg.algorithm.noise import Constant
+from ddpg.algorithm.networks import Network
+from ddpg.algorithm.schedules import Constant
 from ddpg.types import PyTree
 
 

@@ -12,7 +12,7 @@ from jax import Array
 from jaxtyping import Float
 from pydantic import Discriminator
 
-from ddpg.types import Finite, Natural, Positive
+from ddpg.ranges import Finite, Natural, Positive
 
 
 @dataclass(frozen=True)

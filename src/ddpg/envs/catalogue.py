@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from ddpg.envs.base import Environment, Repeat, Solved
 from ddpg.envs.pendulum import Pendulum
+from ddpg.envs.protocol import Environment, Solved
+from ddpg.envs.repeat import Repeat
 
 if TYPE_CHECKING:
-    from ddpg.envs.gym import Gym
+    from ddpg.envs.gymnasium_factory import Gym
 
 NATIVE: dict[str, Environment] = {"Pendulum-v1": Pendulum()}
 
@@ -25,12 +26,11 @@ def make(id: str, args: Sequence[str] = (), repeat: int = 1) -> "Environment | G
         raise ValueError(f"the JAX-native environment {name!r} {lack}; use gym:{name} for Gymnasium's")
     if kind != "gym" and name in NATIVE and not args:
         return Repeat(NATIVE[name], repeat) if repeat > 1 else NATIVE[name]
-    from ddpg.envs import gym  # half a second, and only where it is needed
 
-    given = gym.parse_args(args)
+    given = gymnasium_factory.parse_args(args)
     if ":" not in name:  # a module is imported first, and may register what it likes
         _refuse_unknown(id, name)
-    return gym.by_id(name, given, repeat)
+    return gymnasium_factory.by_id(name, given, repeat)
 
 
 def solved(env: "Environment | Gym") -> Solved | None:

@@ -13,9 +13,10 @@ from jax import Array
 from jaxtyping import Float, Int, UInt32
 from pydantic import Discriminator
 
-from ddpg.experience.priority import Tree, draw, empty, put
+from ddpg.experience.priority_tree import Tree, draw, empty, put
 from ddpg.experience.returns import fold
-from ddpg.types import Finite, Natural, Positive, Row, Some, Transition, Whole
+from ddpg.ranges import Finite, Natural, Positive, Whole
+from ddpg.types import Row, Some, Transition
 
 Place = Int[Array, " b"]  # of rows, counted through the ring: row * N + environment
 

@@ -25,7 +25,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ddpg.records.settle import settle
+from ddpg.records.atomic import settle
 from ddpg.types import PyTree
 
 FORMAT, VERSION = "ddpg-checkpoint", 1

@@ -20,7 +20,8 @@ from rich.text import Text
 
 from ddpg.records.braille import LINE, OPTIMUM, depth, draw
 from ddpg.records.log import Record
-from ddpg.records.plot import iqm, window
+from ddpg.records.plot import window
+from ddpg.records.statistics import iqm
 
 RATE_OVER = 10  # updates over which the speed is measured that "time left" assumes
 CHROME = 12  # lines of the frame that are not curve, and the prompt below it

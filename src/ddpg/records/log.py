@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import numpy as np
 
-from ddpg.records.given import check_plain
-from ddpg.records.settle import write_text
+from ddpg.records.atomic import write_text
+from ddpg.records.untrusted import check_plain
 
 if TYPE_CHECKING:
     from tensorboardX.event_file_writer import EventsWriter

@@ -1,4 +1,4 @@
-"""What many seeds say together: interquartile means, their intervals, and the picture of a learning curve."""
+"""The picture of a learning curve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
 from ddpg.records.log import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+from ddpg.records.statistics import interval, iqm
 
 # Okabe and Ito's colours, told apart by colour-blind readers; their yellow, too pale on white, gives way to grey.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
+
 INK, FAINT = "#333333", "#767676"
 
 
@@ -26,48 +27,6 @@ class Curve:
     steps: np.ndarray
     returns: np.ndarray
     color: str | None = None
-
-
-def iqm(x: Float[np.ndarray, "..."], axis: int = 0) -> Float[np.ndarray, "..."]:
-    """Interquartile mean along `axis`: the mean of the middle half, robust to a failed seed as the mean is not.
-
-    The 25 % trimmed mean, which leaves out floor(K / 4) of K values at either end (so it is the mean for K < 4):
-    exactly `scipy.stats.trim_mean(x, 0.25)`, the definition of rliable (Agarwal et al. 2021, arXiv 2108.13264,
-    section 4.3), but NaN if any value is NaN and without the 0.9 s that importing scipy.stats takes.
-    """
-    ordered = np.sort(x, axis=axis)
-    cut = x.shape[axis] // 4
-    middle = np.take(ordered, np.arange(cut, x.shape[axis] - cut), axis=axis).mean(axis=axis)
-    return np.where(np.isnan(x).any(axis=axis), np.nan, middle)
-
-
-def interval(
-    returns: Float[np.ndarray, "seeds points"], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
-    """Lower and upper end of the percentile-bootstrap interval of the interquartile mean at every point.
-
-    Seeds are drawn with replacement, whole curves at a time (Agarwal et al. 2021, section 4.1); `seed` fixes the
-    draws, so a figure drawn twice is the same figure. One seed says nothing of the spread: NaN, no interval.
-    """
-    seeds, points = returns.shape
-    if seeds < 2:
-        return np.full(points, np.nan), np.full(points, np.nan)
-    draws = np.random.default_rng(seed).integers(seeds, size=(resamples, seeds))
-    tails = [50 * (1 - level), 50 * (1 + level)]
-    # One point at a time: all at once is resamples x seeds x points numbers, gigabytes for a long run of many seeds.
-    ends = [np.percentile(iqm(point[draws], axis=1), tails) for point in returns.T]
-    low, high = np.array(ends, dtype=float).reshape(points, 2).T
-    return low, high
-
-
-def summary(
-    returns_last: Float[np.ndarray, " seeds"], *, seed: int = 0
-) -> dict[str, float | list[float | None] | None]:
-    """The last return of each seed as summary.json says it: iqm, ci_low, ci_high, mean, returns; `None` for unknown."""
-    returns = np.asarray(returns_last, dtype=float)
-    low, high = interval(returns[:, None], seed=seed)
-    known = [float(x) if np.isfinite(x) else None for x in (iqm(returns), low[0], high[0], returns.mean(), *returns)]
-    return {"iqm": known[0], "ci_low": known[1], "ci_high": known[2], "mean": known[3], "returns": known[4:]}
 
 
 def curve_of(records: Sequence[Record], label: str, key: str = "return") -> Curve:

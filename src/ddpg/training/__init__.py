@@ -1,1 +1,1 @@
-"""How it runs: the only room that knows all the others."""
+"""One run: its loop, its drivers, its folder."""

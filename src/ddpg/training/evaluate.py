@@ -1,11 +1,10 @@
 """Greedy rollouts on fixed starts, and how far the critic's values are from the returns they predict."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,17 +15,14 @@ from jax.stages import Wrapped
 from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.agent import DPG, Nets
-from ddpg.algorithm.nets import Actor
+from ddpg.algorithm.networks import Actor
 from ddpg.algorithm.normaliser import Stats, normalised
+from ddpg.config.config import Config
 from ddpg.envs import catalogue
-from ddpg.envs.base import Environment
-from ddpg.envs.gym import Gym
-from ddpg.experience.returns import Earned
-from ddpg.records.export import load_models
-from ddpg.records.plot import iqm
-from ddpg.training.config import Config, load
-from ddpg.training.devices import compiled, joined, of_group, prepare, spread
-from ddpg.training.policy import Known, environment_of, model_folder
+from ddpg.envs.gymnasium_factory import Gym
+from ddpg.envs.protocol import Environment
+from ddpg.experience.return_scale import Earned
+from ddpg.training.devices import compiled, joined, of_group, spread
 from ddpg.types import PyTree, Some
 
 TOGETHER = 10  # environments that play side by side, for one call of the actor
@@ -209,43 +205,3 @@ def _judged(evaluator: Evaluator) -> Wrapped:
 def evaluator_of(config: Config, env: Environment | Gym, episodes: int, seed: int) -> Evaluator | HostEvaluator:
     judge = Evaluator(env, config.agent, config.gamma, episodes, seed, config.reward_scale)
     return HostEvaluator(judge, env) if isinstance(env, Gym) else judge
-
-
-def evaluate_run(
-    run: str | Path, episodes: int = 100, seed: int = 0, env: Known | None = None, env_args: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Greedy returns of every seed of a run: what `ddpg eval` prints, and `ddpg.evaluate` answers.
-
-    `env` is by default the run's own; a run of a function that makes environments needs that function, or an id.
-    `env_args` are keyword arguments as key=value, beside those of the run where `env` is the run's own id.
-    `return_mean`, `return_std` and `return_iqm` are over all episodes of all seeds, `returns` the mean of each seed.
-    ValueError, in one line, if the folder is no run, or `env` is none or has other spaces.
-    """
-    run = Path(run)
-    config = load(run)
-    environment = environment_of(config, env, env_args)
-    seeds = range(config.seed, config.seed + config.seeds)
-    evaluator = evaluator_of(config, environment, episodes, seed)
-    prepare(1, 0.0)
-    models = [load_models(model_folder(run, config, s), environment.spec) for s in seeds]
-    with ExitStack() as stack:
-        if isinstance(evaluator, HostEvaluator):
-            stack.callback(evaluator.close)
-        returns = np.concatenate([evaluator(*jax.tree.map(_one, m[:2])).returns for m in models])
-        optimum = evaluator.optimum()
-    said: dict[str, Any] = {
-        "env": (env or config.env) if env is None or isinstance(env, str) else environment.id,
-        "episodes": int(returns.size),
-        "seeds": list(seeds),
-        "return_mean": float(returns.mean()),
-        "return_std": float(returns.std()),
-        "return_iqm": float(iqm(returns.ravel())),
-        "returns": returns.mean(axis=1).tolist(),
-    }
-    if optimum is not None:
-        said |= {"optimum": optimum, "gap_to_optimum": optimum - said["return_mean"]}
-    return said
-
-
-def _one(leaf: Some) -> Some:
-    return leaf[None]

@@ -18,10 +18,10 @@ from jax import Array
 from jax.stages import Wrapped
 from jaxtyping import Bool, Float
 
-from ddpg.algorithm.nets import Actor
+from ddpg.algorithm.networks import Actor
 from ddpg.algorithm.normaliser import Stats
-from ddpg.envs.gym import Misbehaved
-from ddpg.envs.hosted import History, Outcome
+from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.envs.python_vector import History, Outcome
 from ddpg.experience.replay import any_rows, refilled, trimmed
 from ddpg.records.checkpoint import copied, restored
 from ddpg.training.loop import Carry, Draws, Loop, Lots, Report, over_updates

@@ -19,12 +19,13 @@ from jax import Array
 from jaxtyping import Bool, Float, Int, Shaped, UInt32
 
 from ddpg.algorithm.agent import DPG, AgentState
-from ddpg.algorithm.nets import Actor
-from ddpg.algorithm.noise import Parameters, Perturbed, normal, unit
+from ddpg.algorithm.exploration import Parameters, Perturbed
+from ddpg.algorithm.networks import Actor
 from ddpg.algorithm.normaliser import Stats, no_stats, normalised, observed
-from ddpg.envs.base import Vector
+from ddpg.algorithm.random import normal, unit
+from ddpg.envs.vector import Vector
 from ddpg.experience.replay import Priorities, Replay, Ring
-from ddpg.experience.returns import Earned, earned, nothing_earned
+from ddpg.experience.return_scale import Earned, earned, nothing_earned
 from ddpg.types import Key, Keys, Metrics, PyTree, Row, Some
 
 

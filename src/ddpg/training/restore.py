@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from ddpg.envs.gym import Misbehaved
+from ddpg.config.config import Config
+from ddpg.config.file import versions
+from ddpg.config.reading import from_data, values
+from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.ranges import NonNegative, Whole
 from ddpg.records import checkpoint
-from ddpg.training import config as configuration
-from ddpg.training.config import Config
 from ddpg.training.divergence import Watch, nothing_seen
 from ddpg.training.host import Host
-from ddpg.training.loop import Report
+from ddpg.training.reports import Pieces, nothing_reported
 from ddpg.training.scan import Scan
-from ddpg.types import Keys, Metrics, NonNegative, PyTree, Whole
+from ddpg.types import Keys, PyTree
 
 LARGEST = 2**31  # iterations, and pieces of a report
 
@@ -35,24 +36,12 @@ class Progress:
     lost: dict[int, str] = field(default_factory=dict)  # seeds that diverged, and how it shows
 
 
-class Pieces(NamedTuple):
-    """What was reported since the last log point: leaves [pieces, S], and how many iterations each piece is of."""
-
-    report: Report
-    weights: np.ndarray
-
-
 class State(NamedTuple):
     """All that a checkpoint holds of arrays, of every seed."""
 
     driver: PyTree  # what the driver has kept
     pieces: Pieces
     watch: Watch
-
-
-def nothing_reported(seeds: int) -> Pieces:
-    none = np.zeros((0, seeds))
-    return Pieces(Report(Metrics(*[none] * len(Metrics._fields)), none, none, none), np.zeros(0))
 
 
 class Restored(NamedTuple):
@@ -104,7 +93,7 @@ def _progress(path: Path, config: Config) -> Progress:
         where = ".".join(map(str, first["loc"]))
         raise ValueError(f"checkpoint {path} cannot be used: {where}: {first['msg']}") from None
     try:
-        found = configuration.from_data(said["config"]) if isinstance(said.get("config"), dict) else None
+        found = from_data(said["config"]) if isinstance(said.get("config"), dict) else None
     except ValueError as error:
         raise ValueError(f"checkpoint {path} cannot be used: in its configuration, {error}") from None
     if found is None:
@@ -112,7 +101,7 @@ def _progress(path: Path, config: Config) -> Progress:
     # A run may be made longer, and its checkpoints more or less frequent.
     found = replace(found, steps=config.steps, checkpoint=config.checkpoint)
     if found != config:
-        then, now = configuration.values(found), configuration.values(config)
+        then, now = values(found), values(config)
         odd = min(name for name in {**then, **now} if then.get(name) != now.get(name))
         raise ValueError(
             f"checkpoint {path} is of a run with another configuration "
@@ -126,7 +115,7 @@ def _progress(path: Path, config: Config) -> Progress:
 def _other_versions(said: Mapping[str, Any]) -> Iterator[str]:
     """What no longer is as it was, so that numbers may come out differently in their last bits."""
     then = said.get("versions")
-    for name, now in configuration.versions().items():
+    for name, now in versions().items():
         if isinstance(then, dict) and then.get(name) != now:
             was = " ".join(str(then.get(name)).split())[:40]
             yield f"the run was made with {name} {was}, this is {now}: it goes on, but perhaps not to the last bit"

@@ -1,0 +1,95 @@
+"""`ddpg plot`: the learning curves of several runs in one figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from gymnasium import registry
+
+from ddpg.config.config import Config
+from ddpg.config.file import load_config
+from ddpg.config.presets import PRESETS, suited
+from ddpg.config.reading import override, values
+from ddpg.envs import catalogue
+from ddpg.records.log import Record, read_metrics
+from ddpg.records.plot import Curve, curve_of, learning_curve
+
+
+def plot_runs(runs: Sequence[Path], file: Path) -> None:
+    """Runs of one preset with the same options become one curve, their seeds side by side, on the steps all have.
+
+    ValueError, in one line, if a folder is no run, or two are of different environments or say the same seed twice,
+    or the file is no PNG.
+    """
+    if file.suffix.lower() != ".png":
+        raise ValueError(f"{file}: expected a name that ends in .png; choose another -o")
+    configs = {run: load_config(run) for run in dict.fromkeys(runs)}
+    environments = {_id(config) for config in configs.values()}
+    named = {id.removeprefix("gym:") for id in environments}
+    if len(named) > 1:
+        raise ValueError(f"runs of different environments ({', '.join(sorted(named))}); plot one at a time")
+    curves: dict[str, Curve] = {}
+    seen: set[tuple[str, int]] = set()
+    optima = list[float | None]()
+    for run, config in configs.items():
+        label = _label(config) if len(environments) == 1 else f"{_label(config)}, {_id(config)}"
+        said = {(label, seed) for seed in range(config.seed, config.seed + config.seeds)}
+        if seen & said:
+            seed = min(seed for _, seed in seen & said)
+            raise ValueError(f"{run} holds seed {seed} of {label} a second time; plot it once")
+        seen |= said
+        records = read_metrics(run)
+        optima.append(_optimum(records))
+        curve = curve_of(records, label)
+        curves[label] = _beside(curves[label], curve) if label in curves else curve
+    optimum = None if None in optima else optima[0]  # of an environment that somebody changed nothing is known
+    try:
+        learning_curve(list(curves.values()), file, named.pop(), optimum)
+    except OSError as error:
+        raise ValueError(f"{file} cannot be written ({error.strerror or error}); choose another -o") from None
+
+
+def _id(config: Config) -> str:
+    """The run's environment; `gym:` is said only where it makes a difference."""
+    bare = config.env.removeprefix("gym:")
+    return config.env if bare in catalogue.NATIVE else bare
+
+
+def _optimum(records: Sequence[Record]) -> float | None:
+    """The best mean return from the run's own starts, if it was known when they were evaluated (catalogue.solved)."""
+    sums = (record["return"] + record["gap_to_optimum"] for record in records if "gap_to_optimum" in record)
+    return next(filter(np.isfinite, sums), None)
+
+
+def _label(config: Config) -> str:
+    """The preset, and the options in which the run differs from it."""
+    if config.preset not in PRESETS:
+        return config.preset
+    own, preset = values(config), PRESETS[config.preset]
+    # A part of another kind has fields of its own; they are compared with that kind's defaults.
+    parts = [path for path in own if any(other.startswith(f"{path}.") for other in (*own, *values(preset)))]
+    kinds = {path: own[path] for path in parts if values(preset).get(path) not in (None, own[path])}
+    usual = values(override(preset, kinds))
+    if _stepped(config):
+        usual |= suited(config, {})
+        usual["collect.updates"] = suited(config, {"collect.steps": config.collect.steps})["collect.updates"]
+    differing = kinds | {path: value for path, value in own.items() if usual.get(path) != value}
+    of_length = ("env", "steps", "seed", "seeds")
+    said = [f"{path} {value}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."]
+    return ", ".join([config.preset, *said])
+
+
+def _stepped(config: Config) -> bool:
+    """Whether Python stepped the run's environment, so that training began with what is `suited`."""
+    if config.env_args or config.env.startswith("gym:"):
+        return True
+    if config.env in catalogue.NATIVE:
+        return False
+    # A class of one's own may be compiled or not. A run folder does not say so, but its evaluations differ.
+    return ":" in config.env or config.env in registry or config.eval.episodes == suited(config, {})["eval.episodes"]
+
+
+def _beside(one: Curve, other: Curve) -> Curve:
+    steps = np.intersect1d(one.steps, other.steps)
+    rows = [curve.returns[:, np.isin(curve.steps, steps)] for curve in (one, other)]
+    return Curve(one.label, steps, np.concatenate(rows))

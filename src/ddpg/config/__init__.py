@@ -1,0 +1,1 @@
+"""The configuration of a run: one frozen value, its checks, its file and its presets."""

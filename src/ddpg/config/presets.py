@@ -1,0 +1,198 @@
+"""The presets, on one screen: papers and our own choices as values."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.exploration import Gaussian, Mixed, OrnsteinUhlenbeck
+from ddpg.algorithm.networks import Network, Normal, Plain, Residual
+from ddpg.algorithm.schedules import Exponential
+from ddpg.algorithm.smoothing import Smoothing
+from ddpg.algorithm.values import Categorical, Scalar
+from ddpg.config.config import Collection, Config
+from ddpg.experience.replay import Prioritised, Replay
+
+PRESETS = {
+    # Our best plain DDPG; docs/presets.md says how each constant was chosen.
+    "ddpg": Config(preset="ddpg"),
+    # Robots of MuJoCo and their like: the widths, batch and tau of every later paper; docs/presets.md.
+    "mujoco": Config(
+        preset="mujoco",
+        gamma=0.99,
+        agent=DPG(
+            actor=Network(widths=(256, 256)),
+            critic=Network(widths=(256, 256), activation="silu"),
+            exploration=Gaussian(sigma=0.1),
+            tau=0.005,
+        ),
+        steps=1_000_000,
+        replay=Replay(capacity=1_000_000, batch=256),
+        collect=Collection(warmup=5_000),
+    ),
+    # Rewards that are rare, at the end of motions that need momentum: noise that keeps its direction from the first
+    # step on, and weights decayed where Q alone would drive the actor into its bounds; docs/presets.md.
+    "sparse": Config(
+        preset="sparse",
+        reward_scale=0.1,
+        normalise=True,
+        agent=DPG(
+            actor=Network(l2=1e-2),
+            critic=Network(activation="silu"),
+            exploration=OrnsteinUhlenbeck(theta=0.05, sigma=0.5),
+        ),
+        steps=60_000,
+        collect=Collection(warmup=0, learning_starts=5_000),
+    ),
+    # The tutorial: sigma 2 in torque units is 1 of half the action range; learning begins once the buffer is full.
+    "article": Config(
+        preset="article",
+        gamma=0.9,
+        agent=DPG(
+            actor=Network(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=1e-3),
+            critic=Network(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=2e-3),
+            exploration=Gaussian(sigma=1.0, schedule=Exponential(rate=0.9995, begin=10_000)),
+            tau=0.01,
+        ),
+        replay=Replay(capacity=10_000, batch=32),
+        collect=Collection(warmup=0, learning_starts=10_000),
+    ),
+    # Lillicrap et al. 2016, section 7, low-dimensional tasks, and section 3: batch normalisation.
+    "lillicrap": Config(
+        preset="lillicrap",
+        gamma=0.99,
+        agent=DPG(
+            actor=Network(widths=(400, 300), activation="relu", block=Plain(norm="batch"), final_init=3e-3, lr=1e-4),
+            critic=Network(
+                widths=(400, 300),
+                activation="relu",
+                block=Plain(norm="batch"),
+                final_init=3e-3,
+                action_layer=1,
+                lr=1e-3,
+                l2=1e-2,
+            ),
+            exploration=OrnsteinUhlenbeck(theta=0.15, sigma=0.2),
+            tau=0.001,
+        ),
+        replay=Replay(capacity=1_000_000, batch=64),
+        collect=Collection(warmup=0, learning_starts=1_000),
+    ),
+    # Fujimoto et al. 2018, sections 5 and 6.1.
+    "td3": Config(
+        preset="td3",
+        gamma=0.99,
+        agent=DPG(
+            actor=Network(widths=(400, 300), activation="relu", lr=1e-3),
+            critic=Network(widths=(400, 300), activation="relu", lr=1e-3),
+            critics=2,
+            smoothing=Smoothing(sigma=0.2, clip=0.5),
+            delay=2,
+            exploration=Gaussian(sigma=0.1),
+            tau=0.005,
+        ),
+        steps=1_000_000,
+        replay=Replay(capacity=1_000_000, batch=100),
+        collect=Collection(warmup=10_000),
+    ),
+    # TD3 with the parts that our measurements on MuJoCo's robots favour; docs/presets.md.
+    "best": Config(
+        preset="best",
+        gamma=0.99,
+        agent=DPG(
+            actor=Network(widths=(256, 256), activation="relu", lr=1e-3),
+            critic=Network(widths=(256, 256), activation="elu", block=Plain(norm="layer"), lr=1e-3),
+            critics=2,
+            value=Scalar(huber=1.0),
+            smoothing=Smoothing(sigma=0.2, clip=0.5),
+            delay=2,
+            exploration=Gaussian(sigma=0.1),
+            tau=0.005,
+        ),
+        steps=1_000_000,
+        replay=Replay(capacity=1_000_000, batch=64, sampling=Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0)),
+        collect=Collection(updates=2, warmup=5_000),
+    ),
+    # Barth-Maron et al. 2018, with the constants and networks that Tassa et al. 2018 and Acme give.
+    "d4pg": Config(
+        preset="d4pg",
+        gamma=0.99,
+        agent=DPG(
+            actor=Network(widths=(300, 200), activation="relu", block=Plain(norm="layer"), lr=1e-4),
+            critic=Network(widths=(400, 300), activation="relu", block=Plain(norm="layer"), action_layer=1, lr=1e-4),
+            value=Categorical(atoms=51),
+            exploration=Gaussian(sigma=0.3),
+            tau=1.0,
+            period=100,
+        ),
+        steps=1_000_000,
+        replay=Replay(capacity=1_000_000, batch=256, n_step=5, sampling=Prioritised(alpha=0.6, beta=1.0, anneal=0)),
+        collect=Collection(warmup=1_000),
+    ),
+    # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
+    "simba": Config(
+        preset="simba",
+        gamma=0.99,
+        normalise=True,
+        agent=DPG(
+            actor=Network(widths=(128,), activation="relu", block=Residual(expansion=4), lr=1e-4, decay=1e-2),
+            critic=Network(widths=(512, 512), activation="relu", block=Residual(expansion=4), lr=1e-4, decay=1e-2),
+            critics=2,
+            guide="smallest",
+            smoothing=Smoothing(sigma=0.1, clip=1.0),
+            exploration=Gaussian(sigma=0.1),
+            tau=0.005,
+            tau_actor=1.0,
+        ),
+        steps=1_000_000,
+        replay=Replay(capacity=1_000_000, batch=256),
+        collect=Collection(updates=2, warmup=5_000),
+    ),
+    # FastTD3's learner: Seo et al. 2025, section 2, and the authors' settings for HumanoidBench.
+    "fasttd3": Config(
+        preset="fasttd3",
+        gamma=0.99,
+        normalise=True,
+        agent=DPG(
+            actor=Network(widths=(512, 256, 128), activation="relu", lr=3e-4, decay=0.1),
+            critic=Network(widths=(1024, 512, 256), activation="relu", lr=3e-4, decay=0.1),
+            critics=2,
+            guide="smallest",
+            value=Categorical(atoms=101, low=-250.0, high=250.0),
+            smoothing=Smoothing(sigma=0.001, clip=0.5),
+            exploration=Mixed(low=0.001, high=0.4),
+            delay=2,
+            period=1,
+            tau=0.1,
+            tau_actor=1.0,
+        ),
+        steps=10_000_000,
+        replay=Replay(capacity=128 * 51_200, batch=32_768),
+        collect=Collection(steps=1, updates=2, envs=128, warmup=0, learning_starts=32_768),
+    ),
+}
+
+TURN = 100  # steps, and updates, of an iteration with environments that Python steps
+
+
+def suited(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, and what a preset, written for compiled environments, leaves better otherwise with Python's.
+
+    Turns of 100 steps, or of `collect.steps`, since the learner is dispatched once a turn, and as many updates a step
+    as the compiled loop would make with `collect.updates`, or as the preset has; ten episodes an evaluation, twenty
+    times a run.
+    """
+    envs, usual = config.collect.envs, PRESETS.get(config.preset, config).collect
+    steps = config.collect.steps if "collect.steps" in given else max(1, TURN // envs)
+    asked = config.collect if "collect.updates" in given else usual
+    ratio = asked.updates / (asked.steps * asked.envs)
+    turn = {"collect.steps": steps, "collect.updates": max(1, round(steps * envs * ratio))}
+    return {"eval.every": max(1, config.steps // 20), "eval.episodes": 10, **given, **turn}
+
+
+def by_name(preset: str) -> Config:
+    if preset not in PRESETS:
+        near = get_close_matches(preset, PRESETS, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else "see `ddpg presets`"
+        raise ValueError(f"unknown preset {preset!r}; available: {', '.join(PRESETS)}; {hint}")
+    return PRESETS[preset]

@@ -1,0 +1,1 @@
+"""What an environment is like: examined, advised on, reported."""

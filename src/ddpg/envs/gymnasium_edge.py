@@ -1,0 +1,196 @@
+"""Gymnasium's environments at the edge: actions in [-1, 1]^m go in, one array of a known shape and dtype comes out."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, final
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from ddpg.types import Spec
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+class Misbehaved(ValueError):
+    """An environment did what none may do: one line with its index, the step, and what was wrong."""
+
+
+class Past(NamedTuple):
+    """Where an environment stood: what it had done, and what its episode under way (or just over) had come to."""
+
+    episodes: int  # begun
+    steps: int  # of the environment
+    actions: np.ndarray  # [t, m], since the last reset
+    obs: np.ndarray
+    over: bool
+
+
+@final
+class Edge(gymnasium.Wrapper):
+    """One environment between its own units and ours; nothing passes that is not what its spaces promise.
+
+    With a `past` the next reset answers nothing, and the next step where the environment stood then, whatever its
+    action: a vector environment, also one of worker processes, is brought back by one reset and one step.
+    """
+
+    past: Past | None = None
+
+    def __init__(
+        self, env: gymnasium.Env, spec: Spec, index: int, seeds: Callable[[int], int], repeat: int = 1
+    ) -> None:
+        super().__init__(env)
+        self._spec, self._index, self._seeds, self._repeat = spec, index, seeds, repeat
+        self._episode = self._step = 0
+        dtype = np.dtype(spec.obs_dtype)
+        low, high = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)
+        self.observation_space = spaces.Box(low, high, spec.obs_shape, dtype.type)
+        self.action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,))
+        inside, units = env.observation_space, env.action_space
+        assert isinstance(units, spaces.Box)
+        self._plain = isinstance(inside, spaces.Box) and bool(inside.shape)
+        self._inside = in_order(inside)
+        self._low, self._high = np.float64(units.low.ravel()), np.float64(units.high.ravel())
+        self._middle, self._half = self._low / 2 + self._high / 2, self._high / 2 - self._low / 2
+        self._units, self._usual = units, np.dtype(spec.obs_dtype)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """The first observation of the next episode, whose seed is known."""
+        if self.past is not None:
+            return np.zeros_like(self.past.obs), {}
+        seed = self._seeds(self._episode) if seed is None else seed
+        self._episode += 1
+        try:
+            obs, _ = self.env.reset(seed=seed, options=options)
+        except (Exception, SystemExit) as error:  # a simulator's window that is closed may exit
+            raise self._wrong(f"reset raised {_said(error)}") from error
+        return self._seen(obs), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if self.past is not None:
+            return self._again(self.past)
+        # In 64 bits, so that 1 becomes exactly the bound, and nothing is beyond it. For what a diverged network
+        # answers, NaN, which is not the environment's fault, fmin and fmax answer a bound.
+        units = np.fmin(np.fmax(self._middle + action * self._half, self._low), self._high)
+        units = units.astype(self._units.dtype).reshape(self._units.shape)
+        obs, total, over, cut = None, 0.0, False, False
+        for _ in range(self._repeat):
+            self._step += 1
+            try:
+                obs, reward, terminated, truncated, _ = self.env.step(units if self._repeat == 1 else units.copy())
+            except (Exception, SystemExit) as error:
+                raise self._wrong(f"step raised {_said(error)}") from error
+            try:
+                total += float(reward)
+            except (TypeError, ValueError):
+                raise self._wrong(f"reward {_shown(reward)}, expected a number") from None
+            try:
+                over, cut = bool(terminated), bool(truncated)
+            except ValueError:  # an array of several
+                ends = f"{_shown(terminated)} and {_shown(truncated)}"
+                raise self._wrong(f"terminated and truncated {ends}, expected two booleans") from None
+            if over or cut:
+                break
+        if not abs(total) <= LARGEST:
+            raise self._wrong(f"reward {total}, expected a finite number of 32 bits")
+        return self._seen(obs), total, over, cut, {}
+
+    def _again(self, past: Past) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Play the open episode once more. If it comes out differently, it is cut where it stood."""
+        self.past, self._episode = None, past.episodes - (not past.over)
+        cut = past.obs, 0.0, False, True, {}
+        if past.over:
+            self._step = past.steps
+            return cut
+        obs, _ = self.reset()
+        said = obs, 0.0, False, False, {}
+        for action in past.actions:
+            said = self.step(action)
+            if said[2] or said[3]:
+                break
+        self._step = past.steps
+        return said if np.array_equal(said[0], past.obs) and not (said[2] or said[3]) else cut
+
+    def _seen(self, obs: Any) -> np.ndarray:
+        """The observation as the spec says it is."""
+        if not self._plain:
+            try:
+                misfit = _misfit(self._inside, obs)
+                obs = obs if misfit else spaces.flatten(self._inside, obs)
+            except Exception as error:
+                misfit = f"observation {_shown(obs)} is none of its space ({_said(error)})"
+            if misfit:
+                raise self._wrong(misfit)
+        try:
+            found = np.asarray(obs)
+        except ValueError as error:  # lists of different lengths
+            raise self._wrong(f"observation {_shown(obs)} is no array ({_said(error)})") from None
+        if found.shape != self._spec.obs_shape:
+            raise self._wrong(f"observation of shape {found.shape}, expected {self._spec.obs_shape}")
+        # Precision may differ from what the space says, as in many environments, but not the kind of number.
+        seen = found
+        if found.dtype != self._usual:
+            self._check_dtype(found)
+            with np.errstate(over="ignore"):  # which is found out next
+                seen = found.astype(self._usual)
+        if not np.isfinite(seen).all():
+            where = np.argwhere(~np.isfinite(seen))[0]
+            raise self._wrong(f"observation {found[tuple(where)]} at index {_index(where)}, expected finite numbers")
+        return seen
+
+    def _check_dtype(self, found: np.ndarray) -> None:
+        wanted = self.env.observation_space.dtype if self._plain else np.float64
+        if found.dtype.kind not in "fiub" or not np.can_cast(found.dtype, wanted or np.float64, "same_kind"):
+            raise self._wrong(f"observation of dtype {found.dtype}, expected {wanted}")
+
+    def _wrong(self, what: str) -> Misbehaved:
+        return Misbehaved(f"environment {self._index} at its step {self._step} (episode {self._episode}): {what}")
+
+
+def _misfit(space: spaces.Space, obs: Any, path: str = "") -> str | None:
+    """The first part of an observation that is none of its space, which flattening would let pass.
+
+    A Box may be left, and have another precision, as in many environments, but it has its shape and real numbers.
+    """
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        parts = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        return next(filter(None, (_misfit(part, obs[key], f"{path}[{key!r}]") for key, part in parts)), None)
+    if isinstance(space, spaces.Box):
+        found = np.asarray(obs)
+        fits = found.shape == space.shape and found.dtype.kind in "fiub"
+    else:
+        fits = space.contains(obs)
+    return None if fits else f"observation{path} {_shown(obs)} is none of its space {_brief(space)}"
+
+
+def in_order(space: spaces.Space) -> spaces.Space:
+    """The same space, Dicts in the order of their sorted keys, so that a policy needs no space to read observations.
+
+    Gymnasium sorts only some: Dict({"b": ..., "a": ...}), but not Dict(b=..., a=...).
+    """
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({key: in_order(part) for key, part in sorted(space.spaces.items())})
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple([in_order(part) for part in space.spaces])
+    return space
+
+
+def _index(where: np.ndarray) -> str:
+    return str(int(where[0])) if len(where) == 1 else str(tuple(map(int, where)))
+
+
+def _brief(space: spaces.Space) -> str:
+    text = " ".join(str(space).split())
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _shown(value: Any) -> str:
+    """What an environment gave, on one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says, on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

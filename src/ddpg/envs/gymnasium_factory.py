@@ -1,0 +1,126 @@
+"""Gymnasium's environments as recipes: an id or a function, its spaces checked once."""
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, final
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from ddpg.envs.gymnasium_edge import Edge, Misbehaved, _brief, _said
+from ddpg.types import Spec
+
+Maker = Callable[..., gymnasium.Env]
+
+UNLIMITED = 10_000  # steps after which an evaluation cuts an episode that no time limit ends
+
+
+@final
+@dataclass(frozen=True)
+class Gym:
+    """An environment that Python steps, as a recipe: `maker(render_mode=...)` makes one of it.
+
+    Nested observations (Dict, Tuple) are flattened by Gymnasium, Dicts by sorted keys; uint8 stays what it is, every
+    other dtype becomes float32. `repeat` steps are done with every action, their rewards added.
+    """
+
+    id: str
+    spec: Spec
+    maker: Maker = field(compare=False)  # what is compiled knows only the rest
+    repeat: int = 1
+    limit: int | None = None  # the time limit, in steps of the environment
+    changed: bool = False  # by arguments, or a maker of one's own, so that nothing is known of the id's own best return
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Actions in the longest episode."""
+        return -(-(self.limit or UNLIMITED) // self.repeat)
+
+    def one(self, index: int = 0, seeds: Callable[[int], int] = int, render_mode: str | None = None) -> "Edge":
+        """Environment `index`, whose episode i starts with the seed `seeds(i)`."""
+        try:
+            env = self.maker(render_mode=render_mode) if render_mode else self.maker()
+        except (Exception, SystemExit) as error:  # whatever a second one raises where the first did not
+            raise Misbehaved(f"environment {index} of {self.id!r} cannot be made: {_said(error)}") from None
+        return Edge(env, self.spec, index, seeds, self.repeat)
+
+
+def by_id(id: str, args: Mapping[str, Any] | None = None, repeat: int = 1) -> Gym:
+    """What `gymnasium.make(id, **args)` makes. ValueError, in one line, if it cannot or its spaces do not fit."""
+    return replace(_recipe(id, partial(gymnasium.make, id, **dict(args or {})), repeat), changed=bool(args))
+
+
+def by_callable(make: Maker, made: gymnasium.Env, repeat: int = 1) -> Gym:
+    """What a function of one's own makes; `made` is one of it."""
+    # Not the id that it may have: what a function made of it nobody can make again by that.
+    id = type(made.unwrapped).__name__
+    return replace(_recipe(id, make, repeat, made), changed=True)
+
+
+def _recipe(id: str, maker: Maker, repeat: int, made: gymnasium.Env | None = None) -> Gym:
+    if made is None:
+        try:
+            with warnings.catch_warnings(action="ignore"):  # that a version is out of date is not what is asked
+                made = maker()
+        except Exception as error:  # whatever the environment's own constructor raises
+            raise ValueError(f"environment {id!r} cannot be made: {_said(error)}") from None
+    try:
+        spec = _spec(id, made.observation_space, made.action_space)
+        return Gym(id, spec, maker, repeat, made.spec.max_episode_steps if made.spec else None)
+    finally:
+        made.close()
+
+
+def _spec(id: str, obs: spaces.Space, action: spaces.Space) -> Spec:
+    if not isinstance(action, spaces.Box):
+        raise ValueError(f"environment {id!r} has the action space {action}, but ddpg controls continuous ones (a Box)")
+    if not np.issubdtype(action.dtype, np.floating):
+        raise ValueError(f"environment {id!r} has actions of dtype {action.dtype}, but ddpg controls floating ones")
+    if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
+        raise ValueError(
+            f"environment {id!r} has actions without bounds ({_brief(action)}), but a deterministic actor needs them; "
+            f"give its action space finite low and high"
+        )
+    if action.low.size == 0 or not (action.low < action.high).all():
+        raise ValueError(f"environment {id!r} has the action space {_brief(action)}, of which some part cannot vary")
+    flat = _flat_space(obs)
+    if flat is None or 0 in flat.shape:
+        raise ValueError(
+            f"environment {id!r} has the observation space {_brief(obs)}, of no fixed size; expected Box, Discrete, "
+            f"MultiBinary or MultiDiscrete, or a Dict or Tuple of those"
+        )
+    low, high = (tuple(map(float, bound.ravel())) for bound in (action.low, action.high))
+    return Spec(flat.shape, low, high, "uint8" if flat.dtype == np.uint8 else "float32")
+
+
+def _flat_space(obs: spaces.Space) -> spaces.Box | None:
+    """The space of what `Edge` answers: a Box as it is, anything else flattened; None if that cannot be."""
+    if isinstance(obs, spaces.Box) and obs.shape:
+        return obs
+    try:
+        flat = spaces.flatten_space(obs) if obs.is_np_flattenable else None
+    except ValueError:  # a Dict or Tuple of nothing
+        return None
+    return flat if isinstance(flat, spaces.Box) else None
+
+
+def episode_seed(run: int, env: int, episode: int) -> int:
+    return int(np.random.SeedSequence([run, env, episode]).generate_state(1)[0])
+
+
+def parse_args(given: Sequence[str]) -> dict[str, Any]:
+    """["gravity=9.8", "mode=easy"] -> keyword arguments, values read as JSON where they are."""
+    args = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"env-args {item!r}: expected key=value, such as gravity=9.8")
+        try:
+            args[name] = json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
+        except (ValueError, RecursionError):
+            args[name] = value
+    return args

@@ -1,0 +1,51 @@
+"""What an environment must offer."""
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float
+
+from ddpg.types import Key, PyTree, Spec
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """A JAX-native environment: pure functions of its state, compiled together with the learner.
+
+    It is hashable by value, as a frozen dataclass is, and its observations have the dtype that `spec` says.
+    `reset(key)` -> (state, obs); `step(state, action)` -> (state, obs, reward, terminated, truncated) with the
+    action in [-1, 1]^m. Time limits are the environment's own and arrive as `truncated`.
+    """
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def max_episode_steps(self) -> int: ...
+    def reset(self, key: Key) -> tuple[PyTree, Array]: ...
+    def step(self, state: PyTree, action: Float[Array, " m"]) -> tuple[PyTree, Array, Array, Array, Array]: ...
+
+
+@runtime_checkable
+class Solved(Protocol):
+    """An environment whose best achievable undiscounted return is known from the first observation of an episode."""
+
+    def best_return(self, obs: Float[np.ndarray, "b *obs"]) -> Float[np.ndarray, " b"]: ...
+
+
+class Outcome(NamedTuple):
+    """What N environments answer to one step."""
+
+    obs: Float[Array, "n *obs"]
+    reward: Float[Array, " n"]
+    terminated: Bool[Array, " n"]
+    truncated: Bool[Array, " n"]
+
+
+def to_units(action: Float[Array, "*b m"], spec: Spec) -> Float[Array, "*b m"]:
+    """From [-1, 1]^m to the environment's own units, per dimension, asymmetric bounds too."""
+    low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
+    return low + (action + 1.0) * (high - low) / 2.0

@@ -1,0 +1,44 @@
+"""Action repeat for JAX-native environments."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from ddpg.envs.protocol import Environment
+from ddpg.types import Key, PyTree, Spec
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """An environment in which every action is held for `times` steps, their rewards added, or until an end."""
+
+    env: Environment
+    times: int
+
+    @property
+    def id(self) -> str:
+        return self.env.id
+
+    @property
+    def spec(self) -> Spec:
+        return self.env.spec
+
+    @property
+    def max_episode_steps(self) -> int:
+        return -(-self.env.max_episode_steps // self.times)
+
+    def reset(self, key: Key) -> tuple[PyTree, Array]:
+        return self.env.reset(key)
+
+    def step(self, state: PyTree, action: Float[Array, " m"]) -> tuple[PyTree, Array, Array, Array, Array]:
+        def again(said: tuple, _: None) -> tuple[tuple, None]:
+            state, _, total, terminated, truncated = said
+            *moved, reward, over, cut = self.env.step(state, action)
+            after = (*moved, total + reward, over, cut)
+            return jax.tree.map(lambda old, new: jnp.where(terminated | truncated, old, new), said, after), None
+
+        said, _ = jax.lax.scan(again, self.env.step(state, action), None, length=self.times - 1)
+        return said

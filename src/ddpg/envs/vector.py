@@ -1,0 +1,40 @@
+"""N copies of a JAX-native environment side by side, with autoreset."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float
+
+from ddpg.envs.protocol import Outcome
+from ddpg.types import Key, PyTree
+
+
+@dataclass(frozen=True)
+class Vector:
+    """N copies of an environment with Gymnasium's NEXT_STEP autoreset.
+
+    The step after an end ignores its action, gives reward 0 and returns the first observation of a new episode,
+    so the last observation of every episode is seen, and stored, once.
+    """
+
+    env: Any  # an Environment; where Python steps it a Gym, of which only the spec is read
+    n: int
+
+    def fresh(self, key: Key) -> tuple[PyTree, Array]:
+        """N new episodes: (states, observations), drawn ahead of the loop in one vectorised program."""
+        return jax.vmap(self.env.reset)(jax.random.split(key, self.n))
+
+    def step(
+        self, state: PyTree, action: Float[Array, "n m"], boundary: Bool[Array, " n"], fresh: tuple[PyTree, Array]
+    ) -> tuple[PyTree, Outcome]:
+        moved, obs, reward, terminated, truncated = jax.vmap(self.env.step)(state, action)
+
+        def choose(new: Array, old: Array) -> Array:
+            return jnp.where(boundary.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
+
+        state, obs = jax.tree.map(choose, fresh, (moved, obs))
+        reward = jnp.where(boundary, 0.0, reward)
+        return state, Outcome(obs, reward, terminated & ~boundary, truncated & ~boundary)

@@ -1,0 +1,102 @@
+"""Environments in worker processes, which end with their parent."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import wait
+from threading import Thread
+from time import sleep
+from typing import Any
+
+import numpy as np
+from gymnasium import logger
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.vector.async_vector_env import _async_worker
+
+from ddpg.envs.gymnasium_edge import Edge, Misbehaved, Past
+
+PATIENCE = 5.0  # seconds that a worker process which hung up, or lost its parent, has to be dead
+
+
+class Processes:
+    """Environments in worker processes, by Gymnasium."""
+
+    def __init__(self, makers: Sequence[Callable[[], Edge]]) -> None:
+        self._level, self._steps = logger.min_level, 0
+        logger.min_level = logger.ERROR + 1  # it reports what a worker raised, in many lines, and we in one
+        # A process forked from this one, where JAX has threads, could wait for a lock for ever.
+        multiprocessing.set_forkserver_preload([__name__])
+        try:
+            self._all = AsyncVectorEnv(
+                makers,
+                context="spawn" if sys.platform == "win32" else "forkserver",
+                worker=_worker,
+                autoreset_mode=AutoresetMode.NEXT_STEP,
+            )
+        except (EOFError, ConnectionError, BrokenPipeError):
+            logger.min_level = self._level
+            raise Misbehaved(
+                "a worker process did not start; a script that trains with collect.vector async needs "
+                '`if __name__ == "__main__":`, and what the worker itself said is above'
+            ) from None
+        except BaseException:
+            logger.min_level = self._level
+            raise
+
+    def set_past(self, past: Sequence[Past]) -> None:
+        self._steps = max(each.steps for each in past)
+        self._guarded(partial(self._all.set_attr, "past", list(past)))
+
+    def reset(self) -> np.ndarray:
+        return self._guarded(self._all.reset)[0]
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        self._steps += 1
+        obs, reward, terminated, truncated, _ = self._guarded(partial(self._all.step, action))
+        return obs, reward.astype(np.float32), terminated, truncated
+
+    def close(self) -> None:
+        # When one has died Gymnasium leaves the others alone, and tries again, loudly, when it is collected.
+        for process in self._all.processes:
+            process.kill()
+        with suppress(Exception):
+            self._all.close(terminate=True)
+        for process in self._all.processes:
+            process.join()
+        self._all.closed = True
+        logger.min_level = self._level
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except (EOFError, ConnectionError):
+            wait([process.sentinel for process in self._all.processes], PATIENCE)
+            dead = [(i, process.exitcode) for i, process in enumerate(self._all.processes) if not process.is_alive()]
+            who, status = (f"environment {dead[0][0]}", dead[0][1]) if dead else ("an environment", "unknown")
+            raise Misbehaved(f"{who} at step {self._steps}: its worker process died (exit status {status})") from None
+
+
+def _worker(*args: Any) -> None:
+    """Gymnasium's, until its parent is gone; what a terminal or `timeout` sends to all is for the one that saves."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        # What the environment itself starts would inherit that they are ignored, and could not be ended by it.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+            signal.siginterrupt(number, False)
+    Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, ConnectionError):  # of the pipe to the parent: what is the environment's it sends there
+        _async_worker(*args)
+
+
+def _end_with_parent() -> None:
+    """Whatever the environment does: one that hangs would stay for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    sleep(PATIENCE)  # in which it may be closed
+    os._exit(1)

@@ -1,0 +1,290 @@
+"""Networks beside NumPy: shapes, initial distributions, members, and where the action enters."""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense, Running, flat
+from ddpg.algorithm.networks import Actor, Critic, Network, Normal, Plain, Residual
+from ddpg.types import Spec, Transition
+
+SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0,) * 4, action_high=(1.0,) * 4)
+KEY = jax.random.key(0)
+
+FORMULAS = {
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x > 0, x, np.exp(np.minimum(x, 0)) - 1),
+    "silu": lambda x: x * special.expit(x),
+    "gelu": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+}
+
+
+def obs_and_action(b: int = 5) -> tuple[jax.Array, jax.Array]:
+    obs_key, action_key = jax.random.split(jax.random.key(1))
+    return (
+        jax.random.normal(obs_key, (b, *SPEC.obs_shape)),
+        jax.random.uniform(action_key, (b, SPEC.action_dim), minval=-1.0),
+    )
+
+
+def test_every_activation_is_checked() -> None:
+    assert set(FORMULAS) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("activation", FORMULAS)
+def test_actor_is_a_perceptron_with_tanh(activation: str) -> None:
+    actor = Actor(Network(widths=(8, 7)).actor(KEY, SPEC).layers, activation)
+    obs, _ = obs_and_action()
+    x = np.asarray(obs).reshape(5, 6)
+    for i, layer in enumerate(actor.layers):
+        x = x @ np.asarray(layer.weight) + np.asarray(layer.bias)
+        x = np.tanh(x) if i == 2 else FORMULAS[activation](x)
+    assert x.shape == (5, SPEC.action_dim)
+    np.testing.assert_allclose(actor(obs), x, atol=1e-6)
+
+
+@pytest.mark.parametrize("action_layer", [0, 1])
+@pytest.mark.parametrize("members", [1, 3])
+def test_critic_takes_the_action_at_its_layer(members: int, action_layer: Literal[0, 1]) -> None:
+    critic = Network(widths=(8, 7), action_layer=action_layer).critic(KEY, SPEC, members, size=2)
+    obs, action = obs_and_action()
+    q = critic(obs, action)
+    assert q.shape == (members, 5, 2)
+    for k in range(members):
+        x = np.asarray(obs).reshape(5, 6)
+        for i, layer in enumerate(critic.layers):
+            x = np.concatenate([x, action], axis=1) if i == action_layer else x
+            x = x @ np.asarray(layer.weight[k]) + np.asarray(layer.bias[k])
+            x = np.maximum(x, 0) if i < 2 else x
+        np.testing.assert_allclose(q[k], x, atol=1e-6)
+
+
+def test_one_member_equals_the_vmapped_path() -> None:
+    one = Network(widths=(8, 7)).critic(KEY, SPEC, 1, 1)
+    twice = Critic(jax.tree.map(lambda x: jnp.repeat(x, 2, axis=0), one.layers), one.activation, one.action_layer)
+    obs, action = obs_and_action()
+    both = twice(obs, action)
+    np.testing.assert_allclose(one(obs, action)[0], both[0], atol=1e-6)
+    np.testing.assert_array_equal(both[0], both[1])
+
+
+def assert_uniform(drawn: jax.Array, bound: float) -> None:
+    x = np.asarray(drawn).ravel()
+    assert np.abs(x).max() <= np.float32(bound)
+    assert stats.kstest(x, stats.uniform(-bound, 2 * bound).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("action_layer", [0, 1])
+def test_hidden_layers_are_uniform_within_their_fan_in(action_layer: Literal[0, 1]) -> None:
+    critic = Network(widths=(300, 200), action_layer=action_layer).critic(KEY, SPEC, 2, 1)
+    # The action counts where it enters.
+    fan_in = (10, 300, 200) if action_layer == 0 else (6, 304, 200)
+    for layer, inputs in zip(critic.layers, fan_in, strict=True):
+        assert layer.weight.shape[:2] == (2, inputs)
+        assert_uniform(layer.weight, inputs**-0.5)
+        assert_uniform(layer.bias, inputs**-0.5)
+
+
+def test_final_init_bounds_only_the_last_layer() -> None:
+    recipe = Network(widths=(300, 200), final_init=3e-3)
+    for layers, outputs in (
+        (recipe.actor(KEY, SPEC).layers, 4),
+        (recipe.critic(KEY, SPEC, 2, 1).layers, 1),
+    ):
+        *hidden, last = layers
+        assert last.weight.shape[-2:] == (200, outputs)
+        assert_uniform(last.weight, 3e-3)
+        assert np.abs(last.bias).max() <= 3e-3
+        for layer in hidden:
+            assert_uniform(layer.weight, layer.weight.shape[-2] ** -0.5)
+    obs, _ = obs_and_action()
+    assert np.abs(recipe.actor(KEY, SPEC)(obs)).max() < 0.1
+
+
+def test_normal_initialisation() -> None:
+    actor = Network(widths=(300, 200), init=Normal(std=0.3, bias=0.1)).actor(KEY, SPEC)
+    for layer in actor.layers:
+        assert stats.kstest(np.asarray(layer.weight).ravel(), stats.norm(0, 0.3).cdf).pvalue > 1e-3
+        np.testing.assert_array_equal(layer.bias, np.full(layer.bias.shape, 0.1, np.float32))
+
+
+@pytest.mark.parametrize("init", [Network().init, Normal()])
+def test_layers_and_members_are_drawn_apart_and_in_float32(init: Normal) -> None:
+    critic = Network(widths=(20, 20), init=init).critic(KEY, SPEC, 2, 20)
+    kernels = [np.asarray(layer.weight[k, :10]).ravel() for layer in critic.layers for k in range(2)]
+    correlation = np.corrcoef(kernels) - np.eye(len(kernels))
+    assert np.abs(correlation).max() < 0.3  # 200 numbers each: standard error 0.07
+    for leaf in jax.tree.leaves(critic):
+        assert (leaf.dtype, leaf.weak_type) == (jnp.float32, False)  # a weak type would be compiled for twice
+
+
+def test_dense_is_affine() -> None:
+    layer = Dense(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([0.5, -0.5]))
+    np.testing.assert_array_equal(layer(jnp.array([[1.0, 1.0], [0.0, 2.0]]), lambda x: x), [[4.5, 5.5], [6.5, 7.5]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_actor_is_the_same_in_numpy(activation: Literal["relu", "tanh", "elu", "silu", "gelu"], dtype: type) -> None:
+    actor = Network(widths=(20, 20), activation=activation, init=Normal(std=0.5)).actor(KEY, SPEC)
+    obs = np.random.default_rng(0).uniform(-3, 3, (50, *SPEC.obs_shape)) if dtype is np.float32 else pixels()
+    obs = obs.astype(dtype)
+    in_numpy = jax.tree.map(np.asarray, actor)(obs)
+    assert isinstance(in_numpy, np.ndarray)
+    assert in_numpy.dtype == np.float32
+    np.testing.assert_allclose(in_numpy, jax.jit(lambda actor, obs: actor(obs))(actor, obs), atol=2e-6)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_are_the_same_in_numpy_however_large(activation: str) -> None:
+    x = np.concatenate([np.linspace(-8, 8, 99), [-1e4, -89, 89, 1e4]]).astype(np.float32)
+    np.testing.assert_allclose(IN_NUMPY[activation](x), ACTIVATIONS[activation](jnp.asarray(x)), rtol=1e-5, atol=1e-6)
+
+
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (50, *SPEC.obs_shape), np.uint8)
+
+
+def test_bytes_are_scaled_to_at_most_1() -> None:
+    actor, critic = Network(widths=(8,)).actor(KEY, SPEC), Network(widths=(8,)).critic(KEY, SPEC, 1, 1)
+    obs, scaled = jnp.asarray(pixels()), jnp.asarray(pixels() / 255, jnp.float32)
+    np.testing.assert_allclose(actor(obs), actor(scaled), atol=1e-6)
+    action = jnp.zeros((50, SPEC.action_dim))
+    np.testing.assert_allclose(critic(obs, action), critic(scaled, action), atol=1e-6)
+    # The same numbers in float32 are what they are.
+    np.testing.assert_array_equal(flat(pixels().astype(np.float32)), pixels().reshape(50, -1))
+
+
+def shaken(tree: Any) -> Any:
+    """With every leaf a little changed, so that scales and shifts are not 1 and 0."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda x: x + jnp.asarray(rng.uniform(0, 0.3, x.shape), jnp.float32), tree)
+
+
+def standard(x: np.ndarray, axis: int, norm: Any) -> np.ndarray:
+    centred = (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + 1e-5)
+    return centred * np.asarray(norm.scale) + np.asarray(norm.shift)
+
+
+@pytest.mark.parametrize("learning", [False, True])
+def test_layer_norm_comes_before_the_activation(learning: bool) -> None:
+    actor = shaken(Network(widths=(8, 7), block=Plain(norm="layer")).actor(KEY, SPEC))
+    obs, _ = obs_and_action()
+    x = np.asarray(obs).reshape(5, 6)
+    for layer in actor.layers[:-1]:
+        x = np.maximum(standard(x @ np.asarray(layer.weight) + np.asarray(layer.bias), 1, layer.after), 0)
+    last = actor.layers[-1]
+    np.testing.assert_allclose(
+        actor(obs, obs + 1 if learning else None), np.tanh(x @ last.weight + last.bias), atol=1e-5
+    )
+    assert jax.tree.structure(actor.seeing(obs)) == jax.tree.structure(actor)
+
+
+def test_simba_is_its_figure() -> None:
+    """Linear, blocks x + W2 relu(W1 LN(x)), layer norm, linear (Lee et al. 2025, section 4)."""
+    recipe = Network(widths=(8, 8), block=Residual(expansion=3))
+    critic = shaken(recipe.critic(KEY, SPEC, 2, 5))
+    obs, action = obs_and_action()
+    for k in range(2):
+        first, *blocks, last = jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), critic.layers)
+        x = np.concatenate([np.asarray(obs).reshape(5, 6), action], axis=1) @ first.weight + first.bias
+        assert [block.up.weight.shape for block in blocks] == [(8, 24), (8, 24)]
+        for block in blocks:
+            inner = np.maximum(standard(x, 1, block.up.before) @ block.up.weight + block.up.bias, 0)
+            x = x + inner @ block.down.weight + block.down.bias
+        x = standard(x, 1, last.before) @ last.weight + last.bias
+        np.testing.assert_allclose(critic(obs, action)[k], x, atol=1e-5)
+    actor = recipe.actor(KEY, SPEC)
+    np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), actor(obs), atol=1e-6)
+
+
+def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -> None:
+    """Ioffe & Szegedy 2015; of the input and all layers before the action (Lillicrap et al. 2016, section 3)."""
+    critic = shaken(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1).critic(KEY, SPEC, 2, 1))
+    whole, actions = obs_and_action(50)
+    obs, beside, action = whole[:20], whole[20:], actions[:20]
+    once = jax.jit(lambda critic: critic.seeing(whole))
+    after = critic
+    for _ in range(800):  # until what was seen is the batch itself
+        after = once(after)
+    for k in range(2):
+        first, second, last = jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), critic.layers)
+        assert (second.before, second.after, last.before, last.after) == (None,) * 4
+        x = standard(np.asarray(whole).reshape(50, 6), 0, first.before) @ first.weight + first.bias
+        x = np.maximum(standard(x, 0, first.after), 0)[:20]
+        x = np.maximum(np.concatenate([x, action], axis=1) @ second.weight + second.bias, 0) @ last.weight + last.bias
+        np.testing.assert_allclose(critic(obs, action, beside)[k], x, atol=1e-4)
+        np.testing.assert_allclose(after(obs, action)[k], x, atol=2e-2)
+        assert np.abs(critic(obs, action)[k] - x).max() > 0.1
+    both = zip(jax.tree.leaves(critic), jax.tree.leaves(once(critic)), strict=True)
+    assert sum(bool((x != y).any()) for x, y in both) == 4, "mean and variance of two normalisations, and nothing else"
+    actor = Network(widths=(8, 7), block=Plain(norm="batch")).actor(KEY, SPEC)
+    assert [(x.before is None, x.after is None) for x in actor.layers] == [(False, False), (True, False), (True, True)]
+    np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), actor(obs), atol=1e-6)
+
+
+def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
+    recipe = Network(widths=(8, 7), block=Plain(norm="batch"), l2=0.5, decay=0.5)
+    agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
+    state = agent.init(KEY, SPEC)
+    obs, action = obs_and_action(16)
+    ones = jnp.ones(16)
+    batch = Transition(obs, action, ones, 0.9 * ones, 2 * obs + 1, ones)
+    both = jnp.concatenate([batch.obs, batch.next_obs])
+    after, *_ = jax.jit(agent.update)(state, batch, jnp.zeros((16, 0)), jnp.int32(0))
+    for net, seen in (
+        (state.online.actor, state.online.actor.seeing(both)),
+        (state.online.critic, state.online.critic.seeing(both)),
+    ):
+        new = after.online.actor if isinstance(net, Actor) else after.online.critic
+        for layer, expected, old in zip(new.layers, seen.layers, net.layers, strict=True):
+            for norm in ("before", "after"):
+                if getattr(old, norm) is not None:
+                    running, wanted = getattr(layer, norm).running, getattr(expected, norm).running
+                    for x, y in zip(running, wanted, strict=True):
+                        np.testing.assert_allclose(x, y, atol=1e-6)
+                    assert (getattr(layer, norm).scale != getattr(old, norm).scale).any()
+
+
+def test_a_state_is_the_same_among_observations_and_among_next_ones() -> None:
+    """Or Q' would take a next observation for another, wherever next observations are not like observations."""
+    critic = shaken(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1).critic(KEY, SPEC, 2, 1))
+    actor = shaken(Network(widths=(8, 7), block=Plain(norm="batch")).actor(KEY, SPEC))
+    obs, action = obs_and_action(16)
+    # As of states in a row: all but the first and the last are both.
+    later = jnp.concatenate([obs[1:], 3 * obs[:1] - 2])
+    np.testing.assert_allclose(actor(obs, later)[1:], actor(later, obs)[:-1], atol=1e-5)
+    q, q_next = critic(obs, action, later), critic(later, jnp.roll(action, -1, axis=0), obs)
+    np.testing.assert_allclose(q[:, 1:], q_next[:, :-1], atol=1e-5)
+    # Each by itself they would not be.
+    assert jnp.abs(actor(obs, obs)[1:] - actor(later, later)[:-1]).max() > 0.1
+
+
+def test_targets_are_normalised_by_the_minibatch() -> None:
+    """As what is learned is: else the chance of a minibatch would be between Q and Q'."""
+    recipe = Network(widths=(8, 7), block=Plain(norm="batch"))
+    agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
+    state = agent.init(KEY, SPEC)
+    obs, action = obs_and_action(16)
+    ones = jnp.ones(16)
+    batch = Transition(obs, action, ones, 0.9 * ones, obs[::-1], ones)
+    update = jax.jit(agent.update)
+    losses = []
+    for by in (0.0, 5.0):
+        target = jax.tree.map(
+            lambda x, by=by: Running(x.mean + by, x.variance + by) if isinstance(x, Running) else x,
+            state.target,
+            is_leaf=lambda x: isinstance(x, Running),
+        )
+        said = update(state._replace(target=target), batch, jnp.zeros((16, 0)), jnp.int32(0))[1]
+        losses.append(float(said.critic_loss))
+        greedy = target.actor(obs)
+    assert losses[0] == losses[1]
+    assert (greedy != state.target.actor(obs)).any()

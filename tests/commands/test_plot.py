@@ -1,0 +1,117 @@
+"""Which runs become one curve."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddpg.commands.plot import plot_runs
+from ddpg.config.file import write_config
+from ddpg.config.presets import PRESETS, TURN, suited
+from ddpg.config.reading import override
+from ddpg.records.log import Log
+
+
+def written(folder: Path, options: dict[str, object], preset: str = "article", gap: float | None = None) -> Path:
+    """A run folder as training leaves it, without the training."""
+    config = override(PRESETS[preset], options)
+    folder.mkdir()
+    write_config(config, folder / "config.json")
+    seeds = range(config.seed, config.seed + config.seeds)
+    with Log(folder, seeds) as log:
+        for step in (1000, 2000):
+            known = {} if gap is None else {"gap_to_optimum": gap}
+            rows = [{"step": step, "seed": seed, "return": -200.0 - seed} for seed in seeds]
+            log.write(step, [row | known for row in rows])
+    return folder
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """What would be drawn: label -> returns [seeds, steps]."""
+    found: dict[str, np.ndarray] = {}
+    monkeypatch.setattr(
+        "ddpg.commands.plot.learning_curve",
+        lambda curves, *_: found.update({curve.label: curve.returns for curve in curves}),
+    )
+    return found
+
+
+def test_runs_of_the_same_options_are_one_curve(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
+    runs = [written(tmp_path / str(seed), {"seed": seed, "seeds": 2}) for seed in (0, 2)]
+    plot_runs(runs, tmp_path / "a.png")
+    assert {label: returns.shape for label, returns in drawn.items()} == {"article": (4, 2)}
+
+
+def test_runs_of_other_options_are_other_curves(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
+    changes = [
+        {},
+        {"exploration.schedule": "constant"},
+        {"exploration": "ou", "exploration.theta": 0.15},
+        {"exploration": "ou", "exploration.theta": 0.5},
+        {"exploration.schedule": "linear", "exploration.schedule.steps": 500},
+        {"actor.lr": 1e-4},
+    ]
+    plot_runs([written(tmp_path / str(i), change) for i, change in enumerate(changes)], tmp_path / "a.png")
+    assert list(drawn) == [
+        "article",
+        "article, exploration.schedule constant",
+        "article, exploration ou, exploration.schedule constant",
+        "article, exploration ou, exploration.schedule constant, exploration.theta 0.5",
+        "article, exploration.schedule linear, exploration.schedule.steps 500",
+        "article, actor.lr 0.0001",
+    ]
+
+
+def test_a_seed_is_not_counted_twice(tmp_path: Path) -> None:
+    runs = [written(tmp_path / name, {"seed": 1}) for name in "ab"]
+    with pytest.raises(ValueError, match="holds seed 1 of article a second time"):
+        plot_runs(runs, tmp_path / "a.png")
+
+
+def test_a_run_of_an_unknown_environment_has_no_optimum(tmp_path: Path) -> None:
+    run = written(tmp_path / "run", {})
+    (run / "config.json").unlink()
+    write_config(replace(PRESETS["article"], env="my-own"), run / "config.json")
+    plot_runs([run], tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("gaps", "optimum"), [([60.0], -140.0), ([60.0, 60.0], -140.0), ([60.0, None], None)])
+def test_an_optimum_is_drawn_where_every_run_knew_it(
+    gaps: list[float | None], optimum: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optima = list[float | None]()
+    monkeypatch.setattr("ddpg.commands.plot.learning_curve", lambda *given: optima.append(given[-1]))
+    runs = [written(tmp_path / str(i), {"seed": i}, gap=gap and gap + i) for i, gap in enumerate(gaps)]
+    plot_runs(runs, tmp_path / "a.png")
+    assert optima == [optimum]
+
+
+def test_a_run_that_python_stepped_is_its_preset(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
+    def stepped(name: str, given: dict[str, object]) -> Path:
+        asked = override(PRESETS["ddpg"], {"steps": 4000} | given)
+        return written(tmp_path / name, {"steps": 4000, **suited(asked, given)}, "ddpg")
+
+    runs = {
+        "registered": {"env": "MountainCarContinuous-v0"},
+        "chosen": {"env": "gym:Pendulum-v1"},
+        "module": {"env": "room:Room-v0", "eval.episodes": 3},
+        "own": {"env": "Room"},
+        "four": {"env": "Room", "collect.envs": 4},
+        "turns": {"env": "gym:Pendulum-v1", "collect.steps": 10},
+        "updates": {"env": "gym:Pendulum-v1", "collect.updates": 9},
+    }
+    for name, given in runs.items():
+        plot_runs([stepped(name, given)], tmp_path / "a.png")
+    assert list(drawn) == ["ddpg", "ddpg, collect.envs 4", "ddpg, collect.steps 10", "ddpg, collect.updates 900"]
+
+
+def test_compiled_and_gymnasiums_side_by_side(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
+    turns: dict[str, object] = {"collect.steps": TURN, "collect.updates": TURN}
+    runs = [written(tmp_path / "a", {}, "ddpg"), written(tmp_path / "b", {"env": "gym:Pendulum-v1"} | turns, "ddpg")]
+    plot_runs(runs, tmp_path / "a.png")
+    assert list(drawn) == ["ddpg, Pendulum-v1", "ddpg, gym:Pendulum-v1"]
+    with pytest.raises(ValueError, match="runs of different environments"):
+        plot_runs([runs[0], written(tmp_path / "c", {"env": "MountainCarContinuous-v0"})], tmp_path / "a.png")

@@ -1,0 +1,428 @@
+"""A run folder is complete, says the same everywhere, and is what Python and the command line read back."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import ddpg
+from ddpg.commands.evaluate import evaluate_run
+from ddpg.commands.export import FORMATS
+from ddpg.commands.plot import plot_runs
+from ddpg.config.file import load_config
+from ddpg.config.presets import PRESETS, suited
+from ddpg.config.reading import override
+from ddpg.envs.pendulum import Pendulum
+from ddpg.envs.probes import ACTION
+from ddpg.envs.protocol import to_units
+from ddpg.records.log import TAGS, read_metrics
+from ddpg.records.networks.hdf5 import load_models
+from ddpg.records.statistics import iqm
+from ddpg.training import finish as conclusion
+from ddpg.training.devices import SMALL
+from ddpg.training.loop import Report, over_updates
+from ddpg.training.reports import Pieces, together
+from ddpg.training.session import Training
+from ddpg.training.signals import interruptible
+from ddpg.types import Key, Metrics
+
+SEEDS, STEPS = [3, 4, 5], [250, 500, 600]
+NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
+
+
+def complete(folder: Path, seeds: list[int]) -> None:
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    events = {file for file in files if file.startswith("tensorboard/")}
+    models = {f"models/seed-{seed}/{name}.hdf5" for seed in seeds for name in NETWORKS}
+    own = {"config.json", "metrics.jsonl", "learning_curve.png", "policy.gif", "summary.json"}
+    checkpoints = {file for file in files if file.startswith("checkpoints/")}
+    assert files - events - checkpoints == models | own
+    assert {"checkpoints/lock"} < checkpoints
+    assert sorted(file.split("/")[1] for file in events) == [f"seed-{seed}" for seed in seeds]
+
+
+def test_the_run_folder_is_complete(trained: ddpg.Run) -> None:
+    complete(trained.path, SEEDS)
+    assert load_config(trained.path) == trained.config
+    with Image.open(trained.path / "learning_curve.png") as curve:
+        assert curve.width >= 800
+    with Image.open(trained.path / "policy.gif") as film:
+        assert getattr(film, "n_frames", 0) > 50
+
+
+def test_metrics_are_the_contracts(trained: ddpg.Run) -> None:
+    lines = (trained.path / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert [(record["step"], record["seed"]) for record in records] == [(t, s) for t in STEPS for s in SEEDS]
+    for record in records:
+        assert record.keys() == {"step", "seed", *TAGS}
+        # The first episode ends at step 200, the next at 401, the third after the run: the reset is a step.
+        assert (record["episode_return"] is None) == (record["step"] == 600)
+        finite = [value for key, value in record.items() if key != "episode_return"]
+        assert all(math.isfinite(value) for value in finite)
+        assert 0 <= record["saturation"] <= 1
+        assert record["noise_scale"] == pytest.approx(0.2 * (1 - 0.9 * record["step"] / 10_000))
+        assert record["return"] + record["gap_to_optimum"] == pytest.approx(trained.summary["optimum"])
+    assert len({record["return"] for record in records}) == len(records)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tensorboard_says_the_same(trained: ddpg.Run, seed: int) -> None:
+    board = EventAccumulator(str(trained.path / "tensorboard" / f"seed-{seed}")).Reload()
+    assert set(board.Tags()["scalars"]) == set(TAGS.values())
+    assert board.Tags()["histograms"] == ["critic/dq_da_histogram"]
+    records = [record for record in read_metrics(trained.path) if record["seed"] == seed]
+    for key, tag in TAGS.items():
+        expected = [(record["step"], pytest.approx(record[key])) for record in records if math.isfinite(record[key])]
+        assert [(event.step, event.value) for event in board.Scalars(tag)] == expected
+
+
+def test_the_summary(trained: ddpg.Run) -> None:
+    said = json.loads((trained.path / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert said == trained.summary
+    assert (said["format"], said["env"], said["preset"]) == (2, "Pendulum-v1", "ddpg")
+    assert (said["seeds"], said["steps"], said["interrupted"]) == (SEEDS, 600, False)
+    last = [record["return"] for record in read_metrics(trained.path)[-3:]]
+    assert said["returns"] == last
+    assert said["iqm"] == pytest.approx(iqm(np.array(last)))
+    assert said["ci_low"] <= said["iqm"] <= said["ci_high"]
+    assert said["gap_to_optimum"] == pytest.approx(said["optimum"] - said["iqm"])
+    assert said["steps_per_second"] > 0
+    assert said["wall_seconds"] > 1_800 / said["steps_per_second"]
+
+
+def test_load_gives_each_seed_its_policy(trained: ddpg.Run) -> None:
+    obs = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    answers = []
+    for seed in SEEDS:
+        policy = ddpg.load(trained.path, seed=seed)
+        actions = policy(obs)
+        assert (actions.shape, actions.dtype) == ((7, 1), np.float32)
+        assert (np.abs(actions) <= 2).all()
+        nets, _, spec = load_models(trained.path / "models" / f"seed-{seed}")
+        np.testing.assert_allclose(actions, to_units(nets.actor(jnp.asarray(obs)), spec), atol=1e-6)
+        one = policy(obs[0])
+        assert one.shape == (1,)
+        np.testing.assert_allclose(one, actions[0], atol=1e-6)
+        np.testing.assert_array_equal(policy(obs.tolist()), actions)
+        action, state = policy.predict(obs, deterministic=True)
+        np.testing.assert_array_equal(action, actions)
+        assert state is None
+        answers.append(actions)
+    assert not np.array_equal(answers[0], answers[1])
+    np.testing.assert_array_equal(ddpg.load(str(trained.path))(obs), answers[0])
+
+
+def test_load_refuses_other_seeds_and_shapes(trained: ddpg.Run) -> None:
+    with pytest.raises(ValueError, match=r"seed 0: .* holds seeds 3 to 5; choose one of them"):
+        ddpg.load(trained.path, seed=0)
+    with pytest.raises(ValueError, match=r"an observation of shape \(4,\), expected \(3,\) or a batch of them"):
+        ddpg.load(trained.path)(np.zeros(4))
+
+
+def test_eval_of_three_seeds(trained: ddpg.Run) -> None:
+    said = evaluate_run(trained.path, episodes=4)
+    assert (said["episodes"], said["seeds"], len(said["returns"])) == (12, SEEDS, 3)
+    # The very starts and policies of the last log point.
+    np.testing.assert_allclose(said["returns"], trained.summary["returns"], rtol=1e-4)
+    assert said["return_mean"] == pytest.approx(np.mean(said["returns"]))
+    assert said["gap_to_optimum"] == pytest.approx(trained.summary["optimum"] - said["return_mean"])
+    other = evaluate_run(trained.path, episodes=4, seed=1, env="jax:Pendulum-v1")
+    assert other["returns"] != said["returns"]
+
+
+def test_a_seed_is_the_same_in_every_run(trained: ddpg.Run, tmp_path: Path) -> None:
+    again = ddpg.train(config=replace(trained.config, seed=4), run=tmp_path / "run")  # seeds 4, 5 and 6
+    for seed in (4, 5):
+        said = [[record for record in read_metrics(run.path) if record["seed"] == seed] for run in (trained, again)]
+        for one, other in zip(*said, strict=True):
+            timed = {"steps_per_second": 0.0}
+            np.testing.assert_equal(one | timed, other | timed)
+        for name in NETWORKS:
+            files = [run.path / "models" / f"seed-{seed}" / f"{name}.hdf5" for run in (trained, again)]
+            assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("driver", [pytest.param("Pendulum-v1", marks=pytest.mark.slow), "gym:Pendulum-v1"])
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=[] if name == "d4pg" else pytest.mark.slow) for name in PRESETS]
+)
+def test_a_seed_of_every_preset_is_that_seed_alone(
+    preset: str, driver: str, tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Training, "draw", lambda self, note: None)  # pictures take longer than the runs
+    options = {path: value for path, value in tiny.items() if not path.startswith("exploration")}
+    options |= {"collect.steps": 10, "collect.updates": 10, "collect.learning_starts": 100, "replay.capacity": 300}
+    if preset == "fasttd3":
+        options["collect.envs"] = 2
+    alone, among = (
+        ddpg.train(driver, preset=preset, steps=400, seed=first, seeds=n, run=tmp_path / str(n), options=options)
+        for first, n in ((4, 1), (3, 3))
+    )
+    for name in NETWORKS:
+        files = [run.path / "models" / "seed-4" / f"{name}.hdf5" for run in (alone, among)]
+        assert files[0].read_bytes() == files[1].read_bytes(), name
+    for form in FORMATS:
+        assert ddpg.export(among.path, form, seed=5).difference < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "batch"), [(80, 75), (128, 100)], ids=["products of one thread", "of more"])
+def test_a_seed_alone_in_its_process_is_that_seed_among_three(width: int, batch: int, tmp_path: Path) -> None:
+    """Where XLA has as many devices and threads as it is given for one seed, and for three."""
+    product = 2 * batch * width**2
+    assert (0.9 * SMALL < product < SMALL) == (width == 80)
+    assert product < 4 * SMALL  # where a second thread changed the sums
+    sizes = ["--actor.widths", f"{width},{width}", "--critic.widths", f"{width},{width}", "--replay.batch", f"{batch}"]
+    rest = ["--steps", "300", "--collect.warmup", "100", "--eval.every", "300", "--eval.episodes", "2"]
+    for first, n in ((4, 1), (3, 3)):
+        which = ["--seed", f"{first}", "--seeds", f"{n}", "--run", str(tmp_path / f"{n}")]
+        subprocess.run([sys.executable, "-m", "ddpg", "train", *sizes, *rest, *which], check=True, capture_output=True)
+    for name in NETWORKS:
+        one, other = ((tmp_path / f"{n}" / "models" / "seed-4" / f"{name}.hdf5").read_bytes() for n in (1, 3))
+        assert one == other, name
+
+
+def test_runs_of_one_preset_are_one_curve(trained: ddpg.Run, tmp_path: Path) -> None:
+    plot_runs([trained.path, trained.path], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_runs_get_numbers_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Training, "run", lambda self, stopped: self.folder)
+    folders = [str(ddpg.train(preset=preset)) for preset in ("ddpg", "ddpg", "article")]
+    assert folders == ["runs/Pendulum-v1-ddpg-1", "runs/Pendulum-v1-ddpg-2", "runs/Pendulum-v1-article-1"]
+
+
+def test_what_train_takes_for_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Training, "run", lambda self, stopped: self)
+    for i, env in enumerate([None, "Pendulum-v1", "jax:Pendulum-v1", Pendulum, Pendulum()]):
+        found = ddpg.train(env, run=tmp_path / f"{i}")
+        assert isinstance(found, Training)
+        assert found.env == Pendulum()
+        assert found.config.env == "Pendulum-v1"
+    nonsense: Any = 3
+    with pytest.raises(ValueError, match="env 3: expected an id, an environment as"):
+        ddpg.train(nonsense, run=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@dataclass(frozen=True)
+class Two:
+    """A probe with two action dimensions, of which the first counts."""
+
+    id = "two"
+    spec = replace(ACTION.spec, action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
+    max_episode_steps = 1
+
+    def reset(self, key: Key) -> tuple[Any, Array]:
+        return ACTION.reset(key)
+
+    def step(self, state: Any, action: Array) -> tuple[Any, Array, Array, Array, Array]:
+        return ACTION.step(state, action[:1])
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "turn"),
+    [  # docs/parts.md, "Acting and learning in turns"
+        ("ddpg", {}, (100, 100)),
+        ("simba", {}, (100, 200)),
+        ("simba", {"collect.steps": 50}, (50, 100)),
+        ("fasttd3", {}, (1, 2)),
+        ("fasttd3", {"collect.envs": 8}, (12, 2)),
+        ("ddpg", {"collect.updates": 2}, (100, 200)),
+        ("ddpg", {"collect.envs": 8, "collect.updates": 8}, (12, 96)),
+        ("ddpg", {"collect.steps": 100, "collect.updates": 2}, (100, 2)),
+    ],
+)
+def test_turns_with_environments_that_python_steps(
+    preset: str, given: dict[str, object], turn: tuple[int, int]
+) -> None:
+    chosen = suited(override(PRESETS[preset], given), given)
+    assert (chosen["collect.steps"], chosen["collect.updates"]) == turn
+
+
+def test_one_sigma_or_one_for_each_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Training, "run", lambda self, stopped: self.config)
+    for sigma in ("0.3", "0.3,0.1"):
+        ddpg.train(Two(), run=tmp_path / sigma, options={"exploration.sigma": sigma})
+    with pytest.raises(ValueError, match=r"exploration.sigma 0.1,0.2,0.3: 3 values, but two has 2 action dimensions"):
+        ddpg.train(Two(), run=tmp_path / "none", options={"exploration.sigma": "0.1,0.2,0.3"})
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_environment_of_ones_own_has_no_film(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    run = ddpg.train(ACTION, steps=400, run=tmp_path / "run", options=tiny)
+    assert run.config.env == "probe-action"
+    assert "gap_to_optimum" not in run.summary
+    assert not (run.path / "policy.gif").exists()
+    assert (run.path / "learning_curve.png").exists()
+    assert ddpg.load(run.path)(np.zeros((5, 1))).shape == (5, 1)
+
+
+@pytest.fixture
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sends Ctrl-C, twice, as a named method of Training begins."""
+
+    def at(name: str) -> None:
+        real = getattr(Training, name)
+
+        def pressed(self: Training, *args: Any) -> Any:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            return real(self, *args)
+
+        monkeypatch.setattr(Training, name, pressed)
+
+    before = signal.getsignal(signal.SIGINT)
+    yield at
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(("moment", "steps"), [("run", 100), ("records", 250), ("_save", 600), ("draw", 600)])
+def test_ctrl_c_leaves_a_complete_run(
+    moment: str,
+    steps: int,
+    interrupting: Callable[[str], None],
+    trained: ddpg.Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before the first chunk, after an evaluation, and while saving: what is there is whole, and can be evaluated."""
+    interrupting(moment)
+    monkeypatch.setattr(conclusion, "film_run", lambda run, path, **_: path.touch())  # which is not what is tested
+    run = ddpg.train(config=trained.config, run=tmp_path / "run")
+    complete(run.path, SEEDS)
+    assert run.interrupted
+    assert json.loads((run.path / "summary.json").read_text())["steps"] == steps
+    assert read_metrics(run.path)[-1]["step"] == steps
+    assert evaluate_run(run.path, episodes=4)["episodes"] == 12
+    with pytest.raises(ValueError, match="already holds this very run, not at its end; go on with `ddpg resume"):
+        ddpg.train(config=trained.config, run=run.path)
+    with pytest.raises(ValueError, match="already holds another run; choose another --run"):
+        ddpg.train(config=replace(trained.config, gamma=0.5), run=run.path)
+
+
+def test_ctrl_c_is_only_heeded_between_chunks(request: pytest.FixtureRequest) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    with interruptible() as stopped:
+        assert not stopped()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopped() == signal.SIGINT
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopped() == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):  # whoever insists
+            os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_training_in_another_thread(trained: ddpg.Run, tmp_path: Path) -> None:
+    done = list[ddpg.Run]()
+    thread = threading.Thread(target=lambda: done.append(ddpg.train(config=trained.config, run=tmp_path / "run")))
+    thread.start()
+    thread.join()
+    assert done[0].summary["returns"] == trained.summary["returns"]
+    complete(tmp_path / "run", SEEDS)
+
+
+def test_chunks_are_short_and_cover_the_run(trained: ddpg.Run, tmp_path: Path) -> None:
+    changes = {"collect": replace(trained.config.collect, updates=3, envs=4), "steps": 5_000}
+    chunks = list(Training(replace(trained.config, **changes), Pendulum(), tmp_path).chunks())
+    assert all((end - first) * 3 <= 1_000 for first, end, _, _ in chunks)
+    assert [first for first, *_ in chunks] == [0, *(end for _, end, *_ in chunks)][:-1]
+    assert chunks[-1][1] * 4 == 5_000
+    assert [learning for _, _, learning, _ in chunks] == [first * 4 >= 100 for first, *_ in chunks]
+    every = round(250 / 4)
+    assert [end for _, end, _, evaluate in chunks if evaluate] == [*range(every, 1_250, every)]
+
+
+def test_reports_of_several_chunks_are_means_over_all() -> None:
+    def pieces(of_one: list[float], of_other: float) -> np.ndarray:
+        return np.array([[each, of_other] for each in of_one])
+
+    q, returns = pieces([math.nan, 2.0, 4.0], 1.0), pieces([-10.0, -40.0, math.nan], math.nan)
+    numbers = Metrics(*[q] * len(Metrics._fields))
+    report = Report(numbers, returns, pieces([1, 2, 0], 0), pieces([3.0, 9.0, 4.0], 0.5))
+    whole = together(Pieces(report, np.array([5, 30, 10])))
+    np.testing.assert_allclose(whole.metrics.q, [2.5, 1.0])
+    np.testing.assert_allclose(whole.episode_return, [-30.0, math.nan])
+    np.testing.assert_array_equal(whole.episodes, [3, 0])
+    np.testing.assert_array_equal(whole.largest_reward, [9.0, 0.5])
+
+
+def test_a_run_on_normalised_observations_and_scaled_rewards(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    options = tiny | {"normalise": True, "reward_scale": 0.5, "eval.every": 600}
+    run = ddpg.train(steps=600, run=tmp_path / "run", options=options)
+    nets, stats, spec = load_models(run.path / "models" / "seed-0")
+    assert stats is not None
+    # The policy that is loaded, and the one evaluated later, apply the statistics of training.
+    obs = np.array([[1.0, 0.0, 0.0], [-0.5, 0.8, 6.0]], np.float32)
+    seen = (obs - np.asarray(stats.mean)) / np.sqrt(np.asarray(stats.variance) + 1e-8)
+    np.testing.assert_allclose(ddpg.load(run.path)(obs), to_units(nets.actor(jnp.asarray(seen)), spec), atol=1e-5)
+    np.testing.assert_allclose(evaluate_run(run.path, episodes=4)["returns"], run.summary["returns"], rtol=1e-4)
+    # Of 600 stored steps, less the block under way, two end an episode.
+    assert stats.count == 600 - 1 - 2
+    # Returns are in the environment's own units, Q in the update's.
+    (record,) = read_metrics(run.path)
+    assert record["return"] == run.summary["returns"][0] < -200
+    assert run.summary["gap_to_optimum"] == pytest.approx(run.summary["optimum"] - record["return"])
+
+
+@pytest.mark.parametrize(("end", "scale", "times"), [(20, 1.0, 1), (20_000, 1.0, 0), (20, 0.001, 0)])
+def test_a_support_that_does_not_hold_the_returns_is_noticed_once(
+    end: int, scale: float, times: int, tmp_path: Path, tiny: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = tiny | {"value": "categorical", "value.atoms": 5, "value.low": -end, "value.high": end}
+    ddpg.train(steps=600, run=tmp_path / "run", options=options | {"eval.every": 200, "reward_scale": scale})
+    _, err = capfd.readouterr()
+    assert err.count("outside the support from -20 to 20") == err.count("outside the support") == times
+    assert err.count("step ") >= 3
+
+
+def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    options = tiny | {"critic.lr": 1e6, "actor.lr": 1e3}
+    with pytest.raises(ValueError, match=r"training diverged by step \d+: seed 0: Q is .*; use a smaller") as error:
+        ddpg.train(steps=5_000, seeds=2, run=tmp_path / "run", options=options)
+    assert len(str(error.value).splitlines()) == 1
+    assert str(tmp_path / "run") in str(error.value)
+    said = json.loads((tmp_path / "run" / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert said["failure"] in str(error.value)
+    assert said["steps"] < 5_000
+    assert said["returns"] == [None, None]
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files == {"checkpoints", "config.json", "metrics.jsonl", "models", "summary.json", "tensorboard"}
+    assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == {f"{name}.hdf5" for name in NETWORKS}
+
+
+def test_what_is_lost_within_a_chunk_is_noticed_at_its_end(trained: ddpg.Run, tmp_path: Path) -> None:
+    """Though what was before it is known: the last chunk of a run must not end well with networks of no numbers."""
+    training = Training(replace(trained.config, seeds=1), Pendulum(), tmp_path)
+    training.progress.iteration = 700
+    for last, lost in ((2.0, False), (math.nan, True)):
+        numbers = Metrics(*[np.array([[1.0], [2.0], [last]])] * len(Metrics._fields))
+        none = np.zeros((3, 1))
+        training.pieces = Pieces(Report(numbers, none, none, none + 1.0), np.ones(3))
+        failure = vars(Training)["_look"](training, 697, True, vars(Training)["_display"](training))
+        assert (failure is not None) == lost
+    moved = jnp.array([math.nan, 3.0, math.nan, 5.0])
+    said = over_updates(Metrics(jnp.array([1.0, 2.0, math.nan, 4.0]), jnp.ones(4), moved, moved, moved))
+    assert [float(x) for x in said[1:]] == [1.0, 4.0, 4.0, 4.0]
+    assert math.isnan(said.q)
