@@ -43,10 +43,10 @@ CHOSEN = TRIPLE | HALVES
 BLOCKS = {
     "actor.block": "residual",
     "actor.widths": "64",
-    "actor.decay": "0.01",
+    "actor.weight_decay": "0.01",
     "critic.block": "residual",
     "critic.widths": "128",
-    "critic.decay": "0.01",
+    "critic.weight_decay": "0.01",
 }
 SLOW = {"actor.lr": "3e-4", "critic.lr": "3e-4"}
 ROWS: dict[str, dict[str, str]] = {
@@ -68,7 +68,7 @@ ROWS: dict[str, dict[str, str]] = {
     "layer norm, n-step 3": NETWORKS | NORM | {"replay.n_step": "3"},
     "layer norm, two updates": NETWORKS | NORM | TWICE,
     "layer norm, LAP, two updates": BOTH | TWICE,
-    "layer norm, LAP, delay 1": BOTH | {"delay": "1"},
+    "layer norm, LAP, delay 1": BOTH | {"policy_delay": "1"},
     "layer norm, LAP, rates 3e-4": BOTH | SLOW,
     "layer norm, LAP, rates 3e-4, two updates": BOTH | SLOW | TWICE,
     "layer norm, LAP, normalised observations": BOTH | {"normalise": "true"},

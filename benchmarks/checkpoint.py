@@ -58,7 +58,7 @@ class Still:
 def fill(scan: Scan, keys: Keys) -> None:
     """Start where the replay is full, of nothing in particular."""
     scan.start(keys)
-    rows = jax.eval_shape(scan.loop.init, keys[0]).ring.rest.shape
+    rows = jax.eval_shape(scan.loop.init, keys[0]).ring.columns.shape
     rest = np.random.default_rng(0).normal(size=(1, *rows)).astype(np.float32)
     rest[..., -3:] = 0  # no ends
     kept = scan.kept()
@@ -104,7 +104,7 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
     began = perf_counter()
     scan.resume(checkpoint.read(path, scan.like(keys)), keys)
     restored = perf_counter() - began
-    np.testing.assert_array_equal(scan.kept().carry.ring.rest, kept.carry.ring.rest)
+    np.testing.assert_array_equal(scan.kept().carry.ring.columns, kept.carry.ring.columns)
     lost = median(b - a for a, b in zip(plain, saving, strict=True))
     return {
         "bytes": told[0].size,

@@ -75,10 +75,10 @@ class Page:
 def inside(page: Page, argv: Sequence[str]) -> int:
     """`ddpg`, saying where it is. The step is that at the end of the chunk under way: no more can be lost."""
     from ddpg.cli import main
-    from ddpg.training.session import Training
+    from ddpg.training.session import Session
 
     def wrap(name: str, before: Callable[..., tuple[int, int]], after: int | None = None) -> None:
-        real = getattr(Training, name)
+        real = getattr(Session, name)
 
         def wrapped(self: Any, *args: Any) -> Any:
             page.put(*before(self, *args))
@@ -87,10 +87,10 @@ def inside(page: Page, argv: Sequence[str]) -> int:
                 page.put(after, page.get()[1])
             return answer
 
-        setattr(Training, name, wrapped)
+        setattr(Session, name, wrapped)
 
     def begun(self: Any, program: Any, carry: Any, end: int, *_: Any) -> tuple[int, int]:
-        return TRAINING, end * self.loop.stride
+        return TRAINING, end * self.loop.steps_per_iteration
 
     wrap("_advance", begun)
     wrap("_log", lambda self, *_: (EVALUATING, self.step), TRAINING)
@@ -137,17 +137,17 @@ class Launch:
         if kind == "start":
             return self.after(rng.uniform(0, started))
         if kind == "training":
-            delay = rng.uniform(0, seconds)
+            policy_delay = rng.uniform(0, seconds)
             if not self.wait_for(lambda: self.page.get()[0] > STARTING):
                 return False
             first = self.page.get()  # after which a new run waits for its programs
-            return self.wait_for(lambda: self.page.get() != first) and self.after(delay)
+            return self.wait_for(lambda: self.page.get() != first) and self.after(policy_delay)
         if kind == "evaluation":
-            delay = rng.uniform(0, 0.03)
+            policy_delay = rng.uniform(0, 0.03)
             for _ in range(int(rng.integers(0, 4))):
                 if not (self.wait_for(self.evaluating) and self.wait_for(lambda: not self.evaluating())):
                     return False
-            return self.wait_for(self.evaluating) and self.after(delay)
+            return self.wait_for(self.evaluating) and self.after(policy_delay)
         if kind == "save":
             for _ in range(int(rng.integers(0, 3))):
                 if not (self.wait_for(self.partial) and self.wait_for(lambda: not self.partial())):

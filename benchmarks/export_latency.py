@@ -35,7 +35,7 @@ import numpy as np
 
 from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.networks import Network
-from ddpg.algorithm.normaliser import Stats
+from ddpg.algorithm.normaliser import RunningStats
 from ddpg.commands.export import FORMATS, compare, observations, reference
 from ddpg.training.policy import Policy
 from ddpg.types import Spec
@@ -83,7 +83,7 @@ def measure(spec: Spec, widths: tuple[int, ...], normalise: bool, rounds: int) -
     mean, variance = random.normal(size=spec.obs_shape), random.uniform(0.1, 9, spec.obs_shape)
     stats = None
     if normalise:
-        stats = Stats(jnp.float32(1e5), jnp.asarray(mean, jnp.float32), jnp.asarray(variance, jnp.float32))
+        stats = RunningStats(jnp.float32(1e5), jnp.asarray(mean, jnp.float32), jnp.asarray(variance, jnp.float32))
     compiled, place = reference(stats, spec), jax.device_put(actor)
     policy = Policy(Nets(actor, critic), stats, spec)
     forms: dict[str, Form] = {"jax": lambda obs: np.asarray(compiled(place, obs)), "load": policy}

@@ -437,7 +437,7 @@ def good_models(normed: bool, folder: Path) -> None:
 
     from ddpg.algorithm.agent import DPG
     from ddpg.algorithm.networks import Network, Plain, Residual
-    from ddpg.algorithm.normaliser import Stats
+    from ddpg.algorithm.normaliser import RunningStats
     from ddpg.algorithm.values import Categorical
     from ddpg.records.networks.hdf5 import save_models
     from ddpg.types import Spec
@@ -447,7 +447,7 @@ def good_models(normed: bool, folder: Path) -> None:
     if normed:
         actor, critic = Network(widths=(5, 4), block=Plain("batch")), Network(widths=(4, 4), block=Residual(2))
         agent = DPG(actor, critic, critics=2, value=Categorical(atoms=5))
-    stats = Stats(jnp.float32(1000), jnp.ones((2, 3)), jnp.ones((2, 3)))
+    stats = RunningStats(jnp.float32(1000), jnp.ones((2, 3)), jnp.ones((2, 3)))
     save_models(folder, agent.init(jax.random.key(0), spec), spec, stats, agent.value)
     for name in ("actor", "critic"):
         with h5py.File(folder / f"{name}.hdf5") as old, h5py.File(folder / f"{name}.new", "w", libver="latest") as new:
@@ -910,7 +910,7 @@ WRITES = (
 SPEAKS = ("socket.", "urllib.", "webbrowser.", "ftplib.", "http.")
 
 
-class Watch:
+class DivergenceState:
     """What Python says of itself while a file is read. Modules of trusted places may load each other lazily."""
 
     def __init__(self, imports: frozenset[str]) -> None:
@@ -1029,7 +1029,7 @@ def worker(target: str, seed: int) -> None:
 
     warnings.simplefilter("ignore")  # what NumPy finds odd is no answer; what it raises is
     os.chdir(home())
-    watch, outside = Watch(here.imports), Outside()
+    watch, outside = DivergenceState(here.imports), Outside()
     watch.loaded = {name.split(".")[0] for name in sys.modules}
     most = resident("VmSize") + ADDRESS_SPACE
     resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -34,10 +34,10 @@ JOBS = {  # environment, widths, batch, steps a round
 
 
 def worker(job: str) -> dict[str, float]:
-    from ddpg.training.devices import prepare
+    from ddpg.training.devices import configure_jax
 
     id, widths, batch, steps = JOBS[job]
-    prepare(1, 2.0 * batch * widths[0] * widths[1])
+    configure_jax(1, 2.0 * batch * widths[0] * widths[1])
     import jax
     import jax.numpy as jnp
 
@@ -45,7 +45,7 @@ def worker(job: str) -> dict[str, float]:
     from ddpg.algorithm.networks import Network
     from ddpg.envs.gymnasium_factory import by_id
     from ddpg.envs.pendulum import Pendulum
-    from ddpg.envs.python_vector import Hosted
+    from ddpg.envs.python_vector import PythonVector
     from ddpg.envs.vector import Vector
     from ddpg.experience.replay import Replay
     from ddpg.training.host import Host
@@ -66,7 +66,7 @@ def worker(job: str) -> dict[str, float]:
         go = driver.compile(iterations=steps // turn, learning=True)
         return lambda i: jax.block_until_ready(go(np.int32((1_000 + i * steps) // turn)))
 
-    hosted = Host(loop(gym, TURN), Hosted(gym, [0], 1))
+    hosted = Host(loop(gym, TURN), PythonVector(gym, [0], 1))
     sides = {"host": turning(hosted, TURN)}
     if job == "pendulum":
         sides["compiled"] = turning(Scan(loop(Pendulum(), 1)), 1)

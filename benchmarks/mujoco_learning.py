@@ -34,7 +34,7 @@ from scipy import stats
 
 from ddpg.config.config import Config
 from ddpg.config.file import load_config
-from ddpg.config.presets import PRESETS, suited
+from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override, values
 from ddpg.records.log import read_metrics
 from ddpg.records.plot import INK, PALETTE, curve_of, dress, number
@@ -43,7 +43,7 @@ from ddpg.records.statistics import interval, iqm
 STEPS, SEEDS = 300_000, 3
 REFERENCE = {"HalfCheetah-v5": 7697, "Hopper-v5": 2410, "Walker2d-v5": 3335, "Ant-v5": 1953}
 SOURCE = "mean over seeds at 300000 steps, computed from sfujim/TD3@34770cc learning_curves"
-CHOSEN = ("ddpg", "td3", "best")
+CHOSEN = ("ddpg", "td3", "td3_plus")
 FREE = ("seed", "seeds", "eval.every", "eval.episodes", "checkpoint.minutes")  # change nothing that is learned
 
 
@@ -118,7 +118,7 @@ def learned_with(config: Config) -> dict[str, Any]:
 def planned(preset: str, env: str, given: dict[str, Any]) -> dict[str, Any]:
     """The same of what `ddpg train ENV --preset PRESET` would train with these options."""
     base = PRESETS[preset]
-    return learned_with(override(base, {"env": env, **suited(override(base, given), given)}))
+    return learned_with(override(base, {"env": env, **host_defaults(override(base, given), given)}))
 
 
 def refuse(folder: Path, config: Config, expected: dict[str, Any]) -> None:

@@ -29,11 +29,11 @@ import numpy as np
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
-from ddpg.training.devices import prepare
+from ddpg.training.devices import configure_jax
 from ddpg.types import Spec
 
 BASE = PRESETS["mujoco"]
-TD3 = {"critics": "2", "delay": "2", "smoothing.sigma": "0.2"}
+TD3 = {"critics": "2", "policy_delay": "2", "smoothing.sigma": "0.2"}
 PRIORITISED = {"replay.sampling": "prioritised"}
 CATEGORICAL = {"value": "categorical", "value.atoms": "51"}
 LAP = {
@@ -45,7 +45,13 @@ LAP = {
 }
 LAYER_NORM = {"actor.block.norm": "layer", "critic.block.norm": "layer"}
 BATCH_NORM = {"actor.block.norm": "batch", "critic.block.norm": "batch", "critic.action_layer": "1"}
-D4PG = {"replay.n_step": "5", "replay.sampling.beta": "1", "replay.sampling.anneal": "0", "tau": "1", "period": "100"}
+D4PG = {
+    "replay.n_step": "5",
+    "replay.sampling.beta": "1",
+    "replay.sampling.anneal": "0",
+    "tau": "1",
+    "target_period": "100",
+}
 RESIDUAL = {"actor.block": "residual", "critic.block": "residual"}
 
 
@@ -59,15 +65,15 @@ class Part(NamedTuple):
 PARTS = {
     "nothing": Part({}),
     "two critics": Part({"critics": "2"}),
-    "delay 2": Part({"delay": "2"}),
+    "delay 2": Part({"policy_delay": "2"}),
     "smoothing": Part({"smoothing.sigma": "0.2"}),
     "n-step 3": Part({"replay.n_step": "3"}),
     "Huber": Part({"value.huber": "1"}),
     "categorical 51": Part(CATEGORICAL),
     "prioritised": Part(PRIORITISED),
     "LAP": Part(PRIORITISED | LAP),
-    "hard target, period 250": Part({"tau": "1", "period": "250"}),
-    "no target actor, period 1": Part({"tau_actor": "1", "period": "1"}),
+    "hard target, period 250": Part({"tau": "1", "target_period": "250"}),
+    "no target actor, period 1": Part({"tau_actor": "1", "target_period": "1"}),
     "ReLU in the critic": Part({"critic.activation": "relu"}),
     "ELU in the critic": Part({"critic.activation": "elu"}),
     "layer norm": Part(LAYER_NORM),
@@ -76,10 +82,10 @@ PARTS = {
     "residual, SimBa's sizes": Part(
         RESIDUAL | {"actor.widths": "128", "critic.widths": "512,512"}, share=0.05, note="60 times the critic's weights"
     ),
-    "AdamW": Part({"actor.decay": "1e-2", "critic.decay": "1e-2"}),
+    "AdamW": Part({"actor.weight_decay": "1e-2", "critic.weight_decay": "1e-2"}),
     "normalised observations": Part({"normalise": "true"}),
     "pink noise": Part({"exploration": "pink"}, acting=True),
-    "mixed noise": Part({"exploration": "mixed"}, acting=True),
+    "mixed noise": Part({"exploration": "per_env"}, acting=True),
     "parameter noise": Part({"exploration": "parameters"}, acting=True),
     "td3, all of it": Part(TD3),
     "d4pg, all of it": Part(CATEGORICAL | PRIORITISED | LAYER_NORM | D4PG),
@@ -101,8 +107,8 @@ def learner(config: Config, acting: bool, updates: int) -> Callable[[], float]:
     from jax import Array
 
     from ddpg.envs.vector import Vector
-    from ddpg.training.devices import of_group
-    from ddpg.training.loop import Carry, Loop, over_updates
+    from ddpg.training.devices import jit_group
+    from ddpg.training.loop import Loop, TrainState, over_updates
     from ddpg.types import Metrics, Row
 
     loop = Loop(
@@ -127,20 +133,20 @@ def learner(config: Config, acting: bool, updates: int) -> Callable[[], float]:
     block = rows(1)
     obs = jnp.asarray(block.obs[0])
 
-    def filled(key: Array, whole: Row) -> Carry:
+    def filled(key: Array, whole: Row) -> TrainState:
         carry = loop.learner(key, jax.tree.map(jnp.asarray, block))
         return carry._replace(acting=loop.acting(obs), ring=loop.replay.add(carry.ring, whole))
 
-    def chunk(carry: Carry, t0: Array) -> tuple[Carry, Metrics]:
+    def chunk(carry: TrainState, t0: Array) -> tuple[TrainState, Metrics]:
         t = t0 + jnp.arange(updates)
         draws = jax.vmap(partial(loop.draw, carry.key))(t)
 
-        def iterate(carry: Carry, x: Any) -> tuple[Carry, Metrics | None]:
+        def iterate(carry: TrainState, x: Any) -> tuple[TrainState, Metrics | None]:
             t, draws = x
             stored = jax.tree.map(jnp.asarray, block)
             if acting and carry.acting is not None:
                 then, k = carry.acting, jnp.int32(0)
-                action, noise = loop.behave(
+                action, noise = loop.select_action(
                     carry.behaviour,
                     carry.stats,
                     then.obs,
@@ -159,8 +165,8 @@ def learner(config: Config, acting: bool, updates: int) -> Callable[[], float]:
         return carry, over_updates(metrics)
 
     keys = jnp.stack([jax.random.key(0)])
-    begun = jax.block_until_ready(of_group(filled)(keys, rows(config.replay.capacity)))
-    program = of_group(chunk, donate=True).lower(begun, np.int32(0)).compile()
+    begun = jax.block_until_ready(jit_group(filled)(keys, rows(config.replay.capacity)))
+    program = jit_group(chunk, donate=True).lower(begun, np.int32(0)).compile()
     state = [begun, 0]
     del begun  # its memory is the program's from now on
 
@@ -236,7 +242,7 @@ def main() -> None:
             print(f"not measured as they are now: {', '.join(old)}", file=sys.stderr)
         print(table(parts))
         return
-    prepare(1, 2.0 * BASE.replay.batch * max(i * o for i, o in pairwise(BASE.agent.critic.widths)))
+    configure_jax(1, 2.0 * BASE.replay.batch * max(i * o for i, o in pairwise(BASE.agent.critic.widths)))
     plain = dict[bool, Callable[[], float]]()
     for name in args.names or PARTS:
         part = PARTS[name]

@@ -48,7 +48,7 @@ FASTTD3 = {
 }
 JOBS: dict[str, tuple[int, dict[str, str]]] = {  # preset, and more: steps of a seed, options in which it differs
     "ddpg": (20_000, {}),
-    "best": (20_000, SMALL | SOON),
+    "td3_plus": (20_000, SMALL | SOON),
     "mujoco": (20_000, SMALL | SOON),
     "sparse": (20_000, {}),
     "article": (50_000, {}),  # what is optimal for gamma 0.9 is not within 15

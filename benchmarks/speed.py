@@ -56,9 +56,9 @@ def product_rate() -> float:
 
 
 def worker(seeds: int) -> dict[str, float]:
-    from ddpg.training.devices import prepare
+    from ddpg.training.devices import configure_jax
 
-    prepare(seeds, 2.0 * BATCH * WIDTHS[0] * WIDTHS[1])
+    configure_jax(seeds, 2.0 * BATCH * WIDTHS[0] * WIDTHS[1])
     import jax
     import numpy as np
 

@@ -2,8 +2,8 @@
 
     python examples/own_environment.py [--steps 10000] [--run FOLDER]
 
-Any object with these two methods and three attributes is an environment (`ddpg.envs.protocol.Environment`). They are pure
-functions of JAX arrays, of one environment; ddpg compiles them together with the learner.
+Any object with these two methods and three attributes is an environment (`ddpg.envs.protocol.Environment`). They are
+pure functions of JAX arrays, of one environment; ddpg compiles them together with the learner.
 """
 
 from argparse import ArgumentParser

@@ -85,7 +85,7 @@ MISTAKES = [  # command line, what the one line must say
     ("train --action_repeat 0", ["action_repeat 0", "at least 1"]),
     ("train --reward_scale 0", ["reward_scale '0'", "more than 0"]),
     ("train --normalise maybe", ["normalise 'maybe'"]),
-    ("train --critic.clip 0", ["critic.clip '0'", "more than 0"]),
+    ("train --critic.max_grad_norm 0", ["critic.max_grad_norm '0'", "more than 0"]),
     ("train --collect.vector threads", ["collect.vector 'threads'", "'sync' or 'async'"]),
     ("train --preset artcle", ["'artcle'", "did you mean article", "lillicrap"]),
     ("train Pendulum-v1 Hopper-v5", ["unexpected 'Hopper-v5'"]),
@@ -314,7 +314,10 @@ def test_presets_fit_a_terminal(
         said = {option: dict(zip(names, values, strict=True)) for option, *values in rows[1:]}
         assert all(len(set(row.values())) > 1 for row in said.values())
         for name in names:
-            for path, value in (("replay.batch", PRESETS[name].replay.batch), ("delay", PRESETS[name].agent.delay)):
+            for path, value in (
+                ("replay.batch", PRESETS[name].replay.batch),
+                ("policy_delay", PRESETS[name].agent.policy_delay),
+            ):
                 if path in said:
                     assert said[path][name] == str(value)
         thetas = {name: getattr(PRESETS[name].agent.exploration, "theta", "-") for name in names}

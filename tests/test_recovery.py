@@ -21,11 +21,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import ddpg
 from ddpg.cli import main
 from ddpg.envs.gymnasium_factory import by_callable
-from ddpg.envs.python_vector import Hosted
+from ddpg.envs.python_vector import PythonVector
 from ddpg.records import checkpoint
 from ddpg.records.log import Log, read_metrics
 from ddpg.training.folder import held
-from ddpg.training.session import Training
+from ddpg.training.session import Session
 
 TINY = ["--steps=300", "--collect.warmup=100", "--actor.widths=8", "--critic.widths=8,8", "--replay.batch=16"]
 TINY += ["--eval.every=100", "--eval.episodes=4", "--checkpoint.every=100", "--checkpoint.keep=3"]
@@ -149,15 +149,15 @@ def test_a_second_process_is_refused(copy: Path, capsys: pytest.CaptureFixture[s
 def test_a_signal_saves_and_exits(
     number: str, status: int, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Training._advance
+    real = Session._advance
     before = signal.signal(getattr(signal, number), signal.SIG_DFL)  # pytest may run under nohup
 
-    def advance(self: Training, *args: Any) -> Any:
+    def advance(self: Session, *args: Any) -> Any:
         if self.step == 100:
             os.kill(os.getpid(), getattr(signal, number))
         return real(self, *args)
 
-    monkeypatch.setattr(Training, "_advance", advance)
+    monkeypatch.setattr(Session, "_advance", advance)
     assert main(["train", *TINY, "--run", str(tmp_path / "run")]) == status
     signal.signal(getattr(signal, number), before)
     assert steps(tmp_path / "run") == [100, 200]
@@ -227,7 +227,7 @@ def test_an_environment_that_is_not_deterministic_is_said(tmp_path: Path, capsys
 
 def test_worker_processes_hear_no_signal_that_is_for_all() -> None:
     others = multiprocessing.active_children()  # of tests before
-    hosted = Hosted(by_callable(Drifting, Drifting()), [0], 1, "async")
+    hosted = PythonVector(by_callable(Drifting, Drifting()), [0], 1, "async")
     try:
         hosted.reset()
         (worker,) = set(multiprocessing.active_children()) - set(others)

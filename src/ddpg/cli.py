@@ -14,6 +14,8 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ddpg.mistake import Mistake
+
 if TYPE_CHECKING:
     from ddpg.training.session import Run
 
@@ -184,9 +186,9 @@ def refuse(rest: Sequence[str], known: Sequence[str]) -> None:
         word = rest[0].split("=")[0]
         near = get_close_matches(word.strip("-").replace("-", "_"), known, n=2, cutoff=0.7)
         hint = f"did you mean {' or '.join(map(_dashed, near))}?" if near else "see --help"
-        raise ValueError(f"unknown option {word}; {hint}")
+        raise Mistake(f"unknown option {word}; {hint}")
     if rest:
-        raise ValueError(f"unexpected {rest[0]!r}; see --help")
+        raise Mistake(f"unexpected {rest[0]!r}; see --help")
 
 
 def _dashed(name: str) -> str:
@@ -195,7 +197,7 @@ def _dashed(name: str) -> str:
 
 
 def _nothing(args: argparse.Namespace) -> int:
-    raise ValueError("no command; expected train, resume, eval, plot, export, doctor or presets, see `ddpg --help`")
+    raise Mistake("no command; expected train, resume, eval, plot, export, doctor or presets, see `ddpg --help`")
 
 
 def _train(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from jax import Array
 from jaxtyping import Bool, Float, PRNGKeyArray, Shaped
 from jaxtyping import Key as KeyArray
 
-Some = Any  # an array: JAX's in compiled code, NumPy's where Python steps the environments
+AnyArray = Any  # an array: JAX's in compiled code, NumPy's where Python steps the environments
 
 Key = PRNGKeyArray
 
@@ -46,12 +46,12 @@ class Row(NamedTuple):
     step resets the environment; so every observation is stored once, and row t + 1 holds the next one of row t.
     """
 
-    obs: Shaped[Some, "..."]  # [*time, n, *obs], of the environment's own dtype
-    action: Float[Some, "*time n m"]
-    reward: Float[Some, "*time n"]
-    terminated: Bool[Some, "*time n"]
-    truncated: Bool[Some, "*time n"]
-    boundary: Bool[Some, "*time n"]
+    obs: Shaped[AnyArray, "..."]  # [*time, n, *obs], of the environment's own dtype
+    action: Float[AnyArray, "*time n m"]
+    reward: Float[AnyArray, "*time n"]
+    terminated: Bool[AnyArray, "*time n"]
+    truncated: Bool[AnyArray, "*time n"]
+    boundary: Bool[AnyArray, "*time n"]
 
 
 class Transition(NamedTuple):
@@ -68,8 +68,8 @@ class Transition(NamedTuple):
 class Metrics(NamedTuple):
     """What one update says of itself: means over the minibatch."""
 
-    q: Float[Some, ""]  # Q(s, a) of the online critic
-    critic_loss: Float[Some, ""]
-    actor_loss: Float[Some, ""]  # -Q(s, mu(s))
-    dq_da: Float[Some, ""]  # norm of the action gradient at mu(s)
-    saturation: Float[Some, ""]  # share of action components beyond 0.99 of their bound
+    q: Float[AnyArray, ""]  # Q(s, a) of the online critic
+    critic_loss: Float[AnyArray, ""]
+    actor_loss: Float[AnyArray, ""]  # -Q(s, mu(s))
+    dq_da: Float[AnyArray, ""]  # norm of the action gradient at mu(s)
+    saturation: Float[AnyArray, ""]  # share of action components beyond 0.99 of their bound

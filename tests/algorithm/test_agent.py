@@ -12,9 +12,9 @@ import pytest
 
 from ddpg.algorithm.agent import DPG, AgentState
 from ddpg.algorithm.networks import Network, Normal, Plain
-from ddpg.algorithm.optimiser import descend, rest
+from ddpg.algorithm.optimiser import gradient_step, init_optimiser
 from ddpg.algorithm.schedules import Exponential, Linear
-from ddpg.algorithm.smoothing import Smoothing
+from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.types import Spec, Transition
 
@@ -58,12 +58,12 @@ class Perceptron:
             before, after = self.norms(i)
             seen, units = [], []
             if before:
-                x, unit = self.normalised(x, before, seen)
+                x, unit = self.normalise(x, before, seen)
                 units.append(unit)
             self.inputs.append(x)
             x = x @ weight + bias
             if after:
-                x, unit = self.normalised(x, after, seen)
+                x, unit = self.normalise(x, after, seen)
                 units.append(unit)
             self.seen.append(seen)
             self.units.append(units)
@@ -71,7 +71,7 @@ class Perceptron:
             x = np.where(x > 0, x, np.expm1(x) if self.elu else 0.0)
         return self.sums[-1][: len(obs)]
 
-    def normalised(self, x: np.ndarray, norm: Norm, seen: Norm) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    def normalise(self, x: np.ndarray, norm: Norm, seen: Norm) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         axis = 0 if len(norm) == 4 else 1
         mean, variance = x.mean(axis, keepdims=True), x.var(axis, keepdims=True)
         if axis == 0:
@@ -125,7 +125,7 @@ class Adam:
         self.m = [[np.zeros_like(p) for p in layer] for layer in net.layers]
         self.v = [[np.zeros_like(p) for p in layer] for layer in net.layers]
 
-    def descend(self, gradient: list[list[np.ndarray]]) -> None:
+    def gradient_step(self, gradient: list[list[np.ndarray]]) -> None:
         self.t += 1
         for at, (layer, grads, ms, vs) in enumerate(zip(self.net.layers, gradient, self.m, self.v, strict=True)):
             for i, g in enumerate(grads):
@@ -215,9 +215,9 @@ class Learner:
     taus: tuple[float, float]
     sigma: float
     clip: float
-    delay: int
-    period: int
-    guide: str
+    policy_delay: int
+    target_period: int
+    actor_q: str
     t: int = 0
 
     def update(self, batch: Transition, white: np.ndarray) -> dict[str, Any]:
@@ -239,13 +239,13 @@ class Learner:
             if i == 0:
                 said["q"] = np.sum(weight * self.value.mean(output)) / n
             gradient, _ = critic.backward(weight[:, None] * slope / n)
-            adam.descend(gradient)
+            adam.gradient_step(gradient)
             critic.see()
-        if self.t % self.delay:
+        if self.t % self.policy_delay:
             said |= dict.fromkeys(("actor_loss", "dq_da", "saturation"), np.nan)
         else:
             said |= self.improve(obs, next_obs, weight)
-        if self.t % self.period == 0:
+        if self.t % self.target_period == 0:
             self.follow()
         return said
 
@@ -258,15 +258,15 @@ class Learner:
             qs.append(self.value.mean(output))
             slopes.append(critic.backward(weight[:, None] * self.value.slope(output))[1])
         share = np.zeros((len(qs), n))  # of each critic in what the actor follows
-        if self.guide == "first":
+        if self.actor_q == "first":
             share[0] = 1
-        elif self.guide == "mean":
+        elif self.actor_q == "mean":
             share[:] = 1 / len(qs)
         else:
             share[np.argmin(qs, axis=0), np.arange(n)] = 1
         dq_da = (share[:, :, None] * np.array(slopes)).sum(axis=0)
         gradient, _ = self.actor.backward(-dq_da / n * (1 - mu**2))
-        self.actor_adam.descend(gradient)
+        self.actor_adam.gradient_step(gradient)
         self.actor.see()
         return {
             "actor_loss": -np.sum(weight * share * np.array(qs)) / n,
@@ -300,17 +300,17 @@ def learner(agent: DPG, state: AgentState) -> Learner:
         critics,
         copied(agent.actor, state.target.actor.layers),
         [copied(agent.critic, state.target.critic.layers, k) for k in members],
-        Adam(actor, agent.actor.lr, agent.actor.l2, agent.actor.decay),
-        [Adam(critic, agent.critic.lr, agent.critic.l2, agent.critic.decay) for critic in critics],
+        Adam(actor, agent.actor.lr, agent.actor.l2, agent.actor.weight_decay),
+        [Adam(critic, agent.critic.lr, agent.critic.l2, agent.critic.weight_decay) for critic in critics],
         Squared(agent.value.huber)
         if isinstance(agent.value, Scalar)
         else Distribution(*bounds(agent.value), agent.value.atoms),
         (agent.tau_actor or agent.tau, agent.tau),
         agent.smoothing.sigma,
         agent.smoothing.clip,
-        agent.delay,
-        agent.period or agent.delay,
-        agent.guide,
+        agent.policy_delay,
+        agent.target_period or agent.policy_delay,
+        agent.actor_q,
     )
 
 
@@ -343,7 +343,7 @@ def assert_layers(ours: Any, theirs: Any, member: int | None) -> None:
             np.testing.assert_allclose(x[pick], expected, rtol=1e-9, atol=1e-12)
 
 
-SMOOTHED = Smoothing(sigma=0.4, clip=0.5)
+SMOOTHED = TargetSmoothing(sigma=0.4, clip=0.5)
 NORMED = Network(block=Plain(norm="layer"))
 BATCH_NORMED = Network(block=Plain(norm="batch"), l2=0.2)
 AGENTS = {
@@ -351,30 +351,32 @@ AGENTS = {
     "ddpg, l2 and the action later": DPG(critic=Network(action_layer=1, l2=0.3)),
     "two critics": DPG(critics=2, critic=Network(l2=0.1)),
     "two critics, the action later": DPG(critics=2, critic=Network(action_layer=1)),
-    "td3": DPG(critics=2, smoothing=SMOOTHED, delay=2),
+    "td3": DPG(critics=2, smoothing=SMOOTHED, policy_delay=2),
     "smoothing alone": DPG(smoothing=SMOOTHED),
-    "delay alone": DPG(critics=2, delay=3),
-    "huber": DPG(value=Scalar(huber=0.3), critic=Network(decay=0.2), actor=Network(decay=0.1, l2=0.1)),
-    "best": DPG(
-        critics=2, value=Scalar(huber=0.3), smoothing=SMOOTHED, delay=2, critic=replace(NORMED, activation="elu")
+    "delay alone": DPG(critics=2, policy_delay=3),
+    "huber": DPG(value=Scalar(huber=0.3), critic=Network(weight_decay=0.2), actor=Network(weight_decay=0.1, l2=0.1)),
+    "td3_plus": DPG(
+        critics=2, value=Scalar(huber=0.3), smoothing=SMOOTHED, policy_delay=2, critic=replace(NORMED, activation="elu")
     ),
     "d4pg": DPG(
         actor=NORMED,
         critic=replace(NORMED, action_layer=1),
         value=Categorical(atoms=7, low=-1.5, high=2.0),
         tau=1.0,
-        period=3,
+        target_period=3,
     ),
-    "categorical, found support, smallest of two": DPG(value=Categorical(atoms=4), critics=2, guide="smallest"),
-    "fasttd3": DPG(value=Categorical(atoms=5), critics=2, guide="smallest", delay=2, tau_actor=1.0, period=1),
+    "categorical, found support, smallest of two": DPG(value=Categorical(atoms=4), critics=2, actor_q="min"),
+    "fasttd3": DPG(
+        value=Categorical(atoms=5), critics=2, actor_q="min", policy_delay=2, tau_actor=1.0, target_period=1
+    ),
     "simba's, without its networks": DPG(
-        critics=2, guide="smallest", tau_actor=1.0, smoothing=SMOOTHED, critic=Network(decay=0.1)
+        critics=2, actor_q="min", tau_actor=1.0, smoothing=SMOOTHED, critic=Network(weight_decay=0.1)
     ),
     "lillicrap": DPG(actor=BATCH_NORMED, critic=replace(BATCH_NORMED, action_layer=1)),
     "td3 with batch normalisation": DPG(
-        actor=BATCH_NORMED, critic=replace(BATCH_NORMED, action_layer=1), critics=2, smoothing=SMOOTHED, delay=2
+        actor=BATCH_NORMED, critic=replace(BATCH_NORMED, action_layer=1), critics=2, smoothing=SMOOTHED, policy_delay=2
     ),
-    "mean of two": DPG(critics=2, guide="mean"),
+    "mean of two": DPG(critics=2, actor_q="mean"),
 }
 
 
@@ -386,9 +388,9 @@ def test_update_is_the_papers(name: str) -> None:
         kind,
         actor=replace(kind.actor, widths=(6, 5), activation="relu", init=Normal(std=0.9, bias=0.1), lr=0.02),
         critic=replace(kind.critic, widths=(6, 5), activation=activation, init=Normal(std=0.5, bias=0.1), lr=0.03),
-        tau=kind.tau if kind.period == 3 else 0.1,
+        tau=kind.tau if kind.target_period == 3 else 0.1,
     )
-    critics, delay = agent.critics, max(agent.delay, agent.period or 1)
+    critics, policy_delay = agent.critics, max(agent.policy_delay, agent.target_period or 1)
     rng = np.random.default_rng(1)
     # In float64 on both sides: in float32 Adam's first step turns rounding around a zero gradient into its sign.
     with jax.enable_x64(True):
@@ -401,7 +403,7 @@ def test_update_is_the_papers(name: str) -> None:
         state = state._replace(target=jax.tree.map(lambda x: 1.3 * x[::-1], state.target))
         reference, update = learner(agent, state), jax.jit(agent.update)
         saturation = []
-        for count, batch in enumerate(batches(2 * delay + 2)):
+        for count, batch in enumerate(batches(2 * policy_delay + 2)):
             white = rng.normal(size=(BATCH, SPEC.action_dim))
             state, metrics, error = update(state, batch, jnp.asarray(white), jnp.int32(count))
             expected = reference.update(batch, white)
@@ -432,12 +434,12 @@ def test_update_is_the_papers(name: str) -> None:
         assert 0 < np.nanmax(saturation) < 1, "the batches saturate some actions and not others"
 
 
-@pytest.mark.parametrize("guide", ["first", "smallest", "mean"])
-def test_critics_that_are_one_are_ddpgs(guide: Literal["first", "smallest", "mean"]) -> None:
+@pytest.mark.parametrize("actor_q", ["first", "min", "mean"])
+def test_critics_that_are_one_are_ddpgs(actor_q: Literal["first", "min", "mean"]) -> None:
     """Parts that say what plain DDPG does: critics with the same weights, and targets moved when it moves them."""
     small = Network(widths=(6, 5), lr=0.02)
     one = DPG(actor=small, critic=small, tau=0.1)
-    three = replace(one, critics=3, guide=guide, period=1, tau_actor=0.1)
+    three = replace(one, critics=3, actor_q=actor_q, target_period=1, tau_actor=0.1)
     with jax.enable_x64(True):
         state = jax.tree.map(
             lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, one.init(jax.random.key(0), SPEC)
@@ -517,9 +519,9 @@ def test_behaviour_is_the_same_in_numpy() -> None:
 DESCENTS = {
     "plain": Network(lr=0.1),
     "schedule": Network(lr=0.1, schedule=Linear(final=0.2, steps=4, begin=1)),
-    "clip": Network(lr=0.1, clip=2.5),
+    "clip": Network(lr=0.1, max_grad_norm=2.5),
     "l2": Network(lr=0.1, l2=0.3),
-    "all": Network(lr=0.1, l2=0.3, clip=2.5, schedule=Exponential(rate=0.5, final=0.2)),
+    "all": Network(lr=0.1, l2=0.3, max_grad_norm=2.5, schedule=Exponential(rate=0.5, final=0.2)),
 }
 
 
@@ -531,12 +533,12 @@ def test_descent_by_hand(name: str) -> None:
         params = {"a": jnp.asarray(rng.normal(size=(3, 2))), "b": jnp.asarray(rng.normal(size=4))}
         theirs = {key: np.array(value) for key, value in params.items()}
         m, v = ({key: np.zeros_like(value) for key, value in theirs.items()} for _ in range(2))
-        opt, clipped = rest(network, params), []
+        opt, clipped = init_optimiser(network, params), []
         for update in range(6):
             grad = {key: rng.normal(size=value.shape) * (update % 3) for key, value in theirs.items()}
-            params, opt = descend(network, params, jax.tree.map(jnp.asarray, grad), opt)
+            params, opt = gradient_step(network, params, jax.tree.map(jnp.asarray, grad), opt)
             norm = np.sqrt(sum(np.sum(g**2) for g in grad.values()))
-            shrink = min(1.0, network.clip / max(norm, 1e-9)) if network.clip else 1.0
+            shrink = min(1.0, network.max_grad_norm / max(norm, 1e-9)) if network.max_grad_norm else 1.0
             clipped.append(shrink < 1)
             lr = network.lr * float(network.schedule(np.int32(update)))
             for key, g in grad.items():
@@ -545,4 +547,4 @@ def test_descent_by_hand(name: str) -> None:
                 m_hat, v_hat = m[key] / (1 - 0.9 ** (update + 1)), v[key] / (1 - 0.999 ** (update + 1))
                 theirs[key] -= lr * m_hat / (np.sqrt(v_hat) + 1e-8)
                 np.testing.assert_allclose(params[key], theirs[key], rtol=1e-6, err_msg=f"{key}, update {update}")
-    assert (set(clipped) == {True, False}) == (network.clip is not None)
+    assert (set(clipped) == {True, False}) == (network.max_grad_norm is not None)

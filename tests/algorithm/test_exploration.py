@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import Array
 
-from ddpg.algorithm.exploration import Exploration, Gaussian, Mixed, OrnsteinUhlenbeck, Parameters, Pink
+from ddpg.algorithm.exploration import Exploration, Gaussian, OrnsteinUhlenbeck, ParameterNoise, PerEnvGaussian, Pink
 from ddpg.algorithm.networks import Network, Plain
 from ddpg.algorithm.schedules import Constant, Exponential, Linear, Schedule
 from ddpg.types import Spec
@@ -102,8 +102,8 @@ def test_schedules(schedule: Schedule, step: int, factor: float) -> None:
 
 NOISES: list[Exploration] = [
     *(kind(sigma=sigma) for kind in (Gaussian, OrnsteinUhlenbeck, Pink) for sigma in (0.3, (0.1, 0.7))),
-    Mixed(),
-    Parameters(),
+    PerEnvGaussian(),
+    ParameterNoise(),
 ]
 SCHEDULES: list[Schedule] = [Constant(), Linear(final=0.3, steps=40, begin=5), Exponential(rate=0.9, final=0.2)]
 
@@ -113,7 +113,7 @@ SCHEDULES: list[Schedule] = [Constant(), Linear(final=0.3, steps=40, begin=5), E
 def test_noise_is_the_same_in_numpy(noise: Exploration, schedule: Schedule) -> None:
     noise, rng = replace(noise, schedule=schedule), np.random.default_rng(0)
     compiled = jax.jit(lambda *x: noise(*x))
-    ours = theirs = noise.begin(3, 2)
+    ours = theirs = noise.init_state(3, 2)
     for step in range(STEPS):
         white, start = rng.normal(size=(3, 2)).astype(np.float32), rng.random(3) < 0.1
         ours, heard = noise(ours, white, start, np.int32(step))
@@ -126,7 +126,7 @@ def test_noise_is_the_same_in_numpy(noise: Exploration, schedule: Schedule) -> N
 
 def test_pink_noise_falls_with_one_over_f_and_has_its_sigma() -> None:
     noise, rng = Pink(sigma=0.4), np.random.default_rng(0)
-    state, heard, runs = noise.begin(256, 2), [], 2**13
+    state, heard, runs = noise.init_state(256, 2), [], 2**13
     never = np.zeros(256, bool)
     for step in range(2 * runs):  # the first half lets the slow filters fill
         state, now = noise(state, rng.normal(size=(256, 2)).astype(np.float32), never, np.int32(step))
@@ -143,9 +143,9 @@ def test_pink_noise_falls_with_one_over_f_and_has_its_sigma() -> None:
 
 
 def test_every_environment_and_episode_has_another_sigma_evenly_spread() -> None:
-    noise = Mixed(low=0.1, high=0.5)
+    noise = PerEnvGaussian(low=0.1, high=0.5)
     n, white = 8, np.ones((8, 2), np.float32)
-    state, sigmas = noise.begin(n, 2), []
+    state, sigmas = noise.init_state(n, 2), []
     for step in range(200):
         state, heard = noise(state, white, np.full(n, step % 2 == 0), np.int32(step))
         assert (heard[:, 0] == heard[:, 1]).all(), "one sigma an environment"
@@ -162,7 +162,7 @@ def test_every_environment_and_episode_has_another_sigma_evenly_spread() -> None
 
 
 def test_noise_on_weights_grows_until_actions_differ_by_sigma() -> None:
-    noise = Parameters(sigma=0.15, growth=1.05)
+    noise = ParameterNoise(sigma=0.15, growth=1.05)
     spec = Spec(obs_shape=(3,), action_low=(-1.0,) * 2, action_high=(1.0,) * 2)
     actor = Network(widths=(16, 16), block=Plain(norm="layer")).actor(jax.random.key(0), spec)
     obs = jax.random.normal(jax.random.key(1), (200, 3))

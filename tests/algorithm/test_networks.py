@@ -10,7 +10,7 @@ import pytest
 from scipy import special, stats
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense, Running, flat
+from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense, Running, flatten_observation
 from ddpg.algorithm.networks import Actor, Critic, Network, Normal, Plain, Residual
 from ddpg.types import Spec, Transition
 
@@ -159,7 +159,7 @@ def test_bytes_are_scaled_to_at_most_1() -> None:
     action = jnp.zeros((50, SPEC.action_dim))
     np.testing.assert_allclose(critic(obs, action), critic(scaled, action), atol=1e-6)
     # The same numbers in float32 are what they are.
-    np.testing.assert_array_equal(flat(pixels().astype(np.float32)), pixels().reshape(50, -1))
+    np.testing.assert_array_equal(flatten_observation(pixels().astype(np.float32)), pixels().reshape(50, -1))
 
 
 def shaken(tree: Any) -> Any:
@@ -231,7 +231,7 @@ def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -
 
 
 def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
-    recipe = Network(widths=(8, 7), block=Plain(norm="batch"), l2=0.5, decay=0.5)
+    recipe = Network(widths=(8, 7), block=Plain(norm="batch"), l2=0.5, weight_decay=0.5)
     agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
     state = agent.init(KEY, SPEC)
     obs, action = obs_and_action(16)

@@ -16,7 +16,7 @@ def test_scalar_by_hand() -> None:
     y = value.target(reward, discount, jnp.array([[2.0], [100.0], [-4.0]]))
     np.testing.assert_array_equal(y, [[2.0], [-1.0], [-0.5]])
     np.testing.assert_array_equal(value.loss(prediction, y), [[1.0, 9.0, 6.25], [4.0, 36.0, 2.25]])
-    assert value.size == prediction.shape[-1]
+    assert value.outputs == prediction.shape[-1]
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -78,6 +78,6 @@ def test_categorical_by_hand() -> None:
         value.error(jnp.zeros((1, 3)), jnp.array([[0.0, 1.0, 0.0]])), [np.log(3) ** 0.5], rtol=1e-6
     )
     np.testing.assert_allclose(value.loss(sure, jnp.exp(sure)), [0, np.log(2)], atol=1e-6)
-    assert Categorical().unit
-    assert not value.unit
-    assert not Scalar().unit
+    assert Categorical().scales_returns
+    assert not value.scales_returns
+    assert not Scalar().scales_returns

@@ -13,7 +13,7 @@ import ddpg
 from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.layers import ACTIVATIONS, BatchNorm, LayerNorm, Running
 from ddpg.algorithm.networks import Actor, Network, Plain, Residual
-from ddpg.algorithm.normaliser import Stats
+from ddpg.algorithm.normaliser import RunningStats
 from ddpg.commands import export
 from ddpg.commands.export import FORMATS, Form, Format, compare, observations
 from ddpg.records.networks import standalone_policy as npz_reader
@@ -30,7 +30,7 @@ BLOCKS = {"plain": Plain(), "layer norm": Plain("layer"), "batch norm": Plain("b
 
 class Made(NamedTuple):
     actor: Actor
-    stats: Stats | None
+    stats: RunningStats | None
     spec: Spec
 
 
@@ -44,7 +44,9 @@ def made(
     spec, widths = SPECS[dtype], (32, 32) if block == "residual" else (32, 16)
     actor = lived(Network(widths=widths, activation=activation, block=BLOCKS[block]).actor(jax.random.key(0), spec))
     mean, variance = np.linspace(-2, 3, spec.obs_size), np.linspace(0, 9, spec.obs_size)  # one component never changes
-    stats = Stats(jnp.float32(1000), *(jnp.asarray(x, jnp.float32).reshape(spec.obs_shape) for x in (mean, variance)))
+    stats = RunningStats(
+        jnp.float32(1000), *(jnp.asarray(x, jnp.float32).reshape(spec.obs_shape) for x in (mean, variance))
+    )
     return Made(jax.tree.map(lambda leaf: factor * leaf, actor), stats if normalise else None, spec)
 
 

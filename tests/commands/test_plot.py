@@ -8,7 +8,7 @@ import pytest
 
 from ddpg.commands.plot import plot_runs
 from ddpg.config.file import write_config
-from ddpg.config.presets import PRESETS, TURN, suited
+from ddpg.config.presets import PRESETS, TURN, host_defaults
 from ddpg.config.reading import override
 from ddpg.records.log import Log
 
@@ -92,7 +92,7 @@ def test_an_optimum_is_drawn_where_every_run_knew_it(
 def test_a_run_that_python_stepped_is_its_preset(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
     def stepped(name: str, given: dict[str, object]) -> Path:
         asked = override(PRESETS["ddpg"], {"steps": 4000} | given)
-        return written(tmp_path / name, {"steps": 4000, **suited(asked, given)}, "ddpg")
+        return written(tmp_path / name, {"steps": 4000, **host_defaults(asked, given)}, "ddpg")
 
     runs = {
         "registered": {"env": "MountainCarContinuous-v0"},

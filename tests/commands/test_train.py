@@ -24,7 +24,7 @@ from ddpg.commands.evaluate import evaluate_run
 from ddpg.commands.export import FORMATS
 from ddpg.commands.plot import plot_runs
 from ddpg.config.file import load_config
-from ddpg.config.presets import PRESETS, suited
+from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import ACTION
@@ -33,10 +33,10 @@ from ddpg.records.log import TAGS, read_metrics
 from ddpg.records.networks.hdf5 import load_models
 from ddpg.records.statistics import iqm
 from ddpg.training import finish as conclusion
-from ddpg.training.devices import SMALL
+from ddpg.training.devices import SINGLE_THREAD_FLOPS
 from ddpg.training.loop import Report, over_updates
-from ddpg.training.reports import Pieces, together
-from ddpg.training.session import Training
+from ddpg.training.reports import PendingReports, together
+from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
 from ddpg.types import Key, Metrics
 
@@ -164,7 +164,7 @@ def test_a_seed_is_the_same_in_every_run(trained: ddpg.Run, tmp_path: Path) -> N
 def test_a_seed_of_every_preset_is_that_seed_alone(
     preset: str, driver: str, tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Training, "draw", lambda self, note: None)  # pictures take longer than the runs
+    monkeypatch.setattr(Session, "draw", lambda self, note: None)  # pictures take longer than the runs
     options = {path: value for path, value in tiny.items() if not path.startswith("exploration")}
     options |= {"collect.steps": 10, "collect.updates": 10, "collect.learning_starts": 100, "replay.capacity": 300}
     if preset == "fasttd3":
@@ -185,8 +185,8 @@ def test_a_seed_of_every_preset_is_that_seed_alone(
 def test_a_seed_alone_in_its_process_is_that_seed_among_three(width: int, batch: int, tmp_path: Path) -> None:
     """Where XLA has as many devices and threads as it is given for one seed, and for three."""
     product = 2 * batch * width**2
-    assert (0.9 * SMALL < product < SMALL) == (width == 80)
-    assert product < 4 * SMALL  # where a second thread changed the sums
+    assert (0.9 * SINGLE_THREAD_FLOPS < product < SINGLE_THREAD_FLOPS) == (width == 80)
+    assert product < 4 * SINGLE_THREAD_FLOPS  # where a second thread changed the sums
     sizes = ["--actor.widths", f"{width},{width}", "--critic.widths", f"{width},{width}", "--replay.batch", f"{batch}"]
     rest = ["--steps", "300", "--collect.warmup", "100", "--eval.every", "300", "--eval.episodes", "2"]
     for first, n in ((4, 1), (3, 3)):
@@ -204,16 +204,16 @@ def test_runs_of_one_preset_are_one_curve(trained: ddpg.Run, tmp_path: Path) -> 
 
 def test_runs_get_numbers_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Training, "run", lambda self, stopped: self.folder)
+    monkeypatch.setattr(Session, "run", lambda self, stopped: self.folder)
     folders = [str(ddpg.train(preset=preset)) for preset in ("ddpg", "ddpg", "article")]
     assert folders == ["runs/Pendulum-v1-ddpg-1", "runs/Pendulum-v1-ddpg-2", "runs/Pendulum-v1-article-1"]
 
 
 def test_what_train_takes_for_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Training, "run", lambda self, stopped: self)
+    monkeypatch.setattr(Session, "run", lambda self, stopped: self)
     for i, env in enumerate([None, "Pendulum-v1", "jax:Pendulum-v1", Pendulum, Pendulum()]):
         found = ddpg.train(env, run=tmp_path / f"{i}")
-        assert isinstance(found, Training)
+        assert isinstance(found, Session)
         assert found.env == Pendulum()
         assert found.config.env == "Pendulum-v1"
     nonsense: Any = 3
@@ -253,12 +253,12 @@ class Two:
 def test_turns_with_environments_that_python_steps(
     preset: str, given: dict[str, object], turn: tuple[int, int]
 ) -> None:
-    chosen = suited(override(PRESETS[preset], given), given)
+    chosen = host_defaults(override(PRESETS[preset], given), given)
     assert (chosen["collect.steps"], chosen["collect.updates"]) == turn
 
 
 def test_one_sigma_or_one_for_each_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Training, "run", lambda self, stopped: self.config)
+    monkeypatch.setattr(Session, "run", lambda self, stopped: self.config)
     for sigma in ("0.3", "0.3,0.1"):
         ddpg.train(Two(), run=tmp_path / sigma, options={"exploration.sigma": sigma})
     with pytest.raises(ValueError, match=r"exploration.sigma 0.1,0.2,0.3: 3 values, but two has 2 action dimensions"):
@@ -280,14 +280,14 @@ def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], No
     """Sends Ctrl-C, twice, as a named method of Training begins."""
 
     def at(name: str) -> None:
-        real = getattr(Training, name)
+        real = getattr(Session, name)
 
-        def pressed(self: Training, *args: Any) -> Any:
+        def pressed(self: Session, *args: Any) -> Any:
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
             return real(self, *args)
 
-        monkeypatch.setattr(Training, name, pressed)
+        monkeypatch.setattr(Session, name, pressed)
 
     before = signal.getsignal(signal.SIGINT)
     yield at
@@ -345,7 +345,7 @@ def test_training_in_another_thread(trained: ddpg.Run, tmp_path: Path) -> None:
 
 def test_chunks_are_short_and_cover_the_run(trained: ddpg.Run, tmp_path: Path) -> None:
     changes = {"collect": replace(trained.config.collect, updates=3, envs=4), "steps": 5_000}
-    chunks = list(Training(replace(trained.config, **changes), Pendulum(), tmp_path).chunks())
+    chunks = list(Session(replace(trained.config, **changes), Pendulum(), tmp_path).chunks())
     assert all((end - first) * 3 <= 1_000 for first, end, _, _ in chunks)
     assert [first for first, *_ in chunks] == [0, *(end for _, end, *_ in chunks)][:-1]
     assert chunks[-1][1] * 4 == 5_000
@@ -361,7 +361,7 @@ def test_reports_of_several_chunks_are_means_over_all() -> None:
     q, returns = pieces([math.nan, 2.0, 4.0], 1.0), pieces([-10.0, -40.0, math.nan], math.nan)
     numbers = Metrics(*[q] * len(Metrics._fields))
     report = Report(numbers, returns, pieces([1, 2, 0], 0), pieces([3.0, 9.0, 4.0], 0.5))
-    whole = together(Pieces(report, np.array([5, 30, 10])))
+    whole = together(PendingReports(report, np.array([5, 30, 10])))
     np.testing.assert_allclose(whole.metrics.q, [2.5, 1.0])
     np.testing.assert_allclose(whole.episode_return, [-30.0, math.nan])
     np.testing.assert_array_equal(whole.episodes, [3, 0])
@@ -414,13 +414,13 @@ def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: 
 
 def test_what_is_lost_within_a_chunk_is_noticed_at_its_end(trained: ddpg.Run, tmp_path: Path) -> None:
     """Though what was before it is known: the last chunk of a run must not end well with networks of no numbers."""
-    training = Training(replace(trained.config, seeds=1), Pendulum(), tmp_path)
+    training = Session(replace(trained.config, seeds=1), Pendulum(), tmp_path)
     training.progress.iteration = 700
     for last, lost in ((2.0, False), (math.nan, True)):
         numbers = Metrics(*[np.array([[1.0], [2.0], [last]])] * len(Metrics._fields))
         none = np.zeros((3, 1))
-        training.pieces = Pieces(Report(numbers, none, none, none + 1.0), np.ones(3))
-        failure = vars(Training)["_look"](training, 697, True, vars(Training)["_display"](training))
+        training.pieces = PendingReports(Report(numbers, none, none, none + 1.0), np.ones(3))
+        failure = vars(Session)["_look"](training, 697, True, vars(Session)["_display"](training))
         assert (failure is not None) == lost
     moved = jnp.array([math.nan, 3.0, math.nan, 5.0])
     said = over_updates(Metrics(jnp.array([1.0, 2.0, math.nan, 4.0]), jnp.ones(4), moved, moved, moved))

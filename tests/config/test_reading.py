@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.exploration import Gaussian, Mixed, OrnsteinUhlenbeck
+from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
 from ddpg.algorithm.networks import Normal, Plain, Residual
 from ddpg.algorithm.schedules import Constant, Exponential
-from ddpg.algorithm.smoothing import Smoothing
+from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.cli import parser
 from ddpg.config.config import Config
@@ -26,10 +26,13 @@ from ddpg.experience.replay import Prioritised
 OPTIONS = options(Config())
 NAMED = ("env", "env_args", "preset", "steps", "seed", "seeds")  # which have an option of their own
 BY_PATH = [option for option in OPTIONS if option.path not in NAMED]
-UNSET = {"every": "500", "final_init": "0.5", "clip": "0.5", "learning_starts": "3000"}  # None by default
-UNSET |= {"huber": "0.5", "low": "0.5", "high": "0.5", "tau_actor": "0.5", "period": "100", "norm": "layer"}
+UNSET = {"every": "500", "final_init": "0.5", "max_grad_norm": "0.5", "learning_starts": "3000"}  # None by default
+UNSET |= {"huber": "0.5", "low": "0.5", "high": "0.5", "tau_actor": "0.5", "target_period": "100", "norm": "layer"}
 CAPPED = {"alpha", "gamma", "tau", "beta", "rate"}  # at most 1
-TOGETHER = {"value.low": {"value.high": "9"}, "value.high": {"value.low": "-9"}}  # one is not said without the other
+TOGETHER = {
+    "value.low": {"value.high": "9"},
+    "value.high": {"value.low": "-9"},
+}  # one is not said without the other
 TOGETHER["exploration.low"] = {"exploration.high": "9"}  # or is not above it
 
 
@@ -121,7 +124,7 @@ def test_parts_that_do_not_go_together() -> None:
     assert "exploration parameters" in refused(exploration="parameters", actor__block__norm="batch")
     assert "critic.block.norm batch" in refused(critic__block__norm="batch")
     assert "replay.batch 1: actor.block.norm" in refused(actor__block__norm="batch", replay__batch="1")
-    assert "exploration.low 0.5 is above" in refused(exploration="mixed", exploration__low="0.5")
+    assert "exploration.low 0.5 is above" in refused(exploration="per_env", exploration__low="0.5")
     assert "value.low is not said" in refused(value="categorical", value__high="3")
     assert "value.low 4 is not below" in refused(value="categorical", value__low="4", value__high="3")
     assert "reward_scale 0.1" in refused(value="categorical", reward_scale="0.1")
@@ -188,7 +191,7 @@ def test_d4pg() -> None:
     assert agent.actor.block == agent.critic.block == Plain(norm="layer")  # Acme's LayerNormMLP, in its first layer
     assert (paper.collect.steps, paper.collect.updates, paper.collect.warmup) == (1, 1, 1_000)
     assert agent.value == Categorical(atoms=51)  # as C51; its bounds are found
-    assert (agent.tau, agent.period, agent.delay) == (1.0, 100, 1)  # copied every 100 updates
+    assert (agent.tau, agent.target_period, agent.policy_delay) == (1.0, 100, 1)  # copied every 100 updates
     assert agent.exploration == Gaussian(sigma=0.3)
     assert (paper.replay.batch, paper.replay.capacity, paper.replay.n_step) == (256, 1_000_000, 5)
     assert paper.replay.sampling == Prioritised(alpha=0.6, beta=1.0, anneal=0)  # weights 1 / (R p)
@@ -202,12 +205,12 @@ def test_simba() -> None:
     assert (agent.actor.widths, agent.critic.widths) == ((128,), (512, 512))  # one block, and two
     for network in (agent.actor, agent.critic):
         assert network.block == Residual(expansion=4)
-        assert (network.lr, network.decay, network.activation) == (1e-4, 1e-2, "relu")
+        assert (network.lr, network.weight_decay, network.activation) == (1e-4, 1e-2, "relu")
     assert paper.normalise
-    assert (agent.critics, agent.guide) == (2, "smallest")  # clipped double Q where episodes end
+    assert (agent.critics, agent.actor_q) == (2, "min")  # clipped double Q where episodes end
     assert agent.tau_actor == 1.0  # no target actor
-    assert (agent.tau, agent.delay) == (0.005, 1)
-    assert (agent.exploration, agent.smoothing) == (Gaussian(sigma=0.1), Smoothing(sigma=0.1, clip=1.0))
+    assert (agent.tau, agent.policy_delay) == (0.005, 1)
+    assert (agent.exploration, agent.smoothing) == (Gaussian(sigma=0.1), TargetSmoothing(sigma=0.1, clip=1.0))
     assert (paper.replay.batch, paper.replay.capacity) == (256, 1_000_000)
     assert (paper.collect.steps, paper.collect.updates, paper.collect.warmup) == (1, 2, 5_000)
 
@@ -218,12 +221,12 @@ def test_fasttd3() -> None:
     agent = paper.agent
     assert (agent.actor.widths, agent.critic.widths) == ((512, 256, 128), (1024, 512, 256))
     for network in (agent.actor, agent.critic):
-        assert (network.lr, network.decay, network.activation) == (3e-4, 0.1, "relu")
+        assert (network.lr, network.weight_decay, network.activation) == (3e-4, 0.1, "relu")
     assert agent.value == Categorical(atoms=101, low=-250.0, high=250.0)
-    assert (agent.critics, agent.guide) == (2, "smallest")
-    assert (agent.delay, agent.period, agent.tau, agent.tau_actor) == (2, 1, 0.1, 1.0)
-    assert agent.smoothing == Smoothing(sigma=0.001, clip=0.5)
-    assert agent.exploration == Mixed(low=0.001, high=0.4)
+    assert (agent.critics, agent.actor_q) == (2, "min")
+    assert (agent.policy_delay, agent.target_period, agent.tau, agent.tau_actor) == (2, 1, 0.1, 1.0)
+    assert agent.smoothing == TargetSmoothing(sigma=0.001, clip=0.5)
+    assert agent.exploration == PerEnvGaussian(low=0.001, high=0.4)
     assert paper.normalise
     assert (paper.replay.batch, paper.replay.capacity) == (32_768, 128 * 50 * 1024)
     assert (paper.collect.envs, paper.collect.steps, paper.collect.updates) == (128, 1, 2)
@@ -238,21 +241,21 @@ def test_td3() -> None:
         assert (network.widths, network.activation, network.lr) == ((400, 300), "relu", 1e-3)
         assert network.action_layer == 0  # "both the state and action as input to the first layer"
     assert agent.critics == 2  # section 4.2
-    assert agent.smoothing == Smoothing(sigma=0.2, clip=0.5)  # "epsilon ~ N(0, 0.2) … clipped to (-0.5, 0.5)"
-    assert (agent.delay, agent.tau) == (2, 0.005)  # "d = 2 … tau = 0.005"
+    assert agent.smoothing == TargetSmoothing(sigma=0.2, clip=0.5)  # "epsilon ~ N(0, 0.2) … clipped to (-0.5, 0.5)"
+    assert (agent.policy_delay, agent.tau) == (2, 0.005)  # "d = 2 … tau = 0.005"
     assert agent.exploration == Gaussian(sigma=0.1)  # "N(0, 0.1) to each action"
     assert (paper.replay.batch, paper.gamma) == (100, 0.99)  # "a mini-batch of a 100 transitions"
     assert paper.replay.capacity == 1_000_000
     assert paper.collect.warmup == 10_000  # "a purely exploratory policy for the first 10000 time steps"
     # With its parts off it is DDPG.
-    assert replace(agent, critics=1, smoothing=Smoothing(sigma=0.0), delay=1) == replace(
+    assert replace(agent, critics=1, smoothing=TargetSmoothing(sigma=0.0), policy_delay=1) == replace(
         DPG(), actor=agent.actor, critic=agent.critic, tau=agent.tau
     )
 
 
 def test_best() -> None:
     """TD3 and what benchmarks/best.py favours beside it: layer normalisation and ELU in the critics, and LAP."""
-    best, td3 = PRESETS["best"], PRESETS["td3"].agent
+    best, td3 = PRESETS["td3_plus"], PRESETS["td3"].agent
     agent, wide = best.agent, (256, 256)
     assert (
         replace(
@@ -276,21 +279,23 @@ def test_best() -> None:
 NETWORKS = "actor.widths critic.widths critic.activation critic.lr"
 CHANGED = {
     "lillicrap": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm actor.final_init critic.final_init "
-    "critic.action_layer critic.l2 exploration exploration.theta exploration.sigma exploration.dt tau collect.warmup "
-    "collect.learning_starts",
-    "td3": f"{NETWORKS} critics smoothing.sigma delay tau replay.batch collect.warmup",
-    "best": f"{NETWORKS} critic.block.norm critics value.huber smoothing.sigma delay tau collect.updates "
-    "replay.sampling replay.sampling.alpha replay.sampling.beta replay.sampling.anneal replay.sampling.floor "
-    "collect.warmup",
-    "d4pg": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm critic.action_layer value value.atoms value.low "
-    "value.high exploration.sigma tau period replay.batch replay.n_step replay.sampling replay.sampling.alpha "
-    "replay.sampling.beta replay.sampling.anneal replay.sampling.floor",
-    "simba": f"{NETWORKS} actor.lr actor.block actor.block.expansion critic.block critic.block.expansion actor.decay "
-    "critic.decay normalise critics guide smoothing.sigma smoothing.clip tau tau_actor replay.batch collect.updates "
-    "collect.warmup",
-    "fasttd3": f"{NETWORKS} actor.lr actor.decay critic.decay normalise critics guide value value.atoms value.low "
-    "value.high exploration exploration.low exploration.high smoothing.sigma delay tau tau_actor period replay.batch "
-    "collect.updates collect.envs collect.warmup collect.learning_starts",
+    "critic.action_layer critic.l2 exploration exploration.theta exploration.sigma exploration.dt "
+    "tau collect.warmup collect.learning_starts",
+    "td3": f"{NETWORKS} critics smoothing.sigma policy_delay tau replay.batch collect.warmup",
+    "td3_plus": f"{NETWORKS} critic.block.norm critics value.huber smoothing.sigma policy_delay tau "
+    "collect.updates replay.sampling replay.sampling.alpha replay.sampling.beta "
+    "replay.sampling.anneal replay.sampling.floor collect.warmup",
+    "d4pg": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm critic.action_layer value value.atoms "
+    "value.low value.high exploration.sigma tau target_period replay.batch replay.n_step "
+    "replay.sampling replay.sampling.alpha replay.sampling.beta replay.sampling.anneal "
+    "replay.sampling.floor",
+    "simba": f"{NETWORKS} actor.lr actor.block actor.block.expansion critic.block critic.block.expansion "
+    "actor.weight_decay critic.weight_decay normalise critics actor_q smoothing.sigma smoothing.clip "
+    "tau tau_actor replay.batch collect.updates collect.warmup",
+    "fasttd3": f"{NETWORKS} actor.lr actor.weight_decay critic.weight_decay normalise critics actor_q value "
+    "value.atoms value.low value.high exploration exploration.low exploration.high smoothing.sigma "
+    "policy_delay tau tau_actor target_period replay.batch collect.updates collect.envs "
+    "collect.warmup collect.learning_starts",
 }
 
 

@@ -25,7 +25,7 @@ from ddpg.doctor.examine import Findings, examine
 from ddpg.doctor.report import as_data
 from ddpg.envs import catalogue
 from ddpg.envs.gymnasium_edge import Misbehaved
-from ddpg.envs.gymnasium_factory import Gym, by_callable
+from ddpg.envs.gymnasium_factory import GymFactory, by_callable
 
 PLANE, PUSH = spaces.Box(-np.inf, np.inf, (2,)), spaces.Box(-1.0, 1.0, (1,))
 
@@ -63,7 +63,7 @@ class Walk(gymnasium.Env):
         return self._obs(self), self._reward(self), self.t == self._terminated, self.t == self._truncated, {}
 
 
-def gym_of(**traits: Any) -> Gym:
+def gym_of(**traits: Any) -> GymFactory:
     return by_callable(lambda: Walk(**traits), Walk(**traits))
 
 

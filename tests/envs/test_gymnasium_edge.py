@@ -16,10 +16,10 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from ddpg.envs import catalogue
-from ddpg.envs.gymnasium_edge import Edge, Misbehaved, in_order
-from ddpg.envs.gymnasium_factory import Gym, by_callable, by_id, episode_seed, parse_args
+from ddpg.envs.gymnasium_edge import CheckedEnv, Misbehaved, in_order
+from ddpg.envs.gymnasium_factory import GymFactory, by_callable, by_id, episode_seed, parse_args
 from ddpg.envs.pendulum import Pendulum
-from ddpg.envs.python_vector import Hosted
+from ddpg.envs.python_vector import PythonVector
 
 ACTIONS = spaces.Box(-1.0, 1.0, (1,))
 PAIR = spaces.Box(-np.inf, np.inf, (2,))
@@ -56,11 +56,11 @@ class Puppet(gymnasium.Env):
         return said(self.says), said(self.rewards), terminated, truncated, {}
 
 
-def gym_of(puppet: Callable[[], gymnasium.Env], repeat: int = 1) -> Gym:
+def gym_of(puppet: Callable[[], gymnasium.Env], repeat: int = 1) -> GymFactory:
     return by_callable(puppet, puppet(), repeat)
 
 
-def one(repeat: int = 1, **fields: Any) -> tuple[Edge, Puppet]:
+def one(repeat: int = 1, **fields: Any) -> tuple[CheckedEnv, Puppet]:
     puppet = Puppet(**fields)
     return gym_of(lambda: puppet, repeat).one(), puppet
 
@@ -262,9 +262,9 @@ def walks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("ddpg_test_walks", None)
 
 
-def made(*args: Any, **kwargs: Any) -> Gym:
+def made(*args: Any, **kwargs: Any) -> GymFactory:
     found = catalogue.make(*args, **kwargs)
-    assert isinstance(found, Gym)
+    assert isinstance(found, GymFactory)
     return found
 
 
@@ -320,7 +320,7 @@ def test_arguments_are_json_where_they_can_be() -> None:
             parse_args([bad])
 
 
-def play(hosted: Hosted, steps: int, dim: int = 1) -> list[np.ndarray]:
+def play(hosted: PythonVector, steps: int, dim: int = 1) -> list[np.ndarray]:
     """All that S x N environments say, with the first observations and random actions."""
     rng, said = np.random.default_rng(0), [hosted.reset()]
     seeds, n = said[0].shape[:2]
@@ -335,7 +335,7 @@ def play(hosted: Hosted, steps: int, dim: int = 1) -> list[np.ndarray]:
 def test_autoreset_is_gymnasiums() -> None:
     gym = by_id(WALK)
     seed, n, steps = 3, 4, 60
-    hosted = Hosted(gym, [seed], n)
+    hosted = PythonVector(gym, [seed], n)
     theirs = SyncVectorEnv(
         [partial(gym.one, i, partial(episode_seed, seed, i)) for i in range(n)], autoreset_mode=AutoresetMode.NEXT_STEP
     )
@@ -356,9 +356,9 @@ def test_autoreset_is_gymnasiums() -> None:
 @pytest.mark.usefixtures("walks")
 def test_processes_say_what_one_process_says() -> None:
     gym, before = by_id(WALK), signal.getsignal(signal.SIGINT)
-    hosted = Hosted(gym, [5, 6], 1, "async")
+    hosted = PythonVector(gym, [5, 6], 1, "async")
     assert signal.getsignal(signal.SIGINT) is before  # ignored by the workers alone
-    for one, other in zip(play(hosted, 20), play(Hosted(gym, [5, 6], 1), 20), strict=True):
+    for one, other in zip(play(hosted, 20), play(PythonVector(gym, [5, 6], 1), 20), strict=True):
         np.testing.assert_array_equal(one, other)
         assert one.dtype == other.dtype
 
@@ -370,21 +370,21 @@ def test_episodes_are_seeded_by_run_environment_and_number() -> None:
         puppets.append(Puppet(length=2))
         return puppets[-1]
 
-    play(Hosted(gym_of(make), [5, 6, 7], 2), 7)
+    play(PythonVector(gym_of(make), [5, 6, 7], 2), 7)
     several, expected = [puppet.seeds for puppet in puppets[1:]], []
     for run in (5, 6, 7):
         expected += [[episode_seed(run, env, episode) for episode in range(3)] for env in (0, 1)]
     assert several == expected
     assert len({seed for seeds in several for seed in seeds}) == 18
     puppets.clear()
-    play(Hosted(gym_of(make), [7], 2), 7)
+    play(PythonVector(gym_of(make), [7], 2), 7)
     assert [puppet.seeds for puppet in puppets[1:]] == several[4:]
 
 
 @pytest.mark.usefixtures("walks")
 def test_a_seed_among_several_meets_what_it_meets_alone() -> None:
     gym, action = by_id(WALK), np.full((3, 2, 1), 0.1, np.float32)
-    several, alone = Hosted(gym, [5, 6, 7], 2), Hosted(gym, [7], 2)
+    several, alone = PythonVector(gym, [5, 6, 7], 2), PythonVector(gym, [7], 2)
     np.testing.assert_array_equal(several.reset()[2:], alone.reset())
     for _ in range(30):
         for one, other in zip(several.step(action), alone.step(action[2:]), strict=True):
@@ -406,7 +406,7 @@ def test_action_repeat_adds_rewards_and_stops_at_an_end() -> None:
 
 
 def test_episodes_of_one_step() -> None:
-    hosted = Hosted(gym_of(partial(Puppet, length=1)), [0], 2)
+    hosted = PythonVector(gym_of(partial(Puppet, length=1)), [0], 2)
     hosted.reset()
     action = np.zeros((1, 2, 1), np.float32)
     for i in range(6):
@@ -424,7 +424,7 @@ def test_environments_end_when_they_end() -> None:
         terminated, truncated = next(kinds)
         return Puppet(length=next(made), terminated=terminated, truncated=truncated)
 
-    hosted = Hosted(gym_of(make), [0], 3)
+    hosted = PythonVector(gym_of(make), [0], 3)
     hosted.reset()
     said = [hosted.step(np.zeros((1, 3, 1), np.float32)) for _ in range(12)]
     for env, (length, (terminated, truncated)) in enumerate(zip([2, 3, 5], ends, strict=True)):
@@ -497,7 +497,7 @@ def but(number: int, good: Any, bad: Any) -> Callable[[], Any]:
     return lambda: said(bad if next(count) == number else good)
 
 
-def third_of_four(bad: dict[str, Any], good: dict[str, Any]) -> Hosted:
+def third_of_four(bad: dict[str, Any], good: dict[str, Any]) -> PythonVector:
     """Two seeds with two environments each, whose episodes have 2 steps; number 2 says other things."""
     count = iter(range(100))
 
@@ -505,10 +505,10 @@ def third_of_four(bad: dict[str, Any], good: dict[str, Any]) -> Hosted:
         fields: dict[str, Any] = good | (bad if next(count) == 3 else {})
         return Puppet(length=2, **fields)
 
-    return Hosted(gym_of(make), [0, 1], 2)
+    return PythonVector(gym_of(make), [0, 1], 2)
 
 
-def caught(hosted: Hosted) -> str:
+def caught(hosted: PythonVector) -> str:
     with pytest.raises(Misbehaved) as error:
         play(hosted, 10)
     assert "\n" not in str(error.value)
@@ -582,7 +582,7 @@ def test_closing_what_misbehaves_is_silent() -> None:
             raise RuntimeError("the lid is stuck")
 
     puppets = iter([Puppet(), Stuck()])
-    hosted = Hosted(gym_of(lambda: next(puppets)), [0], 1)
+    hosted = PythonVector(gym_of(lambda: next(puppets)), [0], 1)
     hosted.reset()
     hosted.close()
 
@@ -606,7 +606,7 @@ DIED = r"environment 1 at step 3: its worker process died \(exit status {}\)$"
 )
 def test_trouble_of_one_among_several(mode: Literal["sync", "async"], trouble: str, said: str) -> None:
     gym = by_id(WALK, {"trouble": trouble, "victim": episode_seed(4, 1, 0), "limit": 20})
-    hosted = Hosted(gym, [4], 2, mode)
+    hosted = PythonVector(gym, [4], 2, mode)
     message, actions = "", np.full((1, 2, 1), -1.0, np.float32)
     try:
         hosted.reset()
@@ -621,7 +621,7 @@ def test_trouble_of_one_among_several(mode: Literal["sync", "async"], trouble: s
 
 @pytest.mark.usefixtures("walks")
 def test_a_worker_killed_from_outside() -> None:
-    hosted = Hosted(by_id(WALK), [0], 2, "async")
+    hosted = PythonVector(by_id(WALK), [0], 2, "async")
     hosted.reset()
     processes: Any = vars(hosted)["_all"]._all.processes
     os.kill(processes[1].pid, signal.SIGKILL)

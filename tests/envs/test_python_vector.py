@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpg.envs import python_vector as hosted
-from ddpg.envs.gymnasium_factory import Gym, by_callable
-from ddpg.envs.python_vector import Hosted, Outcome
+from ddpg.envs.gymnasium_factory import GymFactory, by_callable
+from ddpg.envs.python_vector import PythonVector, StepResult
 
 
 class Wander(gymnasium.Env):
@@ -40,11 +40,11 @@ class Wander(gymnasium.Env):
         return np.array([self.x, self.t])
 
 
-def recipe(whimsical: bool = False, repeat: int = 1) -> Gym:
+def recipe(whimsical: bool = False, repeat: int = 1) -> GymFactory:
     return by_callable(lambda: Wander(whimsical), Wander(), repeat)
 
 
-def go(envs: Hosted, actions: np.ndarray) -> list[Outcome]:
+def go(envs: PythonVector, actions: np.ndarray) -> list[StepResult]:
     return [envs.step(action) for action in actions]
 
 
@@ -54,12 +54,12 @@ def test_what_follows_is_what_would_have_followed(before: int, seeds: int, n: in
     actions = np.random.default_rng(before).uniform(-1, 1, (before + 30, seeds, n, 1)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(hosted, "KEPT", kept)
-        one = Hosted(recipe(repeat=repeat), range(seeds), n)
+        one = PythonVector(recipe(repeat=repeat), range(seeds), n)
         obs, over = one.reset(), np.zeros((seeds, n), bool)
         for said in go(one, actions[:before]):
             obs, over = said.obs, said.terminated | said.truncated
         history = one.history()
-        other = Hosted(recipe(repeat=repeat), range(seeds), n)
+        other = PythonVector(recipe(repeat=repeat), range(seeds), n)
         other.reset()
         stood = other.recall(history, obs, over)
         np.testing.assert_array_equal(stood.obs, obs)
@@ -72,7 +72,7 @@ def test_what_follows_is_what_would_have_followed(before: int, seeds: int, n: in
 
 
 def test_only_what_is_open_is_kept() -> None:
-    envs = Hosted(recipe(), [0], 2)
+    envs = PythonVector(recipe(), [0], 2)
     envs.reset()
     go(envs, np.zeros((3 * hosted.KEPT, 1, 2, 1), np.float32))
     history = envs.history()
@@ -86,12 +86,12 @@ def test_only_what_is_open_is_kept() -> None:
 def test_an_environment_that_comes_out_differently_is_cut_there(mode: Literal["sync", "async"]) -> None:
     actions = np.zeros((4, 1, 3, 1), np.float32)
     gym = recipe(whimsical=True)
-    one = Hosted(gym, [5], 3)
+    one = PythonVector(gym, [5], 3)
     one.reset()
     said = go(one, actions)[-1]
     over = said.terminated | said.truncated
     assert not over.all()
-    other = Hosted(gym, [5], 3, mode)
+    other = PythonVector(gym, [5], 3, mode)
     other.reset()
     if mode == "async":  # where every process counts its own lives
         Wander.lives += 1

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import PROBES
-from ddpg.envs.protocol import Environment, Solved, to_units
+from ddpg.envs.protocol import Environment, HasOptimum, to_units
 from ddpg.envs.repeat import Repeat
 from ddpg.envs.vector import Vector
 from ddpg.types import Key, Spec
@@ -159,7 +159,7 @@ REPEATED = [Repeat(Pendulum(), 3), Repeat(PROBES[2], 2)]
 @pytest.mark.parametrize("env", [Pendulum(), Walk(), *PROBES, *REPEATED], ids=lambda env: env.id)
 def test_environments_keep_the_protocol(env: Environment) -> None:
     assert isinstance(env, Environment)
-    assert isinstance(env, Solved) == (env == Pendulum())  # another game if actions are held
+    assert isinstance(env, HasOptimum) == (env == Pendulum())  # another game if actions are held
     state, obs = jax.eval_shape(env.reset, jax.random.key(0))
     after, next_obs, reward, terminated, truncated = jax.eval_shape(env.step, state, jnp.zeros(env.spec.action_dim))
     assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == jax.tree.map(lambda x: (x.shape, x.dtype), after)

@@ -44,8 +44,8 @@ def fill(replay: Replay, k: int, n: int, blocks: int, dtype: Any = np.float32) -
 
 def held(ring: Ring) -> list[Row]:
     """The rows in the ring, oldest first."""
-    window = _unpack(ring.obs, ring.rest, (2,))
-    order = (int(ring.at) - int(ring.size) + np.arange(int(ring.size))) % len(ring.rest)
+    window = _unpack(ring.obs, ring.columns, (2,))
+    order = (int(ring.cursor) - int(ring.size) + np.arange(int(ring.size))) % len(ring.columns)
     return [jax.tree.map(lambda x, t=t: np.asarray(x[t]), window) for t in order]
 
 
@@ -63,7 +63,7 @@ SIZES = [(1, 1, 5), (1, 3, 17), (4, 1, 14), (3, 2, 31), (5, 2, 10)]  # K, N, cap
 @pytest.mark.parametrize(("k", "n", "capacity"), SIZES)
 def test_ring_is_the_end_of_the_list(k: int, n: int, capacity: int, dtype: Any) -> None:
     replay = Replay(capacity=capacity)
-    rows = len(replay.init(block(k, n, 0)).rest)
+    rows = len(replay.init(block(k, n, 0)).columns)
     assert rows % k == 0
     # Never more than asked for, unless two blocks are, and less by part of a block only.
     assert rows == 2 * k or capacity - k * n < rows * n <= capacity
@@ -154,7 +154,7 @@ def test_sampling_is_uniform_over_time_and_environments(blocks: int, sampling: U
     if ring.priorities is not None:  # after errors of every size
         place = jnp.flatnonzero(ring.priorities.tree.leaves)
         error = jnp.asarray(np.random.default_rng(0).exponential(size=len(place)), jnp.float32)
-        ring = ring._replace(priorities=replay.learned(ring.priorities, place, error))
+        ring = ring._replace(priorities=replay.on_update(ring.priorities, place, error))
     got, _ = jax.device_get(sample(ring, bits, jnp.int32(0)))
     boundary = {float(row.obs[env, 0]) for row in rows for env in range(2) if row.boundary[env]}
     starts = [rows[t].obs[env, 0] for t in range(len(rows) - 2) for env in range(2)]
@@ -175,14 +175,14 @@ def test_a_ring_without_its_empty_rows_is_filled_up_again(
     ring, _ = fill(Replay(capacity=20, batch=2, sampling=sampling), 5, 1, blocks)
     several = jax.tree.map(lambda x: np.stack([x, x]), ring)
     kept = trimmed(several)
-    assert kept.rest.shape[:2] == (2, min(5 * blocks, 20))
+    assert kept.columns.shape[:2] == (2, min(5 * blocks, 20))
     assert_identical(refilled(kept, ring), several)
-    for wrong in (kept._replace(size=kept.size + 1), kept._replace(at=kept.at - 30)):
+    for wrong in (kept._replace(size=kept.size + 1), kept._replace(cursor=kept.cursor - 30)):
         with pytest.raises(ValueError, match=r"a replay of \d+ rows that says it has"):
             refilled(wrong, ring)
     if blocks:
         with pytest.raises(ValueError, match=r"a replay of \d+ rows that says"):
-            refilled(kept, ring._replace(rest=ring.rest[:10]))
+            refilled(kept, ring._replace(rest=ring.columns[:10]))
 
 
 @pytest.mark.parametrize("n_step", [1, 3])
@@ -192,10 +192,10 @@ def test_only_whole_windows_have_a_priority(k: int, n: int, capacity: int, block
     ring, everything = fill(
         Replay(capacity=capacity, n_step=n_step, sampling=Prioritised()), k, n, max(blocks, n_step + 1)
     )
-    rows, total = everything[-int(ring.size) :], len(ring.rest)
+    rows, total = everything[-int(ring.size) :], len(ring.columns)
     assert ring.priorities is not None
     leaves = np.asarray(ring.priorities.tree.leaves)
-    found = np.roll(leaves[: total * n].reshape(total, n), int(ring.size) - int(ring.at), axis=0)
+    found = np.roll(leaves[: total * n].reshape(total, n), int(ring.size) - int(ring.cursor), axis=0)
     for t in range(total):
         whole = t < len(rows) - n_step
         np.testing.assert_array_equal(found[t], ~rows[t].boundary if whole else np.zeros(n))
@@ -213,7 +213,7 @@ def test_windows_come_as_often_as_their_errors_say_and_weigh_the_less() -> None:
     there = np.flatnonzero(np.asarray(ring.priorities.tree.leaves))
     error = np.random.default_rng(0).exponential(size=len(there)).astype(np.float32)
     error[:2] = 0.0, 20.0
-    priorities = replay.learned(ring.priorities, jnp.asarray(there), jnp.asarray(error))
+    priorities = replay.on_update(ring.priorities, jnp.asarray(there), jnp.asarray(error))
     ring = ring._replace(priorities=priorities)
     probability = np.maximum(error.astype(float), 0.01) ** 0.7
     probability /= probability.sum()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ddpg.experience.return_scale import Earned, earned, nothing_earned
+from ddpg.experience.return_scale import ReturnScale, init_return_scale, update_return_scale
 from ddpg.experience.returns import fold
 from ddpg.types import Row, Transition
 
@@ -108,8 +108,8 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
     terminated, truncated = (rng.random((2, blocks * k, n)) < 0.2) & ~boundary  # both at once, too
     none = np.zeros((blocks * k, n, 0), np.float32)
     rows = Row(none, none, reward, terminated, truncated, boundary)
-    follow, found = jax.jit(lambda state, block: earned(state, block, GAMMA)), list[Earned]()
-    state = nothing_earned(n, GAMMA)
+    follow, found = jax.jit(lambda state, block: update_return_scale(state, block, GAMMA)), list[ReturnScale]()
+    state = init_return_scale(n, GAMMA)
     assert state.scale == 1
     for i in range(blocks):
         state = follow(state, jax.tree.map(lambda x, i=i: jax.numpy.asarray(x[i * k : (i + 1) * k]), rows))
@@ -133,10 +133,10 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
 @pytest.mark.parametrize(("ends", "largest"), [(False, 1 / (1 - GAMMA)), (True, 1 + GAMMA + GAMMA**2)])
 def test_endless_reward_of_1_is_found_though_episodes_are_cut_short(ends: bool, largest: float) -> None:
     """Its return is 1 / (1 - gamma), whatever the time limit; that of a true end at the limit is what was earned."""
-    state = nothing_earned(1, GAMMA)
+    state = init_return_scale(1, GAMMA)
     column = np.ones((7, 1))
     none = np.zeros((7, 1, 0), np.float32)
     cut, after = np.arange(7)[:, None] % 4 == 2, np.arange(7)[:, None] % 4 == 3
     block = Row(none, none, column.astype(np.float32), cut & ends, cut, after)
-    state = earned(state, jax.tree.map(jax.numpy.asarray, block), GAMMA)
+    state = update_return_scale(state, jax.tree.map(jax.numpy.asarray, block), GAMMA)
     assert float(state.largest) == pytest.approx(largest, rel=1e-5)

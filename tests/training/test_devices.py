@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import Array
 
-from ddpg.training.devices import compiled, joined, of_group, spread
+from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
 
 SEEDS = 5
 TREE: dict[str, Any] = {
@@ -34,18 +34,18 @@ def placed(groups: list[Any]) -> list[int]:
 
 
 def test_on_a_cpu_every_seed_is_by_itself_and_devices_take_turns() -> None:
-    groups = spread(TREE)
+    groups = place_on_devices(TREE)
     assert sizes(groups) == [1] * SEEDS
     assert placed(groups) == [0, 1, 0, 1, 0]
-    assert sizes(spread({"n": np.arange(1)})) == [1]
+    assert sizes(place_on_devices({"n": np.arange(1)})) == [1]
 
 
 def test_on_an_accelerator_the_seeds_of_a_device_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    groups = spread(TREE)
+    groups = place_on_devices(TREE)
     assert sizes(groups) == [2, 3]
     assert placed(groups) == [0, 1]
-    assert sizes(spread({"n": np.arange(1)})) == [1]
+    assert sizes(place_on_devices({"n": np.arange(1)})) == [1]
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
@@ -53,14 +53,14 @@ def test_what_is_computed_in_groups_is_in_the_order_of_the_seeds(
     backend: str, monkeypatch: pytest.MonkeyPatch, assert_identical: Callable[[Any, Any], None]
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    groups = spread(TREE)
-    assert_identical(joined(groups)["x"], TREE["x"])
-    program = of_group(powers)
+    groups = place_on_devices(TREE)
+    assert_identical(gathered(groups)["x"], TREE["x"])
+    program = jit_group(powers)
     ahead = compiled(program, groups, np.float32(2))
     x = TREE["x"]
     for at in (2, 3):
-        said = joined(ahead(groups, np.float32(at)))
+        said = gathered(ahead(groups, np.float32(at)))
         np.testing.assert_allclose(said["x"], x**at, rtol=1e-6)
         np.testing.assert_allclose(said["sum"], x.sum(axis=1))
         np.testing.assert_array_equal(said["n"], np.arange(1, SEEDS + 1))
-        assert_identical(said, joined([program(group, np.float32(at)) for group in groups]))
+        assert_identical(said, gathered([program(group, np.float32(at)) for group in groups]))

@@ -52,10 +52,10 @@ def test_returns_are_gymnasiums_from_the_same_starts() -> None:
     seeds = [
         Nets(recipe.actor(jax.random.key(seed), spec), recipe.critic(jax.random.key(9), spec, 1, 1)) for seed in (0, 1)
     ]
-    judge = evaluator(Pendulum())
-    got = judge(stacked(*seeds))
+    compare_with_critic = evaluator(Pendulum())
+    got = compare_with_critic(stacked(*seeds))
     assert got.returns.shape == got.q_bias.shape == got.dq_da.shape == (2, EPISODES)
-    starts, _ = judge.starts()
+    starts, _ = compare_with_critic.starts()
     env: Any = gymnasium.make("Pendulum-v1")
     for nets, returns in zip(seeds, np.asarray(got.returns), strict=True):
         layers = [(np.float64(layer.weight), np.float64(layer.bias)) for layer in nets.actor.layers]
@@ -79,10 +79,10 @@ def test_starts_depend_on_the_seed_alone() -> None:
 
 
 def test_optimum_is_of_the_same_starts() -> None:
-    judge = evaluator(Pendulum())
-    starts, obs = judge.starts()
+    compare_with_critic = evaluator(Pendulum())
+    starts, obs = compare_with_critic.starts()
     np.testing.assert_allclose(obs[:, 0], np.cos(starts.theta), atol=1e-6)
-    optimum = judge.optimum()
+    optimum = compare_with_critic.optimum()
     assert optimum == pytest.approx(np.mean(Pendulum().optimum(starts.theta, starts.theta_dot)))
     assert evaluator(DISCOUNT).optimum() is None
 
@@ -102,8 +102,8 @@ def test_exact_critics_have_no_bias_and_shifted_ones_theirs() -> None:
 def test_discounted_returns_are_scaled_and_what_q_adds_is_not() -> None:
     # DISCOUNT's reward of 1 comes at its second step and is all; after TIME_LIMIT's first, Q = 4 stands for the rest.
     for probe, expected in ((DISCOUNT, 0.5 * GAMMA), (TIME_LIMIT, 0.5 + GAMMA * 4.0)):
-        judge = Evaluator(probe, DPG(), GAMMA, EPISODES, reward_scale=0.5)
-        got = judge(stacked(exact(4.0, 0.0), exact(4.0, 0.0)))
+        compare_with_critic = Evaluator(probe, DPG(), GAMMA, EPISODES, reward_scale=0.5)
+        got = compare_with_critic(stacked(exact(4.0, 0.0), exact(4.0, 0.0)))
         np.testing.assert_allclose(got.returns, 1.0, atol=1e-6)
         np.testing.assert_allclose(got.discounted, expected, rtol=1e-5)
         np.testing.assert_allclose(got.q_bias, 4.0 - expected, rtol=1e-5)

@@ -24,27 +24,27 @@ from jax import Array
 
 import ddpg
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.exploration import OrnsteinUhlenbeck, Parameters
+from ddpg.algorithm.exploration import OrnsteinUhlenbeck, ParameterNoise
 from ddpg.algorithm.networks import Network, Normal, Plain
 from ddpg.algorithm.schedules import Linear
-from ddpg.algorithm.smoothing import Smoothing
+from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical
 from ddpg.cli import main
 from ddpg.commands.evaluate import evaluate_run
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
-from ddpg.envs.gymnasium_factory import Gym, by_callable
+from ddpg.envs.gymnasium_factory import GymFactory, by_callable
 from ddpg.envs.pendulum import Pendulum, PendulumState
 from ddpg.envs.protocol import Environment
-from ddpg.envs.python_vector import History, Hosted, Outcome
+from ddpg.envs.python_vector import History, PythonVector, StepResult
 from ddpg.envs.vector import Vector
 from ddpg.experience.replay import Prioritised, Replay, _unpack
 from ddpg.records.log import read_metrics
 from ddpg.records.networks.hdf5 import load_models
-from ddpg.training.devices import joined
+from ddpg.training.devices import gathered
 from ddpg.training.host import Host
-from ddpg.training.loop import Carry, Loop, Report
-from ddpg.training.reports import Pieces, together
+from ddpg.training.loop import Loop, Report, TrainState
+from ddpg.training.reports import PendingReports, together
 from ddpg.training.scan import Scan
 from ddpg.types import Key, Row, Transition
 
@@ -79,12 +79,12 @@ PARTS = replace(
         actor=Network(widths=(8, 8), block=Plain(norm="layer")),
         critic=Network(widths=(8, 8), block=Plain(norm="layer")),
         critics=2,
-        guide="smallest",
+        actor_q="min",
         value=Categorical(atoms=5),
-        exploration=Parameters(sigma=0.3),
-        smoothing=Smoothing(sigma=0.2),
-        delay=2,
-        period=3,
+        exploration=ParameterNoise(sigma=0.3),
+        smoothing=TargetSmoothing(sigma=0.2),
+        policy_delay=2,
+        target_period=3,
     ),
     replay=Replay(capacity=1000, batch=8, n_step=2, sampling=Prioritised(anneal=50)),
     normalise=True,
@@ -105,25 +105,25 @@ class Compiled:
         self.state, self.boundary = start.acting.env, np.asarray(start.acting.boundary)
         return np.asarray(start.acting.obs)
 
-    def step(self, action: np.ndarray) -> Outcome:
+    def step(self, action: np.ndarray) -> StepResult:
         t, k = divmod(self.steps, self.loop.collect)
         fresh = jax.tree.map(lambda x: x[:, k], self.fresh(self.keys, jnp.int32(t)))
         self.state, said = self.move(self.state, jnp.asarray(action), jnp.asarray(self.boundary), fresh)
         self.steps += 1
         self.boundary = np.asarray(said.terminated | said.truncated)
-        return Outcome(*map(np.asarray, said))
+        return StepResult(*map(np.asarray, said))
 
     def history(self) -> History:
         raise NotImplementedError
 
-    def recall(self, history: History, obs: np.ndarray, over: np.ndarray) -> Outcome:
+    def recall(self, history: History, obs: np.ndarray, over: np.ndarray) -> StepResult:
         raise NotImplementedError
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def stored(host: Host) -> Carry:
+def stored(host: Host) -> TrainState:
     """Everything that a host has, of every seed, as the loop has it: with the ring and the block not yet stored."""
     carries, blocks = vars(host)["_carries"], vars(host)["_blocks"]
     whole = [carry._replace(block=block, key=None) for carry, block in zip(carries, blocks, strict=True)]
@@ -170,13 +170,13 @@ def test_it_learns_what_the_scan_driver_learns(loop: Loop) -> None:
         )
         done += iterations
         assert len(heard.episodes) == iterations
-        close(together(Pieces(heard, np.ones(iterations))), said)
-        carry = joined([carry._replace(acting=None, key=None) for carry in vars(scan)["_carries"]])
+        close(together(PendingReports(heard, np.ones(iterations))), said)
+        carry = gathered([carry._replace(acting=None, key=None) for carry in vars(scan)["_carries"]])
         close(stored(host), carry)
         close(host.read(), scan.read())
         assert (np.asarray(said.episodes) > 0).all()
     assert carry.block is not None
-    rows = _unpack(jnp.asarray(carry.ring.obs[0]), jnp.asarray(carry.ring.rest[0]), loop.vector.env.spec.obs_shape)
+    rows = _unpack(jnp.asarray(carry.ring.obs[0]), jnp.asarray(carry.ring.columns[0]), loop.vector.env.spec.obs_shape)
     assert np.asarray(rows.terminated).any()
     assert np.asarray(rows.truncated & ~rows.terminated).any()
     assert optax.tree_utils.tree_get(carry.agent.critic_opt, "count").tolist() == [12 * loop.updates] * 4
@@ -221,7 +221,7 @@ K, BLOCKS, ENVS, GAMMA = 5, 4, 2, 0.9
 ROWS = K * BLOCKS
 
 
-def scripted(scripts: Sequence[Script]) -> tuple[Gym, list[Scripted]]:
+def scripted(scripts: Sequence[Script]) -> tuple[GymFactory, list[Scripted]]:
     """One environment for each script; the first is made once more, for its spaces."""
     envs = [Scripted(i, script) for i, script in enumerate(scripts)]
     coming = iter(envs)
@@ -232,7 +232,7 @@ def scripted(scripts: Sequence[Script]) -> tuple[Gym, list[Scripted]]:
 def tools(n_step: int) -> tuple[Loop, Callable[..., Any], Callable[..., Transition]]:
     """A loop, and its replay compiled: add, and every window there is as a transition."""
     spec = scripted([[(1, "both")]])[0].spec
-    recipe = cast(Environment, Gym("scripted", spec, gymnasium.Env))
+    recipe = cast(Environment, GymFactory("scripted", spec, gymnasium.Env))
     loop = Loop(AGENT, Replay(1000, 8, n_step), Vector(recipe, ENVS), GAMMA, K, updates=1, warmup=10)
     bits = jnp.arange((ROWS - n_step) * ENVS, dtype=jnp.uint32)
     everything = jax.jit(lambda ring: loop.replay.sample(ring, bits, jnp.int32(0), GAMMA, spec.obs_shape)[0])
@@ -263,7 +263,7 @@ scripts = st.lists(episodes, min_size=1, max_size=5)
 def test_every_transition_is_the_scripts(scripts: list[Script], n_step: int) -> None:
     loop, add, everything = tools(n_step)
     gym, envs = scripted(scripts)
-    host = Host(loop, Hosted(gym, [0, 1], ENVS))
+    host = Host(loop, PythonVector(gym, [0, 1], ENVS))
     host.start(jnp.stack([jax.random.key(seed) for seed in (0, 1)]))
     policies = [jax.tree.map(np.asarray, (carry.agent.online.actor, None)) for carry in vars(host)["_carries"]]
     rng = np.random.default_rng(0)
@@ -293,18 +293,18 @@ def test_every_transition_is_the_scripts(scripts: list[Script], n_step: int) -> 
             np.testing.assert_allclose(got.discount[i], discount, rtol=1e-6)
 
 
-class Recorded(Hosted):
+class Recorded(PythonVector):
     """Environments, and everything they said."""
 
-    def __init__(self, gym: Gym) -> None:
+    def __init__(self, gym: GymFactory) -> None:
         super().__init__(gym, [0, 1], ENVS)
-        self.obs, self.said = list[np.ndarray](), list[Outcome]()
+        self.obs, self.said = list[np.ndarray](), list[StepResult]()
 
     def reset(self) -> np.ndarray:
         self.obs.append(super().reset())
         return self.obs[0]
 
-    def step(self, action: np.ndarray) -> Outcome:
+    def step(self, action: np.ndarray) -> StepResult:
         said = super().step(action)
         self.obs.append(said.obs)
         self.said.append(said)
@@ -315,7 +315,7 @@ SEVERAL = [[(3, "both"), (1, "truncated")], [(7, "terminated")], [(60, "truncate
 
 
 @pytest.fixture(scope="module")
-def played() -> tuple[Recorded, list[Report], Carry]:
+def played() -> tuple[Recorded, list[Report], TrainState]:
     """Two seeds of two environments: three chunks of four blocks, the last two learning."""
     loop = replace(tools(1)[0], normalise=True)
     recorded = Recorded(scripted(SEVERAL)[0])
@@ -324,11 +324,11 @@ def played() -> tuple[Recorded, list[Report], Carry]:
     for chunk in range(3):
         report = host.compile(iterations=BLOCKS, learning=chunk > 0)(np.int32(chunk * BLOCKS))
         assert len(report.episodes) == BLOCKS
-        reports.append(together(Pieces(report, np.ones(BLOCKS))))
+        reports.append(together(PendingReports(report, np.ones(BLOCKS))))
     return recorded, reports, host.read()
 
 
-def test_the_report_is_a_plain_sum(played: tuple[Recorded, list[Report], Carry]) -> None:
+def test_the_report_is_a_plain_sum(played: tuple[Recorded, list[Report], TrainState]) -> None:
     recorded, reports, _ = played
     running = np.zeros((2, ENVS))
     for chunk, report in enumerate(reports):
@@ -348,7 +348,7 @@ def test_the_report_is_a_plain_sum(played: tuple[Recorded, list[Report], Carry])
     assert len(recorded.said) == 3 * ROWS
 
 
-def test_statistics_are_numpys_over_what_was_stored(played: tuple[Recorded, list[Report], Carry]) -> None:
+def test_statistics_are_numpys_over_what_was_stored(played: tuple[Recorded, list[Report], TrainState]) -> None:
     recorded, _, carry = played
     ended = [np.zeros((2, ENVS), bool), *(said.terminated | said.truncated for said in recorded.said)]
     count = 3 * ROWS - K  # the block collected last is stored with the next iteration

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ddpg.training.session import Training
 from jax import Array
 from jaxtyping import Float
 from scipy import stats
@@ -23,8 +22,9 @@ from ddpg.algorithm.schedules import Linear
 from ddpg.config.config import Collection, Config
 from ddpg.envs.vector import Vector
 from ddpg.experience.replay import Replay, _unpack
-from ddpg.training.loop import Carry, Loop, Lots, Report
+from ddpg.training.loop import Loop, Report, TrainState, UpdateRandomness
 from ddpg.training.scan import Scan, _program
+from ddpg.training.session import Session
 from ddpg.types import Key, Row, Spec
 
 N, LIMIT = 2, 7
@@ -135,11 +135,11 @@ def test_chunks_do_not_matter_and_are_traced_once(assert_identical: Callable[[An
     assert_identical(once.kept(), twice.kept())
 
 
-def trajectory(loop: Loop, carry: Carry) -> Row:
+def trajectory(loop: Loop, carry: TrainState) -> Row:
     """Everything one seed has stored or is about to store, in order [T, N, ...], without the initial dummy block."""
-    at, size = int(carry.ring.at), int(carry.ring.size)
-    assert at == size < len(carry.ring.rest), "the ring has not wrapped"
-    obs, rest = jnp.asarray(carry.ring.obs)[:size], jnp.asarray(carry.ring.rest)[:size]
+    at, size = int(carry.ring.cursor), int(carry.ring.size)
+    assert at == size < len(carry.ring.columns), "the ring has not wrapped"
+    obs, rest = jnp.asarray(carry.ring.obs)[:size], jnp.asarray(carry.ring.columns)[:size]
     stored = _unpack(obs, rest, loop.vector.env.spec.obs_shape)
     dummy, stored = (jax.tree.map(lambda x, s=s: x[s], stored) for s in (np.s_[: loop.collect], np.s_[loop.collect :]))
     assert np.asarray(dummy.boundary).all()
@@ -175,7 +175,7 @@ def test_every_step_is_stored_once_and_in_order(collect: int, updates: int) -> N
     begin = 3 if collect == 1 else 0  # a window of two steps needs three rows
 
     @jax.jit
-    def play(key: Key) -> tuple[Carry, Report]:
+    def play(key: Key) -> tuple[TrainState, Report]:
         carry = loop.init(key)
         if begin:
             carry, _ = loop.chunk(carry, jnp.int32(0), begin, False)
@@ -199,7 +199,7 @@ def test_every_step_is_stored_once_and_in_order(collect: int, updates: int) -> N
 
 
 @pytest.fixture(scope="module")
-def acted() -> tuple[Loop, Carry, Carry, Report]:
+def acted() -> tuple[Loop, TrainState, TrainState, Report]:
     """700 random steps in 2 environments and 200 of the policy; nothing is learned."""
     agent = replace(AGENT, exploration=Gaussian(sigma=0.2))
     loop = replace(LOOP, agent=agent, collect=5, warmup=700)
@@ -208,7 +208,7 @@ def acted() -> tuple[Loop, Carry, Carry, Report]:
     return loop, before, after, report
 
 
-def test_warmup_is_uniform_and_ends_in_time(acted: tuple[Loop, Carry, Carry, Report]) -> None:
+def test_warmup_is_uniform_and_ends_in_time(acted: tuple[Loop, TrainState, TrainState, Report]) -> None:
     loop, _, carry, _ = acted
     action = trajectory(loop, carry).action[..., 0]
     random, behaviour = action[:350], action[350:]  # two environments: 350 rows are 700 steps
@@ -219,7 +219,9 @@ def test_warmup_is_uniform_and_ends_in_time(acted: tuple[Loop, Carry, Carry, Rep
     assert stats.kstest(behaviour.ravel(), stats.uniform(-1, 2).cdf).pvalue < 1e-3
 
 
-def test_after_the_warmup_actions_are_the_policys_plus_noise(acted: tuple[Loop, Carry, Carry, Report]) -> None:
+def test_after_the_warmup_actions_are_the_policys_plus_noise(
+    acted: tuple[Loop, TrainState, TrainState, Report],
+) -> None:
     loop, _, carry, _ = acted
     row = trajectory(loop, carry)
     late = slice(350, None)
@@ -230,7 +232,7 @@ def test_after_the_warmup_actions_are_the_policys_plus_noise(acted: tuple[Loop, 
 
 
 def test_nothing_is_learned_before_learning_starts(
-    acted: tuple[Loop, Carry, Carry, Report], assert_identical: Callable[[Any, Any], None]
+    acted: tuple[Loop, TrainState, TrainState, Report], assert_identical: Callable[[Any, Any], None]
 ) -> None:
     _, before, after, report = acted
     assert_identical(before.agent, after.agent)
@@ -241,17 +243,17 @@ def test_nothing_is_learned_before_learning_starts(
 @pytest.mark.parametrize(("starts", "steps", "envs"), [(None, 1, 1), (300, 5, 2), (333, 20, 3)])
 def test_training_asks_for_learning_from_learning_starts_on(starts: int | None, steps: int, envs: int) -> None:
     collect = Collection(steps=steps, updates=1, envs=envs, warmup=200, learning_starts=starts)
-    training = Training(Config(steps=2000, collect=collect), Cart(), Path("unused"))
-    stride, begin = steps * envs, 200 if starts is None else starts
+    training = Session(Config(steps=2000, collect=collect), Cart(), Path("unused"))
+    steps_per_iteration, begin = steps * envs, 200 if starts is None else starts
     done = 0
     for first, end, learning, _ in training.chunks():
         assert first == done
         assert end > first
-        assert learning == (first * stride >= begin)
+        assert learning == (first * steps_per_iteration >= begin)
         if not learning:  # and no longer than needed
-            assert (end - 1) * stride < begin
+            assert (end - 1) * steps_per_iteration < begin
         done = end
-    assert (done - 1) * stride < 2000 <= done * stride
+    assert (done - 1) * steps_per_iteration < 2000 <= done * steps_per_iteration
 
 
 def ring_copies(program: str, shape: tuple[int, ...]) -> list[str]:
@@ -267,7 +269,7 @@ def of_ring(program: str, shape: tuple[int, ...]) -> int:
 class SamplesFirst(Loop):
     """The mistake that the loop's order avoids: it learns from the ring as it was, and stores after."""
 
-    def iterate(self, carry: Carry, t: Any, draws: Any, fresh: Any, learning: bool) -> Any:
+    def iterate(self, carry: TrainState, t: Any, draws: Any, fresh: Any, learning: bool) -> Any:
         after, said = Loop.iterate(self, carry, t, draws, fresh, learning)
         assert after.acting is not None
         old, _ = self.replay.sample(carry.ring, draws.lots.bits[0], t, self.gamma, self.vector.env.spec.obs_shape)
@@ -279,7 +281,7 @@ def test_ring_is_never_copied(kind: type[Loop]) -> None:
     loop = kind(**{name: getattr(LOOP, name) for name in LOOP.__dataclass_fields__})
     start = jax.eval_shape(jax.vmap(LOOP.init), keys(7))
     program: Any = _program(loop, TEN, True).lower(start, np.int32(0)).compile()
-    shape = start.ring.rest.shape[1:]
+    shape = start.ring.columns.shape[1:]
     assert of_ring(program.as_text(), shape) > 3, "the ring can be found by its shape"
     copies = ring_copies(program.as_text(), shape)
     assert bool(copies) == (kind is SamplesFirst), copies
@@ -319,13 +321,13 @@ def test_scaled_rewards_are_those_of_a_scaled_environment() -> None:
 
 
 @pytest.fixture(scope="module")
-def normalising() -> tuple[Loop, Carry]:
+def normalising() -> tuple[Loop, TrainState]:
     """20 iterations of 5 steps without noise; nothing is learned but the statistics."""
     loop = replace(LOOP, agent=replace(AGENT, exploration=Gaussian(sigma=0.0)), collect=5, warmup=0, normalise=True)
     return loop, jax.device_get(jax.jit(lambda key: loop.chunk(loop.init(key), jnp.int32(0), 20, False)[0])(keys(4)[0]))
 
 
-def test_statistics_are_of_every_observation_stored_once(normalising: tuple[Loop, Carry]) -> None:
+def test_statistics_are_of_every_observation_stored_once(normalising: tuple[Loop, TrainState]) -> None:
     loop, carry = normalising
     row = trajectory(loop, carry)
     stored = row.obs[: -loop.collect][~row.boundary[: -loop.collect]]  # the last block is yet to be stored
@@ -336,7 +338,7 @@ def test_statistics_are_of_every_observation_stored_once(normalising: tuple[Loop
     np.testing.assert_allclose(carry.stats.variance, stored.var(axis=0), rtol=1e-4)
 
 
-def test_the_policy_sees_what_the_statistics_then_were(normalising: tuple[Loop, Carry]) -> None:
+def test_the_policy_sees_what_the_statistics_then_were(normalising: tuple[Loop, TrainState]) -> None:
     loop, carry = normalising
     row = trajectory(loop, carry)
     for block in range(2, 20):
@@ -348,14 +350,16 @@ def test_the_policy_sees_what_the_statistics_then_were(normalising: tuple[Loop, 
         np.testing.assert_allclose(action.reshape(-1, 1), carry.agent.online.actor(jnp.asarray(seen)), atol=1e-4)
 
 
-def test_the_update_sees_scaled_rewards_and_normalised_observations(normalising: tuple[Loop, Carry]) -> None:
+def test_the_update_sees_scaled_rewards_and_normalised_observations(normalising: tuple[Loop, TrainState]) -> None:
     loop, carry = normalising
     loop = replace(loop, reward_scale=0.3)
     words = jax.random.bits(jax.random.key(0), (loop.replay.batch,), jnp.uint32)
     white, count = jnp.zeros((loop.replay.batch, 0)), jnp.int32(0)
     update = jax.jit(partial(loop.update, scale=0.3))
     state = (carry.agent, None)
-    (found, _), metrics = update(carry.ring, carry.stats, step=count, state=state, lot=(Lots(words, white), count))
+    (found, _), metrics = update(
+        carry.ring, carry.stats, step=count, state=state, lot=(UpdateRandomness(words, white), count)
+    )
     batch, _ = jax.jit(lambda ring: loop.replay.sample(ring, words, jnp.int32(0), loop.gamma, (2,)))(carry.ring)
     assert carry.stats is not None
     mean, std = carry.stats.mean, np.sqrt(carry.stats.variance + 1e-8)

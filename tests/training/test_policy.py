@@ -16,7 +16,7 @@ from ddpg.algorithm.networks import Actor, Critic
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.environment import environment_of
-from ddpg.envs.gymnasium_factory import Gym
+from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.repeat import Repeat
 from ddpg.training.policy import Policy
@@ -54,7 +54,7 @@ def test_arguments_of_a_run_are_kept_where_its_id_is(
 ) -> None:
     config = override(PRESETS["ddpg"], {"env": own, "env_args": "g=9.0"})
     made = environment_of(config, env, args)
-    assert isinstance(made, Gym)
+    assert isinstance(made, GymFactory)
     with made.one() as one:
         assert getattr(one.unwrapped, "g") == g  # noqa: B009
 
@@ -65,7 +65,7 @@ def test_environments_that_are_no_ids() -> None:
     assert isinstance(repeated, Repeat)
     assert environment_of(config, repeated) is repeated
     made = environment_of(config, lambda: gymnasium.make("Pendulum-v1"))
-    assert isinstance(made, Gym)
+    assert isinstance(made, GymFactory)
     assert (made.repeat, made.changed) == (2, True)
     with pytest.raises(ValueError, match="an environment that is no id takes none"):
         environment_of(config, Pendulum(), ["g=5"])

@@ -18,11 +18,11 @@ from jax import Array
 from jaxtyping import Float
 
 from ddpg.algorithm.agent import DPG, Nets
-from ddpg.algorithm.exploration import Gaussian, Mixed, OrnsteinUhlenbeck, Parameters, Pink
+from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, ParameterNoise, PerEnvGaussian, Pink
 from ddpg.algorithm.networks import Network, Normal, Plain, Residual
-from ddpg.algorithm.normaliser import normalised
+from ddpg.algorithm.normaliser import normalise
 from ddpg.algorithm.schedules import Constant, Exponential, Linear
-from ddpg.algorithm.smoothing import Smoothing
+from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import check_agent
 from ddpg.envs.probes import (
@@ -39,7 +39,7 @@ from ddpg.envs.probes import (
 )
 from ddpg.envs.vector import Vector
 from ddpg.experience.replay import Prioritised, Replay, Uniform
-from ddpg.training.loop import Carry, Loop
+from ddpg.training.loop import Loop, TrainState
 from ddpg.types import Key, Spec
 
 GAMMA, SEEDS = 0.6, 2
@@ -69,8 +69,8 @@ AGENTS = {
         actor=Network(widths=(16,), lr=5e-3),
         critic=Network(widths=(16, 16), activation="tanh", lr=1e-2),
         critics=2,
-        smoothing=Smoothing(sigma=0.1, clip=0.2),
-        delay=2,
+        smoothing=TargetSmoothing(sigma=0.1, clip=0.2),
+        policy_delay=2,
         exploration=Gaussian(sigma=0.3),
         tau=0.1,
     ),
@@ -120,7 +120,7 @@ def learner(loop: Loop, iterations: int = 600) -> Callable[[int], Learned]:
 
     def learn(which: Array, key: Key) -> Learned:
         of_probe = replace(loop, vector=Vector(Choice(which), 4))
-        carry: Carry = of_probe.chunk(of_probe.init(key), jnp.int32(0), iterations, True)[0]
+        carry: TrainState = of_probe.chunk(of_probe.init(key), jnp.int32(0), iterations, True)[0]
         return carry.agent.online, carry.stats, carry.earned
 
     keys = jnp.stack([jax.random.key(seed) for seed in range(SEEDS)])
@@ -144,7 +144,7 @@ def check(agent: DPG, learned: Learned, probe: Probe, name: str, atol: float = 0
     values, actions = SOLUTIONS[probe]
     for seed in range(SEEDS):
         (nets, stats, earned) = jax.tree.map(lambda x, seed=seed: jnp.asarray(x[seed]), learned)
-        obs = normalised(jnp.array(list(values))[:, None], stats)
+        obs = normalise(jnp.array(list(values))[:, None], stats)
         action = nets.actor(obs)
         scale = 1 if earned is None else earned.scale
         for member in agent.value.mean(nets.critic(obs, action)) / scale:
@@ -168,11 +168,11 @@ PARTS: dict[str, dict[str, dict[str, Any]]] = {
     "critics": {
         "one": {},
         "two": {"critics": 2},
-        "two, smallest": {"critics": 2, "guide": "smallest"},
-        "three, mean": {"critics": 3, "guide": "mean"},
+        "two, smallest": {"critics": 2, "actor_q": "min"},
+        "three, mean": {"critics": 3, "actor_q": "mean"},
     },
-    "delay": {"none": {}, "2": {"delay": 2}},
-    "smoothing": {"none": {}, "0.1": {"smoothing": Smoothing(sigma=0.1, clip=0.2)}},
+    "policy_delay": {"none": {}, "2": {"policy_delay": 2}},
+    "smoothing": {"none": {}, "0.1": {"smoothing": TargetSmoothing(sigma=0.1, clip=0.2)}},
     "value": {
         "squared": {},
         "huber": {"value": Scalar(huber=1.0)},
@@ -181,8 +181,8 @@ PARTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "targets": {
         "soft": SOFT,
-        "hard": {"tau": 1.0, "period": 20},
-        "every update": {"tau": 0.05, "period": 1},
+        "hard": {"tau": 1.0, "target_period": 20},
+        "every update": {"tau": 0.05, "target_period": 1},
         "no target actor": SOFT | {"tau_actor": 1.0},
     },
     "networks": {
@@ -201,8 +201,8 @@ PARTS: dict[str, dict[str, dict[str, Any]]] = {
         "gaussian": {},
         "ou": {"exploration": OrnsteinUhlenbeck()},
         "pink": {"exploration": Pink(sigma=0.3)},
-        "mixed": {"exploration": Mixed(low=0.1, high=0.5)},
-        "parameters": {"exploration": Parameters(sigma=0.3, steps=16)},
+        "per_env": {"exploration": PerEnvGaussian(low=0.1, high=0.5)},
+        "parameters": {"exploration": ParameterNoise(sigma=0.3, steps=16)},
     },
     "schedule": {"constant": {"schedule.": Constant()}, "falling": {"schedule.": Linear(steps=4000, final=0.5)}},
     "replay": {

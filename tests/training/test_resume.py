@@ -26,7 +26,7 @@ from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.records import checkpoint
 from ddpg.records.log import TAGS
-from ddpg.training.session import Training
+from ddpg.training.session import Session
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"  # runs as earlier versions left them; none is ever made anew
 FORMAT_1 = FIXTURES / "format-1"
@@ -67,7 +67,7 @@ class Windy:
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which take longer than the runs here."""
-    monkeypatch.setattr(Training, "draw", lambda self, note: None)
+    monkeypatch.setattr(Session, "draw", lambda self, note: None)
 
 
 Stopping = Callable[[int | None], None]
@@ -281,9 +281,9 @@ def test_checkpoints_by_the_minute_follow_a_clock_that_nobody_sets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = override(ddpg.PRESETS["ddpg"], SMALL | {"checkpoint.every": "none", "checkpoint.minutes": 5})
-    training = Training(config, Pendulum(), tmp_path)
+    training = Session(config, Pendulum(), tmp_path)
     began = vars(training)["_saved_at"]
-    due = vars(Training)["_due"]
+    due = vars(Session)["_due"]
     for passed, expected in [(0, False), (299, False), (301, True)]:
         monkeypatch.setattr("time.monotonic", lambda passed=passed: began + passed)
         monkeypatch.setattr("time.time", lambda: 0.0)
@@ -291,7 +291,7 @@ def test_checkpoints_by_the_minute_follow_a_clock_that_nobody_sets(
 
 
 def test_a_run_of_the_first_format_is_still_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = load(FORMAT_1)
+    config = load_config(FORMAT_1)
     assert (config.steps, config.seeds, config.checkpoint.keep) == (600, 2, 2)
     assert evaluate_run(FORMAT_1, episodes=2)["episodes"] == 4
     assert ddpg.load(FORMAT_1, seed=1)(np.zeros(3)).shape == (1,)
@@ -314,7 +314,7 @@ def test_a_run_of_the_second_format_goes_on(tmp_path: Path, capsys: pytest.Captu
     assert now[".driver.carry.agent.actor_opt[0].count"].tolist() == [300, 300]
     assert then[".driver.carry.agent.actor_opt[0].count"].tolist() == [200, 200]
     kept = slice(None), slice(90)  # what the ten blocks more did not overwrite
-    ring = ".driver.carry.ring.rest"
+    ring = ".driver.carry.ring.columns"
     np.testing.assert_array_equal(now[ring][kept], then[ring][kept])
 
 

@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float, Shaped
 from pydantic import Discriminator
 
 from ddpg.algorithm.layers import LayerNorm
-from ddpg.algorithm.random import normal, unit
+from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.algorithm.schedules import Constant, Schedule, Step
 from ddpg.ranges import Natural, NonNegative, Positive, Scale
-from ddpg.types import Key, PyTree, Some
+from ddpg.types import AnyArray, Key, PyTree
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Gaussian:
     sigma: Scale = 0.1
     schedule: Schedule = Constant()
 
-    def begin(self, n: int, m: int) -> Float[np.ndarray, "n m"]:
+    def init_state(self, n: int, m: int) -> Float[np.ndarray, "n m"]:
         """The state before the first step of N environments."""
         return np.zeros((n, m), np.float32)
 
     def __call__(
-        self, state: Float[Some, "n m"], white: Float[Some, "n m"], start: Bool[Some, " n"], step: Step
-    ) -> tuple[Float[Some, "n m"], Float[Some, "n m"]]:
+        self, state: Float[AnyArray, "n m"], white: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+    ) -> tuple[Float[AnyArray, "n m"], Float[AnyArray, "n m"]]:
         """(state, white noise, episode starts, step) -> (state, noise); white noise is N(0, 1)."""
         xp = white.__array_namespace__()
         return state, xp.asarray(self.sigma, xp.float32) * self.schedule(step) * white
@@ -55,13 +55,13 @@ class OrnsteinUhlenbeck:
     dt: Positive = 1.0
     schedule: Schedule = Constant()
 
-    def begin(self, n: int, m: int) -> Float[np.ndarray, "n m"]:
+    def init_state(self, n: int, m: int) -> Float[np.ndarray, "n m"]:
         """The state before the first step of N environments."""
         return np.zeros((n, m), np.float32)
 
     def __call__(
-        self, state: Float[Some, "n m"], white: Float[Some, "n m"], start: Bool[Some, " n"], step: Step
-    ) -> tuple[Float[Some, "n m"], Float[Some, "n m"]]:
+        self, state: Float[AnyArray, "n m"], white: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+    ) -> tuple[Float[AnyArray, "n m"], Float[AnyArray, "n m"]]:
         """(state, white noise, episode starts, step) -> (state, noise); white noise is N(0, 1)."""
         xp = white.__array_namespace__()
         x = xp.where(start[:, None], xp.float32(0), state)
@@ -99,13 +99,13 @@ class Pink:
     sigma: Scale = 0.3
     schedule: Schedule = Constant()
 
-    def begin(self, n: int, m: int) -> Float[np.ndarray, "n m 7"]:
+    def init_state(self, n: int, m: int) -> Float[np.ndarray, "n m 7"]:
         """The state before the first step of N environments."""
         return np.zeros((n, m, 7), np.float32)
 
     def __call__(
-        self, state: Float[Some, "n m 7"], white: Float[Some, "n m"], start: Bool[Some, " n"], step: Step
-    ) -> tuple[Float[Some, "n m 7"], Float[Some, "n m"]]:
+        self, state: Float[AnyArray, "n m 7"], white: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+    ) -> tuple[Float[AnyArray, "n m 7"], Float[AnyArray, "n m"]]:
         """(state, white noise, episode starts, step) -> (state, noise); white noise is N(0, 1)."""
         xp = white.__array_namespace__()
         slow = POLES * state[..., :6] + GAINS * white[..., None]
@@ -118,13 +118,13 @@ GOLDEN = np.float32((5**0.5 - 1) / 2)
 
 
 @dataclass(frozen=True)
-class Mixed:
+class PerEnvGaussian:
     """Gaussian, of another sigma in every environment and episode, between `low` and `high` (FastTD3, section 2).
 
     The sigmas are those of a sequence that fills the interval evenly (Weyl 1916), where FastTD3 draws them.
     """
 
-    kind: Literal["mixed"] = field(default="mixed", kw_only=True)
+    kind: Literal["per_env"] = field(default="per_env", kw_only=True)
     low: NonNegative = 0.001
     high: NonNegative = 0.4
     schedule: Schedule = Constant()
@@ -134,13 +134,13 @@ class Mixed:
         """On average."""
         return (self.low + self.high) / 2
 
-    def begin(self, n: int, m: int) -> Float[np.ndarray, "n 1"]:
+    def init_state(self, n: int, m: int) -> Float[np.ndarray, "n 1"]:
         """The state before the first step of N environments: where between 0 and 1 each stands."""
         return (GOLDEN * np.arange(n, dtype=np.float32)[:, None]) % 1
 
     def __call__(
-        self, state: Float[Some, "n 1"], white: Float[Some, "n m"], start: Bool[Some, " n"], step: Step
-    ) -> tuple[Float[Some, "n 1"], Float[Some, "n m"]]:
+        self, state: Float[AnyArray, "n 1"], white: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+    ) -> tuple[Float[AnyArray, "n 1"], Float[AnyArray, "n m"]]:
         """(state, white noise, episode starts, step) -> (state, noise); white noise is N(0, 1)."""
         xp = white.__array_namespace__()
         # sqrt(2) - 1 is not in step with the golden ratio, by which environments differ.
@@ -149,7 +149,7 @@ class Mixed:
 
 
 @dataclass(frozen=True)
-class Parameters:
+class ParameterNoise:
     """Noise on the actor's weights instead of its actions, the same for many steps (Plappert et al. 2018).
 
     The weights' standard deviation begins at `begin_sigma` and is made larger or smaller by `growth` every 50
@@ -165,13 +165,13 @@ class Parameters:
     steps: Natural = 200
     schedule: Schedule = Constant()
 
-    def begin(self, n: int, m: int) -> Float[np.ndarray, "n 0"]:
+    def init_state(self, n: int, m: int) -> Float[np.ndarray, "n 0"]:
         """The state before the first step: none is needed."""
         return np.zeros((n, 0), np.float32)
 
     def __call__(
-        self, state: Float[Some, "n 0"], white: Float[Some, "n m"], start: Bool[Some, " n"], step: Step
-    ) -> tuple[Float[Some, "n 0"], Float[Some, "n m"]]:
+        self, state: Float[AnyArray, "n 0"], white: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+    ) -> tuple[Float[AnyArray, "n 0"], Float[AnyArray, "n m"]]:
         """(state, white noise, episode starts, step) -> (state, no noise): it is in the actor that acts."""
         return state, 0 * white
 
@@ -179,7 +179,7 @@ class Parameters:
         """The actor with N(0, scale^2) on each of its numbers, but for those of layer normalisation."""
         parts, tree = jax.tree.flatten(actor, is_leaf=lambda x: isinstance(x, LayerNorm))
         sizes = [0 if isinstance(x, LayerNorm) else x.size for x in parts]
-        noise = jnp.split(normal(unit(key, (sum(sizes),))), np.cumsum(sizes)[:-1])
+        noise = jnp.split(to_normal(draw_uniform(key, (sum(sizes),))), np.cumsum(sizes)[:-1])
         return tree.unflatten(
             [x + scale * e.reshape(x.shape) if n else x for x, n, e in zip(parts, sizes, noise, strict=True)]
         )
@@ -208,4 +208,4 @@ class Perturbed(NamedTuple):
     scale: Float[Array, ""]
 
 
-Exploration = Annotated[Gaussian | OrnsteinUhlenbeck | Pink | Mixed | Parameters, Discriminator("kind")]
+Exploration = Annotated[Gaussian | OrnsteinUhlenbeck | Pink | PerEnvGaussian | ParameterNoise, Discriminator("kind")]

@@ -11,7 +11,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 from jaxtyping import Float, Shaped
 
-from ddpg.types import Some
+from ddpg.types import AnyArray
 
 STATIC = {"static": True}  # a field that is no array: part of the tree's structure
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": jax.nn.elu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
@@ -23,7 +23,7 @@ IN_NUMPY = {
     "gelu": lambda x: x / 2 * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3))),
 }
 
-Activation = Callable[[Some], Some]
+Activation = Callable[[AnyArray], AnyArray]
 
 
 @register_dataclass
@@ -31,25 +31,25 @@ Activation = Callable[[Some], Some]
 class LayerNorm:
     """Each sample's features with mean 0 and variance 1, then scaled and shifted (Ba et al. 2016)."""
 
-    scale: Float[Some, "*k i"]
-    shift: Float[Some, "*k i"]
+    scale: Float[AnyArray, "*k i"]
+    shift: Float[AnyArray, "*k i"]
 
     @staticmethod
     def of(size: int) -> "LayerNorm":
         return LayerNorm(jnp.ones(size), jnp.zeros(size))
 
-    def __call__(self, x: Float[Some, "b i"], learning: bool) -> Float[Some, "b i"]:
+    def __call__(self, x: Float[AnyArray, "b i"], learning: bool) -> Float[AnyArray, "b i"]:
         return standardised(x, x.mean(-1, keepdims=True), x.var(-1, keepdims=True)) * self.scale + self.shift
 
-    def seeing(self, x: Float[Some, "b i"]) -> "LayerNorm":
+    def seeing(self, x: Float[AnyArray, "b i"]) -> "LayerNorm":
         return self
 
 
 class Running(NamedTuple):
     """Statistics that are followed, and not learned."""
 
-    mean: Float[Some, "*k i"]
-    variance: Float[Some, "*k i"]
+    mean: Float[AnyArray, "*k i"]
+    variance: Float[AnyArray, "*k i"]
 
 
 @register_dataclass
@@ -61,24 +61,24 @@ class BatchNorm:
     update a minibatch is s and s' together (CrossQ, Bhatt et al. 2024), so that a state is the same wherever it stands.
     """
 
-    scale: Float[Some, "*k i"]
-    shift: Float[Some, "*k i"]
+    scale: Float[AnyArray, "*k i"]
+    shift: Float[AnyArray, "*k i"]
     running: Running
 
     @staticmethod
     def of(size: int) -> "BatchNorm":
         return BatchNorm(jnp.ones(size), jnp.zeros(size), Running(jnp.zeros(size), jnp.ones(size)))
 
-    def __call__(self, x: Float[Some, "b i"], learning: bool) -> Float[Some, "b i"]:
+    def __call__(self, x: Float[AnyArray, "b i"], learning: bool) -> Float[AnyArray, "b i"]:
         mean, variance = (x.mean(0), x.var(0)) if learning else self.running
         return standardised(x, mean, variance) * self.scale + self.shift
 
-    def seeing(self, x: Float[Some, "b i"]) -> "BatchNorm":
+    def seeing(self, x: Float[AnyArray, "b i"]) -> "BatchNorm":
         seen = Running(x.mean(0), x.var(0))
         return replace(self, running=jax.tree.map(lambda old, new: old + 0.01 * (new - old), self.running, seen))
 
 
-def standardised(x: Some, mean: Some, variance: Some) -> Some:
+def standardised(x: AnyArray, mean: AnyArray, variance: AnyArray) -> AnyArray:
     return (x - mean) / (variance + np.float32(1e-5)) ** 0.5
 
 
@@ -93,19 +93,19 @@ class Dense:
     What it takes in, or what it makes before f, may be normalised; `linear` leaves f out.
     """
 
-    weight: Float[Some, "*k i o"]
-    bias: Float[Some, "*k o"]
+    weight: Float[AnyArray, "*k i o"]
+    bias: Float[AnyArray, "*k o"]
     before: Norm | None = None
     after: Norm | None = None
     linear: bool = field(default=False, metadata=STATIC)
 
-    def __call__(self, x: Float[Some, "b i"], f: Activation, learning: bool = False) -> Float[Some, "b o"]:
+    def __call__(self, x: Float[AnyArray, "b i"], f: Activation, learning: bool = False) -> Float[AnyArray, "b o"]:
         x = x if self.before is None else self.before(x, learning)
         x = x @ self.weight + self.bias
         x = x if self.after is None else self.after(x, learning)
         return x if self.linear else f(x)
 
-    def seeing(self, x: Float[Some, "b i"]) -> "Dense":
+    def seeing(self, x: Float[AnyArray, "b i"]) -> "Dense":
         """With the running statistics of its batch normalisation, if it has any, moved by minibatch x."""
         before = None if self.before is None else self.before.seeing(x)
         x = x if self.before is None else self.before(x, True)
@@ -122,34 +122,38 @@ class Block:
     up: Dense
     down: Dense
 
-    def __call__(self, x: Float[Some, "b i"], f: Activation, learning: bool = False) -> Float[Some, "b i"]:
+    def __call__(self, x: Float[AnyArray, "b i"], f: Activation, learning: bool = False) -> Float[AnyArray, "b i"]:
         return x + self.down(self.up(x, f), f)
 
-    def seeing(self, x: Float[Some, "b i"]) -> "Block":
+    def seeing(self, x: Float[AnyArray, "b i"]) -> "Block":
         return self
 
 
 Layers = tuple[Any, ...]  # of Dense and Block
 
 
-def uniform(u: Float[Array, "rows o"], bound: float) -> Dense:
+def uniform_layer(u: Float[Array, "rows o"], bound: float) -> Dense:
     """Weights and biases in U(-bound, bound), from numbers in (-1, 1)."""
     return Dense(bound * u[:-1], bound * u[-1])
 
 
-def flat(obs: Shaped[Some, "b *obs"]) -> Float[Some, "b i"]:
+def flatten_observation(obs: Shaped[AnyArray, "b *obs"]) -> Float[AnyArray, "b i"]:
     """One row of numbers for each observation; bytes, which are pixels, between 0 and 1."""
     x = obs.reshape(obs.shape[0], -1)
     return x.astype("float32") / 255 if x.dtype == np.uint8 else x
 
 
-def through(
-    layers: Layers, x: Float[Some, "b i"], f: Activation, last: Activation, beside: Shaped[Some, "c *obs"] | None = None
-) -> Float[Some, "b o"]:
+def forward(
+    layers: Layers,
+    x: Float[AnyArray, "b i"],
+    f: Activation,
+    last: Activation,
+    beside: Shaped[AnyArray, "c *obs"] | None = None,
+) -> Float[AnyArray, "b o"]:
     """What the layers make of x. `beside` is given while learning: batch normalisation takes both as one minibatch."""
     learning, b = beside is not None, len(x)
     if beside is not None and _by_minibatch(layers):
-        x = jnp.concatenate([x, flat(beside)])
+        x = jnp.concatenate([x, flatten_observation(beside)])
     for layer in layers[:-1]:
         x = layer(x, f, learning)
     return layers[-1](x, last, learning)[:b]

@@ -23,15 +23,15 @@ from ddpg.algorithm.layers import (
     Dense,
     LayerNorm,
     Layers,
-    flat,
+    flatten_observation,
+    forward,
     seeing,
-    through,
-    uniform,
+    uniform_layer,
 )
-from ddpg.algorithm.random import normal, unit
+from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.algorithm.schedules import Constant, Schedule
 from ddpg.ranges import Finite, Natural, NonNegative, Positive, Rounded, Widths
-from ddpg.types import Key, PyTree, Some, Spec
+from ddpg.types import AnyArray, Key, PyTree, Spec
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FanIn:
     kind: Literal["fan_in"] = field(default="fan_in", kw_only=True)
 
     def __call__(self, u: Float[Array, "rows o"]) -> Dense:
-        return uniform(u, (len(u) - 1) ** -0.5)
+        return uniform_layer(u, (len(u) - 1) ** -0.5)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Normal:
     bias: Finite = 0.1
 
     def __call__(self, u: Float[Array, "rows o"]) -> Dense:
-        return Dense(self.std * normal(u[:-1]), jnp.full_like(u[-1], self.bias))
+        return Dense(self.std * to_normal(u[:-1]), jnp.full_like(u[-1], self.bias))
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Plain:
     kind: Literal["plain"] = field(default="plain", kw_only=True)
     norm: Literal["layer", "batch"] | None = None
 
-    def sizes(self, widths: Widths) -> list[int]:
+    def hidden_sizes(self, widths: Widths) -> list[int]:
         """Between the input's and the output's."""
         return list(widths)
 
-    def arranged(self, layers: list[Dense], of_obs: int) -> Layers:
+    def assembled(self, layers: list[Dense], of_obs: int) -> Layers:
         """With their norms; the first `of_obs` know nothing of the action."""
         *hidden, final = layers
         if self.norm == "layer":
@@ -92,11 +92,11 @@ class Residual:
     kind: Literal["residual"] = field(default="residual", kw_only=True)
     expansion: Natural = 4
 
-    def sizes(self, widths: Widths) -> list[int]:
+    def hidden_sizes(self, widths: Widths) -> list[int]:
         """Between the input's and the output's: of the linear layer, and of two layers a block."""
         return [widths[0], *(size for width in widths for size in (self.expansion * width, width))]
 
-    def arranged(self, layers: list[Dense], of_obs: int) -> Layers:
+    def assembled(self, layers: list[Dense], of_obs: int) -> Layers:
         """The layers of blocks in pairs, each under a layer norm, as the last is."""
         first, *inside, final = layers
         width = len(first.bias)
@@ -113,8 +113,8 @@ class Network:
     `final_init` draws the last layer from U(-final_init, final_init) instead, so that the first actions and
     values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at which a critic
     takes the action in: 0 beside the observation, 1 after the first hidden layer, as in the 2016 paper. `schedule`
-    is of the learning rate over updates; `clip` bounds the norm of the gradient. `l2` adds to the gradient, `decay`
-    to the step that Adam makes of it.
+    is of the learning rate over updates; `max_grad_norm` bounds the norm of the gradient. `l2` adds to the
+    gradient, `weight_decay` to the step that Adam makes of it.
     """
 
     widths: Widths = (64, 64)
@@ -126,8 +126,8 @@ class Network:
     lr: Positive = 1e-3
     schedule: Schedule = Constant()
     l2: NonNegative = 0.0
-    decay: NonNegative = 0.0
-    clip: Positive | None = None
+    weight_decay: NonNegative = 0.0
+    max_grad_norm: Positive | None = None
 
     def actor(self, key: Key, spec: Spec) -> "Actor":
         return Actor(self._layers(key, spec.obs_size, 0, spec.action_dim), self.activation)
@@ -141,16 +141,16 @@ class Network:
         return Critic(layers, self.activation, self.action_layer)
 
     def _layers(self, key: Key, obs_size: int, action_dim: int, outputs: int) -> Layers:
-        sizes = [obs_size, *self.block.sizes(self.widths), outputs]
-        inputs = sizes[:-1]
+        hidden_sizes = [obs_size, *self.block.hidden_sizes(self.widths), outputs]
+        inputs = hidden_sizes[:-1]
         inputs[self.action_layer] += action_dim
-        shapes = [(i + 1, o) for i, o in zip(inputs, sizes[1:], strict=True)]
+        shapes = [(i + 1, o) for i, o in zip(inputs, hidden_sizes[1:], strict=True)]
         # One draw for the whole network: each one more would add a tenth of a second to what is compiled first.
-        drawn = jnp.split(unit(key, (sum(map(prod, shapes)),)), list(accumulate(map(prod, shapes)))[:-1])
+        drawn = jnp.split(draw_uniform(key, (sum(map(prod, shapes)),)), list(accumulate(map(prod, shapes)))[:-1])
         *hidden, last = (u.reshape(shape) for u, shape in zip(drawn, shapes, strict=True))
-        final = self.init(last) if self.final_init is None else uniform(last, self.final_init)
+        final = self.init(last) if self.final_init is None else uniform_layer(last, self.final_init)
         of_obs = self.action_layer if action_dim and self.action_layer else len(hidden)
-        return self.block.arranged([*map(self.init, hidden), final], of_obs)
+        return self.block.assembled([*map(self.init, hidden), final], of_obs)
 
 
 @register_dataclass
@@ -164,15 +164,17 @@ class Actor:
     layers: Layers
     activation: str = field(metadata=STATIC)
 
-    def __call__(self, obs: Shaped[Some, "b *obs"], beside: Shaped[Some, "c *obs"] | None = None) -> Float[Some, "b m"]:
+    def __call__(
+        self, obs: Shaped[AnyArray, "b *obs"], beside: Shaped[AnyArray, "c *obs"] | None = None
+    ) -> Float[AnyArray, "b m"]:
         """`beside` is given while learning: batch normalisation takes it and `obs` as one minibatch."""
-        x = flat(obs)
+        x = flatten_observation(obs)
         activations = IN_NUMPY if isinstance(x, np.ndarray) else ACTIVATIONS
-        return through(self.layers, x, activations[self.activation], activations["tanh"], beside)
+        return forward(self.layers, x, activations[self.activation], activations["tanh"], beside)
 
     def seeing(self, obs: Shaped[Array, "b *obs"]) -> "Actor":
         """With the running statistics of its batch normalisation, if it has any, moved by a minibatch."""
-        return replace(self, layers=tuple(seeing(self.layers, flat(obs), ACTIVATIONS[self.activation])))
+        return replace(self, layers=tuple(seeing(self.layers, flatten_observation(obs), ACTIVATIONS[self.activation])))
 
 
 @register_dataclass
@@ -194,8 +196,12 @@ class Critic:
         f, linear = ACTIVATIONS[self.activation], lambda x: x
 
         def member(layers: Layers) -> Float[Array, "b size"]:
-            x = through(layers[: self.action_layer], flat(obs), f, f, beside) if self.action_layer else flat(obs)
-            return through(layers[self.action_layer :], jnp.concatenate([x, action], axis=-1), f, linear)
+            x = (
+                forward(layers[: self.action_layer], flatten_observation(obs), f, f, beside)
+                if self.action_layer
+                else flatten_observation(obs)
+            )
+            return forward(layers[self.action_layer :], jnp.concatenate([x, action], axis=-1), f, linear)
 
         return self._over_members(member)
 
@@ -204,7 +210,7 @@ class Critic:
         f, of_obs = ACTIVATIONS[self.activation], self.action_layer
 
         def member(layers: Layers) -> Layers:
-            return (*seeing(layers[:of_obs], flat(obs), f), *layers[of_obs:])
+            return (*seeing(layers[:of_obs], flatten_observation(obs), f), *layers[of_obs:])
 
         return replace(self, layers=self._over_members(member))
 

@@ -7,26 +7,26 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Shaped
 
-from ddpg.types import Some
+from ddpg.types import AnyArray
 
 LIMIT = 10.0  # standard deviations beyond which an observation is cut
 EPSILON = np.float32(1e-8)  # added to the variance, so that what never changes divides by something
 
 
-class Stats(NamedTuple):
+class RunningStats(NamedTuple):
     """Of each component of an observation."""
 
-    count: Float[Some, ""]
-    mean: Float[Some, "*obs"]
-    variance: Float[Some, "*obs"]
+    count: Float[AnyArray, ""]
+    mean: Float[AnyArray, "*obs"]
+    variance: Float[AnyArray, "*obs"]
 
 
-def no_stats(obs_shape: tuple[int, ...]) -> Stats:
+def init_stats(obs_shape: tuple[int, ...]) -> RunningStats:
     """Before anything was seen: observations are passed on as they are."""
-    return Stats(jnp.float32(0), jnp.zeros(obs_shape), jnp.ones(obs_shape))
+    return RunningStats(jnp.float32(0), jnp.zeros(obs_shape), jnp.ones(obs_shape))
 
 
-def observed(stats: Stats, obs: Shaped[Array, "k n *obs"], valid: Bool[Array, "k n"]) -> Stats:
+def update_stats(stats: RunningStats, obs: Shaped[Array, "k n *obs"], valid: Bool[Array, "k n"]) -> RunningStats:
     """With K steps of N environments more, where `valid` (Chan, Golub and LeVeque 1979, equation 2.1)."""
     obs = obs.astype(jnp.float32)
     weight = valid.astype(jnp.float32).reshape(*valid.shape, *(1,) * (obs.ndim - 2))
@@ -37,10 +37,10 @@ def observed(stats: Stats, obs: Shaped[Array, "k n *obs"], valid: Bool[Array, "k
     share, step = seen / count, mean - stats.mean
     variance = (stats.count * stats.variance + squares) / count + stats.count * share / count * jnp.square(step)
     known = seen + stats.count > 0
-    return Stats(stats.count + seen, stats.mean + share * step, jnp.where(known, variance, stats.variance))
+    return RunningStats(stats.count + seen, stats.mean + share * step, jnp.where(known, variance, stats.variance))
 
 
-def normalised(obs: Shaped[Some, "*b"], stats: Stats | None) -> Shaped[Some, "*b"]:
+def normalise(obs: Shaped[AnyArray, "*b"], stats: RunningStats | None) -> Shaped[AnyArray, "*b"]:
     """[..., *obs] with the statistics taken out, within 10 standard deviations; unchanged if there are none."""
     if stats is None:
         return obs

@@ -11,24 +11,24 @@ from ddpg.types import PyTree
 
 
 def adam(network: Network) -> optax.GradientTransformation:
-    """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) where the network has `decay`.
+    """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) where the network has `weight_decay`.
 
     `l2` adds l2 * theta to the gradient first, as the 2016 paper does for its critic.
     """
     constant = isinstance(network.schedule, Constant)
     lr = network.lr if constant else lambda update: network.lr * network.schedule(update)
-    parts = [optax.clip_by_global_norm(network.clip)] if network.clip else []
+    parts = [optax.clip_by_global_norm(network.max_grad_norm)] if network.max_grad_norm else []
     parts += [optax.add_decayed_weights(network.l2)] if network.l2 else []
-    parts += [optax.adamw(lr, weight_decay=network.decay) if network.decay else optax.adam(lr)]
+    parts += [optax.adamw(lr, weight_decay=network.weight_decay) if network.weight_decay else optax.adam(lr)]
     return optax.chain(*parts) if len(parts) > 1 else parts[0]
 
 
-def rest(network: Network, params: PyTree) -> PyTree:
+def init_optimiser(network: Network, params: PyTree) -> PyTree:
     """The optimiser's state before the first step."""
     return adam(network).init(params)
 
 
-def descend(network: Network, params: PyTree, grad: PyTree, opt: PyTree) -> tuple[PyTree, PyTree]:
+def gradient_step(network: Network, params: PyTree, grad: PyTree, opt: PyTree) -> tuple[PyTree, PyTree]:
     """Parameters and optimiser after one step down the gradient."""
     updates, opt = adam(network).update(grad, opt, _decaying(params))
     return optax.apply_updates(params, updates), opt
@@ -46,6 +46,6 @@ def _decaying(params: PyTree) -> PyTree:
     return jax.tree.map(still, params, is_leaf=is_running)
 
 
-def follow(online: PyTree, target: PyTree, tau: float) -> PyTree:
+def soft_update(online: PyTree, target: PyTree, tau: float) -> PyTree:
     """theta' <- tau theta + (1 - tau) theta'"""
     return optax.incremental_update(online, target, tau)

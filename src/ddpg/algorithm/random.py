@@ -8,11 +8,11 @@ from jaxtyping import Float
 from ddpg.types import Key
 
 
-def unit(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:
+def draw_uniform(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Numbers in U(-1, 1), without the -1 whose normal would be infinite."""
     return jax.random.uniform(key, shape, minval=np.nextafter(np.float32(-1), np.float32(0)))
 
 
-def normal(u: Float[Array, "..."]) -> Float[Array, "..."]:
+def to_normal(u: Float[Array, "..."]) -> Float[Array, "..."]:
     """U(-1, 1) -> N(0, 1), by the inverse of the distribution function."""
     return np.float32(np.sqrt(2)) * jax.lax.erf_inv(u)

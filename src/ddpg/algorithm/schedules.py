@@ -7,11 +7,11 @@ from jaxtyping import Float, Int
 from pydantic import Discriminator
 
 from ddpg.ranges import NonNegative, UnitInterval, Whole
-from ddpg.types import Some
+from ddpg.types import AnyArray
 
-Step = Int[Some, ""]  # environment steps done so far
+Step = Int[AnyArray, ""]  # environment steps done so far
 
-Factor = Float[Some, ""]
+Factor = Float[AnyArray, ""]
 
 
 @dataclass(frozen=True)

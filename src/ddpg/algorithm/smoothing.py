@@ -10,7 +10,7 @@ from ddpg.ranges import NonNegative
 
 
 @dataclass(frozen=True)
-class Smoothing:
+class TargetSmoothing:
     """N(0, sigma^2), clipped, on the target's action (Fujimoto et al. 2018, section 5.3); none where sigma is 0."""
 
     sigma: NonNegative = 0.0

@@ -26,11 +26,11 @@ class Scalar:
     huber: Positive | None = None
 
     @property
-    def size(self) -> int:
+    def outputs(self) -> int:
         return 1
 
     @property
-    def unit(self) -> bool:
+    def scales_returns(self) -> bool:
         """Whether returns must come scaled into [-1, 1]."""
         return False
 
@@ -65,11 +65,11 @@ class Categorical:
     high: Finite | None = None
 
     @property
-    def size(self) -> int:
+    def outputs(self) -> int:
         return self.atoms
 
     @property
-    def unit(self) -> bool:
+    def scales_returns(self) -> bool:
         """Whether returns must come scaled into [-1, 1]."""
         return self.low is None or self.high is None
 

@@ -12,7 +12,7 @@ from ddpg.doctor.advise import advise, command_line
 from ddpg.doctor.examine import examine
 from ddpg.doctor.report import as_data, page
 from ddpg.envs import catalogue
-from ddpg.envs.gymnasium_factory import Gym
+from ddpg.envs.gymnasium_factory import GymFactory
 
 
 def doctor(id: str, args: Sequence[str] = (), steps: int = 5_000, seed: int = 0, json: bool = False) -> dict[str, Any]:
@@ -21,9 +21,9 @@ def doctor(id: str, args: Sequence[str] = (), steps: int = 5_000, seed: int = 0,
     ValueError, in one line, if the environment cannot be made or misbehaves.
     """
     gym = catalogue.make(id, args)
-    if not isinstance(gym, Gym):  # what is examined is what Python would step
+    if not isinstance(gym, GymFactory):  # what is examined is what Python would step
         gym = catalogue.make(f"gym:{id.removeprefix('jax:')}", args)
-    assert isinstance(gym, Gym)
+    assert isinstance(gym, GymFactory)
     with redirect_stdout(sys.stderr):  # an environment that prints spoils no JSON
         found = examine(gym, steps, seed)
     advice = advise(found)

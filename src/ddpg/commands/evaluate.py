@@ -12,10 +12,10 @@ from ddpg.config.file import load_config
 from ddpg.environment import Known, environment_of
 from ddpg.records.networks.hdf5 import load_models
 from ddpg.records.statistics import iqm
-from ddpg.training.devices import prepare
-from ddpg.training.evaluate import HostEvaluator, evaluator_of
+from ddpg.training.devices import configure_jax
+from ddpg.training.evaluate import HostEvaluator, evaluator_for
 from ddpg.training.policy import model_folder
-from ddpg.types import Some
+from ddpg.types import AnyArray
 
 
 def evaluate_run(
@@ -32,8 +32,8 @@ def evaluate_run(
     config = load_config(run)
     environment = environment_of(config, env, env_args)
     seeds = range(config.seed, config.seed + config.seeds)
-    evaluator = evaluator_of(config, environment, episodes, seed)
-    prepare(1, 0.0)
+    evaluator = evaluator_for(config, environment, episodes, seed)
+    configure_jax(1, 0.0)
     models = [load_models(model_folder(run, config, s), environment.spec) for s in seeds]
     with ExitStack() as stack:
         if isinstance(evaluator, HostEvaluator):
@@ -54,5 +54,5 @@ def evaluate_run(
     return said
 
 
-def _one(leaf: Some) -> Some:
+def _one(leaf: AnyArray) -> AnyArray:
     return leaf[None]

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from ddpg.algorithm.networks import Actor
-from ddpg.algorithm.normaliser import EPSILON, Stats, normalised
+from ddpg.algorithm.normaliser import EPSILON, RunningStats, normalise
 from ddpg.config.file import load_config
+from ddpg.mistake import Mistake
 from ddpg.records.atomic import settle
 from ddpg.records.networks import standalone_policy as npz_reader
 from ddpg.records.networks.hdf5 import load_actor, load_models, save_actor
@@ -34,7 +35,7 @@ class Format(NamedTuple):
     """How a policy is written, and how what was written is run."""
 
     suffix: str
-    save: Callable[[Path, Actor, Stats | None, Spec], None]
+    save: Callable[[Path, Actor, RunningStats | None, Spec], None]
     load: Callable[[Path], Form]
 
 
@@ -62,7 +63,7 @@ def export_run(run: str | Path, format: str, path: str | Path | None = None, see
     """
     run = Path(run)
     if format not in FORMATS:
-        raise ValueError(f"format {format!r}, expected one of {', '.join(FORMATS)}")
+        raise Mistake(f"format {format!r}, expected one of {', '.join(FORMATS)}")
     form = FORMATS[format]
     path = run / f"policy{form.suffix}" if path is None else Path(path)
     nets, stats, spec = load_models(model_folder(run, load_config(run), seed))
@@ -76,7 +77,7 @@ def export_run(run: str | Path, format: str, path: str | Path | None = None, see
         settle(partial, path)
     except OSError as error:
         said = error.strerror or " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} cannot be written ({said}); choose another file with -o") from None
+        raise Mistake(f"{path} cannot be written ({said}); choose another file with -o") from None
     finally:
         if path.parent.is_dir():
             partial.unlink(missing_ok=True)
@@ -87,18 +88,18 @@ def _check(run: Path, format: str, path: Path) -> None:
     """ValueError if a file of that format cannot be at `path`."""
     suffix = FORMATS[format].suffix
     if path.suffix != suffix:
-        raise ValueError(f"file {path}: the format {format} ends in {suffix}; choose another file with -o")
+        raise Mistake(f"file {path}: the format {format} ends in {suffix}; choose another file with -o")
     if not path.parent.is_dir():
-        raise ValueError(f"file {path}: {path.parent} is no folder; make it, or choose another file with -o")
+        raise Mistake(f"file {path}: {path.parent} is no folder; make it, or choose another file with -o")
     if path.is_dir():
-        raise ValueError(f"file {path} is a folder; choose another file with -o")
+        raise Mistake(f"file {path} is a folder; choose another file with -o")
     if (run / "models").resolve() in path.resolve().parents:
-        raise ValueError(f"file {path} would be among the networks of the run; choose another file with -o")
+        raise Mistake(f"file {path} would be among the networks of the run; choose another file with -o")
     if format == "onnx":
         check_onnx()
 
 
-def reference(stats: Stats | None, spec: Spec) -> Callable[[Actor, Any], Any]:
+def reference(stats: RunningStats | None, spec: Spec) -> Callable[[Actor, Any], Any]:
     """The policy in JAX, compiled: (actor, observations) -> actions in the environment's units.
 
     An observation that is not normalised counts as ±1e18, or ±1e12, beyond that, as in every exported form.
@@ -110,13 +111,13 @@ def reference(stats: Stats | None, spec: Spec) -> Callable[[Actor, Any], Any]:
         if stats is None and spec.obs_dtype != "uint8":
             obs = jnp.clip(obs, -largest(actor), largest(actor))
         with jax.default_matmul_precision("highest"):  # an accelerator may round factors to fewer than 32 bits
-            unit = actor(normalised(obs, stats))
+            unit = actor(normalise(obs, stats))
         return low / 2 + high / 2 + unit * (high / 2 - low / 2)  # halves: the range may be too large for 32 bits
 
     return policy
 
 
-def observations(spec: Spec, stats: Stats | None) -> Shaped[np.ndarray, "b *obs"]:
+def observations(spec: Spec, stats: RunningStats | None) -> Shaped[np.ndarray, "b *obs"]:
     """1 064 of them: 1 000 random ones of several scales, and 64 of the largest and smallest numbers there are."""
     random = np.random.default_rng(0)
     if spec.obs_dtype == "uint8":
@@ -137,7 +138,9 @@ def observations(spec: Spec, stats: Stats | None) -> Shaped[np.ndarray, "b *obs"
     return np.concatenate([usual, *(signs * size for size in sizes)])
 
 
-def compare(form: Form, actor: Actor, stats: Stats | None, spec: Spec, seen: Shaped[np.ndarray, "b *obs"]) -> float:
+def compare(
+    form: Form, actor: Actor, stats: RunningStats | None, spec: Spec, seen: Shaped[np.ndarray, "b *obs"]
+) -> float:
     """The largest difference between what `form` and the policy in JAX answer, as a share of the action's range.
 
     ValueError, in one line, if rounding does not explain it: if it is more than 1e-5, and more than what the policy
@@ -151,12 +154,12 @@ def compare(form: Form, actor: Actor, stats: Stats | None, spec: Spec, seen: Sha
     found, expected = np.float64(form(seen)), np.float64(policy(actor, seen))
     low, high = np.array([spec.action_low, spec.action_high], np.float64)
     if found.shape != expected.shape or not ((low <= found) & (found <= high)).all():
-        raise ValueError(f"what was written answers beyond the bounds of actions, {ADVICE}")
+        raise Mistake(f"what was written answers beyond the bounds of actions, {ADVICE}")
     changes = [np.abs(np.float64(policy(jax.tree.map(nudged, actor), seen)) - expected) for _ in range(4)]
     digits = 4 * np.finfo(np.float32).eps * np.maximum(np.abs(low), np.abs(high))  # of actions that are far from 0
     difference = np.abs(found - expected) / (high - low)
     if not (difference <= np.maximum(TOLERANCE, (np.max(changes, axis=0) + digits) / (high - low))).all():
-        raise ValueError(
+        raise Mistake(
             f"what was written differs from the policy by {difference.max():.1e} of the action's range, {ADVICE}"
         )
     return float(difference.max())

@@ -8,9 +8,10 @@ from gymnasium import registry
 
 from ddpg.config.config import Config
 from ddpg.config.file import load_config
-from ddpg.config.presets import PRESETS, suited
+from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override, values
 from ddpg.envs import catalogue
+from ddpg.mistake import Mistake
 from ddpg.records.log import Record, read_metrics
 from ddpg.records.plot import Curve, curve_of, learning_curve
 
@@ -22,12 +23,12 @@ def plot_runs(runs: Sequence[Path], file: Path) -> None:
     or the file is no PNG.
     """
     if file.suffix.lower() != ".png":
-        raise ValueError(f"{file}: expected a name that ends in .png; choose another -o")
+        raise Mistake(f"{file}: expected a name that ends in .png; choose another -o")
     configs = {run: load_config(run) for run in dict.fromkeys(runs)}
     environments = {_id(config) for config in configs.values()}
     named = {id.removeprefix("gym:") for id in environments}
     if len(named) > 1:
-        raise ValueError(f"runs of different environments ({', '.join(sorted(named))}); plot one at a time")
+        raise Mistake(f"runs of different environments ({', '.join(sorted(named))}); plot one at a time")
     curves: dict[str, Curve] = {}
     seen: set[tuple[str, int]] = set()
     optima = list[float | None]()
@@ -36,7 +37,7 @@ def plot_runs(runs: Sequence[Path], file: Path) -> None:
         said = {(label, seed) for seed in range(config.seed, config.seed + config.seeds)}
         if seen & said:
             seed = min(seed for _, seed in seen & said)
-            raise ValueError(f"{run} holds seed {seed} of {label} a second time; plot it once")
+            raise Mistake(f"{run} holds seed {seed} of {label} a second time; plot it once")
         seen |= said
         records = read_metrics(run)
         optima.append(_optimum(records))
@@ -46,7 +47,7 @@ def plot_runs(runs: Sequence[Path], file: Path) -> None:
     try:
         learning_curve(list(curves.values()), file, named.pop(), optimum)
     except OSError as error:
-        raise ValueError(f"{file} cannot be written ({error.strerror or error}); choose another -o") from None
+        raise Mistake(f"{file} cannot be written ({error.strerror or error}); choose another -o") from None
 
 
 def _id(config: Config) -> str:
@@ -71,8 +72,8 @@ def _label(config: Config) -> str:
     kinds = {path: own[path] for path in parts if values(preset).get(path) not in (None, own[path])}
     usual = values(override(preset, kinds))
     if _stepped(config):
-        usual |= suited(config, {})
-        usual["collect.updates"] = suited(config, {"collect.steps": config.collect.steps})["collect.updates"]
+        usual |= host_defaults(config, {})
+        usual["collect.updates"] = host_defaults(config, {"collect.steps": config.collect.steps})["collect.updates"]
     differing = kinds | {path: value for path, value in own.items() if usual.get(path) != value}
     of_length = ("env", "steps", "seed", "seeds")
     said = [f"{path} {value}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."]
@@ -86,7 +87,11 @@ def _stepped(config: Config) -> bool:
     if config.env in catalogue.NATIVE:
         return False
     # A class of one's own may be compiled or not. A run folder does not say so, but its evaluations differ.
-    return ":" in config.env or config.env in registry or config.eval.episodes == suited(config, {})["eval.episodes"]
+    return (
+        ":" in config.env
+        or config.env in registry
+        or config.eval.episodes == host_defaults(config, {})["eval.episodes"]
+    )
 
 
 def _beside(one: Curve, other: Curve) -> Curve:

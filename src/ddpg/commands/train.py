@@ -12,17 +12,18 @@ import gymnasium
 
 from ddpg.config.config import Config
 from ddpg.config.file import load_config
-from ddpg.config.presets import by_name, suited
+from ddpg.config.presets import by_name, host_defaults
 from ddpg.config.reading import override
 from ddpg.environment import Known, _plain_id, environment_of, make
-from ddpg.envs.gymnasium_factory import Gym
+from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
+from ddpg.mistake import Mistake
 from ddpg.records.untrusted import check_within
-from ddpg.training.devices import cache_programs, prepare
+from ddpg.training.devices import cache_programs, configure_jax
 from ddpg.training.finish import count
 from ddpg.training.folder import _ended, _steps_done, _unused, claim, held
 from ddpg.training.memory import _memory_there, memory
-from ddpg.training.session import Run, Training
+from ddpg.training.session import Run, Session
 from ddpg.training.signals import interruptible
 
 
@@ -54,16 +55,16 @@ def train(
         given["env"] = env
     asked = override(config, given)
     environment = make(env, asked)
-    if isinstance(environment, Gym) and not own:
-        asked = override(config, suited(asked, given))
+    if isinstance(environment, GymFactory) and not own:
+        asked = override(config, host_defaults(asked, given))
     # gym:ID is another environment than ID, where that is native here; jax:ID is the same.
-    named = isinstance(env, str) and isinstance(environment, Gym)
+    named = isinstance(env, str) and isinstance(environment, GymFactory)
     config = asked if named else replace(asked, env=environment.id)
     check_fit(config, environment)
     with ready(config, environment) as stopped:
         folder = Path(run) if run is not None else _unused(config)
         # The folder is claimed last: an environment that cannot be made, or begun, leaves nothing behind.
-        with closing(Training(config, environment, folder)) as training:
+        with closing(Session(config, environment, folder)) as training:
             claim(folder, config)
             with held(folder):
                 return training.run(stopped)
@@ -87,36 +88,36 @@ def resume(run: str | Path, steps: int | None = None, env: Known | None = None) 
     except ValueError as error:
         own = env is None and ":" not in config.env
         hint = f"; a run of a function goes on from Python, ddpg.resume({str(folder)!r}, env=...)" if own else ""
-        raise ValueError(f"{error}{hint}") from None
+        raise Mistake(f"{error}{hint}") from None
     asked = env if isinstance(env, str) else environment.id
     if _plain_id(asked) != _plain_id(config.env):
-        raise ValueError(f"env {asked}: {folder} was trained in {config.env}, and can go on in that alone")
+        raise Mistake(f"env {asked}: {folder} was trained in {config.env}, and can go on in that alone")
     check_fit(config, environment)
     with held(folder):
         done = _steps_done(folder, config)
         if steps is not None and steps < done:
-            raise ValueError(f"steps {steps}: {folder} is at step {done} already; use --steps above that")
+            raise Mistake(f"steps {steps}: {folder} is at step {done} already; use --steps above that")
         if done >= config.steps and _ended(folder):
-            raise ValueError(f"{folder} has had its {done} steps; use --steps above {done} to train on")
-        with ready(config, environment) as stopped, closing(Training(config, environment, folder, True)) as training:
+            raise Mistake(f"{folder} has had its {done} steps; use --steps above {done} to train on")
+        with ready(config, environment) as stopped, closing(Session(config, environment, folder, True)) as training:
             return training.run(stopped)
 
 
 @contextmanager
-def ready(config: Config, env: Environment | Gym) -> Iterator[Callable[[], int]]:
+def ready(config: Config, env: Environment | GymFactory) -> Iterator[Callable[[], int]]:
     """JAX prepared, and signals turned into a question, while a run is under way."""
     largest = 2.0 * config.replay.batch * max(w * v for w, v in _layer_pairs(config, env))
     with interruptible() as stopped:
-        prepare(config.seeds, largest)
+        configure_jax(config.seeds, largest)
         cache_programs(os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ddpg"))
         yield stopped
 
 
-def check_fit(config: Config, env: Environment | Gym) -> None:
+def check_fit(config: Config, env: Environment | GymFactory) -> None:
     """ValueError if there are not as many sigmas as action dimensions, or the replay would not fit into memory."""
     needed, there = memory(config, env), _memory_there()
     if 2 * needed > there:
-        raise ValueError(
+        raise Mistake(
             f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')}, "
             f"and as much again while a checkpoint is written, and this machine has {1e-9 * there:.1f}; "
             f"use a smaller --replay.capacity"
@@ -124,13 +125,13 @@ def check_fit(config: Config, env: Environment | Gym) -> None:
     sigma, needed = config.agent.exploration.sigma, env.spec.action_dim
     if isinstance(sigma, tuple) and len(sigma) not in (1, needed):
         dimensions = count(needed, "action dimension")
-        raise ValueError(
+        raise Mistake(
             f"exploration.sigma {','.join(map(str, sigma))}: {len(sigma)} values, but {env.id} has {dimensions}; "
             f"use one number, or one for each"
         )
 
 
-def _layer_pairs(config: Config, env: Environment | Gym) -> Iterator[tuple[int, int]]:
+def _layer_pairs(config: Config, env: Environment | GymFactory) -> Iterator[tuple[int, int]]:
     agent, obs, action = config.agent, env.spec.obs_size, env.spec.action_dim
-    for network, inputs, outputs in ((agent.actor, obs, action), (agent.critic, obs + action, agent.value.size)):
-        yield from pairwise([inputs, *network.block.sizes(network.widths), outputs])
+    for network, inputs, outputs in ((agent.actor, obs, action), (agent.critic, obs + action, agent.value.outputs)):
+        yield from pairwise([inputs, *network.block.hidden_sizes(network.widths), outputs])

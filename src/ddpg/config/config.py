@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.exploration import Mixed, Parameters
+from ddpg.algorithm.exploration import ParameterNoise, PerEnvGaussian
 from ddpg.algorithm.networks import Network, Plain, Residual
 from ddpg.algorithm.values import Categorical
 from ddpg.experience.replay import Replay
+from ddpg.mistake import Mistake
 from ddpg.ranges import Natural, Positive, UnitInterval, Whole, Words
 
 
@@ -83,42 +84,42 @@ class Config:
 
 def check(config: Config) -> Config:
     """What no single field can know. ValueError: one line with the value, what was expected and the fix."""
-    stride = config.collect.steps * config.collect.envs
+    steps_per_iteration = config.collect.steps * config.collect.envs
     start, replay = config.learning_starts, config.replay
     if config.collect.warmup > config.steps:
-        raise ValueError(
+        raise Mistake(
             f"collect.warmup {config.collect.warmup} is longer than the run of {config.steps} steps; "
             f"use --steps above {config.collect.warmup} or a shorter --collect.warmup"
         )
     if replay.batch > replay.capacity:
-        raise ValueError(
+        raise Mistake(
             f"replay.batch {replay.batch} is larger than replay.capacity {replay.capacity}; "
             f"use a batch of at most {replay.capacity} or a larger capacity"
         )
-    if replay.capacity < (replay.n_step + 1) * stride:
-        raise ValueError(
+    if replay.capacity < (replay.n_step + 1) * steps_per_iteration:
+        raise Mistake(
             f"replay.capacity {replay.capacity} cannot hold {replay.n_step + 1} blocks of collect.steps x collect.envs "
-            f"= {stride} steps; use at least {(replay.n_step + 1) * stride}"
+            f"= {steps_per_iteration} steps; use at least {(replay.n_step + 1) * steps_per_iteration}"
         )
-    if start < (need := max((replay.n_step + 1) * stride, replay.batch)):
-        raise ValueError(
+    if start < (need := max((replay.n_step + 1) * steps_per_iteration, replay.batch)):
+        raise Mistake(
             f"learning starts after {start} steps, before a minibatch is stored; "
             f"use --collect.learning_starts (or --collect.warmup) of at least {need}"
         )
-    if -(-start // stride) >= -(-config.steps // stride):
-        raise ValueError(
+    if -(-start // steps_per_iteration) >= -(-config.steps // steps_per_iteration):
+        raise Mistake(
             f"learning starts after {start} steps, but the run has {config.steps}: nothing would be learned; "
             f"use --steps above {start} or a smaller --collect.learning_starts or --collect.warmup"
         )
-    if config.agent.value.unit and config.reward_scale != 1:
-        raise ValueError(
+    if config.agent.value.scales_returns and config.reward_scale != 1:
+        raise Mistake(
             f"reward_scale {config.reward_scale:g}: a categorical value without bounds scales rewards itself; "
             f"use --reward_scale 1, or say --value.low and --value.high"
         )
     check_agent(config.agent)
     for name, network in (("actor", config.agent.actor), ("critic", config.agent.critic)):
         if batch_normed(network) and replay.batch == 1:
-            raise ValueError(f"replay.batch 1: {name}.block.norm batch needs more than one; use --replay.batch 64")
+            raise Mistake(f"replay.batch 1: {name}.block.norm batch needs more than one; use --replay.batch 64")
     return config
 
 
@@ -129,35 +130,35 @@ def batch_normed(network: Network) -> bool:
 def check_agent(agent: DPG) -> None:
     """ValueError if parts of it do not go together."""
     if agent.actor.action_layer != 0:
-        raise ValueError("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
+        raise Mistake("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
     for name, network in (("actor", agent.actor), ("critic", agent.critic)):
         if isinstance(network.block, Residual) and len(set(network.widths)) > 1:
             widths = ",".join(map(str, network.widths))
             same = ",".join([str(max(network.widths))] * len(network.widths))
-            raise ValueError(f"{name}.widths {widths}: residual blocks are all as wide; use --{name}.widths {same}")
+            raise Mistake(f"{name}.widths {widths}: residual blocks are all as wide; use --{name}.widths {same}")
         if isinstance(network.block, Residual) and network.action_layer:
-            raise ValueError(
+            raise Mistake(
                 "critic.action_layer 1: residual blocks take the action in first; use --critic.action_layer 0"
             )
     if batch_normed(agent.critic) and not agent.critic.action_layer:
-        raise ValueError(
+        raise Mistake(
             "critic.block.norm batch: beside the observation the actions' mean and scale would be normalised away; "
             "use --critic.action_layer 1"
         )
-    if isinstance(agent.exploration, Parameters) and batch_normed(agent.actor):
-        raise ValueError(
+    if isinstance(agent.exploration, ParameterNoise) and batch_normed(agent.actor):
+        raise Mistake(
             "exploration parameters: noise on weights is for layer normalisation, not for that of a batch; "
             "use --actor.block.norm layer"
         )
-    if isinstance(agent.exploration, Mixed) and agent.exploration.low > agent.exploration.high:
+    if isinstance(agent.exploration, PerEnvGaussian) and agent.exploration.low > agent.exploration.high:
         low, high = agent.exploration.low, agent.exploration.high
-        raise ValueError(
+        raise Mistake(
             f"exploration.low {low:g} is above exploration.high {high:g}; use an --exploration.low of at most {high:g}"
         )
     if isinstance(agent.value, Categorical):
         low, high = agent.value.low, agent.value.high
         if (low is None) != (high is None):
             name, other = ("low", "high") if low is None else ("high", "low")
-            raise ValueError(f"value.{name} is not said, value.{other} is; use both, or none to have them found")
+            raise Mistake(f"value.{name} is not said, value.{other} is; use both, or none to have them found")
         if low is not None and high is not None and low >= high:
-            raise ValueError(f"value.low {low:g} is not below value.high {high:g}; use a smaller --value.low")
+            raise Mistake(f"value.low {low:g} is not below value.high {high:g}; use a smaller --value.low")

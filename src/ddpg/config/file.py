@@ -11,6 +11,7 @@ from ddpg.config.reading import (
     from_data,
     to_data,
 )
+from ddpg.mistake import Mistake
 from ddpg.records.atomic import flush_folder, write_text
 from ddpg.records.untrusted import check_plain
 
@@ -51,21 +52,21 @@ def load_config(folder: Path) -> Config:
         check_plain(path, LARGEST)
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ValueError(f"{folder} is no run folder: cannot read {path.name} ({error.strerror})") from None
+        raise Mistake(f"{folder} is no run folder: cannot read {path.name} ({error.strerror})") from None
     except ValueError as error:  # not UTF-8, either
-        raise ValueError(f"{path} is no run's configuration: {error}") from None
+        raise Mistake(f"{path} is no run's configuration: {error}") from None
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no run's configuration: not JSON ({error})") from None
+        raise Mistake(f"{path} is no run's configuration: not JSON ({error})") from None
     if not isinstance(data, dict) or data.get("format") not in READ:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f"{path}: format {_brief(found)}, expected {FORMAT}; it is not a run of this version of ddpg")
+        raise Mistake(f"{path}: format {_brief(found)}, expected {FORMAT}; it is not a run of this version of ddpg")
     try:
         config = from_data({key: value for key, value in data.items() if key not in ("format", "versions")})
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise Mistake(f"{path}: {error}") from None
     for name in ("env", "env_args", "preset"):  # which are shown, and must not drive the terminal that shows them
         if not "".join(getattr(config, name)).isprintable():
-            raise ValueError(f"{path}: {name} {_brief(getattr(config, name))}: expected printable characters")
+            raise Mistake(f"{path}: {name} {_brief(getattr(config, name))}: expected printable characters")
     return config

@@ -5,13 +5,14 @@ from difflib import get_close_matches
 from typing import Any
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.exploration import Gaussian, Mixed, OrnsteinUhlenbeck
+from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
 from ddpg.algorithm.networks import Network, Normal, Plain, Residual
 from ddpg.algorithm.schedules import Exponential
-from ddpg.algorithm.smoothing import Smoothing
+from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import Collection, Config
 from ddpg.experience.replay import Prioritised, Replay
+from ddpg.mistake import Mistake
 
 PRESETS = {
     # Our best plain DDPG; docs/presets.md says how each constant was chosen.
@@ -86,8 +87,8 @@ PRESETS = {
             actor=Network(widths=(400, 300), activation="relu", lr=1e-3),
             critic=Network(widths=(400, 300), activation="relu", lr=1e-3),
             critics=2,
-            smoothing=Smoothing(sigma=0.2, clip=0.5),
-            delay=2,
+            smoothing=TargetSmoothing(sigma=0.2, clip=0.5),
+            policy_delay=2,
             exploration=Gaussian(sigma=0.1),
             tau=0.005,
         ),
@@ -96,16 +97,16 @@ PRESETS = {
         collect=Collection(warmup=10_000),
     ),
     # TD3 with the parts that our measurements on MuJoCo's robots favour; docs/presets.md.
-    "best": Config(
-        preset="best",
+    "td3_plus": Config(
+        preset="td3_plus",
         gamma=0.99,
         agent=DPG(
             actor=Network(widths=(256, 256), activation="relu", lr=1e-3),
             critic=Network(widths=(256, 256), activation="elu", block=Plain(norm="layer"), lr=1e-3),
             critics=2,
             value=Scalar(huber=1.0),
-            smoothing=Smoothing(sigma=0.2, clip=0.5),
-            delay=2,
+            smoothing=TargetSmoothing(sigma=0.2, clip=0.5),
+            policy_delay=2,
             exploration=Gaussian(sigma=0.1),
             tau=0.005,
         ),
@@ -123,7 +124,7 @@ PRESETS = {
             value=Categorical(atoms=51),
             exploration=Gaussian(sigma=0.3),
             tau=1.0,
-            period=100,
+            target_period=100,
         ),
         steps=1_000_000,
         replay=Replay(capacity=1_000_000, batch=256, n_step=5, sampling=Prioritised(alpha=0.6, beta=1.0, anneal=0)),
@@ -135,11 +136,13 @@ PRESETS = {
         gamma=0.99,
         normalise=True,
         agent=DPG(
-            actor=Network(widths=(128,), activation="relu", block=Residual(expansion=4), lr=1e-4, decay=1e-2),
-            critic=Network(widths=(512, 512), activation="relu", block=Residual(expansion=4), lr=1e-4, decay=1e-2),
+            actor=Network(widths=(128,), activation="relu", block=Residual(expansion=4), lr=1e-4, weight_decay=1e-2),
+            critic=Network(
+                widths=(512, 512), activation="relu", block=Residual(expansion=4), lr=1e-4, weight_decay=1e-2
+            ),
             critics=2,
-            guide="smallest",
-            smoothing=Smoothing(sigma=0.1, clip=1.0),
+            actor_q="min",
+            smoothing=TargetSmoothing(sigma=0.1, clip=1.0),
             exploration=Gaussian(sigma=0.1),
             tau=0.005,
             tau_actor=1.0,
@@ -154,15 +157,15 @@ PRESETS = {
         gamma=0.99,
         normalise=True,
         agent=DPG(
-            actor=Network(widths=(512, 256, 128), activation="relu", lr=3e-4, decay=0.1),
-            critic=Network(widths=(1024, 512, 256), activation="relu", lr=3e-4, decay=0.1),
+            actor=Network(widths=(512, 256, 128), activation="relu", lr=3e-4, weight_decay=0.1),
+            critic=Network(widths=(1024, 512, 256), activation="relu", lr=3e-4, weight_decay=0.1),
             critics=2,
-            guide="smallest",
+            actor_q="min",
             value=Categorical(atoms=101, low=-250.0, high=250.0),
-            smoothing=Smoothing(sigma=0.001, clip=0.5),
-            exploration=Mixed(low=0.001, high=0.4),
-            delay=2,
-            period=1,
+            smoothing=TargetSmoothing(sigma=0.001, clip=0.5),
+            exploration=PerEnvGaussian(low=0.001, high=0.4),
+            policy_delay=2,
+            target_period=1,
             tau=0.1,
             tau_actor=1.0,
         ),
@@ -175,7 +178,7 @@ PRESETS = {
 TURN = 100  # steps, and updates, of an iteration with environments that Python steps
 
 
-def suited(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
+def host_defaults(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
     """What was given, and what a preset, written for compiled environments, leaves better otherwise with Python's.
 
     Turns of 100 steps, or of `collect.steps`, since the learner is dispatched once a turn, and as many updates a step
@@ -194,5 +197,5 @@ def by_name(preset: str) -> Config:
     if preset not in PRESETS:
         near = get_close_matches(preset, PRESETS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "see `ddpg presets`"
-        raise ValueError(f"unknown preset {preset!r}; available: {', '.join(PRESETS)}; {hint}")
+        raise Mistake(f"unknown preset {preset!r}; available: {', '.join(PRESETS)}; {hint}")
     return PRESETS[preset]

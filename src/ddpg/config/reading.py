@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ddpg.algorithm.agent import DPG
 from ddpg.config.config import Config, check
+from ddpg.mistake import Mistake
 
 
 def to_data(config: Config) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def _validated(data: Mapping[str, Any]) -> Config:
     try:
         return _reader().validate_python(data)
     except ValidationError as error:
-        raise ValueError(_explain(error)) from None
+        raise Mistake(_explain(error)) from None
 
 
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -44,11 +45,11 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
         for parent in parents:
             place = place.get(parent) if isinstance(place, dict) else None
         if not isinstance(place, dict) or name not in place:
-            raise ValueError(_misplaced(short(path)))
+            raise Mistake(_misplaced(short(path)))
         change, is_part = changes[path], isinstance(place[name], dict)
         if is_part and "kind" not in place[name]:
             fields_of = ", ".join(f"--{short(path)}.{field}" for field in place[name])
-            raise ValueError(f"{short(path)} {_brief(change)}: {short(path)} is a group of options; use {fields_of}")
+            raise Mistake(f"{short(path)} {_brief(change)}: {short(path)} is a group of options; use {fields_of}")
         if isinstance(change, str):
             change = {"kind": change} if is_part else None if change.lower() == "none" else change
         place[name] = change
@@ -130,7 +131,7 @@ def _refuse_unknown(kind: Any, data: Mapping[str, Any], path: str) -> None:
         here = f"{path}.{name}" if path else name
         if name not in hints:
             near = [short(f"{path}.{field}" if path else field) for field in hints if field != "kind"]
-            raise ValueError(_unknown(short(here), near))
+            raise Mistake(_unknown(short(here), near))
         if isinstance(value, Mapping):
             parts = [part for part in _alternatives(hints[name]) if is_dataclass(part)]
             chosen = [p for p in parts if len(parts) == 1 or value.get("kind") == getattr(p, "kind", None)]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ddpg.config.config import Config
-from ddpg.config.presets import PRESETS, suited
+from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.doctor.examine import (
     Findings,
 )
@@ -183,7 +183,7 @@ def _of_speed(found: Findings, base: Config) -> Iterator[Advice]:
             f"{speed:,.0f} steps per second of the environment alone: {envs} side by side, in a process each",
             (("collect.envs", str(envs)), ("collect.vector", "async")),
         )
-    chosen = suited(base, {})
+    chosen = host_defaults(base, {})
     evaluations, episodes = base.steps / chosen["eval.every"], chosen["eval.episodes"]
     steps = evaluations * episodes * found.length
     if steps / speed > MINUTE:

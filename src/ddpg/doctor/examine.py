@@ -14,8 +14,8 @@ import numpy as np
 from gymnasium import spaces
 
 from ddpg.envs import catalogue
-from ddpg.envs.gymnasium_edge import Edge
-from ddpg.envs.gymnasium_factory import Gym, episode_seed
+from ddpg.envs.gymnasium_edge import CheckedEnv
+from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
 
 PATIENCE = 60.0  # seconds after which a slow environment has been stepped enough
 
@@ -98,7 +98,7 @@ class Seen(NamedTuple):
     begins: bool = True
 
 
-def examine(gym: Gym, steps: int = 5_000, seed: int = 0) -> Findings:
+def examine(gym: GymFactory, steps: int = 5_000, seed: int = 0) -> Findings:
     """What `steps` uniformly random actions meet, or those of a minute. Misbehaved if the environment is."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -108,7 +108,7 @@ def examine(gym: Gym, steps: int = 5_000, seed: int = 0) -> Findings:
     return replace(found, remarks=tuple(remarks)[:5])
 
 
-def _examined(gym: Gym, steps: int, seed: int) -> Findings:
+def _examined(gym: GymFactory, steps: int, seed: int) -> Findings:
     actions, others = (
         np.random.default_rng([seed, i]).uniform(-1, 1, (steps, gym.spec.action_dim)).astype(np.float32) for i in (0, 1)
     )
@@ -167,7 +167,7 @@ def _examined(gym: Gym, steps: int, seed: int) -> Findings:
 
 
 @contextmanager
-def _made(gym: Gym, seed: int) -> Iterator[Edge]:
+def _made(gym: GymFactory, seed: int) -> Iterator[CheckedEnv]:
     """A fresh environment. Misbehaved if it cannot be made again."""
     env = gym.one(0, partial(episode_seed, seed, 0))
     try:
@@ -177,7 +177,7 @@ def _made(gym: Gym, seed: int) -> Iterator[Edge]:
             env.close()
 
 
-def _walk(env: Edge, actions: np.ndarray, first: np.ndarray) -> Iterator[Seen]:
+def _walk(env: CheckedEnv, actions: np.ndarray, first: np.ndarray) -> Iterator[Seen]:
     """Step by step from the first observation on, with a reset after every end."""
     yield Seen(first)
     over = False
@@ -198,7 +198,7 @@ def _timed(walk: Iterator[Seen]) -> Iterator[tuple[Seen, float]]:
 
 
 def _first_difference(
-    new: Callable[[], AbstractContextManager[Edge]], actions: np.ndarray, others: np.ndarray
+    new: Callable[[], AbstractContextManager[CheckedEnv]], actions: np.ndarray, others: np.ndarray
 ) -> int | None:
     """The first step at which two fresh environments of the same seeds differ, after these actions and the others."""
     began = time.perf_counter()

@@ -5,16 +5,20 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ddpg.envs.pendulum import Pendulum
-from ddpg.envs.protocol import Environment, Solved
+from ddpg.envs.protocol import Environment, HasOptimum
 from ddpg.envs.repeat import Repeat
+from ddpg.mistake import Mistake
 
 if TYPE_CHECKING:
-    from ddpg.envs.gymnasium_factory import Gym
+    pass
+
+if TYPE_CHECKING:
+    from ddpg.envs.gymnasium_factory import GymFactory
 
 NATIVE: dict[str, Environment] = {"Pendulum-v1": Pendulum()}
 
 
-def make(id: str, args: Sequence[str] = (), repeat: int = 1) -> "Environment | Gym":
+def make(id: str, args: Sequence[str] = (), repeat: int = 1) -> "Environment | GymFactory":
     """The environment of an id that `gymnasium.make` takes, with keyword arguments such as "gravity=9.8".
 
     Where a JAX-native version with the same dynamics exists it is used, unless there are arguments; `gym:ID` and
@@ -23,9 +27,11 @@ def make(id: str, args: Sequence[str] = (), repeat: int = 1) -> "Environment | G
     kind, name = ("jax", id[4:]) if id.startswith("jax:") else ("gym", id[4:]) if id.startswith("gym:") else ("", id)
     if kind == "jax" and (name not in NATIVE or args):
         lack = "takes no env-args" if args and name in NATIVE else f"is none; available: {', '.join(NATIVE)}"
-        raise ValueError(f"the JAX-native environment {name!r} {lack}; use gym:{name} for Gymnasium's")
+        raise Mistake(f"the JAX-native environment {name!r} {lack}; use gym:{name} for Gymnasium's")
     if kind != "gym" and name in NATIVE and not args:
         return Repeat(NATIVE[name], repeat) if repeat > 1 else NATIVE[name]
+
+    from ddpg.envs import gymnasium_factory  # half a second, and only where it is needed
 
     given = gymnasium_factory.parse_args(args)
     if ":" not in name:  # a module is imported first, and may register what it likes
@@ -33,13 +39,13 @@ def make(id: str, args: Sequence[str] = (), repeat: int = 1) -> "Environment | G
     return gymnasium_factory.by_id(name, given, repeat)
 
 
-def solved(env: "Environment | Gym") -> Solved | None:
+def solved(env: "Environment | GymFactory") -> HasOptimum | None:
     """Who knows the best return from the starts of this environment."""
-    if isinstance(env, Solved):
+    if isinstance(env, HasOptimum):
         return env
     native = NATIVE.get(env.id)
     same = getattr(env, "repeat", 1) == 1 and not getattr(env, "changed", False) and not isinstance(env, Repeat)
-    return native if isinstance(native, Solved) and same else None
+    return native if isinstance(native, HasOptimum) and same else None
 
 
 def _refuse_unknown(id: str, name: str) -> None:
@@ -53,4 +59,4 @@ def _refuse_unknown(id: str, name: str) -> None:
     if not known:
         near = get_close_matches(name, {**NATIVE, **registry}, n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(near)}?" if near else "expected an id that gymnasium.make takes"
-        raise ValueError(f"unknown environment {id!r}; {hint}")
+        raise Mistake(f"unknown environment {id!r}; {hint}")

@@ -7,16 +7,17 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from ddpg.mistake import Mistake
 from ddpg.types import Spec
 
 LARGEST = float(np.finfo(np.float32).max)
 
 
-class Misbehaved(ValueError):
+class Misbehaved(Mistake):
     """An environment did what none may do: one line with its index, the step, and what was wrong."""
 
 
-class Past(NamedTuple):
+class EpisodeHistory(NamedTuple):
     """Where an environment stood: what it had done, and what its episode under way (or just over) had come to."""
 
     episodes: int  # begun
@@ -27,14 +28,14 @@ class Past(NamedTuple):
 
 
 @final
-class Edge(gymnasium.Wrapper):
+class CheckedEnv(gymnasium.Wrapper):
     """One environment between its own units and ours; nothing passes that is not what its spaces promise.
 
     With a `past` the next reset answers nothing, and the next step where the environment stood then, whatever its
     action: a vector environment, also one of worker processes, is brought back by one reset and one step.
     """
 
-    past: Past | None = None
+    past: EpisodeHistory | None = None
 
     def __init__(
         self, env: gymnasium.Env, spec: Spec, index: int, seeds: Callable[[int], int], repeat: int = 1
@@ -95,7 +96,7 @@ class Edge(gymnasium.Wrapper):
             raise self._wrong(f"reward {total}, expected a finite number of 32 bits")
         return self._seen(obs), total, over, cut, {}
 
-    def _again(self, past: Past) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def _again(self, past: EpisodeHistory) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Play the open episode once more. If it comes out differently, it is cut where it stood."""
         self.past, self._episode = None, past.episodes - (not past.over)
         cut = past.obs, 0.0, False, True, {}

@@ -11,7 +11,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from ddpg.envs.gymnasium_edge import Edge, Misbehaved, _brief, _said
+from ddpg.envs.gymnasium_edge import CheckedEnv, Misbehaved, _brief, _said
+from ddpg.mistake import Mistake
 from ddpg.types import Spec
 
 Maker = Callable[..., gymnasium.Env]
@@ -21,7 +22,7 @@ UNLIMITED = 10_000  # steps after which an evaluation cuts an episode that no ti
 
 @final
 @dataclass(frozen=True)
-class Gym:
+class GymFactory:
     """An environment that Python steps, as a recipe: `maker(render_mode=...)` makes one of it.
 
     Nested observations (Dict, Tuple) are flattened by Gymnasium, Dicts by sorted keys; uint8 stays what it is, every
@@ -40,56 +41,56 @@ class Gym:
         """Actions in the longest episode."""
         return -(-(self.limit or UNLIMITED) // self.repeat)
 
-    def one(self, index: int = 0, seeds: Callable[[int], int] = int, render_mode: str | None = None) -> "Edge":
+    def one(self, index: int = 0, seeds: Callable[[int], int] = int, render_mode: str | None = None) -> "CheckedEnv":
         """Environment `index`, whose episode i starts with the seed `seeds(i)`."""
         try:
             env = self.maker(render_mode=render_mode) if render_mode else self.maker()
         except (Exception, SystemExit) as error:  # whatever a second one raises where the first did not
             raise Misbehaved(f"environment {index} of {self.id!r} cannot be made: {_said(error)}") from None
-        return Edge(env, self.spec, index, seeds, self.repeat)
+        return CheckedEnv(env, self.spec, index, seeds, self.repeat)
 
 
-def by_id(id: str, args: Mapping[str, Any] | None = None, repeat: int = 1) -> Gym:
+def by_id(id: str, args: Mapping[str, Any] | None = None, repeat: int = 1) -> GymFactory:
     """What `gymnasium.make(id, **args)` makes. ValueError, in one line, if it cannot or its spaces do not fit."""
     return replace(_recipe(id, partial(gymnasium.make, id, **dict(args or {})), repeat), changed=bool(args))
 
 
-def by_callable(make: Maker, made: gymnasium.Env, repeat: int = 1) -> Gym:
+def by_callable(make: Maker, made: gymnasium.Env, repeat: int = 1) -> GymFactory:
     """What a function of one's own makes; `made` is one of it."""
     # Not the id that it may have: what a function made of it nobody can make again by that.
     id = type(made.unwrapped).__name__
     return replace(_recipe(id, make, repeat, made), changed=True)
 
 
-def _recipe(id: str, maker: Maker, repeat: int, made: gymnasium.Env | None = None) -> Gym:
+def _recipe(id: str, maker: Maker, repeat: int, made: gymnasium.Env | None = None) -> GymFactory:
     if made is None:
         try:
             with warnings.catch_warnings(action="ignore"):  # that a version is out of date is not what is asked
                 made = maker()
         except Exception as error:  # whatever the environment's own constructor raises
-            raise ValueError(f"environment {id!r} cannot be made: {_said(error)}") from None
+            raise Mistake(f"environment {id!r} cannot be made: {_said(error)}") from None
     try:
         spec = _spec(id, made.observation_space, made.action_space)
-        return Gym(id, spec, maker, repeat, made.spec.max_episode_steps if made.spec else None)
+        return GymFactory(id, spec, maker, repeat, made.spec.max_episode_steps if made.spec else None)
     finally:
         made.close()
 
 
 def _spec(id: str, obs: spaces.Space, action: spaces.Space) -> Spec:
     if not isinstance(action, spaces.Box):
-        raise ValueError(f"environment {id!r} has the action space {action}, but ddpg controls continuous ones (a Box)")
+        raise Mistake(f"environment {id!r} has the action space {action}, but ddpg controls continuous ones (a Box)")
     if not np.issubdtype(action.dtype, np.floating):
-        raise ValueError(f"environment {id!r} has actions of dtype {action.dtype}, but ddpg controls floating ones")
+        raise Mistake(f"environment {id!r} has actions of dtype {action.dtype}, but ddpg controls floating ones")
     if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
-        raise ValueError(
+        raise Mistake(
             f"environment {id!r} has actions without bounds ({_brief(action)}), but a deterministic actor needs them; "
             f"give its action space finite low and high"
         )
     if action.low.size == 0 or not (action.low < action.high).all():
-        raise ValueError(f"environment {id!r} has the action space {_brief(action)}, of which some part cannot vary")
+        raise Mistake(f"environment {id!r} has the action space {_brief(action)}, of which some part cannot vary")
     flat = _flat_space(obs)
     if flat is None or 0 in flat.shape:
-        raise ValueError(
+        raise Mistake(
             f"environment {id!r} has the observation space {_brief(obs)}, of no fixed size; expected Box, Discrete, "
             f"MultiBinary or MultiDiscrete, or a Dict or Tuple of those"
         )
@@ -118,7 +119,7 @@ def parse_args(given: Sequence[str]) -> dict[str, Any]:
     for item in given:
         name, equals, value = item.partition("=")
         if not equals or not name.isidentifier():
-            raise ValueError(f"env-args {item!r}: expected key=value, such as gravity=9.8")
+            raise Mistake(f"env-args {item!r}: expected key=value, such as gravity=9.8")
         try:
             args[name] = json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
         except (ValueError, RecursionError):

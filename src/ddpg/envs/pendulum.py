@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int
 
+from ddpg.mistake import Mistake
 from ddpg.types import Key, Spec
 
 
@@ -86,7 +87,7 @@ class Pendulum:
         theta, theta_dot = np.broadcast_arrays(np.asarray(theta, np.float64), np.asarray(theta_dot, np.float64))
         if not (np.abs(theta_dot) <= 1.0).all():
             worst = theta_dot.flat[np.argmax(np.nan_to_num(np.abs(theta_dot), nan=np.inf))]
-            raise ValueError(f"theta_dot = {worst}: the optimum is known for [-1, 1], where episodes start; pass those")
+            raise Mistake(f"theta_dot = {worst}: the optimum is known for [-1, 1], where episodes start; pass those")
         table = optimum_table()
         # Mirrored starts are worth the same, so the table holds theta_dot >= 0 only.
         n, m = table.shape

@@ -30,13 +30,13 @@ class Environment(Protocol):
 
 
 @runtime_checkable
-class Solved(Protocol):
+class HasOptimum(Protocol):
     """An environment whose best achievable undiscounted return is known from the first observation of an episode."""
 
     def best_return(self, obs: Float[np.ndarray, "b *obs"]) -> Float[np.ndarray, " b"]: ...
 
 
-class Outcome(NamedTuple):
+class StepResult(NamedTuple):
     """What N environments answer to one step."""
 
     obs: Float[Array, "n *obs"]

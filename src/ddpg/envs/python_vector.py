@@ -8,16 +8,17 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ddpg.envs.gymnasium_edge import Edge, Past
-from ddpg.envs.gymnasium_factory import Gym, episode_seed
+from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory
+from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
 from ddpg.envs.worker_processes import Processes
+from ddpg.mistake import Mistake
 
 NOTHING = np.empty(0)
 
 KEPT = 1_000  # steps after which what is over is forgotten
 
 
-class Outcome(NamedTuple):
+class StepResult(NamedTuple):
     """What S x N environments answer to one step."""
 
     obs: np.ndarray  # [s, n, *obs]
@@ -35,7 +36,7 @@ class History(NamedTuple):
     actions: np.ndarray  # [sum of lengths, m], one environment after the other
 
 
-class Hosted:
+class PythonVector:
     """N environments for each of S seeds, stepped by Python, with NEXT_STEP autoreset.
 
     Every episode starts from a seed made of (run seed, index of the environment, number of the episode), so that
@@ -43,7 +44,7 @@ class Hosted:
     "async" gives each a process of its own.
     """
 
-    def __init__(self, gym: Gym, seeds: Sequence[int], n: int, mode: Literal["sync", "async"] = "sync") -> None:
+    def __init__(self, gym: GymFactory, seeds: Sequence[int], n: int, mode: Literal["sync", "async"] = "sync") -> None:
         self._shape = len(seeds), n
         makers = [
             partial(gym.one, i + n * s, partial(episode_seed, seed, i))
@@ -61,14 +62,14 @@ class Hosted:
         """The first observations [s, n, *obs]. Once only: the episodes that began are never left before their ends."""
         return self._split(self._all.reset())
 
-    def step(self, action: Float[np.ndarray, "s n m"]) -> Outcome:
+    def step(self, action: Float[np.ndarray, "s n m"]) -> StepResult:
         """`action` is kept for a while, and must not be changed."""
         flat = action.reshape(-1, action.shape[-1])
         obs, reward, terminated, truncated = self._all.step(flat)
         self._taken.append((flat, terminated, truncated))
         if len(self._taken) >= KEPT:
             self._sort()
-        return Outcome(*map(self._split, (obs, reward, terminated, truncated)))
+        return StepResult(*map(self._split, (obs, reward, terminated, truncated)))
 
     def history(self) -> History:
         """How to come here again."""
@@ -77,7 +78,7 @@ class Hosted:
         lengths = np.array([len(each) for each in actions], np.int64)
         return History(self._episodes.copy(), self._steps.copy(), lengths, np.concatenate(actions))
 
-    def recall(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> Outcome:
+    def recall(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> StepResult:
         """Play the open episodes of `history` again, up to where `obs` was seen.
 
         An episode that then comes out differently, since the environment is not deterministic, is cut: it is truncated
@@ -85,20 +86,20 @@ class Hosted:
         """
         lengths = history.lengths
         if (lengths < 0).any() or lengths.sum() != len(history.actions) or (history.episodes < 1).any():
-            raise ValueError(f"{len(history.actions)} actions in episodes of {lengths.tolist()} steps")
+            raise Mistake(f"{len(history.actions)} actions in episodes of {lengths.tolist()} steps")
         actions = np.split(history.actions, np.cumsum(history.lengths)[:-1])
         flat_obs, flat_over = obs.reshape(-1, *obs.shape[2:]), over.ravel()
         said = zip(
             history.episodes.tolist(), history.steps.tolist(), actions, flat_obs, flat_over.tolist(), strict=True
         )
-        self._all.set_past([Past(*each) for each in said])
+        self._all.set_past([EpisodeHistory(*each) for each in said])
         self._all.reset()
         answer = self._all.step(np.zeros((len(flat_over), history.actions.shape[1]), np.float32))
         self._over = answer[2] | answer[3]
         self._taken.clear()
         self._episodes, self._steps = history.episodes.copy(), history.steps.copy()
         self._open = [[each] for each in actions]
-        return Outcome(*map(self._split, answer))
+        return StepResult(*map(self._split, answer))
 
     def _sort(self) -> None:
         """Forget what was done in episodes that are over."""
@@ -127,11 +128,11 @@ class Hosted:
 class InProcess:
     """Environments one after the other; Gymnasium's own copies and stacks, which costs what a small one's step does."""
 
-    def __init__(self, makers: Sequence[Callable[[], Edge]]) -> None:
+    def __init__(self, makers: Sequence[Callable[[], CheckedEnv]]) -> None:
         self._envs = [maker() for maker in makers]
         self._ended = [True] * len(makers)
 
-    def set_past(self, past: Sequence[Past]) -> None:
+    def set_past(self, past: Sequence[EpisodeHistory]) -> None:
         for env, each in zip(self._envs, past, strict=True):
             env.past = each
 

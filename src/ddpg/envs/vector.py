@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float
 
-from ddpg.envs.protocol import Outcome
+from ddpg.envs.protocol import StepResult
 from ddpg.types import Key, PyTree
 
 
@@ -29,7 +29,7 @@ class Vector:
 
     def step(
         self, state: PyTree, action: Float[Array, "n m"], boundary: Bool[Array, " n"], fresh: tuple[PyTree, Array]
-    ) -> tuple[PyTree, Outcome]:
+    ) -> tuple[PyTree, StepResult]:
         moved, obs, reward, terminated, truncated = jax.vmap(self.env.step)(state, action)
 
         def choose(new: Array, old: Array) -> Array:
@@ -37,4 +37,4 @@ class Vector:
 
         state, obs = jax.tree.map(choose, fresh, (moved, obs))
         reward = jnp.where(boundary, 0.0, reward)
-        return state, Outcome(obs, reward, terminated & ~boundary, truncated & ~boundary)
+        return state, StepResult(obs, reward, terminated & ~boundary, truncated & ~boundary)

@@ -17,7 +17,7 @@ from gymnasium import logger
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 
-from ddpg.envs.gymnasium_edge import Edge, Misbehaved, Past
+from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory, Misbehaved
 
 PATIENCE = 5.0  # seconds that a worker process which hung up, or lost its parent, has to be dead
 
@@ -25,7 +25,7 @@ PATIENCE = 5.0  # seconds that a worker process which hung up, or lost its paren
 class Processes:
     """Environments in worker processes, by Gymnasium."""
 
-    def __init__(self, makers: Sequence[Callable[[], Edge]]) -> None:
+    def __init__(self, makers: Sequence[Callable[[], CheckedEnv]]) -> None:
         self._level, self._steps = logger.min_level, 0
         logger.min_level = logger.ERROR + 1  # it reports what a worker raised, in many lines, and we in one
         # A process forked from this one, where JAX has threads, could wait for a lock for ever.
@@ -47,7 +47,7 @@ class Processes:
             logger.min_level = self._level
             raise
 
-    def set_past(self, past: Sequence[Past]) -> None:
+    def set_past(self, past: Sequence[EpisodeHistory]) -> None:
         self._steps = max(each.steps for each in past)
         self._guarded(partial(self._all.set_attr, "past", list(past)))
 

@@ -9,7 +9,7 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from ddpg.ranges import Natural
-from ddpg.types import Some
+from ddpg.types import AnyArray
 
 # Children of a node. Every level costs a few calls of the compiled program, every child arithmetic. Of 2 to 128, with
 # 1e5 and 1e6 leaves on a CPU, 8 and 16 are the fastest, and 16 has fewer levels; a binary tree takes 3 to 5 times that.
@@ -26,8 +26,8 @@ class Tree(NamedTuple):
     (Schaul et al. 2016, appendix B.2.1, with two children)
     """
 
-    leaves: Float[Some, " c"]  # a whole number of FAN, with zeros at the end
-    sums: tuple[Float[Some, " _"], ...]  # lowest first; all but the last have zeros at the end as the leaves have
+    leaves: Float[AnyArray, " c"]  # a whole number of FAN, with zeros at the end
+    sums: tuple[Float[AnyArray, " _"], ...]  # lowest first; all but the last have zeros at the end as the leaves have
 
 
 def empty(size: Natural) -> Tree:

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from ddpg.types import Row, Some
+from ddpg.types import AnyArray, Row
 
 
-class Earned(NamedTuple):
+class ReturnScale(NamedTuple):
     """The discounted sum of rewards that each of N environments is at, G <- gamma G + r, and the largest so far.
 
     It grows as large as the returns that are to be predicted, which are the same sums read backwards. Products are
@@ -18,9 +18,9 @@ class Earned(NamedTuple):
     a seed among many would not be that seed alone.
     """
 
-    before: Float[Some, " n"]  # gamma G, to which the next reward is added
-    power: Float[Some, " n"]  # gamma^(t+1), t steps into the episode
-    largest: Float[Some, ""]  # in absolute value
+    before: Float[AnyArray, " n"]  # gamma G, to which the next reward is added
+    power: Float[AnyArray, " n"]  # gamma^(t+1), t steps into the episode
+    largest: Float[AnyArray, ""]  # in absolute value
 
     @property
     def scale(self) -> Float[Array, ""]:
@@ -31,12 +31,12 @@ class Earned(NamedTuple):
         return jnp.where(self.largest > 0, 1 / (1.25 * self.largest), 1.0)
 
 
-def nothing_earned(n: int, gamma: float) -> Earned:
+def init_return_scale(n: int, gamma: float) -> ReturnScale:
     """Before the first step."""
-    return Earned(jnp.zeros((n,)), jnp.full((n,), gamma, jnp.float32), jnp.float32(0))
+    return ReturnScale(jnp.zeros((n,)), jnp.full((n,), gamma, jnp.float32), jnp.float32(0))
 
 
-def earned(until: Earned, block: Row, gamma: float) -> Earned:
+def update_return_scale(until: ReturnScale, block: Row, gamma: float) -> ReturnScale:
     """With a block of rows [K, N, ...] more.
 
     The critic goes on where a time limit cuts: of T steps' rewards again and again, G / (1 - gamma^T) is the return.
@@ -52,4 +52,4 @@ def earned(until: Earned, block: Row, gamma: float) -> Earned:
     state = until.before, until.power
     cut = block.truncated & ~block.terminated  # a true end at the limit is one, as in `fold`
     (before, power), sizes = jax.lax.scan(step, state, (block.reward, block.boundary, cut))
-    return Earned(before, power, jnp.maximum(until.largest, jnp.max(sizes)))
+    return ReturnScale(before, power, jnp.maximum(until.largest, jnp.max(sizes)))

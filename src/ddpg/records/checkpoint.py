@@ -25,6 +25,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ddpg.mistake import Mistake
 from ddpg.records.atomic import settle
 from ddpg.types import PyTree
 
@@ -36,7 +37,7 @@ DTYPES = {"BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "
 DTYPES |= {"U64": "uint64", "I64": "int64", "F16": "float16", "F32": "float32", "F64": "float64"}
 
 
-class Damaged(ValueError):
+class Damaged(Mistake):
     """A checkpoint that cannot be used: one line with its path and what is wrong."""
 
 
@@ -94,7 +95,7 @@ def read_said(path: Path) -> dict[str, Any]:
     def load(file: Any) -> dict[str, Any]:
         said = json.loads(_said(file), parse_constant=_refuse)
         if not isinstance(said, dict):
-            raise ValueError("what it says of itself is no JSON object")
+            raise Mistake("what it says of itself is no JSON object")
         return said
 
     return _guarded(path, load)
@@ -112,20 +113,20 @@ def read(path: Path, like: PyTree) -> PyTree:
         found = set(file.keys())
         if found != set(expected):
             odd = min(found ^ set(expected))
-            raise ValueError(f"it {'has' if odd in found else 'lacks'} {odd[:60]!r}")
+            raise Mistake(f"it {'has' if odd in found else 'lacks'} {odd[:60]!r}")
         for name, (shape, dtype) in expected.items():
             entry = file.get_slice(name)
             there, kind = tuple(entry.get_shape()), DTYPES.get(entry.get_dtype())
             fits = len(there) == len(shape) and all(a == b or a <= -b for a, b in zip(there, shape, strict=True))
             if not fits or kind != dtype.name:
-                raise ValueError(f"{name} is {kind}{list(there)}, expected {dtype.name}{list(shape)}")
+                raise Mistake(f"{name} is {kind}{list(there)}, expected {dtype.name}{list(shape)}")
         # Where there is not as much memory, as for a file of holes, NumPy says so and safetensors panics.
         np.empty(
             2 * sum(math.prod(file.get_slice(name).get_shape()) * expected[name][1].itemsize for name in expected), "u1"
         )
         arrays = {name: file.get_tensor(name) for name in expected}
         if _digest(arrays, text) != file.metadata().get("sha256"):
-            raise ValueError("its bytes are not those that were written")
+            raise Mistake("its bytes are not those that were written")
         return jax.tree.unflatten(jax.tree.structure(plain), [arrays[name] for name, _ in _named(plain)])
 
     plain = jax.tree.map(lambda x: jax.eval_shape(jax.random.key_data, x) if _is_key(x) else x, like)
@@ -136,7 +137,7 @@ def _guarded(path: Path, load: Callable[[Any], Any]) -> Any:
     try:
         # Not through links, pipes and devices, which a folder from elsewhere could hold: they may have no end.
         if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise ValueError("it is no plain file")
+            raise Mistake("it is no plain file")
         _check_header(path)
         with safe_open(path, framework="numpy") as file:
             return load(file)
@@ -151,14 +152,14 @@ def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
     if not 2 <= size <= min(HEADER, os.path.getsize(path) - 8):
-        raise ValueError(f"it is cut off, or no safetensors file (a header of {size} bytes)")
+        raise Mistake(f"it is cut off, or no safetensors file (a header of {size} bytes)")
 
 
 def _said(file: Any) -> str:
     metadata = file.metadata() or {}
     found = [metadata.get("format"), metadata.get("version")]
     if found != [FORMAT, str(VERSION)]:
-        raise ValueError(f"it says {found}, expected {[FORMAT, str(VERSION)]}")
+        raise Mistake(f"it says {found}, expected {[FORMAT, str(VERSION)]}")
     return metadata["said"]
 
 
@@ -186,7 +187,7 @@ def _impl(kind: Any) -> Any:
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
+    raise Mistake(f"{constant} is not JSON")
 
 
 class Checkpoints:

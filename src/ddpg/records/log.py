@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import numpy as np
 
+from ddpg.mistake import Mistake
 from ddpg.records.atomic import write_text
 from ddpg.records.untrusted import check_plain
 
@@ -92,9 +93,9 @@ def read_metrics(folder: str | Path) -> list[Record]:
     try:
         return [record for _, record in _read_lines(path)]
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; expected the folder of a run, which holds its metrics.jsonl") from None
+        raise Mistake(f"{path}: no such file; expected the folder of a run, which holds its metrics.jsonl") from None
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+        raise Mistake(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _line(step: int, record: Record) -> dict[str, float | None]:
@@ -113,7 +114,7 @@ def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
     try:
         check_plain(path, LARGEST_LOG)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise Mistake(f"{path}: {error}") from None
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(iter(lambda: file.readline(LONGEST), ""), start=1):
             # A line is whole when its newline is there: a killed process can only cut off the last one.
@@ -130,7 +131,7 @@ def _record(line: str, path: Path, number: int) -> Record:
         if not (0 <= found["step"] < LARGEST and all(v is None or abs(v) < 1e300 for v in found.values())):
             raise ValueError
     except (ValueError, RecursionError):
-        raise ValueError(
+        raise Mistake(
             f"{path}, line {number}: expected one JSON object of numbers with step and seed, "
             f"found {line[:60]!r}; delete or repair that line"
         ) from None
@@ -138,7 +139,7 @@ def _record(line: str, path: Path, number: int) -> Record:
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
+    raise Mistake(f"{constant} is not JSON")
 
 
 def _open_lines(path: Path, resume_at: int | None) -> TextIO:

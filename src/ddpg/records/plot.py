@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ddpg.mistake import Mistake
 from ddpg.records.log import Record
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def learning_curve(curves: Sequence[Curve], file: str | Path, title: str, optimu
 
     drawn = [curve for curve in map(_evaluated, curves) if curve.returns.size]
     if not drawn:
-        raise ValueError(f"{file}: nothing to draw; expected a finite return in at least one of {len(curves)} curves")
+        raise Mistake(f"{file}: nothing to draw; expected a finite return in at least one of {len(curves)} curves")
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
     figure = Figure(figsize=(8, 4.5), dpi=200, layout=layout, facecolor="white")
     canvas = FigureCanvasAgg(figure)

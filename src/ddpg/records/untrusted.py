@@ -6,6 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from ddpg.mistake import Mistake
+
 OBJECTS = 2**16  # in all heaps of an HDF5 file; ours have ten or so
 
 
@@ -17,16 +19,16 @@ def check_plain(path: Path, limit: int) -> None:
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
         kind = "link" if stat.S_ISLNK(found.st_mode) else "folder" if stat.S_ISDIR(found.st_mode) else "pipe or device"
-        raise ValueError(f"it is a {kind}, expected a plain file; put the file itself there")
+        raise Mistake(f"it is a {kind}, expected a plain file; put the file itself there")
     if found.st_size > limit:
-        raise ValueError(f"it has {found.st_size} bytes, expected at most {limit}; ddpg wrote none such")
+        raise Mistake(f"it has {found.st_size} bytes, expected at most {limit}; ddpg wrote none such")
 
 
 def check_within(folder: Path) -> None:
     """ValueError, in one line, if a folder to be written in holds a link, through which that would go elsewhere."""
     for path in folder.rglob("*"):
         if path.is_symlink():
-            raise ValueError(f"{path} is a link, which is not written through; put what it leads to in its place")
+            raise Mistake(f"{path} is a link, which is not written through; put what it leads to in its place")
 
 
 def check_hdf5(path: Path, limit: int) -> None:
@@ -40,12 +42,12 @@ def check_hdf5(path: Path, limit: int) -> None:
         start = file.read(16)
         widths = start[13:15] if start[8:9] < b"\x02" else start[9:11]
         if not start.startswith(b"\x89HDF\r\n\x1a\n") or widths != b"\x08\x08":  # of addresses and lengths
-            raise ValueError("it is no HDF5 file, or none that ddpg wrote")
+            raise Mistake("it is no HDF5 file, or none that ddpg wrote")
         left = OBJECTS
         for heap in list(islice(_places(file, b"GCOL\x01"), left)):
             left -= sum(1 for _ in islice(_objects(file, heap), left))
             if left <= 0:
-                raise ValueError("it holds more texts than ddpg wrote")
+                raise Mistake("it holds more texts than ddpg wrote")
 
 
 def _places(file: BinaryIO, word: bytes) -> Iterator[int]:
@@ -73,7 +75,7 @@ def _objects(file: BinaryIO, heap: int) -> Iterator[int]:
         index, size = int.from_bytes(head[:2], "little"), int.from_bytes(head[8:], "little")
         step = (16 + (size + 7) // 8 * 8 if index else size) % 2**64  # free space, without index, counts its head
         if step == 0:
-            raise ValueError("its texts are damaged")
+            raise Mistake("its texts are damaged")
         if len(head) < 16 or step > end - at:
             return
         at += step

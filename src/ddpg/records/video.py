@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ddpg.mistake import Mistake
+
 WIDTH, RATE = 240, 20  # pixels; frames a second, which is what viewers show of a GIF
 
 
@@ -18,12 +20,12 @@ def check_film(path: Path) -> None:
     """ValueError, in one line, if no film can be written there."""
     kind = path.suffix.lower()
     if kind not in (".gif", ".mp4"):
-        raise ValueError(f"film {path}: expected a name that ends in .gif or .mp4")
+        raise Mistake(f"film {path}: expected a name that ends in .gif or .mp4")
     if kind == ".mp4" and find_spec("imageio_ffmpeg") is None:
-        raise ValueError(f"film {path}: MP4 needs the extra `video`; pip install 'ddpg[video]', or choose a .gif")
+        raise Mistake(f"film {path}: MP4 needs the extra `video`; pip install 'ddpg[video]', or choose a .gif")
     place = path if path.exists() else path.parent
     if path.is_dir() or not path.parent.is_dir() or not os.access(place, os.W_OK):
-        raise ValueError(f"film {path} cannot be written; choose another file, in a folder that exists")
+        raise Mistake(f"film {path} cannot be written; choose another file, in a folder that exists")
 
 
 def check_screen() -> None:
@@ -38,7 +40,7 @@ def check_screen() -> None:
     if pygame is not None and pygame.display.get_init():
         visible = visible and pygame.display.get_driver() not in ("dummy", "offscreen")
     if not visible:
-        raise ValueError("no window can be opened, since there is no screen; use --video FILE instead of --render")
+        raise Mistake("no window can be opened, since there is no screen; use --video FILE instead of --render")
 
 
 @contextmanager
@@ -66,7 +68,7 @@ def play(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, steps:
     for step in range(1, steps + 1):
         action = policy(obs)
         if not np.isfinite(action).all():
-            raise ValueError("the policy's action is not a number: its training diverged; train with a lower lr")
+            raise Mistake("the policy's action is not a number: its training diverged; train with a lower lr")
         obs, _, terminated, truncated, _ = env.step(action)
         yield step
         if terminated or truncated:
@@ -90,7 +92,7 @@ def film(
             shot = _drawn(env)
             shape = shape or shot.shape
             if shot.shape != shape:
-                raise ValueError(f"render() gave uint8 {list(shot.shape)}, expected {list(shape)} as the first frame")
+                raise Mistake(f"render() gave uint8 {list(shot.shape)}, expected {list(shape)} as the first frame")
             shots.append(fit(shot))
     return shots
 
@@ -100,11 +102,11 @@ def _drawn(env: Any) -> np.ndarray:
         shot = env.render()
     except Exception as error:  # whatever the environment's own drawing library raises
         said = " ".join(str(error).split())[:200]
-        raise ValueError(f"the environment's render() raised {type(error).__name__}: {said}") from None
+        raise Mistake(f"the environment's render() raised {type(error).__name__}: {said}") from None
     if isinstance(shot, np.ndarray) and shot.dtype == np.uint8 and shot.ndim == 3 and shot.shape[2] == 3 and shot.size:
         return shot
     what = f"{shot.dtype} {list(shot.shape)}" if isinstance(shot, np.ndarray) else type(shot).__name__
-    raise ValueError(f"the environment's render() gave {what}, expected uint8 [h, w, 3]")
+    raise Mistake(f"the environment's render() gave {what}, expected uint8 [h, w, 3]")
 
 
 def fit_of(path: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -116,7 +118,7 @@ def _even(shot: np.ndarray) -> np.ndarray:
     """Cut to even numbers of pixels, which H.264 needs."""
     height, width = (n // 2 * 2 for n in shot.shape[:2])
     if not height * width:
-        raise ValueError(f"the environment's render() gave uint8 {list(shot.shape)}, expected two pixels each way")
+        raise Mistake(f"the environment's render() gave uint8 {list(shot.shape)}, expected two pixels each way")
     return shot[:height, :width].copy()
 
 

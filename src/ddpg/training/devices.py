@@ -15,10 +15,10 @@ from jax.stages import Wrapped
 from ddpg.types import PyTree
 
 # Floating-point operations of one matrix product: below, no product is shared among threads, however many there are.
-SMALL = 1e6
+SINGLE_THREAD_FLOPS = 1e6
 
 
-def prepare(seeds: int, product: float) -> None:
+def configure_jax(seeds: int, product: float) -> None:
     """Before JAX first computes: one virtual device a core for many seeds, one thread for small networks.
 
     `product` is the floating-point operations of the largest matrix product. Where products are small a second thread
@@ -30,7 +30,7 @@ def prepare(seeds: int, product: float) -> None:
         jax.config.update("jax_num_cpu_devices", min(seeds, cores))
     except RuntimeError:  # JAX has already started
         return
-    if product < SMALL and "NPROC" not in os.environ:
+    if product < SINGLE_THREAD_FLOPS and "NPROC" not in os.environ:
         os.environ["NPROC"] = "1"  # read by XLA's CPU client when it starts, which is now
         jax.devices()
         del os.environ["NPROC"]
@@ -43,7 +43,7 @@ def cache_programs(folder: str) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def spread(tree: PyTree) -> list[PyTree]:
+def place_on_devices(tree: PyTree) -> list[PyTree]:
     """A tree with leaves [S, ...] in groups of seeds that are computed together, leaves [g, ...], each on its device.
 
     On a CPU a group is one seed, so that seed i of many is computed by the very program of seed i alone, and equals it
@@ -59,12 +59,12 @@ def spread(tree: PyTree) -> list[PyTree]:
     ]
 
 
-def joined(groups: Sequence[PyTree]) -> PyTree:
+def gathered(groups: Sequence[PyTree]) -> PyTree:
     """What is of groups as one tree of NumPy arrays [S, ...] of its own."""
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *groups)
 
 
-def of_group(one: Callable[..., Any], donate: bool = False) -> Wrapped:
+def jit_group(one: Callable[..., Any], donate: bool = False) -> Wrapped:
     """`one(tree of a seed, *common)` for a group, leaves [g, ...]."""
 
     def group(tree: PyTree, *common: Any) -> PyTree:

@@ -9,7 +9,7 @@ from ddpg.training.loop import Report
 EXPLODED, GROWTH = 100.0, 3  # times the largest return there can be, and still growing for so many chunks: Q is lost
 
 
-class Watch(NamedTuple):
+class DivergenceState(NamedTuple):
     """What was seen of every seed so far [S]."""
 
     largest: np.ndarray  # reward in size, as the update sees it
@@ -17,11 +17,13 @@ class Watch(NamedTuple):
     growth: np.ndarray  # chunks that it grew for, beyond what there can be
 
 
-def nothing_seen(seeds: int) -> Watch:
-    return Watch(np.zeros(seeds), np.full(seeds, np.inf), np.zeros(seeds, np.int64))
+def init_divergence(seeds: int) -> DivergenceState:
+    return DivergenceState(np.zeros(seeds), np.full(seeds, np.inf), np.zeros(seeds, np.int64))
 
 
-def seen(watch: Watch, report: Report, gamma: float, learning: bool) -> tuple[Watch, dict[int, str]]:
+def seen(
+    watch: DivergenceState, report: Report, gamma: float, learning: bool
+) -> tuple[DivergenceState, dict[int, str]]:
     """With one report [S] more, whose rewards are the update's; and of the seeds that are lost, how it shows."""
     largest = np.maximum(watch.largest, np.asarray(report.largest_reward))
     if not learning:
@@ -36,4 +38,4 @@ def seen(watch: Watch, report: Report, gamma: float, learning: bool) -> tuple[Wa
         lost[int(i)] = f"Q is {q[i]:.3g} and the critic's loss {loss[i]:.3g}"
         if beyond[i]:
             lost[int(i)] += f", and growing, where rewards are at most {largest[i]:.3g} in size"
-    return Watch(largest, np.abs(q).astype(float), growth), lost
+    return DivergenceState(largest, np.abs(q).astype(float), growth), lost

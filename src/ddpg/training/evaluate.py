@@ -16,16 +16,16 @@ from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.agent import DPG, Nets
 from ddpg.algorithm.networks import Actor
-from ddpg.algorithm.normaliser import Stats, normalised
+from ddpg.algorithm.normaliser import RunningStats, normalise
 from ddpg.config.config import Config
 from ddpg.envs import catalogue
-from ddpg.envs.gymnasium_factory import Gym
+from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
-from ddpg.experience.return_scale import Earned
-from ddpg.training.devices import compiled, joined, of_group, spread
-from ddpg.types import PyTree, Some
+from ddpg.experience.return_scale import ReturnScale
+from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
+from ddpg.types import AnyArray, PyTree
 
-TOGETHER = 10  # environments that play side by side, for one call of the actor
+PARALLEL_EPISODES = 10  # environments that play side by side, for one call of the actor
 
 
 class Evaluation(NamedTuple):
@@ -63,12 +63,12 @@ class Evaluator:
         _, obs = jax.jit(self.starts)()
         return float(np.mean(solved.best_return(np.asarray(obs))))
 
-    def rollout(self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None) -> Evaluation:
+    def rollout(self, nets: Nets, stats: RunningStats | None = None, earned: ReturnScale | None = None) -> Evaluation:
         state, first = self.starts()
 
         def step(carry: tuple, _: None) -> tuple[tuple, None]:
             state, obs, running, bootstrap, returns, discounted, discount = carry
-            action = nets.actor(normalised(obs, stats))
+            action = nets.actor(normalise(obs, stats))
             moved, next_obs, reward, terminated, truncated = jax.vmap(self.env.step)(state, action)
             returns = returns + jnp.where(running, reward, 0.0)
             discounted = discounted + jnp.where(running, discount * reward, 0.0)
@@ -87,11 +87,13 @@ class Evaluator:
             step, carry, None, length=self.env.max_episode_steps
         )
         tail = jnp.where(bootstrap, discount, 0.0)
-        return self.judge(nets, stats, earned, Played(first, last, returns, discounted, tail))
+        return self.compare_with_critic(nets, stats, earned, Episodes(first, last, returns, discounted, tail))
 
-    def judge(self, nets: Nets, stats: Stats | None, earned: Earned | None, played: "Played") -> Evaluation:
+    def compare_with_critic(
+        self, nets: Nets, stats: RunningStats | None, earned: ReturnScale | None, played: "Episodes"
+    ) -> Evaluation:
         """What the critic had expected of the episodes played, in units in which it has learned."""
-        first, last = normalised(played.first, stats), normalised(played.last, stats)
+        first, last = normalise(played.first, stats), normalise(played.last, stats)
 
         # The return after a time limit is estimated by Q itself, as in training: only what was seen can contradict.
         def q(obs: Float[Array, "e *obs"], action: Float[Array, "e m"]) -> Float[Array, " e"]:
@@ -104,45 +106,45 @@ class Evaluator:
         total = scale * played.discounted + tail
         return Evaluation(played.returns, total, value - total, jnp.linalg.norm(dq_da, axis=-1))
 
-    def __call__(self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None) -> Evaluation:
+    def __call__(self, nets: Nets, stats: RunningStats | None = None, earned: ReturnScale | None = None) -> Evaluation:
         """Of every seed: leaves [S, ...] -> [S, e]. `earned` is what rewards are scaled by, where it was found."""
-        return joined([_rollouts(self)(group) for group in spread((nets, stats, earned))])
+        return gathered([_rollouts(self)(group) for group in place_on_devices((nets, stats, earned))])
 
     def compile(
-        self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None
+        self, nets: Nets, stats: RunningStats | None = None, earned: ReturnScale | None = None
     ) -> Callable[..., Evaluation]:
         """The same, compiled ahead for networks like these."""
-        rollouts = compiled(_rollouts(self), spread((nets, stats, earned)))
-        return lambda *learned: joined(rollouts(spread(learned)))
+        rollouts = compiled(_rollouts(self), place_on_devices((nets, stats, earned)))
+        return lambda *learned: gathered(rollouts(place_on_devices(learned)))
 
     def close(self) -> None:
         """Nothing is open: what plays is compiled."""
 
 
-class Played(NamedTuple):
+class Episodes(NamedTuple):
     """Greedy episodes, one row each: how they began and ended and what they earned.
 
     `tail` is the discount of what would follow a time limit, 0 after a true end.
     """
 
-    first: Shaped[Some, "e *obs"]
-    last: Shaped[Some, "e *obs"]
-    returns: Float[Some, " e"]
-    discounted: Float[Some, " e"]
-    tail: Float[Some, " e"]
+    first: Shaped[AnyArray, "e *obs"]
+    last: Shaped[AnyArray, "e *obs"]
+    returns: Float[AnyArray, " e"]
+    discounted: Float[AnyArray, " e"]
+    tail: Float[AnyArray, " e"]
 
 
 @cache
 def _rollouts(evaluator: Evaluator) -> Wrapped:
-    return of_group(lambda learned: evaluator.rollout(*learned))
+    return jit_group(lambda learned: evaluator.rollout(*learned))
 
 
 class HostEvaluator:
     """The same for environments that Python steps: episode e starts with the seed `seed` + e, in ones of its own."""
 
-    def __init__(self, judge: Evaluator, gym: Gym) -> None:
-        self._judge, self._gym = judge, gym
-        self._envs = [gym.one(slot) for slot in range(min(TOGETHER, judge.episodes))]
+    def __init__(self, compare_with_critic: Evaluator, gym: GymFactory) -> None:
+        self._judge, self._gym = compare_with_critic, gym
+        self._envs = [gym.one(slot) for slot in range(min(PARALLEL_EPISODES, compare_with_critic.episodes))]
 
     def optimum(self) -> float | None:
         solved = catalogue.solved(self._gym)
@@ -151,17 +153,17 @@ class HostEvaluator:
         first = [self._envs[0].reset(seed=self._judge.seed + e)[0] for e in range(self._judge.episodes)]
         return float(np.mean(solved.best_return(np.stack(first))))
 
-    def play(self, actor: Actor, stats: Stats | None) -> Played:
+    def play(self, actor: Actor, stats: RunningStats | None) -> Episodes:
         """Every episode once, TOGETHER of them side by side; networks of NumPy."""
         total, gamma = self._judge.episodes, np.float32(self._judge.gamma)
         first = np.zeros((total, *self._gym.spec.obs_shape), self._gym.spec.obs_dtype)
-        played = Played(first, np.zeros_like(first), *(np.zeros(total, np.float32) for _ in range(3)))
+        played = Episodes(first, np.zeros_like(first), *(np.zeros(total, np.float32) for _ in range(3)))
         coming = iter(range(total))
         under_way = dict(zip(range(len(self._envs)), coming, strict=False))
         obs = {slot: self._begin(slot, e, played) for slot, e in under_way.items()}
         steps, discount = np.zeros(total, int), np.ones(total, np.float32)
         while under_way:
-            actions = actor(normalised(np.stack(list(obs.values())), stats))
+            actions = actor(normalise(np.stack(list(obs.values())), stats))
             for (slot, e), action in zip(list(under_way.items()), actions, strict=True):
                 obs[slot], reward, terminated, truncated, _ = self._envs[slot].step(action)
                 played.returns[e] += reward
@@ -175,7 +177,7 @@ class HostEvaluator:
                         under_way[slot], obs[slot] = following, self._begin(slot, following, played)
         return played
 
-    def __call__(self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None) -> Evaluation:
+    def __call__(self, nets: Nets, stats: RunningStats | None = None, earned: ReturnScale | None = None) -> Evaluation:
         """Of every seed: leaves [S, ...] -> [S, e]. Misbehaved if an environment is."""
         both = jax.tree.map(np.asarray, (nets, stats, earned))
         seeds = [jax.tree.map(itemgetter(s), both) for s in range(len(jax.tree.leaves(nets)[0]))]
@@ -183,7 +185,7 @@ class HostEvaluator:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *said)
 
     def compile(
-        self, nets: Nets, stats: Stats | None = None, earned: Earned | None = None
+        self, nets: Nets, stats: RunningStats | None = None, earned: ReturnScale | None = None
     ) -> Callable[..., Evaluation]:
         return self
 
@@ -192,16 +194,16 @@ class HostEvaluator:
             with suppress(Exception):  # what misbehaved may do so once more
                 env.close()
 
-    def _begin(self, slot: int, episode: int, played: Played) -> np.ndarray:
+    def _begin(self, slot: int, episode: int, played: Episodes) -> np.ndarray:
         played.first[episode], _ = self._envs[slot].reset(seed=self._judge.seed + episode)
         return played.first[episode]
 
 
 @cache
 def _judged(evaluator: Evaluator) -> Wrapped:
-    return jax.jit(evaluator.judge)
+    return jax.jit(evaluator.compare_with_critic)
 
 
-def evaluator_of(config: Config, env: Environment | Gym, episodes: int, seed: int) -> Evaluator | HostEvaluator:
-    judge = Evaluator(env, config.agent, config.gamma, episodes, seed, config.reward_scale)
-    return HostEvaluator(judge, env) if isinstance(env, Gym) else judge
+def evaluator_for(config: Config, env: Environment | GymFactory, episodes: int, seed: int) -> Evaluator | HostEvaluator:
+    compare_with_critic = Evaluator(env, config.agent, config.gamma, episodes, seed, config.reward_scale)
+    return HostEvaluator(compare_with_critic, env) if isinstance(env, GymFactory) else compare_with_critic

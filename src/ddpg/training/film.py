@@ -7,8 +7,9 @@ from pathlib import Path
 from ddpg.config.file import load_config
 from ddpg.environment import Known, environment_of
 from ddpg.envs import catalogue
-from ddpg.envs.gymnasium_factory import Gym
+from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
+from ddpg.mistake import Mistake
 from ddpg.records.video import RATE, check_film, check_screen, film, fit_of, play, screenless, write_film
 from ddpg.training.policy import load
 
@@ -37,9 +38,9 @@ def film_run(
     try:
         write_film(shots, path, rate / every)
     except OSError as error:
-        raise ValueError(f"film {path} cannot be written ({error.strerror or error}); choose another file") from None
+        raise Mistake(f"film {path} cannot be written ({error.strerror or error}); choose another file") from None
     except Exception as error:  # whatever Pillow raises
-        raise ValueError(f"film {path} cannot be made ({' '.join(str(error).split())[:200]})") from None
+        raise Mistake(f"film {path} cannot be made ({' '.join(str(error).split())[:200]})") from None
 
 
 def show_run(
@@ -53,21 +54,21 @@ def show_run(
 
 
 @contextmanager
-def _stage(run: Path, env: Environment | Gym, seed: int | None, mode: str) -> Iterator[tuple]:
+def _stage(run: Path, env: Environment | GymFactory, seed: int | None, mode: str) -> Iterator[tuple]:
     """An environment that draws itself, and what acts in it; what drawing raises becomes one line."""
     config, policy = load_config(run), load(run, seed)
-    if not isinstance(env, Gym):  # Gymnasium's own of that name draws for it
+    if not isinstance(env, GymFactory):  # Gymnasium's own of that name draws for it
         env = catalogue.make(f"gym:{env.id}", (), config.action_repeat)
-    assert isinstance(env, Gym)
+    assert isinstance(env, GymFactory)
     if env.spec != policy.spec:
-        raise ValueError(f"{env.id} has other spaces than the run in {run}; choose an environment of the same")
+        raise Mistake(f"{env.id} has other spaces than the run in {run}; choose an environment of the same")
     try:
         with closing(env.one(render_mode=mode)) as drawn:
             if drawn.render_mode != mode:
-                raise ValueError(f"Gymnasium cannot draw {env.id}: it has no render mode {mode}")
+                raise Mistake(f"Gymnasium cannot draw {env.id}: it has no render mode {mode}")
             yield drawn, lambda obs: policy.unit(obs[None])[0]
     except Exception as error:
         if isinstance(error, ValueError) and "\n" not in str(error):  # which says what is wrong by itself
             raise
         # Whatever the environment's own drawing library raises, or a window closed early.
-        raise ValueError(f"Gymnasium cannot draw {env.id} ({' '.join(str(error).split())[:200]})") from None
+        raise Mistake(f"Gymnasium cannot draw {env.id} ({' '.join(str(error).split())[:200]})") from None

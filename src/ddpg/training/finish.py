@@ -14,7 +14,7 @@ import numpy as np
 from ddpg.config.config import Config
 from ddpg.config.file import FORMAT
 from ddpg.envs import catalogue
-from ddpg.envs.gymnasium_factory import Gym
+from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
 from ddpg.records.atomic import write_text
 from ddpg.records.log import read_metrics
@@ -23,11 +23,11 @@ from ddpg.records.plot import curve_of, learning_curve
 from ddpg.records.statistics import summary
 from ddpg.records.video import screenless
 from ddpg.training.film import film_run
-from ddpg.training.loop import Carry
+from ddpg.training.loop import TrainState
 from ddpg.types import Spec
 
 
-def save_networks(folder: Path, config: Config, carry: Carry, spec: Spec) -> None:
+def save_networks(folder: Path, config: Config, carry: TrainState, spec: Spec) -> None:
     """The four networks of every seed, leaves [S, ...]."""
     for i, seed in enumerate(seeds(config)):
         whole = (carry.agent, carry.stats, carry.earned)
@@ -37,7 +37,7 @@ def save_networks(folder: Path, config: Config, carry: Carry, spec: Spec) -> Non
 
 
 def pictures(
-    folder: Path, config: Config, env: Environment | Gym, optimum: float | None, note: Callable[[str], None]
+    folder: Path, config: Config, env: Environment | GymFactory, optimum: float | None, note: Callable[[str], None]
 ) -> None:
     """The curve, and a film of the median seed; what cannot be drawn, as when learning diverged, is said."""
     records = read_metrics(folder)
@@ -71,9 +71,9 @@ def conclude(folder: Path, config: Config, optimum: float | None, said: Mapping[
     return whole
 
 
-def drawable(env: Environment | Gym) -> bool:
+def drawable(env: Environment | GymFactory) -> bool:
     """Whether Gymnasium can draw it: its own environments that say so, and those of its ids that are native here."""
-    if not isinstance(env, Gym):
+    if not isinstance(env, GymFactory):
         return isinstance(getattr(env, "env", env), type(catalogue.NATIVE.get(env.id)))
     try:
         with warnings.catch_warnings(action="ignore"), screenless(), closing(env.one(render_mode="rgb_array")) as one:

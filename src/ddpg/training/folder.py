@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from ddpg.config.config import Config
 from ddpg.config.file import load_config, write_config
+from ddpg.mistake import Mistake
 from ddpg.records import checkpoint
 from ddpg.records.untrusted import check_plain
 
@@ -22,9 +23,9 @@ def held(folder: Path) -> Iterator[None]:
         (folder / "checkpoints").mkdir(exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        raise ValueError(f"another process is training in {folder}; wait for its end, or stop it") from None
+        raise Mistake(f"another process is training in {folder}; wait for its end, or stop it") from None
     except OSError as error:
-        raise ValueError(f"{folder} cannot be written ({error.strerror}); what is there stays as it is") from None
+        raise Mistake(f"{folder} cannot be written ({error.strerror}); what is there stays as it is") from None
     try:
         yield
     finally:
@@ -55,11 +56,11 @@ def claim(folder: Path, config: Config) -> Path:
     """Make the folder this run's own. ValueError if it holds anything or cannot be written."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"run folder {folder} already holds {_content(folder, config)}")
+            raise Mistake(f"run folder {folder} already holds {_content(folder, config)}")
         folder.mkdir(parents=True, exist_ok=True)
         write_config(config, folder / "config.json")
     except OSError as error:
-        raise ValueError(f"run folder {folder} cannot be written ({error.strerror}); choose another --run") from None
+        raise Mistake(f"run folder {folder} cannot be written ({error.strerror}); choose another --run") from None
     return folder
 
 

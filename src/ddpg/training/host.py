@@ -19,26 +19,26 @@ from jax.stages import Wrapped
 from jaxtyping import Bool, Float
 
 from ddpg.algorithm.networks import Actor
-from ddpg.algorithm.normaliser import Stats
+from ddpg.algorithm.normaliser import RunningStats
 from ddpg.envs.gymnasium_edge import Misbehaved
-from ddpg.envs.python_vector import History, Outcome
+from ddpg.envs.python_vector import History, StepResult
 from ddpg.experience.replay import any_rows, refilled, trimmed
 from ddpg.records.checkpoint import copied, restored
-from ddpg.training.loop import Carry, Draws, Loop, Lots, Report, over_updates
-from ddpg.types import Key, Keys, Metrics, Row, Some
+from ddpg.training.loop import IterationRandomness, Loop, Report, TrainState, UpdateRandomness, over_updates
+from ddpg.types import AnyArray, Key, Keys, Metrics, Row
 
 
-class Stepped(Protocol):
+class SteppedEnvs(Protocol):
     """S x N environments with NEXT_STEP autoreset, in one array each."""
 
     def reset(self) -> np.ndarray: ...
-    def step(self, action: Float[np.ndarray, "s n m"]) -> Outcome: ...
+    def step(self, action: Float[np.ndarray, "s n m"]) -> StepResult: ...
     def history(self) -> History: ...
-    def recall(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> Outcome: ...
+    def recall(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> StepResult: ...
     def close(self) -> None: ...
 
 
-class Broken(Exception):
+class ChunkInterrupted(Exception):
     """A chunk that ended early, after so many iterations: an environment misbehaved, or it was to stop (a report)."""
 
     def __init__(self, iterations: int, error: Misbehaved | None, report: Report | None) -> None:
@@ -46,7 +46,7 @@ class Broken(Exception):
         self.iterations, self.error, self.report = iterations, error, report
 
 
-class Standing(NamedTuple):
+class HostEnvState(NamedTuple):
     """Where the environments stand: of every seed [n, ...]."""
 
     obs: np.ndarray
@@ -58,8 +58,8 @@ class Standing(NamedTuple):
 class Kept(NamedTuple):
     """All that a host is at one moment, of every seed [S, ...]."""
 
-    carry: Carry  # with the block not yet stored
-    standing: Standing
+    carry: TrainState  # with the block not yet stored
+    standing: HostEnvState
     running: np.ndarray  # returns of the episodes under way
     history: History
 
@@ -71,7 +71,7 @@ class Host:
     inside one program, each would copy its whole ring at every iteration.
     """
 
-    def __init__(self, loop: Loop, environments: Stepped) -> None:
+    def __init__(self, loop: Loop, environments: SteppedEnvs) -> None:
         self.loop, self.environments = loop, environments
         self.stopped: Callable[[], bool] = lambda: False  # asked after every iteration
         self._first = environments.reset()
@@ -83,15 +83,15 @@ class Host:
         started = [_start(self.loop)(key, first) for key, first in zip(placed, self._first, strict=True)]
         self._carries, self._blocks = [carry for carry, _ in started], [block for _, block in started]
 
-    def read(self) -> Carry:
+    def read(self) -> TrainState:
         """What is learned, of every seed [S, ...], in NumPy; no ring."""
         return stacked([carry._replace(ring=None, key=None) for carry in self._carries])
 
-    def _begun(self) -> Standing:
+    def _begun(self) -> HostEnvState:
         obs = self._first
         none = np.zeros(obs.shape[:2], bool)
-        noise = self.loop.agent.exploration.begin(obs.shape[1], self.loop.vector.env.spec.action_dim)
-        return Standing(obs, none, np.stack([noise] * len(none)), ~none)
+        noise = self.loop.agent.exploration.init_state(obs.shape[1], self.loop.vector.env.spec.action_dim)
+        return HostEnvState(obs, none, np.stack([noise] * len(none)), ~none)
 
     def kept(self) -> Kept:
         """All that `resume` needs, in NumPy arrays that nothing changes any more."""
@@ -164,7 +164,9 @@ class Host:
 
     def _turn(self, programs: Sequence[tuple[Any, Any]], iterations: int, t0: np.int32) -> Report:
         programs = [programs[s % len(programs)] for s in range(len(self._carries))]
-        draws: list[Draws] = [draw(carry.key, t0) for carry, (draw, _) in zip(self._carries, programs, strict=True)]
+        draws: list[IterationRandomness] = [
+            draw(carry.key, t0) for carry, (draw, _) in zip(self._carries, programs, strict=True)
+        ]
         white, uniform = (np.stack(arrays) for arrays in zip(*((d.white, d.uniform) for d in draws), strict=True))
         said, blocks = list[Sequence[Metrics | None]](), list[Row]()
         for i in range(iterations):
@@ -179,15 +181,15 @@ class Host:
             try:
                 block = self.collect(policies, np.int32(t0 + i), white[:, i], uniform[:, i])
             except Misbehaved as error:
-                raise Broken(i + 1, error, None) from error
+                raise ChunkInterrupted(i + 1, error, None) from error
             self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(turns))]
             blocks.append(block)
             if self.stopped() and i + 1 < iterations:
-                raise Broken(i + 1, None, self._report(said, blocks))
+                raise ChunkInterrupted(i + 1, None, self._report(said, blocks))
         return self._report(said, blocks)
 
     def collect(
-        self, policies: Sequence[tuple[Actor, Stats | None]], t: np.int32, white: np.ndarray, uniform: np.ndarray
+        self, policies: Sequence[tuple[Actor, RunningStats | None]], t: np.int32, white: np.ndarray, uniform: np.ndarray
     ) -> Row:
         """One block of steps [s, k, n, ...]."""
         spec, (seeds, k, n, m) = self.loop.vector.env.spec, white.shape
@@ -200,7 +202,9 @@ class Host:
         obs, boundary, noise, start = self._standing
         for i in range(k):
             acts = [
-                self.loop.behave(*policies[s], obs[s], noise[s], start[s], t, np.int32(i), white[s, i], uniform[s, i])
+                self.loop.select_action(
+                    *policies[s], obs[s], noise[s], start[s], t, np.int32(i), white[s, i], uniform[s, i]
+                )
                 for s in range(seeds)
             ]
             action, noise = np.array([action for action, _ in acts]), [noise for _, noise in acts]
@@ -208,7 +212,7 @@ class Host:
             for column, value in zip(block, (obs, action, reward, terminated, truncated, boundary), strict=True):
                 column[:, i] = value
             obs, start, boundary = after, boundary, terminated | truncated
-            self._standing = Standing(obs, boundary, noise, start)
+            self._standing = HostEnvState(obs, boundary, noise, start)
         return block
 
     def _report(self, said: Sequence[Sequence[Metrics | None]], blocks: Sequence[Row]) -> Report:
@@ -220,7 +224,7 @@ class Host:
         largest = np.array([np.abs(block.reward).max(axis=(1, 2)) for block in blocks])
         return Report(stacked(metrics), returns, counts, largest)
 
-    def _episodes(self, reward: Some, ended: Some) -> tuple[np.ndarray, np.ndarray]:
+    def _episodes(self, reward: AnyArray, ended: AnyArray) -> tuple[np.ndarray, np.ndarray]:
         """Mean return, and number, of the episodes that ended in a block [s, k, n] of each seed."""
         finished = np.zeros(len(reward))
         begun = np.zeros((len(reward), reward.shape[2]), int)  # the first step of the episode under way
@@ -240,8 +244,8 @@ def stacked(trees: Sequence[Any]) -> Any:
 
 
 @cache
-def _start(loop: Loop) -> Callable[..., tuple[Carry, Row]]:
-    def start(key: Key, obs: Array) -> tuple[Carry, Row]:
+def _start(loop: Loop) -> Callable[..., tuple[TrainState, Row]]:
+    def start(key: Key, obs: Array) -> tuple[TrainState, Row]:
         agent_key, _ = jax.random.split(jax.random.fold_in(key, 2**32 - 1))
         block = loop.nothing(obs)
         return loop.learner(agent_key, block)._replace(key=key), block
@@ -256,7 +260,9 @@ def _draw(loop: Loop, iterations: int) -> Wrapped:
 
 @cache
 def _learn(loop: Loop, learning: bool) -> Wrapped:
-    def learn(carry: Carry, block: Row, lots: Lots, t0: Array, i: Array) -> tuple[Carry, Metrics | None]:
+    def learn(
+        carry: TrainState, block: Row, lots: UpdateRandomness, t0: Array, i: Array
+    ) -> tuple[TrainState, Metrics | None]:
         """Iteration t0 + i, with the i-th of the `lots` of a chunk."""
         carry, metrics = loop.learn(carry, block, t0 + i, jax.tree.map(itemgetter(i), lots), learning)
         return carry, None if metrics is None else over_updates(metrics)

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from ddpg.config.config import Config
-from ddpg.envs.gymnasium_factory import Gym
+from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
 from ddpg.experience.replay import Prioritised
 
 
-def memory(config: Config, env: Environment | Gym) -> int:
+def memory(config: Config, env: Environment | GymFactory) -> int:
     """Bytes of the replay of all seeds."""
     obs = env.spec.obs_size * np.dtype(env.spec.obs_dtype).itemsize
     priority = 4 if isinstance(config.replay.sampling, Prioritised) else 0

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.normaliser import Stats, normalised
+from ddpg.algorithm.normaliser import RunningStats, normalise
 from ddpg.config.config import Config
 from ddpg.config.file import load_config
+from ddpg.mistake import Mistake
 from ddpg.records.networks.hdf5 import load_models
 from ddpg.types import Spec
 
@@ -22,14 +23,14 @@ class Policy:
     Observations of Dict and Tuple spaces are taken as they come, one at a time, if their parts are numbers.
     """
 
-    def __init__(self, nets: Nets, stats: Stats | None, spec: Spec) -> None:
+    def __init__(self, nets: Nets, stats: RunningStats | None, spec: Spec) -> None:
         self.nets, self.spec = nets, spec
         self._actor, self._stats = jax.tree.map(np.asarray, (nets.actor, stats))
         self._low, self._high = np.array([spec.action_low, spec.action_high], np.float64)
 
     def unit(self, obs: Shaped[np.ndarray, "b *obs"]) -> Float[np.ndarray, "b m"]:
         """mu(s) in [-1, 1]^m."""
-        return self._actor(normalised(obs, self._stats))
+        return self._actor(normalise(obs, self._stats))
 
     def __call__(self, obs: Any) -> np.ndarray:
         """[*obs] -> [m], or [b, *obs] -> [b, m], in float32. ValueError if the shape is neither."""
@@ -37,7 +38,7 @@ class Policy:
             obs = np.concatenate([np.ravel(part) for part in _parts(obs)])
         obs, shape = np.asarray(obs, self.spec.obs_dtype), self.spec.obs_shape
         if obs.shape != shape and obs.shape[1:] != shape:
-            raise ValueError(f"an observation of shape {obs.shape}, expected {shape} or a batch of them")
+            raise Mistake(f"an observation of shape {obs.shape}, expected {shape} or a batch of them")
         low, high = self._low, self._high
         exact = np.clip(
             low / 2 + high / 2 + np.float64(self.unit(obs.reshape(-1, *shape))) * (high / 2 - low / 2), low, high
@@ -77,5 +78,5 @@ def model_folder(run: Path, config: Config, seed: int | None) -> Path:
     seeds = range(config.seed, config.seed + config.seeds)
     seed = config.seed if seed is None else seed
     if seed not in seeds:
-        raise ValueError(f"seed {seed}: {run} holds seeds {seeds[0]} to {seeds[-1]}; choose one of them")
+        raise Mistake(f"seed {seed}: {run} holds seeds {seeds[0]} to {seeds[-1]}; choose one of them")
     return run / "models" / f"seed-{seed}"

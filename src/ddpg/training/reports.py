@@ -9,19 +9,19 @@ from ddpg.training.loop import Report
 from ddpg.types import Metrics
 
 
-class Pieces(NamedTuple):
+class PendingReports(NamedTuple):
     """What was reported since the last log point: leaves [pieces, S], and how many iterations each piece is of."""
 
     report: Report
     weights: np.ndarray
 
 
-def nothing_reported(seeds: int) -> Pieces:
+def no_reports(seeds: int) -> PendingReports:
     none = np.zeros((0, seeds))
-    return Pieces(Report(Metrics(*[none] * len(Metrics._fields)), none, none, none), np.zeros(0))
+    return PendingReports(Report(Metrics(*[none] * len(Metrics._fields)), none, none, none), np.zeros(0))
 
 
-def together(pieces: Pieces) -> Report:
+def together(pieces: PendingReports) -> Report:
     """What pieces say as one: means over the iterations, or episodes, of those that know."""
     report, weights = pieces
 

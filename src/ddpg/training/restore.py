@@ -12,11 +12,12 @@ from ddpg.config.config import Config
 from ddpg.config.file import versions
 from ddpg.config.reading import from_data, values
 from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative, Whole
 from ddpg.records import checkpoint
-from ddpg.training.divergence import Watch, nothing_seen
+from ddpg.training.divergence import DivergenceState, init_divergence
 from ddpg.training.host import Host
-from ddpg.training.reports import Pieces, nothing_reported
+from ddpg.training.reports import PendingReports, no_reports
 from ddpg.training.scan import Scan
 from ddpg.types import Keys, PyTree
 
@@ -40,16 +41,16 @@ class State(NamedTuple):
     """All that a checkpoint holds of arrays, of every seed."""
 
     driver: PyTree  # what the driver has kept
-    pieces: Pieces
-    watch: Watch
+    pieces: PendingReports
+    watch: DivergenceState
 
 
 class Restored(NamedTuple):
     """Where a run stood."""
 
     progress: Progress
-    pieces: Pieces
-    watch: Watch
+    pieces: PendingReports
+    watch: DivergenceState
     notes: tuple[str, ...]
 
 
@@ -58,20 +59,18 @@ def restored(folder: Path, config: Config, driver: Scan | Host, keys: Keys, note
 
     ValueError, in one line, if there is none, or an environment misbehaves while its episode is played again.
     """
-    pieces = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((-LARGEST, *x.shape[1:]), x.dtype), nothing_reported(config.seeds)
-    )
-    like = State(driver.like(keys), pieces, nothing_seen(config.seeds))
+    pieces = jax.tree.map(lambda x: jax.ShapeDtypeStruct((-LARGEST, *x.shape[1:]), x.dtype), no_reports(config.seeds))
+    like = State(driver.like(keys), pieces, init_divergence(config.seeds))
     paths = checkpoint.found(folder / "checkpoints")
     for i, path in enumerate(paths):
         try:
             progress = _progress(path, config)
             state: State = checkpoint.read(path, like)
             if len({len(leaf) for leaf in jax.tree.leaves(state.pieces)}) > 1:
-                raise ValueError(f"checkpoint {path} cannot be used: its reports are of different lengths")
+                raise Mistake(f"checkpoint {path} cannot be used: its reports are of different lengths")
             notes = driver.resume(state.driver, keys)
         except Misbehaved as error:
-            raise ValueError(f"while episodes were played again up to where they stood, {error}") from None
+            raise Mistake(f"while episodes were played again up to where they stood, {error}") from None
         except ValueError as error:
             note(f"{error}{'; trying the one before' if path != paths[-1] else ''}")
             continue
@@ -80,7 +79,7 @@ def restored(folder: Path, config: Config, driver: Scan | Host, keys: Keys, note
         other = _other_versions(checkpoint.read_said(path))
         return Restored(progress, state.pieces, state.watch, (*notes, *other))
     said = "none of its checkpoints can be used" if paths else "it has no checkpoint"
-    raise ValueError(f"{folder} cannot be resumed: {said}; train again into another --run")
+    raise Mistake(f"{folder} cannot be resumed: {said}; train again into another --run")
 
 
 def _progress(path: Path, config: Config) -> Progress:
@@ -91,24 +90,24 @@ def _progress(path: Path, config: Config) -> Progress:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"checkpoint {path} cannot be used: {where}: {first['msg']}") from None
+        raise Mistake(f"checkpoint {path} cannot be used: {where}: {first['msg']}") from None
     try:
         found = from_data(said["config"]) if isinstance(said.get("config"), dict) else None
     except ValueError as error:
-        raise ValueError(f"checkpoint {path} cannot be used: in its configuration, {error}") from None
+        raise Mistake(f"checkpoint {path} cannot be used: in its configuration, {error}") from None
     if found is None:
-        raise ValueError(f"checkpoint {path} cannot be used: it says no configuration")
+        raise Mistake(f"checkpoint {path} cannot be used: it says no configuration")
     # A run may be made longer, and its checkpoints more or less frequent.
     found = replace(found, steps=config.steps, checkpoint=config.checkpoint)
     if found != config:
         then, now = values(found), values(config)
         odd = min(name for name in {**then, **now} if then.get(name) != now.get(name))
-        raise ValueError(
+        raise Mistake(
             f"checkpoint {path} is of a run with another configuration "
             f"({odd} {repr(then.get(odd))[:60]}, and config.json has {repr(now.get(odd))[:60]})"
         )
     if progress.iteration * config.collect.steps * config.collect.envs >= LARGEST:
-        raise ValueError(f"checkpoint {path} says it is after {progress.iteration} iterations")
+        raise Mistake(f"checkpoint {path} says it is after {progress.iteration} iterations")
     return progress
 
 

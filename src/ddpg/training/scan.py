@@ -10,15 +10,15 @@ from jax.stages import Wrapped
 
 from ddpg.experience.replay import any_rows, refilled, trimmed
 from ddpg.records.checkpoint import restored, words
-from ddpg.training.devices import compiled, joined, of_group, spread
-from ddpg.training.loop import Carry, Loop, Report
+from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
+from ddpg.training.loop import Loop, Report, TrainState
 from ddpg.types import Keys
 
 
 class Kept(NamedTuple):
     """All that the driver is at one moment, of every seed [S, ...]."""
 
-    carry: Carry
+    carry: TrainState
 
 
 class Scan:
@@ -29,16 +29,16 @@ class Scan:
 
     def start(self, keys: Keys) -> None:
         """Before the first step."""
-        groups = spread(keys)
+        groups = place_on_devices(keys)
         self._go_on(compiled(_start(self.loop), groups)(groups))
 
-    def read(self) -> Carry:
+    def read(self) -> TrainState:
         """What is learned, of every seed [S, ...], in NumPy; no ring."""
-        return joined([carry._replace(ring=None, acting=None, block=None, key=None) for carry in self._carries])
+        return gathered([carry._replace(ring=None, acting=None, block=None, key=None) for carry in self._carries])
 
     def kept(self) -> Kept:
         """All that `resume` needs, in NumPy arrays that nothing changes any more."""
-        return Kept(joined([words(carry._replace(ring=trimmed(carry.ring))) for carry in self._carries]))
+        return Kept(gathered([words(carry._replace(ring=trimmed(carry.ring))) for carry in self._carries]))
 
     def like(self, keys: Keys) -> Kept:
         """The shapes of what `kept` answers, -n where a length is at most n."""
@@ -52,7 +52,7 @@ class Scan:
         """
         like = jax.eval_shape(self.loop.init, keys[0])
         carry = kept.carry._replace(ring=refilled(kept.carry.ring, like.ring))
-        self._go_on(spread(restored(carry, like)))
+        self._go_on(place_on_devices(restored(carry, like)))
         return []
 
     def close(self) -> None:
@@ -65,11 +65,11 @@ class Scan:
         def turn(t0: np.int32) -> Report:
             turns = chunks(self._carries, t0)
             self._carries = [carry for carry, _ in turns]
-            return joined([report for _, report in turns])
+            return gathered([report for _, report in turns])
 
         return turn
 
-    def _go_on(self, carries: list[Carry]) -> None:
+    def _go_on(self, carries: list[TrainState]) -> None:
         self._carries = carries
         # Programs are compiled while others run, which consume the arrays.
         self._like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), carries)
@@ -77,9 +77,9 @@ class Scan:
 
 @cache
 def _program(loop: Loop, iterations: int, learning: bool) -> Wrapped:
-    return of_group(partial(loop.chunk, iterations=iterations, learning=learning), donate=True)
+    return jit_group(partial(loop.chunk, iterations=iterations, learning=learning), donate=True)
 
 
 @cache
 def _start(loop: Loop) -> Wrapped:
-    return of_group(loop.init)
+    return jit_group(loop.init)

@@ -14,28 +14,29 @@ import jax
 import numpy as np
 
 from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.normaliser import Stats
+from ddpg.algorithm.normaliser import RunningStats
 from ddpg.algorithm.values import Categorical
 from ddpg.config.config import Config
 from ddpg.config.file import rewrite_config, versions
 from ddpg.config.reading import to_data
 from ddpg.envs.gymnasium_edge import Misbehaved
-from ddpg.envs.gymnasium_factory import Gym
+from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
-from ddpg.envs.python_vector import Hosted
+from ddpg.envs.python_vector import PythonVector
 from ddpg.envs.vector import Vector
-from ddpg.experience.return_scale import Earned
+from ddpg.experience.return_scale import ReturnScale
+from ddpg.mistake import Mistake
 from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
 from ddpg.records.log import Log, Record, read_metrics
-from ddpg.training.divergence import nothing_seen, seen
-from ddpg.training.evaluate import Evaluation, evaluator_of
+from ddpg.training.divergence import init_divergence, seen
+from ddpg.training.evaluate import Evaluation, evaluator_for
 from ddpg.training.finish import conclude, count, pictures, reason, save_networks, seeds
-from ddpg.training.host import Broken, Host
+from ddpg.training.host import ChunkInterrupted, Host
 from ddpg.training.loop import Loop, Report
 from ddpg.training.memory import memory
 from ddpg.training.programs import Programs
-from ddpg.training.reports import Pieces, nothing_reported, together
+from ddpg.training.reports import PendingReports, no_reports, together
 from ddpg.training.restore import Progress, State, restored
 from ddpg.training.scan import Scan
 
@@ -59,10 +60,10 @@ class Run:
         return bool(self.summary["interrupted"])
 
 
-class Training:
+class Session:
     """One run under way."""
 
-    def __init__(self, config: Config, env: Environment | Gym, folder: Path, resumed: bool = False) -> None:
+    def __init__(self, config: Config, env: Environment | GymFactory, folder: Path, resumed: bool = False) -> None:
         self.config, self.env, self.folder, self.resumed = config, env, folder, resumed
         chosen = config.collect
         self.loop = Loop(
@@ -81,17 +82,17 @@ class Training:
         self.driver = self._driver(env)
         with ExitStack() as opened:
             opened.callback(self.driver.close)
-            self.evaluator = evaluator_of(config, env, config.eval.episodes, config.eval.seed)
+            self.evaluator = evaluator_for(config, env, config.eval.episodes, config.eval.seed)
             opened.callback(self.evaluator.close)
             self.optimum = self.evaluator.optimum()
             self._opened = opened.pop_all()
-        self.progress, self.pieces, self.watch = Progress(), nothing_reported(config.seeds), nothing_seen(config.seeds)
+        self.progress, self.pieces, self.watch = Progress(), no_reports(config.seeds), init_divergence(config.seeds)
         self._saved, self._saved_at, self._doubted = 0, time.monotonic(), False
 
     @property
     def step(self) -> int:
         """Environment steps of each seed, so far."""
-        return self.progress.iteration * self.loop.stride
+        return self.progress.iteration * self.loop.steps_per_iteration
 
     def run(self, stopped: Callable[[], int]) -> Run:
         """The whole run, or what is left of it, or as much of it as there is time for until `stopped`.
@@ -114,12 +115,12 @@ class Training:
                     said = self._said(before + time.perf_counter() - began, bool(stopped()), failure)
                     summary = conclude(self.folder, self.config, self.optimum, said)
         except OSError as error:
-            raise ValueError(
+            raise Mistake(
                 f"{error.filename or self.folder} cannot be written ({reason(error)}); what is there stays: "
                 f"once it can, `ddpg resume {self.folder}` goes on from its last checkpoint"
             ) from None
         if failure is not None:
-            raise ValueError(f"{failure}; the run until then is in {self.folder}")
+            raise Mistake(f"{failure}; the run until then is in {self.folder}")
         return Run(self.folder, self.config, summary, stopped())
 
     def close(self) -> None:
@@ -165,7 +166,7 @@ class Training:
             play = pool.submit(self.evaluator.compile, *learned(self.driver))
             for name in PICTURES:
                 pool.submit(import_module, name)
-            failure, stopping, rate, last = None, False, np.nan, -(-self.config.steps // self.loop.stride)
+            failure, stopping, rate, last = None, False, np.nan, -(-self.config.steps // self.loop.steps_per_iteration)
             for first, end, learning, evaluate in self.chunks():
                 # Once, but where a host was cut short, to stop or for a checkpoint.
                 while self.progress.iteration < end and not stopping:
@@ -193,20 +194,20 @@ class Training:
         first, started, failure, report = self.progress.iteration, time.perf_counter(), None, None
         try:
             report = program(np.int32(first))
-        except Broken as cut:
+        except ChunkInterrupted as cut:
             report, end = cut.report, first + cut.iterations
             failure = None if cut.error is None else str(cut.error)
         seconds, iterations = time.perf_counter() - started, end - first
         self.progress.iteration = end
         if learning:  # random steps cost next to nothing and would flatter the speed
-            self.progress.learned += iterations * self.loop.stride
+            self.progress.learned += iterations * self.loop.steps_per_iteration
             self.progress.learning_seconds += seconds
         if report is not None:
             # Of a host a report of every iteration, of a scan one of the chunk.
             report = jax.tree.map(np.atleast_2d, report)
             weights = np.full(len(report.episodes), iterations / len(report.episodes))
-            self.pieces = jax.tree.map(lambda *both: np.concatenate(both), self.pieces, Pieces(report, weights))
-        return failure, iterations * self.loop.stride * self.config.seeds / seconds
+            self.pieces = jax.tree.map(lambda *both: np.concatenate(both), self.pieces, PendingReports(report, weights))
+        return failure, iterations * self.loop.steps_per_iteration * self.config.seeds / seconds
 
     def _look(self, first: int, learning: bool, display: Display) -> str | None:
         """Note which seeds have diverged in the chunk that began at iteration `first`; a failure if none is left."""
@@ -218,7 +219,7 @@ class Training:
             report = report._replace(metrics=report.metrics._replace(q=q, critic_loss=loss))
         scaled = report._replace(largest_reward=self.config.reward_scale * report.largest_reward)
         self.watch, lost = seen(self.watch, scaled, self.config.gamma, learning)
-        hint = "use a smaller --critic.lr, --critic.clip 1, --normalise true or a smaller --reward_scale"
+        hint = "use a smaller --critic.lr, --critic.max_grad_norm 1, --normalise true or a smaller --reward_scale"
         for i, how in lost.items():
             seed = self.seeds[i]
             if seed not in self.progress.lost:
@@ -244,13 +245,13 @@ class Training:
         display.update(self.step, records)
         if evaluation is not None:
             self._doubt(evaluation, display)
-        self.pieces = nothing_reported(self.config.seeds)
+        self.pieces = no_reports(self.config.seeds)
         return failure
 
     def _doubt(self, evaluation: Evaluation, display: Display) -> None:
         """Say once a process that a support that was set does not hold the returns."""
         value = self.config.agent.value
-        if self._doubted or not isinstance(value, Categorical) or value.unit:
+        if self._doubted or not isinstance(value, Categorical) or value.scales_returns:
             return
         (low, high), returns = value.support[[0, -1]], evaluation.discounted
         if (beyond := returns[(returns < low) | (returns > high)]).size:
@@ -297,11 +298,11 @@ class Training:
 
         return tell
 
-    def _driver(self, env: Environment | Gym) -> Scan | Host:
+    def _driver(self, env: Environment | GymFactory) -> Scan | Host:
         """Who turns the iterations."""
-        if not isinstance(env, Gym):
+        if not isinstance(env, GymFactory):
             return Scan(self.loop)
-        hosted = Hosted(env, self.seeds, self.config.collect.envs, self.config.collect.vector)
+        hosted = PythonVector(env, self.seeds, self.config.collect.envs, self.config.collect.vector)
         try:
             return Host(self.loop, hosted)
         except BaseException:
@@ -314,11 +315,11 @@ class Training:
         A chunk has at most LONGEST updates, and as many steps: Ctrl-C has to wait for its end, its random numbers for
         memory.
         """
-        stride, config = self.loop.stride, self.config
-        total = -(-config.steps // stride)
-        begin = -(-config.learning_starts // stride)
-        every = max(1, round(config.eval.every / stride))
-        longest = max(1, LONGEST // max(config.collect.updates, stride))
+        steps_per_iteration, config = self.loop.steps_per_iteration, self.config
+        total = -(-config.steps // steps_per_iteration)
+        begin = -(-config.learning_starts // steps_per_iteration)
+        every = max(1, round(config.eval.every / steps_per_iteration))
+        longest = max(1, LONGEST // max(config.collect.updates, steps_per_iteration))
         first = 0
         for end in sorted({*range(every, total, every), begin, total}):
             while first < end:
@@ -367,7 +368,7 @@ class Training:
         return Display(title, config.steps, self.optimum)
 
 
-def learned(driver: Scan | Host) -> tuple[Nets, Stats | None, Earned | None]:
+def learned(driver: Scan | Host) -> tuple[Nets, RunningStats | None, ReturnScale | None]:
     """What an evaluation asks for, of every seed [S, ...]."""
     carry = driver.read()
     return carry.agent.online, carry.stats, carry.earned

@@ -15,7 +15,7 @@ import pytest
 import ddpg
 from ddpg.algorithm.agent import DPG, AgentState
 from ddpg.algorithm.networks import Network, Plain, Residual
-from ddpg.algorithm.normaliser import Stats, normalised
+from ddpg.algorithm.normaliser import RunningStats, normalise
 from ddpg.algorithm.values import Categorical
 from ddpg.envs.pendulum import Pendulum
 from ddpg.records.networks.hdf5 import load_actor, load_models, save_actor, save_models
@@ -214,7 +214,7 @@ def test_loaded_networks_are_those_saved(tmp_path: Path, assert_identical: Calla
         assert_identical(nets, state.online)
 
 
-STATS = Stats(
+STATS = RunningStats(
     jnp.float32(1000), jnp.linspace(-2, 3, 6).reshape(ARM.obs_shape), jnp.array([[0.0, 1e-4, 1.0], [2.0, 3.0, 9.0]])
 )
 
@@ -233,7 +233,7 @@ def test_statistics_are_in_every_file_and_applied_before_the_networks(
     assert np.abs(expected - Policy(nets, None, ARM)(obs)).max() > 0.1
     np.testing.assert_allclose(rebuilt(tmp_path / "actor.hdf5", obs), expected, atol=1e-5)
     for suffix, critic in (("", state.online.critic), ("_target", state.target.critic)):
-        values = critic(normalised(jnp.asarray(obs), STATS), jnp.asarray(action))[..., 0]
+        values = critic(normalise(jnp.asarray(obs), STATS), jnp.asarray(action))[..., 0]
         np.testing.assert_allclose(rebuilt(tmp_path / f"critic{suffix}.hdf5", obs, action), values, atol=1e-5)
 
 

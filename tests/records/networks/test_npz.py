@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ddpg.algorithm.networks import Network, Plain, Residual
-from ddpg.algorithm.normaliser import no_stats
+from ddpg.algorithm.normaliser import init_stats
 from ddpg.records.networks import standalone_policy as npz_reader
 from ddpg.records.networks.npz import arrays_of, save_npz, within
 from ddpg.types import Spec
@@ -25,7 +25,7 @@ SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0), action_high=(3.0, 0.5))
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     actor = Network(widths=(5, 4)).actor(jax.random.key(0), SPEC)
-    save_npz(tmp_path / "policy.npz", actor, no_stats(SPEC.obs_shape), SPEC)
+    save_npz(tmp_path / "policy.npz", actor, init_stats(SPEC.obs_shape), SPEC)
     return tmp_path / "policy.npz"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ddpg.algorithm.layers import ACTIVATIONS
 from ddpg.algorithm.networks import Network, Plain, Residual
-from ddpg.algorithm.normaliser import no_stats
+from ddpg.algorithm.normaliser import init_stats
 from ddpg.records.networks.onnx import save_onnx
 from ddpg.types import Spec
 
@@ -31,7 +31,7 @@ def written(
     block: Plain | Residual | None = None,
 ) -> onnx.ModelProto:
     actor = Network(widths=(5,), activation=activation, block=block or Plain()).actor(jax.random.key(0), spec)
-    save_onnx(path, actor, no_stats(spec.obs_shape) if normalise else None, spec)
+    save_onnx(path, actor, init_stats(spec.obs_shape) if normalise else None, spec)
     return onnx.load(path)
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from ddpg.algorithm.agent import AgentState, Nets
 from ddpg.algorithm.layers import ACTIVATIONS, BatchNorm, Block, Dense, LayerNorm, Layers, Norm, Running
 from ddpg.algorithm.networks import Actor, Critic
-from ddpg.algorithm.normaliser import Stats
+from ddpg.algorithm.normaliser import RunningStats
 from ddpg.algorithm.values import Categorical, Scalar
+from ddpg.mistake import Mistake
 from ddpg.records.atomic import settle
 from ddpg.records.networks.hdf5_reading import array, attributes, dataset, has
 from ddpg.records.networks.npz import plain
@@ -47,7 +48,7 @@ def save_models(
     folder: Path,
     state: AgentState,
     spec: Spec,
-    stats: Stats | None = None,
+    stats: RunningStats | None = None,
     value: Scalar | Categorical | None = None,
     reward_scale: float = 1.0,
 ) -> None:
@@ -66,17 +67,17 @@ def save_models(
             settle(partial, folder / f"{role}.hdf5")
 
 
-def save_actor(path: Path, actor: Actor, stats: Stats | None, spec: Spec) -> None:
+def save_actor(path: Path, actor: Actor, stats: RunningStats | None, spec: Spec) -> None:
     """Write the file of an actor alone, whatever its name."""
     _write(path, "actor", actor, spec, stats, {})
 
 
-def load_actor(path: Path) -> tuple[Actor, Stats | None, Spec]:
+def load_actor(path: Path) -> tuple[Actor, RunningStats | None, Spec]:
     """The actor in a file, as `load_models` reads it."""
     return _read(path, "actor")
 
 
-def load_models(folder: Path, spec: Spec | None = None) -> tuple[Nets, Stats | None, Spec]:
+def load_models(folder: Path, spec: Spec | None = None) -> tuple[Nets, RunningStats | None, Spec]:
     """The online networks in FOLDER, the statistics of their observations, and the spec they were written for.
 
     ValueError, in one line, if a file is missing, foreign or damaged, or made for another `spec` than the one given.
@@ -86,7 +87,7 @@ def load_models(folder: Path, spec: Spec | None = None) -> tuple[Nets, Stats | N
     for found in (actor_spec, critic_spec):
         expected = spec or actor_spec
         if found != expected:
-            raise ValueError(
+            raise Mistake(
                 f"{folder} was trained for {_spaces(found)}, not for {_spaces(expected)}; "
                 f"choose an environment of the same spaces"
             )
@@ -99,7 +100,7 @@ def _spaces(spec: Spec) -> str:
 
 
 def _write(
-    path: Path, role: str, net: Actor | Critic, spec: Spec, stats: Stats | None, value: dict[str, np.ndarray]
+    path: Path, role: str, net: Actor | Critic, spec: Spec, stats: RunningStats | None, value: dict[str, np.ndarray]
 ) -> None:
     sizes = [_ends(net.layers[0])[0], *(_ends(layer)[1] for layer in net.layers)]
     assert isinstance(net, Actor) or sizes[-1] == value.get("value/support", np.zeros(1)).size
@@ -152,21 +153,21 @@ def _named(layer: Dense | Block | Norm | None, at: str) -> Iterator[tuple[str, A
             yield from ((f"{at}/{name}", leaf) for name, leaf in layer.running._asdict().items())
 
 
-def _read(path: Path, role: str) -> tuple[Any, Stats | None, Spec]:
+def _read(path: Path, role: str) -> tuple[Any, RunningStats | None, Spec]:
     try:
         check_hdf5(path, LARGEST)
         with h5py.File(path) as file:
             attrs = attributes(file, ATTRIBUTES, ("layers",))
             found = [attrs.get(name) for name in ("format", "format_version", "role")]
             if found not in ([FORMAT, version, role] for version in VERSIONS):
-                raise ValueError(f"it says {found}, expected {[FORMAT, VERSIONS[-1], role]}")
+                raise Mistake(f"it says {found}, expected {[FORMAT, VERSIONS[-1], role]}")
             net, spec = _network(file, attrs, role == "critic")
             return net, _stats(file, spec) if has(file, "observations") else None, spec
     except FileNotFoundError:
-        raise ValueError(f"{path} does not exist: the run has saved no networks yet") from None
+        raise Mistake(f"{path} does not exist: the run has saved no networks yet") from None
     except Exception as error:  # h5py lets through whatever HDF5, or the decoder of a damaged byte, raises
         said = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} cannot be read as a network of ddpg: {said}; restore it or train again") from None
+        raise Mistake(f"{path} cannot be read as a network of ddpg: {said}; restore it or train again") from None
 
 
 def _network(file: h5py.File, attrs: dict[str, Any], critic: bool) -> tuple[Any, Spec]:
@@ -178,33 +179,33 @@ def _network(file: h5py.File, attrs: dict[str, Any], critic: bool) -> tuple[Any,
         obs_dtype=str(attrs["obs_dtype"]),
     )
     if len(spec.obs_shape) > DIMENSIONS or any(n < 1 for n in spec.obs_shape) or spec.obs_dtype not in DTYPES:
-        raise ValueError(f"observations of shape {spec.obs_shape} and type {spec.obs_dtype!r}, expected numbers")
+        raise Mistake(f"observations of shape {spec.obs_shape} and type {spec.obs_dtype!r}, expected numbers")
     bounds = np.array([spec.action_low, spec.action_high])  # ValueError if there are not as many of both
     if not (np.isfinite(bounds).all() and (bounds[0] < bounds[1]).all() and spec.action_dim):
-        raise ValueError(f"action bounds {bounds.tolist()}, expected finite ones, the lower below the higher")
+        raise Mistake(f"action bounds {bounds.tolist()}, expected finite ones, the lower below the higher")
     sizes, action_layer = [int(n) for n in attrs["layer_sizes"]], int(attrs["action_layer"])
     activation, count, first_version = str(attrs["activation"]), len(sizes) - 1, bool(attrs["format_version"] == 1)
     if activation not in ACTIVATIONS or not 1 <= count <= LAYERS or not 0 <= action_layer < count or min(sizes) < 1:
-        raise ValueError(f"{count} layers of {activation!r}, action at layer {action_layer}, which no network here has")
+        raise Mistake(f"{count} layers of {activation!r}, action at layer {action_layer}, which no network here has")
     kinds = ["dense"] * count if first_version else str(attrs.get("layers", "")).split()
     if len(kinds) != count or not {*kinds} <= {*KINDS} or kinds[-1] != "dense":
-        raise ValueError(f"layers {' '.join(kinds[:4])!r}, expected {count} of {', '.join(KINDS)}, dense the last")
+        raise Mistake(f"layers {' '.join(kinds[:4])!r}, expected {count} of {', '.join(KINDS)}, dense the last")
     if sizes[0] != spec.obs_size + (spec.action_dim if critic and action_layer == 0 else 0):
-        raise ValueError(f"{sizes[0]} inputs do not fit {_spaces(spec)}")
+        raise Mistake(f"{sizes[0]} inputs do not fit {_spaces(spec)}")
     categorical = critic and not first_version and has(file, "value")
     if not (sizes[-1] > 1 if categorical else sizes[-1] == (1 if critic else spec.action_dim)):
         expected = "several" if categorical else 1 if critic else spec.action_dim
-        raise ValueError(f"{sizes[-1]} outputs, expected {expected}")
+        raise Mistake(f"{sizes[-1]} outputs, expected {expected}")
     first = "layer_0/up/bias" if kinds[0] == "residual" else "layer_0/bias"
     members = dataset(file, first).shape[:-1]  # (K,) critics, or () for the one actor
     if len(members) != critic or 0 in members:
-        raise ValueError(f"members of shape {members}, expected {'one number' if critic else 'none'}")
+        raise Mistake(f"members of shape {members}, expected {'one number' if critic else 'none'}")
     shapes: dict[str, tuple[int, ...]] = {}
     for depth, (kind, (inputs, outputs)) in enumerate(zip(kinds, pairwise(sizes), strict=True)):
         inputs += spec.action_dim if critic and depth == action_layer > 0 else 0
         shapes |= _shapes(file, f"layer_{depth}", kind, inputs, outputs, first_version)
     if prod(members) * sum(map(prod, shapes.values())) > PARAMETERS:
-        raise ValueError(f"more than {PARAMETERS} parameters")  # in all: datasets may lie on the same bytes
+        raise Mistake(f"more than {PARAMETERS} parameters")  # in all: datasets may lie on the same bytes
     arrays = {name: array(file, name, (*members, *shape)) for name, shape in shapes.items()}
     if categorical:
         _check_value(file, sizes[-1])
@@ -218,7 +219,7 @@ def _shapes(
     """What arrays a layer has, and of which shape those of one member must be."""
     if kind == "residual":
         if inputs != outputs:
-            raise ValueError(f"{at} adds {outputs} numbers to {inputs}")
+            raise Mistake(f"{at} adds {outputs} numbers to {inputs}")
         *_, inner = dataset(file, f"{at}/up/bias").shape or (0,)
         yield from _shapes(file, f"{at}/up", "dense", inputs, inner, first_version)
         yield from _shapes(file, f"{at}/down", "linear", inner, outputs, first_version)
@@ -248,7 +249,7 @@ def _norm(arrays: dict[str, Any], at: str) -> Norm | None:
     if f"{at}/mean" not in arrays:
         return LayerNorm(scale, shift)
     if (arrays[f"{at}/variance"] < 0).any():
-        raise ValueError(f"{at} has a variance below 0")
+        raise Mistake(f"{at} has a variance below 0")
     return BatchNorm(scale, shift, Running(arrays[f"{at}/mean"], arrays[f"{at}/variance"]))
 
 
@@ -256,12 +257,12 @@ def _check_value(file: h5py.File, atoms: int) -> None:
     """That a categorical value says of which returns it is: for readers only, since a run's configuration does too."""
     support, scale = np.asarray(array(file, "value/support", (atoms,))), float(array(file, "value/reward_scale", ()))
     if not ((np.diff(support) >= 0).all() and np.isfinite([*support[[0, -1]], scale]).all() and scale >= 0):
-        raise ValueError(f"a value whose returns are in no order, or whose rewards were multiplied with {scale:g}")
+        raise Mistake(f"a value whose returns are in no order, or whose rewards were multiplied with {scale:g}")
 
 
-def _stats(file: h5py.File, spec: Spec) -> Stats:
+def _stats(file: h5py.File, spec: Spec) -> RunningStats:
     shapes = {"count": (), "mean": spec.obs_shape, "variance": spec.obs_shape}
-    stats = Stats(**{name: array(file, f"observations/{name}", shape) for name, shape in shapes.items()})
+    stats = RunningStats(**{name: array(file, f"observations/{name}", shape) for name, shape in shapes.items()})
     if not (stats.variance >= 0).all():
-        raise ValueError("a variance of observations below 0")
+        raise Mistake("a variance of observations below 0")
     return stats

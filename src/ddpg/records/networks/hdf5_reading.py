@@ -7,6 +7,8 @@ from typing import Any
 import h5py
 import jax.numpy as jnp
 
+from ddpg.mistake import Mistake
+
 LONGEST = 2**12  # bytes of an attribute
 
 PLAIN = h5py.h5t.TypeIntegerID | h5py.h5t.TypeFloatID | h5py.h5t.TypeStringID
@@ -20,7 +22,7 @@ def attributes(file: h5py.File, required: tuple[str, ...], optional: tuple[str, 
     for name in (*required, *(name for name in optional if h5py.h5a.exists(file.id, name.encode()))):
         found = h5py.h5a.open(file.id, name.encode())
         if not isinstance(found.get_type(), PLAIN) or found.get_storage_size() > LONGEST:
-            raise ValueError(f"its {name} is no short list of numbers and no word")
+            raise Mistake(f"its {name} is no short list of numbers and no word")
         attrs[name] = file.attrs[name]
     return attrs
 
@@ -29,7 +31,7 @@ def array(file: h5py.File, name: str, shape: tuple[int, ...]) -> Any:
     """Its numbers in 32 bits, if there are as many as expected."""
     found = dataset(file, name)
     if found.shape != shape:
-        raise ValueError(f"{name} has shape {found.shape}, expected {shape}")
+        raise Mistake(f"{name} has shape {found.shape}, expected {shape}")
     return jnp.asarray(found[()], jnp.float32)
 
 
@@ -39,7 +41,7 @@ def has(file: h5py.File, name: str) -> bool:
         if not file.id.links.exists(part.encode()):
             return False
         if file.id.links.get_info(part.encode()).type != h5py.h5g.LINK_HARD:
-            raise ValueError(f"its {part} is only a link")
+            raise Mistake(f"its {part} is only a link")
     return True
 
 
@@ -50,14 +52,14 @@ def dataset(file: h5py.File, name: str) -> h5py.Dataset:
     read here: HDF5 would open other files, load plugins, or make terabytes of a fill value.
     """
     if not has(file, name):
-        raise ValueError(f"it has no {name}")
+        raise Mistake(f"it has no {name}")
     found = h5py.h5d.open(file.id, name.encode())
     made, kind, start = found.get_create_plist(), found.get_type(), found.get_offset()
     if made.get_layout() != h5py.h5d.CONTIGUOUS or made.get_external_count() or start is None:
-        raise ValueError(f"{name} is not stored in one piece; write it without chunks, filters and links")
+        raise Mistake(f"{name} is not stored in one piece; write it without chunks, filters and links")
     if not any(kind.equal(known) for known in FLOATS):
-        raise ValueError(f"{name} is no array of floating-point numbers")
+        raise Mistake(f"{name} is no array of floating-point numbers")
     whole = h5py.Dataset(found)
     if start + prod(whole.shape) * kind.get_size() > file.id.get_filesize():
-        raise ValueError(f"{name} claims more than the file holds")
+        raise Mistake(f"{name} claims more than the file holds")
     return whole

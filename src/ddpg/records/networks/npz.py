@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from ddpg.algorithm.layers import BatchNorm, Block, Dense, Layers, Norm
 from ddpg.algorithm.networks import Actor
-from ddpg.algorithm.normaliser import EPSILON, LIMIT, Stats
+from ddpg.algorithm.normaliser import EPSILON, LIMIT, RunningStats
+from ddpg.mistake import Mistake
 from ddpg.types import Spec
 
 FORMAT = "ddpg-policy"
@@ -64,7 +65,7 @@ def largest(actor: Actor) -> float:
     return LARGEST if plain(actor.layers) else LARGEST_SQUARED
 
 
-def arrays_of(actor: Actor, stats: Stats | None, spec: Spec) -> dict[str, np.ndarray]:
+def arrays_of(actor: Actor, stats: RunningStats | None, spec: Spec) -> dict[str, np.ndarray]:
     """What the file holds, by name; everything that an exported policy computes is computed from these.
 
     Observations go through clip((obs - shift) / scale, -limit, limit), whether they are normalised, bytes, or neither.
@@ -86,7 +87,7 @@ def arrays_of(actor: Actor, stats: Stats | None, spec: Spec) -> dict[str, np.nda
     numbers = {name: np.asarray(value, np.float32) for name, value in numbers.items()}
     for name, value in numbers.items():
         if not np.isfinite(value).all():
-            raise ValueError(
+            raise Mistake(
                 f"the policy's {name} has values that are no finite numbers, so its training diverged; "
                 f"export another seed, or train again"
             )
@@ -112,7 +113,7 @@ def within(spec: Spec) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]
     return low32, high32
 
 
-def save_npz(path: Path, actor: Actor, stats: Stats | None, spec: Spec) -> None:
+def save_npz(path: Path, actor: Actor, stats: RunningStats | None, spec: Spec) -> None:
     """Write it; nothing in it needs a pickle."""
     arrays = arrays_of(actor, stats, spec)
     with path.open("wb") as file:  # a path would have .npz added to it

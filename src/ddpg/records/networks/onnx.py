@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddpg.algorithm.networks import Actor
-from ddpg.algorithm.normaliser import Stats
+from ddpg.algorithm.normaliser import RunningStats
+from ddpg.mistake import Mistake
 from ddpg.records.networks.npz import FORMAT, NORM_EPSILON, arrays_of
 from ddpg.records.networks.standalone_policy import numbers_of, steps_of
 from ddpg.types import Spec
@@ -30,12 +31,12 @@ def check_onnx() -> None:
     """ValueError if the packages are missing that write an ONNX file and run it."""
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
-        raise ValueError(
+        raise Mistake(
             f"the format onnx needs {' and '.join(missing)}: pip install 'ddpg[onnx]', or choose --format numpy"
         )
 
 
-def save_onnx(path: Path, actor: Actor, stats: Stats | None, spec: Spec) -> None:
+def save_onnx(path: Path, actor: Actor, stats: RunningStats | None, spec: Spec) -> None:
     """Write it: `obs` ["batch", *obs] of the environment's dtype -> `action` ["batch", m] of float32."""
     path.write_bytes(model_of(arrays_of(actor, stats, spec)).SerializeToString())
 

@@ -1,0 +1,60 @@
+"""Are the networks of two versions of ddpg the same, bit for bit? Every preset, both drivers, two seeds.
+
+    python benchmarks/bits.py train DIR       in each version's checkout, on one machine
+    python benchmarks/bits.py compare DIR DIR
+
+`train` trains every preset for a few hundred updates, on the compiled Pendulum and on Gymnasium's, and writes the
+networks of the last checkpoint. `compare` prints one row per preset and driver. Only the largest sizes are reduced.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+SMALL: dict[str, dict[str, Any]] = {
+    "fasttd3": {"collect.envs": 8, "replay.batch": 512, "collect.learning_starts": 512, "replay.capacity": 8192}
+}
+COMMON = {"eval.every": 200, "eval.episodes": 2, "collect.warmup": 300, "collect.learning_starts": 300}
+
+
+def train(folder: Path) -> None:
+    import ddpg
+
+    for number, preset in enumerate(ddpg.PRESETS):
+        for env in ("Pendulum-v1", "gym:Pendulum-v1"):
+            run = folder / f"{number}-{preset}-{env[:3]}"
+            options = COMMON | {"replay.capacity": 4096} | SMALL.get(preset, {})
+            steps = 2048 if preset == "fasttd3" else 600
+            ddpg.train(env, preset=preset, steps=steps, seed=3, seeds=2, run=run, options=options)
+            (checkpoint,) = sorted(run.glob("checkpoints/*.safetensors"))[-1:]
+            found = load_file(checkpoint).items()
+            agents = {name.rpartition(".agent.")[2]: x for name, x in found if ".agent." in name}
+            networks = {name: x for name, x in agents.items() if name.startswith(("online", "target"))}
+            arrays: dict[str, Any] = networks | {"preset": np.array(preset)}
+            np.savez(folder / f"{number:02d}-{env[:3]}.npz", **arrays)
+
+
+def compare(one: Path, other: Path) -> int:
+    rows, unequal = ["| preset | driver | arrays | equal | largest difference |", "|---|---|---|---|---|"], 0
+    for path in sorted(one.glob("*.npz")):
+        with np.load(path) as a, np.load(other / path.name) as b:
+            names, there = set(a.files) - {"preset"}, set(b.files) - {"preset"}
+            assert names == there, sorted(names ^ there)
+            equal = sum(a[name].tobytes() == b[name].tobytes() for name in names)
+            largest = max(float(np.abs(a[name] - b[name]).max(initial=0)) for name in names)
+            driver = "host" if "gym" in path.name else "scan"
+            rows.append(f"| {b['preset']} | {driver} | {len(names)} | {equal} | {largest:.3g} |")
+            unequal += equal < len(names)
+    print("\n".join(rows))
+    return unequal
+
+
+if __name__ == "__main__":
+    command, *folders = sys.argv[1:]
+    if command == "train":
+        train(Path(folders[0]))
+    else:
+        sys.exit(compare(*map(Path, folders)) > 0)
