@@ -15,9 +15,12 @@ import numpy as np
 from safetensors.numpy import load_file
 
 SMALL: dict[str, dict[str, Any]] = {
-    "fasttd3": {"collect.envs": 8, "replay.batch": 512, "collect.learning_starts": 512, "replay.capacity": 8192}
+    "simba": {"actor.widths": (64,), "critic.widths": (64, 64)},
+    "fasttd3": {"actor.widths": (64, 32), "critic.widths": (64, 32), "collect.envs": 8},
 }
-COMMON = {"eval.every": 200, "eval.episodes": 2, "collect.warmup": 300, "collect.learning_starts": 300}
+COMMON = {"eval.every": 300, "eval.episodes": 2, "collect.warmup": 600, "collect.learning_starts": 600}
+COMMON |= {"replay.capacity": 4096, "replay.batch": 64}
+STEPS = {"fasttd3": 2400}  # updates: twice as many steps as the others make, divided by 8 environments
 
 
 def train(folder: Path) -> None:
@@ -26,9 +29,8 @@ def train(folder: Path) -> None:
     for number, preset in enumerate(ddpg.PRESETS):
         for env in ("Pendulum-v1", "gym:Pendulum-v1"):
             run = folder / f"{number}-{preset}-{env[:3]}"
-            options = COMMON | {"replay.capacity": 4096} | SMALL.get(preset, {})
-            steps = 2048 if preset == "fasttd3" else 600
-            ddpg.train(env, preset=preset, steps=steps, seed=3, seeds=2, run=run, options=options)
+            options = COMMON | SMALL.get(preset, {})
+            ddpg.train(env, preset=preset, steps=STEPS.get(preset, 900), seed=3, seeds=2, run=run, options=options)
             (checkpoint,) = sorted(run.glob("checkpoints/*.safetensors"))[-1:]
             found = load_file(checkpoint).items()
             agents = {name.rpartition(".agent.")[2]: x for name, x in found if ".agent." in name}

@@ -61,7 +61,7 @@ def test_what_follows_is_what_would_have_followed(before: int, seeds: int, n: in
         history = one.history()
         other = PythonVector(recipe(repeat=repeat), range(seeds), n)
         other.reset()
-        stood = other.recall(history, obs, over)
+        stood = other.replay_history(history, obs, over)
         np.testing.assert_array_equal(stood.obs, obs)
         np.testing.assert_array_equal(stood.terminated | stood.truncated, over)
         for expected, found in zip(go(one, actions[before:]), go(other, actions[before:]), strict=True):
@@ -95,7 +95,7 @@ def test_an_environment_that_comes_out_differently_is_cut_there(mode: Literal["s
     other.reset()
     if mode == "async":  # where every process counts its own lives
         Wander.lives += 1
-    stood = other.recall(one.history(), said.obs, over)
+    stood = other.replay_history(one.history(), said.obs, over)
     np.testing.assert_array_equal(stood.obs, said.obs)  # what was seen stays
     assert (stood.terminated | stood.truncated).all()
     assert not stood.terminated.any()

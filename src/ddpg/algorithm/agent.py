@@ -12,18 +12,47 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int, Shaped
 
-from ddpg.algorithm.exploration import Exploration, Gaussian
+from ddpg.algorithm.encoders import AnyEncoder, Embedding, Flat
+from ddpg.algorithm.exploration import AnyExploration, Gaussian
 from ddpg.algorithm.networks import Actor, Critic, Network
+from ddpg.algorithm.normaliser import RunningStats, normalise
+from ddpg.algorithm.norms import has_statistics
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser, soft_update
 from ddpg.algorithm.smoothing import TargetSmoothing
-from ddpg.algorithm.values import Scalar, Value, pessimistic
+from ddpg.algorithm.values import AnyValue, Scalar, pessimistic
 from ddpg.ranges import Natural, UnitInterval
 from ddpg.types import AnyArray, Key, Metrics, PyTree, Spec, Transition
 
 
 class Nets(NamedTuple):
+    encoder: Embedding
     actor: Actor
     critic: Critic
+
+    def mu(self, obs: Shaped[Array, "b *obs"]) -> Float[Array, "b m"]:
+        return self.actor(self.encoder.state(obs))
+
+    def q(self, obs: Shaped[Array, "b *obs"], action: Float[Array, "b m"]) -> Float[Array, "k b outputs"]:
+        z = self.encoder.state(obs)
+        return self.critic(z, self.encoder.pair(z, action))
+
+    def fitted(self, obs: Shaped[Array, "b *obs"], rate: float) -> "Nets":
+        """Running statistics of batch normalisation, if any, moved by `rate` towards those of a minibatch."""
+        if not has_statistics(self):
+            return self
+        z = self.encoder.fitted(obs, 1).state(obs)
+        return Nets(self.encoder.fitted(obs, rate), self.actor.fitted(z, rate), self.critic.fitted(z, rate))
+
+
+class GreedyPolicy(NamedTuple):
+    """mu(s) of observations as the environment gives them: normalised, encoded, then the actor."""
+
+    stats: RunningStats | None
+    encoder: Embedding
+    actor: Actor
+
+    def __call__(self, obs: Shaped[AnyArray, "n *obs"]) -> Float[AnyArray, "n m"]:
+        return self.actor(self.encoder.state(normalise(obs, self.stats)))
 
 
 class AgentState(NamedTuple):
@@ -33,12 +62,12 @@ class AgentState(NamedTuple):
     critic_opt: PyTree
 
 
-# What Q(s, a) [K, b] of K critics is to the actor.
+# How the actor reduces Q(s, a) [K, b] of K critics to one.
 ACTOR_Q = {"first": lambda q: q[0], "min": lambda q: jnp.min(q, axis=0), "mean": lambda q: jnp.mean(q, axis=0)}
 
 
 class ActorMetrics(NamedTuple):
-    """What an update says of the actor; unknown where it waits."""
+    """The actor's part of `Metrics`; NaN at updates in which it does not move."""
 
     actor_loss: Float[Array, ""]
     dq_da: Float[Array, ""]
@@ -49,18 +78,19 @@ class ActorMetrics(NamedTuple):
 class DPG:
     """DDPG (Lillicrap et al. 2016) as a value whose fields are its parts.
 
-    `critics` is the number K of critics; the target takes the pessimistic one per sample, the actor follows the one
-    that `guide` says. `smoothing` is noise on the target's action. The actor moves at every `delay`-th update, the
-    targets with it or at every `period`-th, by the share `tau` of the way; `tau_actor` is the target actor's, where
-    it is another: 1 is a copy whenever targets move, which where `delay` is a multiple of `period` is no target actor.
+    `critics` is the number K of critics: the target takes the smallest per sample, the actor follows `actor_q`.
+    `smoothing` is noise on the target's action. The actor moves at every `policy_delay`-th update, the targets with
+    it or at every `target_period`-th, by the share `tau`. `tau_actor` is the target actor's own share: 1 copies the
+    actor at every move of the targets, which is no target actor if `policy_delay` is a multiple of `target_period`.
     """
 
+    encoder: AnyEncoder = Flat()
     actor: Network = Network()
     critic: Network = Network(activation="silu", lr=2e-3)
     critics: Natural = 1
     actor_q: Literal["first", "min", "mean"] = "first"
-    value: Value = Scalar()
-    exploration: Exploration = Gaussian()
+    value: AnyValue = Scalar()
+    exploration: AnyExploration = Gaussian()
     smoothing: TargetSmoothing = TargetSmoothing()
     policy_delay: Natural = 1
     tau: UnitInterval = 0.01
@@ -69,85 +99,88 @@ class DPG:
 
     def init(self, key: Key, spec: Spec) -> AgentState:
         actor_key, critic_key = jax.random.split(key)
+        z, pair = self.encoder.sizes(spec)
         nets = Nets(
-            self.actor.actor(actor_key, spec),
-            self.critic.critic(critic_key, spec, self.critics, self.value.outputs),
+            self.encoder.init(jax.random.fold_in(key, 0), spec),
+            self.actor.actor(actor_key, z, spec.action_dim),
+            self.critic.critic(critic_key, z, pair, self.critics, self.value.outputs),
         )
         # The targets start as copies: theta' <- theta.
         target = jax.tree.map(jnp.copy, nets)
-        return AgentState(
-            nets, target, init_optimiser(self.actor, nets.actor), init_optimiser(self.critic, nets.critic)
-        )
+        critic_opt = init_optimiser(self.critic, (nets.encoder, nets.critic))
+        return AgentState(nets, target, init_optimiser(self.actor, nets.actor), critic_opt)
 
-    def act(
-        self, actor: Actor, obs: Shaped[AnyArray, "n *obs"], noise: Float[AnyArray, "n m"]
-    ) -> Float[AnyArray, "n m"]:
-        """The behaviour policy beta: a_t = mu(s_t) + N_t, clipped to the action range. Greedy is `actor(obs)`."""
+    def act(self, policy: GreedyPolicy, obs: Shaped[AnyArray, "n *obs"], noise: Float[AnyArray, "n m"]) -> AnyArray:
+        """The behaviour policy beta: a_t = mu(s_t) + N_t [n, m], clipped to the action range."""
         xp = noise.__array_namespace__()
-        return xp.minimum(xp.maximum(actor(obs) + noise, -1.0), 1.0)
+        return xp.minimum(xp.maximum(policy(obs) + noise, -1.0), 1.0)
 
     def update(
         self, state: AgentState, batch: Transition, noise: Float[Array, "b m"], count: Int[Array, ""]
     ) -> tuple[AgentState, Metrics, Float[Array, " b"]]:
         """One gradient step of critic and actor, and one step of their targets, on a minibatch.
 
-        `white` is N(0, 1), not read without smoothing; `count` is that of the updates before, the same for all seeds.
-        The last answer is how far each Q(s_i, a_i) was from its target, for a replay that goes by it.
+        `noise` is standard normal, for target smoothing alone ([b, 0] without); `count` is the number of updates
+        done, the same for all seeds. The last result is |TD error| per sample, for prioritised replay.
         """
-        actor, critic = state.online
-        target = state.target
+        online, target = state.online, state.target
         s, s_next = batch.obs, batch.next_obs
-        # Batch normalisation, where there is any, takes both as one minibatch: a state is the same to Q and to Q'.
-        both = jnp.concatenate([s, s_next])
+        both = jnp.concatenate([s, s_next])  # one minibatch to batch normalisation, if there is any
 
-        # y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
-        a_next = target.actor(s_next, beside=s)
+        # Target: y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
+        slow = target.fitted(both, 1)
+        a_next = slow.mu(s_next)
         if self.smoothing.sigma:
             a_next = self.smoothing(a_next, noise)
-        prediction = target.critic(s_next, a_next, beside=s)
+        prediction = slow.q(s_next, a_next)
         y = self.value.target(batch.reward, batch.discount, pessimistic(prediction, self.value.mean(prediction)))
 
-        # Update the critic by minimising L = 1/N sum_i (y_i - Q(s_i, a_i))^2
-        def critic_loss(critic: Critic) -> tuple[Float[Array, ""], tuple[Float[Array, ""], Float[Array, " b"]]]:
-            prediction = critic(s, batch.action, beside=s_next)
+        # Critic: minimise L = 1/N sum_i (y_i - Q(s_i, a_i))^2
+        def critic_loss(trained: tuple[Embedding, Critic]) -> tuple[Float[Array, ""], tuple[Array, Array]]:
+            encoder, critic = trained
+            prediction = Nets(encoder, online.actor, critic).fitted(both, 1).q(s, batch.action)
             loss = jnp.mean(batch.weight * self.value.loss(prediction, y), axis=-1)
             q = jnp.mean(batch.weight * self.value.mean(prediction)[0])
             return jnp.sum(loss), (q, jnp.max(self.value.error(prediction, y), axis=0))
 
-        (loss, (q, td_error)), grad = jax.value_and_grad(critic_loss, has_aux=True)(critic)
-        critic, critic_opt = gradient_step(self.critic, critic.seeing(both), grad, state.critic_opt)
+        trained = online.encoder, online.critic
+        (loss, (q, td_error)), grad = jax.value_and_grad(critic_loss, has_aux=True)(trained)
+        encoder, _, critic = online.fitted(both, 0.01)
+        (encoder, critic), critic_opt = gradient_step(self.critic, (encoder, critic), grad, state.critic_opt)
 
+        # Actor: ascend the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
         def improve(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
-            # Update the actor by the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
+            nets = Nets(encoder, actor, critic)
+
             def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
-                q = self.value.mean(critic(s, a, beside=s_next))
+                q = self.value.mean(nets.fitted(both, 1).q(s, a))
                 return jnp.sum(batch.weight * ACTOR_Q[self.actor_q](q))
 
-            mu, pull_back = jax.vjp(lambda actor: actor(s, beside=s_next), actor)
+            mu, pull_back = jax.vjp(lambda actor: nets._replace(actor=actor).fitted(both, 1).mu(s), actor)
             q_mu, dq_da = jax.value_and_grad(q_of)(mu)
             (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam descends, J is to ascend
-            actor, opt = gradient_step(self.actor, actor.seeing(both), grad, opt)
+            actor, opt = gradient_step(self.actor, nets.fitted(both, 0.01).actor, grad, opt)
             norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
             return actor, opt, ActorMetrics(-q_mu / len(mu), norm, jnp.mean(jnp.abs(mu) > 0.99, dtype=mu.dtype))
 
         def wait(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
             return actor, opt, ActorMetrics(*[jnp.full_like(loss, jnp.nan)] * 3)
 
-        actor, actor_opt, actor_metrics = at_every(self.policy_delay, count, improve, wait, actor, state.actor_opt)
+        actor, actor_opt, metrics = at_every(self.policy_delay, count, improve, wait, online.actor, state.actor_opt)
 
         # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
-        def track(target: Nets) -> Nets:
-            after = soft_update(actor, target.actor, self.tau_actor or self.tau)
-            return Nets(after, soft_update(critic, target.critic, self.tau))
+        def follow(target: Nets) -> Nets:
+            return Nets(
+                soft_update(encoder, target.encoder, self.tau),
+                soft_update(actor, target.actor, self.tau_actor or self.tau),
+                soft_update(critic, target.critic, self.tau),
+            )
 
-        target = at_every(self.target_period or self.policy_delay, count, track, lambda target: target, target)
-        return (
-            AgentState(Nets(actor, critic), target, actor_opt, critic_opt),
-            Metrics(q, loss, *actor_metrics),
-            td_error,
-        )
+        target = at_every(self.target_period or self.policy_delay, count, follow, lambda target: target, target)
+        nets = Nets(encoder, actor, critic)
+        return AgentState(nets, target, actor_opt, critic_opt), Metrics(q, loss, *metrics), td_error
 
 
 def at_every(n: int, count: Int[Array, ""], do: Callable[..., Any], wait: Callable[..., Any], *args: PyTree) -> Any:
-    """`do` at every n-th update, else `wait`: computed only where it is due, since all seeds share `count`."""
+    """`do` at every n-th update, else `wait`: computed only then, since all seeds share `count`."""
     return do(*args) if n == 1 else jax.lax.cond((count + 1) % n == 0, do, wait, *args)

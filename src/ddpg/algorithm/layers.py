@@ -1,16 +1,17 @@
-"""Layers as pytrees of arrays, and how minibatches go through them: dense or residual, normalised or not."""
+"""Layers as pytrees of arrays, dense or residual, and how a minibatch goes through them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Protocol, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
+from ddpg.algorithm.norms import Norm
 from ddpg.types import AnyArray
 
 STATIC = {"static": True}  # a field that is no array: part of the tree's structure
@@ -26,63 +27,17 @@ IN_NUMPY = {
 Activation = Callable[[AnyArray], AnyArray]
 
 
-@register_dataclass
-@dataclass(frozen=True)
-class LayerNorm:
-    """Each sample's features with mean 0 and variance 1, then scaled and shifted (Ba et al. 2016)."""
+class Layer(Protocol):
+    """What a layer must answer."""
 
-    scale: Float[AnyArray, "*k i"]
-    shift: Float[AnyArray, "*k i"]
+    def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b o"]: ...
 
-    @staticmethod
-    def of(size: int) -> "LayerNorm":
-        return LayerNorm(jnp.ones(size), jnp.zeros(size))
-
-    def __call__(self, x: Float[AnyArray, "b i"], learning: bool) -> Float[AnyArray, "b i"]:
-        return standardised(x, x.mean(-1, keepdims=True), x.var(-1, keepdims=True)) * self.scale + self.shift
-
-    def seeing(self, x: Float[AnyArray, "b i"]) -> "LayerNorm":
-        return self
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+        """Running statistics of its batch normalisation, if any, moved by `rate` towards those of minibatch x."""
+        ...
 
 
-class Running(NamedTuple):
-    """Statistics that are followed, and not learned."""
-
-    mean: Float[AnyArray, "*k i"]
-    variance: Float[AnyArray, "*k i"]
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class BatchNorm:
-    """Each feature with mean 0 and variance 1 over the minibatch while learning, over what was seen until now else.
-
-    Ioffe and Szegedy 2015, algorithms 1 and 2; what was seen is followed by a hundredth of the way a minibatch. In an
-    update a minibatch is s and s' together (CrossQ, Bhatt et al. 2024), so that a state is the same wherever it stands.
-    """
-
-    scale: Float[AnyArray, "*k i"]
-    shift: Float[AnyArray, "*k i"]
-    running: Running
-
-    @staticmethod
-    def of(size: int) -> "BatchNorm":
-        return BatchNorm(jnp.ones(size), jnp.zeros(size), Running(jnp.zeros(size), jnp.ones(size)))
-
-    def __call__(self, x: Float[AnyArray, "b i"], learning: bool) -> Float[AnyArray, "b i"]:
-        mean, variance = (x.mean(0), x.var(0)) if learning else self.running
-        return standardised(x, mean, variance) * self.scale + self.shift
-
-    def seeing(self, x: Float[AnyArray, "b i"]) -> "BatchNorm":
-        seen = Running(x.mean(0), x.var(0))
-        return replace(self, running=jax.tree.map(lambda old, new: old + 0.01 * (new - old), self.running, seen))
-
-
-def standardised(x: AnyArray, mean: AnyArray, variance: AnyArray) -> AnyArray:
-    return (x - mean) / (variance + np.float32(1e-5)) ** 0.5
-
-
-Norm = LayerNorm | BatchNorm
+Layers = tuple[Layer, ...]
 
 
 @register_dataclass
@@ -90,7 +45,7 @@ Norm = LayerNorm | BatchNorm
 class Dense:
     """f(x W + b), on batches. Kernels lie [in, out], so that no transpose enters the compiled update.
 
-    What it takes in, or what it makes before f, may be normalised; `linear` leaves f out.
+    A normalisation may come before the product and before f; `linear` leaves f out.
     """
 
     weight: Float[AnyArray, "*k i o"]
@@ -99,19 +54,19 @@ class Dense:
     after: Norm | None = None
     linear: bool = field(default=False, metadata=STATIC)
 
-    def __call__(self, x: Float[AnyArray, "b i"], f: Activation, learning: bool = False) -> Float[AnyArray, "b o"]:
-        x = x if self.before is None else self.before(x, learning)
+    def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b o"]:
+        x = x if self.before is None else self.before(x)
         x = x @ self.weight + self.bias
-        x = x if self.after is None else self.after(x, learning)
+        x = x if self.after is None else self.after(x)
         return x if self.linear else f(x)
 
-    def seeing(self, x: Float[AnyArray, "b i"]) -> "Dense":
-        """With the running statistics of its batch normalisation, if it has any, moved by minibatch x."""
-        before = None if self.before is None else self.before.seeing(x)
-        x = x if self.before is None else self.before(x, True)
-        return replace(
-            self, before=before, after=None if self.after is None else self.after.seeing(x @ self.weight + self.bias)
-        )
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+        before = after = None
+        if self.before is not None:
+            before, x = self.before.fitted(x, rate), self.before.fitted(x, 1)(x)
+        if self.after is not None:
+            after = self.after.fitted(x @ self.weight + self.bias, rate)
+        return replace(self, before=before, after=after)
 
 
 @register_dataclass
@@ -122,14 +77,11 @@ class Block:
     up: Dense
     down: Dense
 
-    def __call__(self, x: Float[AnyArray, "b i"], f: Activation, learning: bool = False) -> Float[AnyArray, "b i"]:
+    def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b i"]:
         return x + self.down(self.up(x, f), f)
 
-    def seeing(self, x: Float[AnyArray, "b i"]) -> "Block":
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
         return self
-
-
-Layers = tuple[Any, ...]  # of Dense and Block
 
 
 def uniform_layer(u: Float[Array, "rows o"], bound: float) -> Dense:
@@ -137,36 +89,19 @@ def uniform_layer(u: Float[Array, "rows o"], bound: float) -> Dense:
     return Dense(bound * u[:-1], bound * u[-1])
 
 
-def flatten_observation(obs: Shaped[AnyArray, "b *obs"]) -> Float[AnyArray, "b i"]:
-    """One row of numbers for each observation; bytes, which are pixels, between 0 and 1."""
-    x = obs.reshape(obs.shape[0], -1)
-    return x.astype("float32") / 255 if x.dtype == np.uint8 else x
-
-
 def forward(
-    layers: Layers,
-    x: Float[AnyArray, "b i"],
-    f: Activation,
-    last: Activation,
-    beside: Shaped[AnyArray, "c *obs"] | None = None,
+    layers: Layers, x: Float[AnyArray, "b i"], f: Activation, last: Activation | None = None
 ) -> Float[AnyArray, "b o"]:
-    """What the layers make of x. `beside` is given while learning: batch normalisation takes both as one minibatch."""
-    learning, b = beside is not None, len(x)
-    if beside is not None and _by_minibatch(layers):
-        x = jnp.concatenate([x, flatten_observation(beside)])
+    """Through all layers, with f after each, or `last` after the last."""
     for layer in layers[:-1]:
-        x = layer(x, f, learning)
-    return layers[-1](x, last, learning)[:b]
+        x = layer(x, f)
+    return layers[-1](x, last or f) if layers else x
 
 
-def _by_minibatch(layers: Layers) -> bool:
-    """Whether what they make of a row depends on the other rows."""
-    norms = [norm for layer in layers if isinstance(layer, Dense) for norm in (layer.before, layer.after)]
-    return any(isinstance(norm, BatchNorm) for norm in norms)
-
-
-def seeing(layers: Layers, x: Float[Array, "b i"], f: Activation) -> Iterator[Dense | Block]:
-    """Each with the running statistics of its batch normalisation, if it has any, moved by minibatch x."""
+def fitted(layers: Layers, x: Float[AnyArray, "b i"], f: Activation, rate: float) -> Layers:
+    """Layers whose running statistics have moved by `rate` towards those of minibatch x."""
+    moved = []
     for layer in layers:
-        yield layer.seeing(x)
-        x = layer(x, f, True)
+        moved.append(layer.fitted(x, rate))
+        x = layer.fitted(x, 1)(x, f)
+    return tuple(moved)

@@ -4,34 +4,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import prod
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from pydantic import Discriminator
 
 from ddpg.algorithm.layers import (
     ACTIVATIONS,
     IN_NUMPY,
     STATIC,
-    BatchNorm,
     Block,
     Dense,
-    LayerNorm,
     Layers,
-    flatten_observation,
+    fitted,
     forward,
-    seeing,
     uniform_layer,
 )
+from ddpg.algorithm.norms import NORMS, LayerNorm
 from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.algorithm.schedules import Constant, Schedule
 from ddpg.ranges import Finite, Natural, NonNegative, Positive, Rounded, Widths
-from ddpg.types import AnyArray, Key, PyTree, Spec
+from ddpg.types import AnyArray, Key, PyTree
 
 
 @dataclass(frozen=True)
@@ -58,46 +56,47 @@ class Normal:
 
 @dataclass(frozen=True)
 class Plain:
-    """One layer a width. `norm` comes before its activation: layer normalisation (Ba et al. 2016), or that of a batch.
+    """One layer per width. `norm` comes before its activation: layer normalisation (Ba et al. 2016), or batch.
 
-    Batch normalisation is of the input too. A critic must have `action_layer` 1 with it, and has it only before the
-    action comes in, as in Lillicrap et al. 2016, section 3.
+    Batch normalisation is also of the input. A critic has it only before the action joins (Lillicrap et al. 2016,
+    section 3), so it needs `action_layer` 1.
     """
 
     kind: Literal["plain"] = field(default="plain", kw_only=True)
     norm: Literal["layer", "batch"] | None = None
 
     def hidden_sizes(self, widths: Widths) -> list[int]:
-        """Between the input's and the output's."""
+        """The sizes between those of input and output."""
         return list(widths)
 
     def assembled(self, layers: list[Dense], of_obs: int) -> Layers:
-        """With their norms; the first `of_obs` know nothing of the action."""
-        *hidden, final = layers
-        if self.norm == "layer":
-            hidden = [replace(layer, after=LayerNorm.of(len(layer.bias))) for layer in hidden]
-        if self.norm == "batch":
-            hidden[:of_obs] = [replace(layer, after=BatchNorm.of(len(layer.bias))) for layer in hidden[:of_obs]]
-            hidden[0] = replace(hidden[0], before=BatchNorm.of(len(hidden[0].weight)))
+        """The layers with their norms; the first `of_obs` come before the action."""
+        if self.norm is None:
+            return tuple(layers)
+        norm, (*hidden, final) = NORMS[self.norm], layers
+        count = of_obs if norm.of_minibatch else len(hidden)
+        hidden[:count] = [replace(layer, after=norm.of(len(layer.bias))) for layer in hidden[:count]]
+        if norm.of_minibatch:
+            hidden[0] = replace(hidden[0], before=norm.of(len(hidden[0].weight)))
         return (*hidden, final)
 
 
 @dataclass(frozen=True)
 class Residual:
-    """One block a width, x + W2 f(W1 LN(x)), between a linear layer and a last layer norm (SimBa, section 4).
+    """One block per width, x + W2 f(W1 LN(x)), between a linear layer and a last layer norm (SimBa, section 4).
 
-    All widths are one; inside a block it is `expansion` times that.
+    All widths are equal; inside a block the width is `expansion` times larger.
     """
 
     kind: Literal["residual"] = field(default="residual", kw_only=True)
     expansion: Natural = 4
 
     def hidden_sizes(self, widths: Widths) -> list[int]:
-        """Between the input's and the output's: of the linear layer, and of two layers a block."""
+        """The sizes between those of input and output: of the linear layer, and of two layers per block."""
         return [widths[0], *(size for width in widths for size in (self.expansion * width, width))]
 
     def assembled(self, layers: list[Dense], of_obs: int) -> Layers:
-        """The layers of blocks in pairs, each under a layer norm, as the last is."""
+        """The inner layers in pairs, as blocks; each block and the last layer begin with a layer norm."""
         first, *inside, final = layers
         width = len(first.bias)
         ups = [replace(layer, before=LayerNorm.of(width)) for layer in inside[::2]]
@@ -111,10 +110,10 @@ class Network:
     """The recipe of one network and of the Adam that trains it.
 
     `final_init` draws the last layer from U(-final_init, final_init) instead, so that the first actions and
-    values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at which a critic
-    takes the action in: 0 beside the observation, 1 after the first hidden layer, as in the 2016 paper. `schedule`
-    is of the learning rate over updates; `max_grad_norm` bounds the norm of the gradient. `l2` adds to the
-    gradient, `weight_decay` to the step that Adam makes of it.
+    values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at which the action
+    joins in a critic: 0 beside the observation, 1 after the first hidden layer, as in the 2016 paper. `schedule` is
+    of the learning rate over updates. `max_grad_norm` bounds the norm of the gradient. `l2` adds to the gradient,
+    `weight_decay` to the step that Adam makes of it.
     """
 
     widths: Widths = (64, 64)
@@ -129,90 +128,78 @@ class Network:
     weight_decay: NonNegative = 0.0
     max_grad_norm: Positive | None = None
 
-    def actor(self, key: Key, spec: Spec) -> "Actor":
-        return Actor(self._layers(key, spec.obs_size, 0, spec.action_dim), self.activation)
+    def actor(self, key: Key, inputs: int, outputs: int) -> "Actor":
+        """mu from `inputs` numbers (the encoder's z) to `outputs` action dimensions."""
+        return Actor(self._layers(key, inputs, 0, outputs), self.activation)
 
-    def critic(self, key: Key, spec: Spec, members: int, size: int) -> "Critic":
-        """K members with leaves of shape [K, ...], each predicting `size` numbers per state and action."""
-        assert self.action_layer or self.block != Plain("batch"), "where the action is, nothing goes by the minibatch"
-        layers = jax.vmap(lambda k: self._layers(k, spec.obs_size, spec.action_dim, size))(
-            jax.random.split(key, members)
-        )
+    def critic(self, key: Key, inputs: int, joining: int, members: int, outputs: int) -> "Critic":
+        """K members, leaves [K, ...], each from z and `joining` numbers of the pair (z, a) to `outputs` numbers."""
+        assert self.action_layer or self.block != Plain("batch"), "batch normalisation ends where the action joins"
+        layers = jax.vmap(lambda k: self._layers(k, inputs, joining, outputs))(jax.random.split(key, members))
         return Critic(layers, self.activation, self.action_layer)
 
-    def _layers(self, key: Key, obs_size: int, action_dim: int, outputs: int) -> Layers:
-        hidden_sizes = [obs_size, *self.block.hidden_sizes(self.widths), outputs]
-        inputs = hidden_sizes[:-1]
-        inputs[self.action_layer] += action_dim
-        shapes = [(i + 1, o) for i, o in zip(inputs, hidden_sizes[1:], strict=True)]
-        # One draw for the whole network: each one more would add a tenth of a second to what is compiled first.
-        drawn = jnp.split(draw_uniform(key, (sum(map(prod, shapes)),)), list(accumulate(map(prod, shapes)))[:-1])
-        *hidden, last = (u.reshape(shape) for u, shape in zip(drawn, shapes, strict=True))
+    def _layers(self, key: Key, inputs: int, joining: int, outputs: int) -> Layers:
+        sizes = [inputs, *self.block.hidden_sizes(self.widths), outputs]
+        fan_in = sizes[:-1]
+        fan_in[self.action_layer] += joining
+        shapes = [(i + 1, o) for i, o in zip(fan_in, sizes[1:], strict=True)]
+        # One draw for the whole network: each further draw adds a tenth of a second to the first compilation.
+        words = draw_uniform(key, (sum(map(prod, shapes)),))
+        pieces = jnp.split(words, list(accumulate(map(prod, shapes)))[:-1])
+        *hidden, last = (u.reshape(shape) for u, shape in zip(pieces, shapes, strict=True))
         final = self.init(last) if self.final_init is None else uniform_layer(last, self.final_init)
-        of_obs = self.action_layer if action_dim and self.action_layer else len(hidden)
+        of_obs = self.action_layer if joining and self.action_layer else len(hidden)
         return self.block.assembled([*map(self.init, hidden), final], of_obs)
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Actor:
-    """mu(s | theta): observations [b, *obs] -> actions [b, m] in (-1, 1); environments rescale, networks never do.
+    """mu(s | theta): an encoder's z [b, z] -> actions [b, m] in (-1, 1); environments rescale, networks never do.
 
-    With leaves and observations of NumPy it computes in NumPy: for one observation a call costs half of a compiled one.
+    With leaves and inputs of NumPy it computes in NumPy: for one observation that takes half of a compiled call.
     """
 
     layers: Layers
     activation: str = field(metadata=STATIC)
 
-    def __call__(
-        self, obs: Shaped[AnyArray, "b *obs"], beside: Shaped[AnyArray, "c *obs"] | None = None
-    ) -> Float[AnyArray, "b m"]:
-        """`beside` is given while learning: batch normalisation takes it and `obs` as one minibatch."""
-        x = flatten_observation(obs)
-        activations = IN_NUMPY if isinstance(x, np.ndarray) else ACTIVATIONS
-        return forward(self.layers, x, activations[self.activation], activations["tanh"], beside)
+    def __call__(self, z: Float[AnyArray, "b z"]) -> Float[AnyArray, "b m"]:
+        activations = IN_NUMPY if isinstance(z, np.ndarray) else ACTIVATIONS
+        return forward(self.layers, z, activations[self.activation], activations["tanh"])
 
-    def seeing(self, obs: Shaped[Array, "b *obs"]) -> "Actor":
-        """With the running statistics of its batch normalisation, if it has any, moved by a minibatch."""
-        return replace(self, layers=tuple(seeing(self.layers, flatten_observation(obs), ACTIVATIONS[self.activation])))
+    def fitted(self, z: Float[Array, "b z"], rate: float) -> Self:
+        """Running statistics of its batch normalisation, if any, moved by `rate` towards those of a minibatch."""
+        return replace(self, layers=fitted(self.layers, z, ACTIVATIONS[self.activation], rate))
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Critic:
-    """Q(s, a | theta) of K members at once: [b, *obs], [b, m] -> [K, b, size]."""
+    """Q(s, a | theta) of K members at once: z [b, z] and the pair (z, a) [b, x] -> [K, b, outputs].
+
+    The pair joins at `action_layer`: beside z, or after the first hidden layer.
+    """
 
     layers: Layers  # every leaf has the members' axis K in front
     activation: str = field(metadata=STATIC)
     action_layer: int = field(metadata=STATIC)
 
-    def __call__(
-        self,
-        obs: Shaped[Array, "b *obs"],
-        action: Float[Array, "b m"],
-        beside: Shaped[Array, "c *obs"] | None = None,
-    ) -> Float[Array, "k b size"]:
-        """With `beside` as the actor's: where the action comes in, batch normalisation has ended."""
-        f, linear = ACTIVATIONS[self.activation], lambda x: x
+    def __call__(self, z: Float[Array, "b z"], pair: Float[Array, "b x"]) -> Float[Array, "k b outputs"]:
+        f = ACTIVATIONS[self.activation]
 
-        def member(layers: Layers) -> Float[Array, "b size"]:
-            x = (
-                forward(layers[: self.action_layer], flatten_observation(obs), f, f, beside)
-                if self.action_layer
-                else flatten_observation(obs)
-            )
-            return forward(layers[self.action_layer :], jnp.concatenate([x, action], axis=-1), f, linear)
+        def member(layers: Layers) -> Float[Array, "b outputs"]:
+            x = forward(layers[: self.action_layer], z, f)
+            return forward(layers[self.action_layer :], jnp.concatenate([x, pair], axis=-1), f, lambda x: x)
 
         return self._over_members(member)
 
-    def seeing(self, obs: Shaped[Array, "b *obs"]) -> "Critic":
-        """As the actor's."""
+    def fitted(self, z: Float[Array, "b z"], rate: float) -> Self:
+        """Like the actor's; where the action joins, batch normalisation has ended."""
         f, of_obs = ACTIVATIONS[self.activation], self.action_layer
-
-        def member(layers: Layers) -> Layers:
-            return (*seeing(layers[:of_obs], flatten_observation(obs), f), *layers[of_obs:])
-
-        return replace(self, layers=self._over_members(member))
+        if not of_obs:
+            return self
+        layers = self._over_members(lambda layers: fitted(layers[:of_obs], z, f, rate))
+        return replace(self, layers=(*layers, *self.layers[of_obs:]))
 
     def _over_members(self, member: Callable[[Layers], PyTree]) -> PyTree:
         if len(jax.tree.leaves(self.layers)[0]) == 1:  # a vmap would turn every product into a batched one

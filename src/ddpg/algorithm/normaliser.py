@@ -1,4 +1,4 @@
-"""Observations with mean 0 and variance 1: running statistics of what was seen, and their use."""
+"""Running statistics of observations, and observations normalised by them."""
 
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Shaped
 
 from ddpg.types import AnyArray
 
-LIMIT = 10.0  # standard deviations beyond which an observation is cut
-EPSILON = np.float32(1e-8)  # added to the variance, so that what never changes divides by something
+LIMIT = 10.0  # in standard deviations, to which an observation is clipped
+EPSILON = np.float32(1e-8)  # added to the variance, so that a constant component is not divided by 0
 
 
 class RunningStats(NamedTuple):
@@ -22,26 +22,26 @@ class RunningStats(NamedTuple):
 
 
 def init_stats(obs_shape: tuple[int, ...]) -> RunningStats:
-    """Before anything was seen: observations are passed on as they are."""
+    """Before the first observation: they leave observations as they are."""
     return RunningStats(jnp.float32(0), jnp.zeros(obs_shape), jnp.ones(obs_shape))
 
 
 def update_stats(stats: RunningStats, obs: Shaped[Array, "k n *obs"], valid: Bool[Array, "k n"]) -> RunningStats:
-    """With K steps of N environments more, where `valid` (Chan, Golub and LeVeque 1979, equation 2.1)."""
+    """After K more steps of N environments, those that are `valid` (Chan, Golub and LeVeque 1979, equation 2.1)."""
     obs = obs.astype(jnp.float32)
     weight = valid.astype(jnp.float32).reshape(*valid.shape, *(1,) * (obs.ndim - 2))
-    seen = jnp.sum(weight)
-    mean = jnp.sum(weight * obs, axis=(0, 1)) / jnp.maximum(seen, 1.0)
+    new = jnp.sum(weight)
+    mean = jnp.sum(weight * obs, axis=(0, 1)) / jnp.maximum(new, 1.0)
     squares = jnp.sum(weight * jnp.square(obs - mean), axis=(0, 1))
-    count = jnp.maximum(stats.count + seen, 1.0)
-    share, step = seen / count, mean - stats.mean
+    count = jnp.maximum(stats.count + new, 1.0)
+    share, step = new / count, mean - stats.mean
     variance = (stats.count * stats.variance + squares) / count + stats.count * share / count * jnp.square(step)
-    known = seen + stats.count > 0
-    return RunningStats(stats.count + seen, stats.mean + share * step, jnp.where(known, variance, stats.variance))
+    known = new + stats.count > 0
+    return RunningStats(stats.count + new, stats.mean + share * step, jnp.where(known, variance, stats.variance))
 
 
 def normalise(obs: Shaped[AnyArray, "*b"], stats: RunningStats | None) -> Shaped[AnyArray, "*b"]:
-    """[..., *obs] with the statistics taken out, within 10 standard deviations; unchanged if there are none."""
+    """[..., *obs] with mean 0 and variance 1, clipped to 10 standard deviations; unchanged without statistics."""
     if stats is None:
         return obs
     xp = obs.__array_namespace__()

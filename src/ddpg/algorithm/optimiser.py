@@ -1,17 +1,17 @@
-"""One step of Adam, with all that may come before and after it; and one of a target behind its network."""
+"""The optimiser's step of a network, and the soft update of its target."""
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from ddpg.algorithm.layers import Running
 from ddpg.algorithm.networks import Network
+from ddpg.algorithm.norms import Running
 from ddpg.algorithm.schedules import Constant
 from ddpg.types import PyTree
 
 
 def adam(network: Network) -> optax.GradientTransformation:
-    """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) where the network has `weight_decay`.
+    """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) if the network has `weight_decay`.
 
     `l2` adds l2 * theta to the gradient first, as the 2016 paper does for its critic.
     """
@@ -30,20 +30,20 @@ def init_optimiser(network: Network, params: PyTree) -> PyTree:
 
 def gradient_step(network: Network, params: PyTree, grad: PyTree, opt: PyTree) -> tuple[PyTree, PyTree]:
     """Parameters and optimiser after one step down the gradient."""
-    updates, opt = adam(network).update(grad, opt, _decaying(params))
+    updates, opt = adam(network).update(grad, opt, _without_statistics(params))
     return optax.apply_updates(params, updates), opt
 
 
-def _decaying(params: PyTree) -> PyTree:
-    """With running statistics as if they were 0: they are not learned, and nothing is to pull them there."""
+def _without_statistics(params: PyTree) -> PyTree:
+    """The same with running statistics of 0: weight decay must not pull at them."""
 
     def is_running(x: PyTree) -> bool:
         return isinstance(x, Running)
 
-    def still(x: PyTree) -> PyTree:
+    def zero(x: PyTree) -> PyTree:
         return jax.tree.map(jnp.zeros_like, x) if is_running(x) else x
 
-    return jax.tree.map(still, params, is_leaf=is_running)
+    return jax.tree.map(zero, params, is_leaf=is_running)
 
 
 def soft_update(online: PyTree, target: PyTree, tau: float) -> PyTree:

@@ -11,11 +11,11 @@ from ddpg.ranges import NonNegative
 
 @dataclass(frozen=True)
 class TargetSmoothing:
-    """N(0, sigma^2), clipped, on the target's action (Fujimoto et al. 2018, section 5.3); none where sigma is 0."""
+    """N(0, sigma^2), clipped, on the target's action (Fujimoto et al. 2018, section 5.3); none if sigma is 0."""
 
     sigma: NonNegative = 0.0
     clip: NonNegative = 0.5
 
-    def __call__(self, action: Float[Array, "b m"], white: Float[Array, "b m"]) -> Float[Array, "b m"]:
-        noise = jnp.clip(self.sigma * white, -self.clip, self.clip)
+    def __call__(self, action: Float[Array, "b m"], normal: Float[Array, "b m"]) -> Float[Array, "b m"]:
+        noise = jnp.clip(self.sigma * normal, -self.clip, self.clip)
         return jnp.clip(action + noise, -1.0, 1.0)

@@ -1,7 +1,7 @@
-"""How a critic's numbers are read as a return: its mean, its target, its loss and its error."""
+"""Values: how the outputs of a critic are read as a return, and how they are trained."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,45 @@ from pydantic import Discriminator
 from ddpg.ranges import Finite, Natural, Positive
 
 
+class Value(Protocol):
+    """What the part `value` of an agent must answer. Predictions are [*k, b, outputs], of K critics or of one."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a critic gives per state and action."""
+        ...
+
+    @property
+    def scales_returns(self) -> bool:
+        """Whether returns must come scaled into [-1, 1]."""
+        ...
+
+    def mean(self, prediction: Float[Array, "*k b outputs"]) -> Float[Array, "*k b"]:
+        """Q, the expected return."""
+        ...
+
+    def target(
+        self, reward: Float[Array, " b"], discount: Float[Array, " b"], prediction: Float[Array, "b outputs"]
+    ) -> Float[Array, "b outputs"]:
+        """y = r + gamma Q'(s', mu'(s')), in the form that `loss` takes; `discount` is 0 after a true end."""
+        ...
+
+    def loss(self, prediction: Float[Array, "*k b outputs"], target: Float[Array, "b outputs"]) -> Float[Array, "*k b"]:
+        """What the critic minimises, per sample."""
+        ...
+
+    def error(
+        self, prediction: Float[Array, "*k b outputs"], target: Float[Array, "b outputs"]
+    ) -> Float[Array, "*k b"]:
+        """The size of the TD error, by which prioritised replay goes: 0 if nothing is left to learn."""
+        ...
+
+
 @dataclass(frozen=True)
 class Scalar:
     """One number per state and action, learned by the squared error (the article's equations 1 and 2).
 
-    Beyond `huber` from the target the loss grows linearly (Huber 1964), as half the square does there.
+    If `huber` is set, the loss is half the square up to that error and linear beyond it (Huber 1964).
     """
 
     kind: Literal["scalar"] = field(default="scalar", kw_only=True)
@@ -31,7 +65,6 @@ class Scalar:
 
     @property
     def scales_returns(self) -> bool:
-        """Whether returns must come scaled into [-1, 1]."""
         return False
 
     def mean(self, prediction: Float[Array, "*k b 1"]) -> Float[Array, "*k b"]:
@@ -40,7 +73,6 @@ class Scalar:
     def target(
         self, reward: Float[Array, " b"], discount: Float[Array, " b"], prediction: Float[Array, "b 1"]
     ) -> Float[Array, "b 1"]:
-        """y = r + gamma Q'(s', mu'(s')): `discount` is 0 after a true end."""
         return reward[:, None] + discount[:, None] * prediction
 
     def loss(self, prediction: Float[Array, "*k b 1"], target: Float[Array, "b 1"]) -> Float[Array, "*k b"]:
@@ -56,7 +88,7 @@ class Scalar:
 class Categorical:
     """A distribution over `atoms` returns from `low` to `high`, as logits (Bellemare et al. 2017; D4PG).
 
-    Where they are not said, returns are scaled into [-1, 1] by the largest seen so far, and those are the bounds.
+    Without `low` and `high`, returns are scaled into [-1, 1] by the largest so far, and these are the bounds.
     """
 
     kind: Literal["categorical"] = field(default="categorical", kw_only=True)
@@ -70,7 +102,6 @@ class Categorical:
 
     @property
     def scales_returns(self) -> bool:
-        """Whether returns must come scaled into [-1, 1]."""
         return self.low is None or self.high is None
 
     @property
@@ -88,26 +119,26 @@ class Categorical:
         """Probabilities of r + gamma Z'(s', mu'(s')), each shared by its two neighbouring atoms (C51, algorithm 1)."""
         z, atoms, p = self.support, np.arange(self.atoms), jax.nn.softmax(prediction)
         moved = jnp.clip(reward[:, None] + discount[:, None] * z, z[0], z[-1])
-        at = (moved - z[0]) / (z[1] - z[0])  # between which atoms
+        position = (moved - z[0]) / (z[1] - z[0])  # in atoms, between two of them
 
-        def give(i: Array, m: Float[Array, "b atoms"]) -> Float[Array, "b atoms"]:
-            share = jnp.clip(1 - jnp.abs(at[:, i, None] - atoms), 0, 1)
+        def add_share(i: Array, m: Float[Array, "b atoms"]) -> Float[Array, "b atoms"]:
+            share = jnp.clip(1 - jnp.abs(position[:, i, None] - atoms), 0, 1)
             return m + p[:, i, None] * share
 
         # Atom by atom: all shares at once are [b, atoms, atoms], a gigabyte for minibatches of FastTD3's size.
-        return jax.lax.fori_loop(0, self.atoms, give, jnp.zeros_like(p), unroll=16)
+        return jax.lax.fori_loop(0, self.atoms, add_share, jnp.zeros_like(p), unroll=16)
 
     def loss(self, prediction: Float[Array, "*k b atoms"], target: Float[Array, "b atoms"]) -> Float[Array, "*k b"]:
         """The cross-entropy."""
         return -jnp.sum(target * jax.nn.log_softmax(prediction), axis=-1)
 
     def error(self, prediction: Float[Array, "*k b atoms"], target: Float[Array, "b atoms"]) -> Float[Array, "*k b"]:
-        """The root of the relative entropy: 0 where nothing is left to learn, and near it linear, as |y - Q| is."""
+        """The root of the relative entropy: 0 if nothing is left to learn, and linear near it, as |y - Q| is."""
         relative = self.loss(prediction, target) + jnp.sum(jax.scipy.special.xlogy(target, target), axis=-1)
         return jnp.sqrt(jnp.maximum(relative, 0.0))  # which rounding can leave below 0
 
 
-Value = Annotated[Scalar | Categorical, Discriminator("kind")]
+AnyValue = Annotated[Scalar | Categorical, Discriminator("kind")]
 
 
 def pessimistic(prediction: Float[Array, "k b size"], q: Float[Array, "k b"]) -> Float[Array, "b size"]:

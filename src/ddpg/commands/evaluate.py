@@ -12,8 +12,8 @@ from ddpg.config.file import load_config
 from ddpg.environment import Known, environment_of
 from ddpg.records.networks.hdf5 import load_models
 from ddpg.records.statistics import iqm
+from ddpg.training.backend import evaluator_for
 from ddpg.training.devices import configure_jax
-from ddpg.training.evaluate import HostEvaluator, evaluator_for
 from ddpg.training.policy import model_folder
 from ddpg.types import AnyArray
 
@@ -36,8 +36,7 @@ def evaluate_run(
     configure_jax(1, 0.0)
     models = [load_models(model_folder(run, config, s), environment.spec) for s in seeds]
     with ExitStack() as stack:
-        if isinstance(evaluator, HostEvaluator):
-            stack.callback(evaluator.close)
+        stack.callback(evaluator.close)
         returns = np.concatenate([evaluator(*jax.tree.map(_one, m[:2])).returns for m in models])
         optimum = evaluator.optimum()
     said: dict[str, Any] = {

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
+from ddpg.algorithm.encoders import flatten_observation
 from ddpg.algorithm.networks import Actor
 from ddpg.algorithm.normaliser import EPSILON, RunningStats, normalise
 from ddpg.config.file import load_config
@@ -111,7 +112,7 @@ def reference(stats: RunningStats | None, spec: Spec) -> Callable[[Actor, Any], 
         if stats is None and spec.obs_dtype != "uint8":
             obs = jnp.clip(obs, -largest(actor), largest(actor))
         with jax.default_matmul_precision("highest"):  # an accelerator may round factors to fewer than 32 bits
-            unit = actor(normalise(obs, stats))
+            unit = actor(flatten_observation(normalise(obs, stats)))
         return low / 2 + high / 2 + unit * (high / 2 - low / 2)  # halves: the range may be too large for 32 bits
 
     return policy

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.exploration import ParameterNoise, PerEnvGaussian
+from ddpg.algorithm.exploration import PerEnvGaussian
 from ddpg.algorithm.networks import Network, Plain, Residual
+from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.values import Categorical
 from ddpg.experience.replay import Replay
 from ddpg.mistake import Mistake

@@ -11,7 +11,8 @@ from ddpg.algorithm.schedules import Exponential
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import Collection, Config
-from ddpg.experience.replay import Prioritised, Replay
+from ddpg.experience.replay import Replay
+from ddpg.experience.sampling import Prioritised
 from ddpg.mistake import Mistake
 
 PRESETS = {

@@ -15,7 +15,7 @@ from ddpg.mistake import Mistake
 
 NOTHING = np.empty(0)
 
-KEPT = 1_000  # steps after which what is over is forgotten
+PRUNE_EVERY = 1_000  # steps after which what is over is forgotten
 
 
 class StepResult(NamedTuple):
@@ -67,18 +67,18 @@ class PythonVector:
         flat = action.reshape(-1, action.shape[-1])
         obs, reward, terminated, truncated = self._all.step(flat)
         self._taken.append((flat, terminated, truncated))
-        if len(self._taken) >= KEPT:
-            self._sort()
+        if len(self._taken) >= PRUNE_EVERY:
+            self._prune()
         return StepResult(*map(self._split, (obs, reward, terminated, truncated)))
 
     def history(self) -> History:
         """How to come here again."""
-        self._sort()
+        self._prune()
         actions = [np.concatenate(chunks) for chunks in self._open]
         lengths = np.array([len(each) for each in actions], np.int64)
         return History(self._episodes.copy(), self._steps.copy(), lengths, np.concatenate(actions))
 
-    def recall(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> StepResult:
+    def replay_history(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> StepResult:
         """Play the open episodes of `history` again, up to where `obs` was seen.
 
         An episode that then comes out differently, since the environment is not deterministic, is cut: it is truncated
@@ -101,7 +101,7 @@ class PythonVector:
         self._open = [[each] for each in actions]
         return StepResult(*map(self._split, answer))
 
-    def _sort(self) -> None:
+    def _prune(self) -> None:
         """Forget what was done in episodes that are over."""
         if not self._taken:
             return

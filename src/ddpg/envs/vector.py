@@ -1,14 +1,13 @@
 """N copies of a JAX-native environment side by side, with autoreset."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float
 
-from ddpg.envs.protocol import StepResult
+from ddpg.envs.protocol import Environment, StepResult
 from ddpg.types import Key, PyTree
 
 
@@ -20,7 +19,7 @@ class Vector:
     so the last observation of every episode is seen, and stored, once.
     """
 
-    env: Any  # an Environment; where Python steps it a Gym, of which only the spec is read
+    env: Environment
     n: int
 
     def fresh(self, key: Key) -> tuple[PyTree, Array]:

@@ -1,1 +1,1 @@
-"""What is remembered: a ring of stored steps, and how a window of them is read as a transition."""
+"""The memory: a ring of stored rows, which windows of it are drawn, and how a window becomes a transition."""

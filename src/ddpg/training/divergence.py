@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddpg.training.loop import Report
+from ddpg.training.driver import Report
 
 EXPLODED, GROWTH = 100.0, 3  # times the largest return there can be, and still growing for so many chunks: Q is lost
 

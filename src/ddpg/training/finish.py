@@ -22,18 +22,18 @@ from ddpg.records.networks.hdf5 import save_models
 from ddpg.records.plot import curve_of, learning_curve
 from ddpg.records.statistics import summary
 from ddpg.records.video import screenless
+from ddpg.training.driver import Learned
 from ddpg.training.film import film_run
-from ddpg.training.loop import TrainState
 from ddpg.types import Spec
 
 
-def save_networks(folder: Path, config: Config, carry: TrainState, spec: Spec) -> None:
+def save_networks(folder: Path, config: Config, learned: Learned, spec: Spec) -> None:
     """The four networks of every seed, leaves [S, ...]."""
     for i, seed in enumerate(seeds(config)):
-        whole = (carry.agent, carry.stats, carry.earned)
-        agent, stats, earned = jax.tree.map(lambda x, i=i: np.asarray(x)[i], whole)
-        scale = config.reward_scale if earned is None else float(earned.scale)
-        save_models(folder / "models" / f"seed-{seed}", agent, spec, stats, config.agent.value, scale)
+        own: Learned = jax.tree.map(lambda x, i=i: np.asarray(x)[i], learned)
+        scale = config.reward_scale if own.return_scale is None else float(own.return_scale.scale)
+        folder_of_seed = folder / "models" / f"seed-{seed}"
+        save_models(folder_of_seed, own.online, own.target, spec, own.stats, config.agent.value, scale)
 
 
 def pictures(

@@ -8,7 +8,7 @@ import numpy as np
 from ddpg.config.config import Config
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
-from ddpg.experience.replay import Prioritised
+from ddpg.experience.sampling import Prioritised
 
 
 def memory(config: Config, env: Environment | GymFactory) -> int:

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.normaliser import RunningStats, normalise
+from ddpg.algorithm.agent import GreedyPolicy, Nets
+from ddpg.algorithm.normaliser import RunningStats
 from ddpg.config.config import Config
 from ddpg.config.file import load_config
 from ddpg.mistake import Mistake
@@ -25,12 +25,12 @@ class Policy:
 
     def __init__(self, nets: Nets, stats: RunningStats | None, spec: Spec) -> None:
         self.nets, self.spec = nets, spec
-        self._actor, self._stats = jax.tree.map(np.asarray, (nets.actor, stats))
+        self._policy = jax.tree.map(np.asarray, GreedyPolicy(stats, nets.encoder, nets.actor))
         self._low, self._high = np.array([spec.action_low, spec.action_high], np.float64)
 
     def unit(self, obs: Shaped[np.ndarray, "b *obs"]) -> Float[np.ndarray, "b m"]:
         """mu(s) in [-1, 1]^m."""
-        return self._actor(normalise(obs, self._stats))
+        return self._policy(obs)
 
     def __call__(self, obs: Any) -> np.ndarray:
         """[*obs] -> [m], or [b, *obs] -> [b, m], in float32. ValueError if the shape is neither."""

@@ -5,15 +5,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from ddpg.training.host import Host
-from ddpg.training.loop import Report
-from ddpg.training.scan import Scan
+from ddpg.training.driver import Driver, Report
 
 
 class Programs:
     """The few programs of a run, by (learning, iterations), compiled side by side and while the first already runs."""
 
-    def __init__(self, driver: Scan | Host, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, driver: Driver, pool: ThreadPoolExecutor) -> None:
         self._submit = lambda learning, n: pool.submit(driver.compile, iterations=n, learning=learning)
         self._coming = dict[tuple[bool, int], Future]()
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ddpg.training.loop import Report
+from ddpg.training.driver import Report
 from ddpg.types import Metrics
 
 

@@ -16,9 +16,8 @@ from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative, Whole
 from ddpg.records import checkpoint
 from ddpg.training.divergence import DivergenceState, init_divergence
-from ddpg.training.host import Host
+from ddpg.training.driver import Driver
 from ddpg.training.reports import PendingReports, no_reports
-from ddpg.training.scan import Scan
 from ddpg.types import Keys, PyTree
 
 LARGEST = 2**31  # iterations, and pieces of a report
@@ -54,13 +53,13 @@ class Restored(NamedTuple):
     notes: tuple[str, ...]
 
 
-def restored(folder: Path, config: Config, driver: Scan | Host, keys: Keys, note: Callable[[str], None]) -> Restored:
+def restored(folder: Path, config: Config, driver: Driver, keys: Keys, note: Callable[[str], None]) -> Restored:
     """Take the driver to the newest checkpoint in FOLDER that can be used; others are noted and set aside.
 
     ValueError, in one line, if there is none, or an environment misbehaves while its episode is played again.
     """
     pieces = jax.tree.map(lambda x: jax.ShapeDtypeStruct((-LARGEST, *x.shape[1:]), x.dtype), no_reports(config.seeds))
-    like = State(driver.like(keys), pieces, init_divergence(config.seeds))
+    like = State(driver.snapshot_shapes(keys), pieces, init_divergence(config.seeds))
     paths = checkpoint.found(folder / "checkpoints")
     for i, path in enumerate(paths):
         try:

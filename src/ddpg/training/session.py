@@ -22,23 +22,20 @@ from ddpg.config.reading import to_data
 from ddpg.envs.gymnasium_edge import Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
-from ddpg.envs.python_vector import PythonVector
-from ddpg.envs.vector import Vector
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.mistake import Mistake
 from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
 from ddpg.records.log import Log, Record, read_metrics
+from ddpg.training.backend import driver_for, evaluator_for
 from ddpg.training.divergence import init_divergence, seen
-from ddpg.training.evaluate import Evaluation, evaluator_for
+from ddpg.training.driver import ChunkInterrupted, Driver, Report
+from ddpg.training.evaluation import Evaluation
 from ddpg.training.finish import conclude, count, pictures, reason, save_networks, seeds
-from ddpg.training.host import ChunkInterrupted, Host
-from ddpg.training.loop import Loop, Report
 from ddpg.training.memory import memory
 from ddpg.training.programs import Programs
 from ddpg.training.reports import PendingReports, no_reports, together
 from ddpg.training.restore import Progress, State, restored
-from ddpg.training.scan import Scan
 
 LONGEST = 1_000  # updates, or steps, of a chunk
 
@@ -65,21 +62,9 @@ class Session:
 
     def __init__(self, config: Config, env: Environment | GymFactory, folder: Path, resumed: bool = False) -> None:
         self.config, self.env, self.folder, self.resumed = config, env, folder, resumed
-        chosen = config.collect
-        self.loop = Loop(
-            agent=config.agent,
-            replay=config.replay,
-            vector=Vector(env, chosen.envs),
-            gamma=config.gamma,
-            collect=chosen.steps,
-            updates=chosen.updates,
-            warmup=chosen.warmup,
-            reward_scale=config.reward_scale,
-            normalise=config.normalise,
-        )
         self.seeds = seeds(config)
         self.keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
-        self.driver = self._driver(env)
+        self.driver = driver_for(config, env)
         with ExitStack() as opened:
             opened.callback(self.driver.close)
             self.evaluator = evaluator_for(config, env, config.eval.episodes, config.eval.seed)
@@ -90,9 +75,13 @@ class Session:
         self._saved, self._saved_at, self._doubted = 0, time.monotonic(), False
 
     @property
+    def steps_per_iteration(self) -> int:
+        return self.config.collect.steps * self.config.collect.envs
+
+    @property
     def step(self) -> int:
         """Environment steps of each seed, so far."""
-        return self.progress.iteration * self.loop.steps_per_iteration
+        return self.progress.iteration * self.steps_per_iteration
 
     def run(self, stopped: Callable[[], int]) -> Run:
         """The whole run, or what is left of it, or as much of it as there is time for until `stopped`.
@@ -152,8 +141,7 @@ class Session:
 
     def _train(self, display: Display, stopped: Callable[[], int], wall: Callable[[], float]) -> str | None:
         """All that is left; and what ended it early, if that was a failure."""
-        if isinstance(self.driver, Host):
-            self.driver.stopped = lambda: bool(stopped()) or self._due()
+        self.driver.stop_when(lambda: bool(stopped()) or self._due())
         resume_at = self.progress.logged if self.resumed else None
         with (
             Checkpoints(self.folder / "checkpoints", self.config.checkpoint.keep, self._tell(display)) as checkpoints,
@@ -166,7 +154,7 @@ class Session:
             play = pool.submit(self.evaluator.compile, *learned(self.driver))
             for name in PICTURES:
                 pool.submit(import_module, name)
-            failure, stopping, rate, last = None, False, np.nan, -(-self.config.steps // self.loop.steps_per_iteration)
+            failure, stopping, rate, last = None, False, np.nan, -(-self.config.steps // self.steps_per_iteration)
             for first, end, learning, evaluate in self.chunks():
                 # Once, but where a host was cut short, to stop or for a checkpoint.
                 while self.progress.iteration < end and not stopping:
@@ -200,14 +188,14 @@ class Session:
         seconds, iterations = time.perf_counter() - started, end - first
         self.progress.iteration = end
         if learning:  # random steps cost next to nothing and would flatter the speed
-            self.progress.learned += iterations * self.loop.steps_per_iteration
+            self.progress.learned += iterations * self.steps_per_iteration
             self.progress.learning_seconds += seconds
         if report is not None:
             # Of a host a report of every iteration, of a scan one of the chunk.
             report = jax.tree.map(np.atleast_2d, report)
             weights = np.full(len(report.episodes), iterations / len(report.episodes))
             self.pieces = jax.tree.map(lambda *both: np.concatenate(both), self.pieces, PendingReports(report, weights))
-        return failure, iterations * self.loop.steps_per_iteration * self.config.seeds / seconds
+        return failure, iterations * self.steps_per_iteration * self.config.seeds / seconds
 
     def _look(self, first: int, learning: bool, display: Display) -> str | None:
         """Note which seeds have diverged in the chunk that began at iteration `first`; a failure if none is left."""
@@ -271,7 +259,7 @@ class Session:
 
     def _save(self, checkpoints: Checkpoints, display: Display) -> None:
         """Copy everything; the rest is the writer's, while training goes on."""
-        kept = self.driver.kept()
+        networks_now = self.driver.read()
         said = {
             "config": to_data(self.config),
             "versions": versions(),
@@ -281,11 +269,11 @@ class Session:
 
         def networks(step: int = self.step) -> None:
             try:
-                save_networks(self.folder, self.config, kept.carry, self.env.spec)
+                save_networks(self.folder, self.config, networks_now, self.env.spec)
             except OSError as error:
                 display.note(f"the networks of step {step:,} could not be written ({reason(error)})")
 
-        checkpoints.save(self.step, State(kept, self.pieces, self.watch), said, networks)
+        checkpoints.save(self.step, State(self.driver.snapshot(), self.pieces, self.watch), said, networks)
         self._saved, self._saved_at = self.step, time.monotonic()
 
     def _tell(self, display: Display) -> Callable[[int, Saved | OSError], None]:
@@ -298,24 +286,13 @@ class Session:
 
         return tell
 
-    def _driver(self, env: Environment | GymFactory) -> Scan | Host:
-        """Who turns the iterations."""
-        if not isinstance(env, GymFactory):
-            return Scan(self.loop)
-        hosted = PythonVector(env, self.seeds, self.config.collect.envs, self.config.collect.vector)
-        try:
-            return Host(self.loop, hosted)
-        except BaseException:
-            hosted.close()
-            raise
-
     def chunks(self) -> Iterator[tuple[int, int, bool, bool]]:
         """(first iteration, the one after the last, whether to learn, whether it is a log point), over the whole run.
 
         A chunk has at most LONGEST updates, and as many steps: Ctrl-C has to wait for its end, its random numbers for
         memory.
         """
-        steps_per_iteration, config = self.loop.steps_per_iteration, self.config
+        steps_per_iteration, config = self.steps_per_iteration, self.config
         total = -(-config.steps // steps_per_iteration)
         begin = -(-config.learning_starts // steps_per_iteration)
         every = max(1, round(config.eval.every / steps_per_iteration))
@@ -368,7 +345,7 @@ class Session:
         return Display(title, config.steps, self.optimum)
 
 
-def learned(driver: Scan | Host) -> tuple[Nets, RunningStats | None, ReturnScale | None]:
+def learned(driver: Driver) -> tuple[Nets, RunningStats | None, ReturnScale | None]:
     """What an evaluation asks for, of every seed [S, ...]."""
-    carry = driver.read()
-    return carry.agent.online, carry.stats, carry.earned
+    now = driver.read()
+    return now.online, now.stats, now.return_scale

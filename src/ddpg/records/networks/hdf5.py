@@ -9,10 +9,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ddpg.algorithm.agent import AgentState, Nets
-from ddpg.algorithm.layers import ACTIVATIONS, BatchNorm, Block, Dense, LayerNorm, Layers, Norm, Running
+from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.encoders import FlatEmbedding
+from ddpg.algorithm.layers import ACTIVATIONS, Block, Dense, Layers
 from ddpg.algorithm.networks import Actor, Critic
 from ddpg.algorithm.normaliser import RunningStats
+from ddpg.algorithm.norms import BatchNorm, LayerNorm, Norm, Running
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import settle
@@ -46,7 +48,8 @@ DTYPES = {
 
 def save_models(
     folder: Path,
-    state: AgentState,
+    online: Nets,
+    target: Nets,
     spec: Spec,
     stats: RunningStats | None = None,
     value: Scalar | Categorical | None = None,
@@ -60,7 +63,7 @@ def save_models(
     folder.mkdir(parents=True, exist_ok=True)
     earned = {"support": value.support, "reward_scale": reward_scale} if isinstance(value, Categorical) else {}
     earned = {f"value/{name}": np.asarray(x, np.float32) for name, x in earned.items()}
-    for suffix, nets in (("", state.online), ("_target", state.target)):
+    for suffix, nets in (("", online), ("_target", target)):
         for role, net, of_role in ((f"actor{suffix}", nets.actor, {}), (f"critic{suffix}", nets.critic, earned)):
             partial = folder / f"{role}.partial"
             _write(partial, role, net, spec, stats, of_role)
@@ -91,7 +94,7 @@ def load_models(folder: Path, spec: Spec | None = None) -> tuple[Nets, RunningSt
                 f"{folder} was trained for {_spaces(found)}, not for {_spaces(expected)}; "
                 f"choose an environment of the same spaces"
             )
-    return Nets(actor, critic), stats, actor_spec
+    return Nets(FlatEmbedding(), actor, critic), stats, actor_spec
 
 
 def _spaces(spec: Spec) -> str:

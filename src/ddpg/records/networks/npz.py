@@ -6,9 +6,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ddpg.algorithm.layers import BatchNorm, Block, Dense, Layers, Norm
+from ddpg.algorithm.layers import Block, Dense, Layers
 from ddpg.algorithm.networks import Actor
 from ddpg.algorithm.normaliser import EPSILON, LIMIT, RunningStats
+from ddpg.algorithm.norms import BatchNorm, Norm
 from ddpg.mistake import Mistake
 from ddpg.types import Spec
 

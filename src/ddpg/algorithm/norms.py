@@ -1,0 +1,95 @@
+"""Normalisations between layers, as pytrees of arrays; `NORMS` is the list a configuration chooses from."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Protocol, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import register_dataclass
+from jaxtyping import Float
+
+from ddpg.types import AnyArray, PyTree
+
+
+class Norm(Protocol):
+    """What a normalisation must answer."""
+
+    of_minibatch: ClassVar[bool]  # whether what becomes of a row depends on the other rows of its minibatch
+
+    @classmethod
+    def of(cls, size: int) -> Self:
+        """One of so many features, before training."""
+        ...
+
+    def __call__(self, x: Float[AnyArray, "b i"]) -> Float[AnyArray, "b i"]: ...
+
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+        """Running statistics moved by `rate` towards those of minibatch x; without any, the same."""
+        ...
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class LayerNorm:
+    """Each sample's features with mean 0 and variance 1, then scaled and shifted (Ba et al. 2016)."""
+
+    of_minibatch: ClassVar[bool] = False
+    scale: Float[AnyArray, "*k i"]
+    shift: Float[AnyArray, "*k i"]
+
+    @classmethod
+    def of(cls, size: int) -> Self:
+        return cls(jnp.ones(size), jnp.zeros(size))
+
+    def __call__(self, x: Float[AnyArray, "b i"]) -> Float[AnyArray, "b i"]:
+        return standardised(x, x.mean(-1, keepdims=True), x.var(-1, keepdims=True)) * self.scale + self.shift
+
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+        return self
+
+
+class Running(NamedTuple):
+    """Running statistics: they follow minibatches and are not trained by gradients."""
+
+    mean: Float[AnyArray, "*k i"]
+    variance: Float[AnyArray, "*k i"]
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class BatchNorm:
+    """Each feature with mean 0 and variance 1 by running statistics (Ioffe and Szegedy 2015, algorithms 1 and 2).
+
+    An update uses the minibatch's own statistics, `fitted(both, 1)`, of s and s' as one minibatch (CrossQ, Bhatt et
+    al. 2024), so that a state is the same input to Q and to Q'; acting uses the running ones, moved at a small rate.
+    """
+
+    of_minibatch: ClassVar[bool] = True
+    scale: Float[AnyArray, "*k i"]
+    shift: Float[AnyArray, "*k i"]
+    running: Running
+
+    @classmethod
+    def of(cls, size: int) -> Self:
+        return cls(jnp.ones(size), jnp.zeros(size), Running(jnp.zeros(size), jnp.ones(size)))
+
+    def __call__(self, x: Float[AnyArray, "b i"]) -> Float[AnyArray, "b i"]:
+        return standardised(x, *self.running) * self.scale + self.shift
+
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+        now = Running(x.mean(0), x.var(0))
+        # In this form rate 1 gives the minibatch's statistics exactly.
+        return replace(self, running=jax.tree.map(lambda old, new: new + (1 - rate) * (old - new), self.running, now))
+
+
+def has_statistics(tree: PyTree) -> bool:
+    """Whether any layer of it has running statistics."""
+    return any(isinstance(x, Running) for x in jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, Running)))
+
+
+def standardised(x: AnyArray, mean: AnyArray, variance: AnyArray) -> AnyArray:
+    return (x - mean) / (variance + np.float32(1e-5)) ** 0.5
+
+
+NORMS: dict[str, type[Norm]] = {"layer": LayerNorm, "batch": BatchNorm}

@@ -1,0 +1,110 @@
+"""The ring of stored rows: its arrays, how rows are packed into them, and what of it a checkpoint holds."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Int
+
+from ddpg.experience.priority_tree import Tree
+from ddpg.mistake import Mistake
+from ddpg.types import AnyArray, PyTree, Row
+
+
+class Ring(NamedTuple):
+    """`obs` holds observations of any dtype, `columns` the other fields of Row side by side.
+
+    Fields are stored together because each array costs one write and one gather per step, however narrow it is;
+    float32 observations lie in `columns` too and leave `obs` empty.
+    """
+
+    obs: AnyArray  # [T, N, *obs], or [T, N, 0]
+    columns: Float[AnyArray, "t n d"]
+    cursor: Int[AnyArray, ""]  # where the next row goes
+    size: Int[AnyArray, ""]  # rows filled
+    sampler: PyTree = None  # the state of the sampling: None, or priorities
+
+
+def pack(block: Row) -> tuple[Array, Float[Array, "t n d"]]:
+    """Rows [T, N, ...] as `obs` and `columns` of a ring."""
+    lead = block.reward.shape
+    flags = (block.terminated, block.truncated, block.boundary)
+    columns = [block.action, *(x[..., None].astype(jnp.float32) for x in (block.reward, *flags))]
+    obs = block.obs
+    if obs.dtype == jnp.float32:
+        columns = [obs.reshape(*lead, -1), *columns]
+        obs = jnp.zeros((*lead, 0))
+    return obs, jnp.concatenate(columns, axis=-1)
+
+
+def unpack(obs: Array, columns: Float[Array, "t b d"], obs_shape: tuple[int, ...]) -> Row:
+    """The rows that were packed."""
+    if obs.shape[-1] == 0:
+        size = prod(obs_shape)
+        obs, columns = columns[..., :size].reshape(*columns.shape[:2], *obs_shape), columns[..., size:]
+    reward, terminated, truncated, boundary = (columns[..., i] for i in range(-4, 0))
+    return Row(obs, columns[..., :-4], reward, terminated > 0, truncated > 0, boundary > 0)
+
+
+def boundaries(columns: Float[Array, "*t n d"]) -> Array:
+    """Which packed rows are boundary rows."""
+    return columns[..., -1] > 0
+
+
+def trimmed(ring: Ring) -> Ring:
+    """The filled rows of the rings of several seeds [S, T, N, ...], all equally full, in NumPy."""
+    rows = int(np.asarray(ring.size)[0])
+    leaves = rows * ring.columns.shape[2]
+    cut = ring._replace(obs=np.asarray(ring.obs)[:, :rows], columns=np.asarray(ring.columns)[:, :rows])
+    return _with_leaves(cut, lambda x: np.asarray(x)[:, :leaves])
+
+
+def any_rows(ring: Ring) -> Ring:
+    """The shapes that `trimmed` may give for rings [S, T, N, ...]: -T stands for any number of rows up to T."""
+
+    def any_length(x: AnyArray) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((x.shape[0], -x.shape[1], *x.shape[2:]), x.dtype)
+
+    return _with_leaves(ring._replace(obs=any_length(ring.obs), columns=any_length(ring.columns)), any_length)
+
+
+def refilled(ring: Ring, like: Ring) -> Ring:
+    """`trimmed` rings with as many rows again as one of `like` [T, N, ...]. Mistake if they are not from `trimmed`."""
+    rows, (filled, n) = like.columns.shape[0], ring.columns.shape[1:3]
+    size, cursor = np.asarray(ring.size), np.asarray(ring.cursor)
+    possible = cursor == filled if filled < rows else (cursor >= 0) & (cursor < rows)
+    if filled > rows or not ((size == filled) & possible).all():
+        raise Mistake(f"a replay of {filled} rows with size {size.tolist()} and the next row at {cursor.tolist()}")
+
+    def padded(x: AnyArray, length: int) -> AnyArray:
+        more = np.zeros((len(x), length - x.shape[1], *x.shape[2:]), x.dtype)
+        return np.concatenate([x, more], axis=1) if length > x.shape[1] else x
+
+    def padded_leaves(x: AnyArray) -> AnyArray:
+        if x.shape[1] != filled * n:
+            raise Mistake(f"a replay of {filled * n} steps with {x.shape[1]} priorities")
+        return padded(x, max(tree.leaves.shape[0] for tree in _trees(like)))
+
+    whole = ring._replace(obs=padded(ring.obs, rows), columns=padded(ring.columns, rows))
+    return _with_leaves(whole, padded_leaves)
+
+
+def _is_tree(x: Any) -> bool:
+    return isinstance(x, Tree)
+
+
+def _trees(ring: Ring) -> list[Tree]:
+    return [x for x in jax.tree.leaves(ring.sampler, is_leaf=_is_tree) if _is_tree(x)]
+
+
+def _with_leaves(ring: Ring, change: Callable[[AnyArray], AnyArray]) -> Ring:
+    """The same ring with the leaves of the sampler's priority trees, if any, changed."""
+
+    def changed(x: Any) -> Any:
+        return x._replace(leaves=change(x.leaves)) if isinstance(x, Tree) else x
+
+    return ring._replace(sampler=jax.tree.map(changed, ring.sampler, is_leaf=_is_tree))

@@ -1,0 +1,97 @@
+"""What a driver must answer: it turns the iterations of all seeds, a chunk at a time."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.normaliser import RunningStats
+from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.experience.return_scale import ReturnScale
+from ddpg.training.learner import LearnerState
+from ddpg.types import AnyArray, Keys, Metrics, PyTree
+
+
+class Report(NamedTuple):
+    """A chunk of one seed: means over its updates, and over the episodes that ended in it."""
+
+    metrics: Metrics
+    episode_return: Float[AnyArray, ""]
+    episodes: Int[AnyArray, ""]
+    largest_reward: Float[AnyArray, ""]  # in absolute value
+
+
+class Learned(NamedTuple):
+    """The networks of every seed [S, ...] with what their use needs, in NumPy."""
+
+    online: Nets
+    target: Nets
+    stats: RunningStats | None
+    return_scale: ReturnScale | None
+
+    @classmethod
+    def of(cls, state: LearnerState) -> "Learned":
+        return cls(state.agent.online, state.agent.target, state.stats, state.return_scale)
+
+
+class Driver(Protocol):
+    """The state of every seed, and how it moves on.
+
+    `Scan` compiles whole chunks with JAX-native environments; `Host` steps Python environments beside the learner.
+    """
+
+    def start(self, keys: Keys) -> None:
+        """Go to the first iteration. Once only."""
+        ...
+
+    def compile(self, *, iterations: int, learning: bool) -> Callable[[np.int32], Report]:
+        """t0 -> a report of so many iterations from t0 on: leaves [S], or [iterations, S].
+
+        ChunkInterrupted if an environment misbehaves, or `stop_when` answers true inside a chunk.
+        """
+        ...
+
+    def read(self) -> Learned:
+        """A copy of the networks as they are now."""
+        ...
+
+    def snapshot(self) -> PyTree:
+        """All that `resume` needs, in NumPy arrays that nothing changes any more; leaves [S, ...]."""
+        ...
+
+    def snapshot_shapes(self, keys: Keys) -> PyTree:
+        """The shapes that `snapshot` may give; -n stands for any length up to n."""
+        ...
+
+    def resume(self, snapshot: PyTree, keys: Keys) -> list[str]:
+        """Go to where the snapshot was taken; a line for each thing that could not be restored.
+
+        Mistake if it is not of this loop; Misbehaved if an environment misbehaves while its episode is replayed.
+        """
+        ...
+
+    def stop_when(self, stop: Callable[[], bool]) -> None:
+        """Ask `stop` after every iteration of a long chunk. A driver of short chunks need not."""
+        ...
+
+    def close(self) -> None:
+        """Close the environments."""
+        ...
+
+
+class ChunkInterrupted(Exception):
+    """A chunk ended early, after so many iterations: an environment failed (`error`), or a stop was asked for."""
+
+    def __init__(self, iterations: int, error: Misbehaved | None, report: Report | None) -> None:
+        super().__init__(str(error))
+        self.iterations, self.error, self.report = iterations, error, report
+
+
+def mean_metrics(metrics: Metrics) -> Metrics:
+    """Means over updates [u]: the actor's over those that moved it, the critic's over all, so that NaN shows."""
+    mean = jax.tree.map(jnp.nanmean, metrics)
+    return mean._replace(q=jnp.mean(metrics.q), critic_loss=jnp.mean(metrics.critic_loss))

@@ -1,0 +1,99 @@
+"""What an evaluation is: returns of greedy episodes, and how far the critic's values are from them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.stages import Wrapped
+from jaxtyping import Float, Shaped
+
+from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.normaliser import RunningStats, normalise
+from ddpg.algorithm.values import AnyValue
+from ddpg.experience.return_scale import ReturnScale
+from ddpg.types import AnyArray
+
+
+class Episodes(NamedTuple):
+    """Greedy episodes, one row each.
+
+    `tail` is the discount of the return after a time limit, 0 after a true end.
+    """
+
+    first: Shaped[AnyArray, "e *obs"]
+    last: Shaped[AnyArray, "e *obs"]
+    returns: Float[AnyArray, " e"]
+    discounted: Float[AnyArray, " e"]
+    tail: Float[AnyArray, " e"]
+
+
+class Evaluation(NamedTuple):
+    """One row per episode: undiscounted returns, discounted ones, the bias of Q(s_0, mu(s_0)), and |dQ/da| there.
+
+    `discounted` is in the units the critic learns, and adds Q's estimate of the time after a time limit; `q_bias` is
+    Q(s_0, mu(s_0)) minus that.
+    """
+
+    returns: Float[Array, " e"]
+    discounted: Float[Array, " e"]
+    q_bias: Float[Array, " e"]
+    dq_da: Float[Array, " e"]
+
+
+class Evaluator(Protocol):
+    """Plays greedy episodes from starts that depend on a seed alone: the same for every agent and run."""
+
+    def optimum(self) -> float | None:
+        """The best mean return from these very starts, if it is known."""
+        ...
+
+    def __call__(
+        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
+    ) -> Evaluation:
+        """Of every seed: leaves [S, ...] -> [S, e]. Misbehaved if an environment misbehaves."""
+        ...
+
+    def compile(
+        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
+    ) -> Callable[..., Evaluation]:
+        """The same, compiled ahead for networks like these."""
+        ...
+
+    def close(self) -> None:
+        """Close the environments."""
+        ...
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Compares the critic's values with the returns of episodes."""
+
+    value: AnyValue
+    gamma: float
+    reward_scale: float = 1.0
+
+    def __call__(
+        self, nets: Nets, stats: RunningStats | None, return_scale: ReturnScale | None, episodes: Episodes
+    ) -> Evaluation:
+        """In the units the critic learns."""
+        first, last = normalise(episodes.first, stats), normalise(episodes.last, stats)
+
+        # Q itself estimates the return after a time limit, as in training: the comparison is of what was played.
+        def q(obs: Float[Array, "e *obs"], action: Float[Array, "e m"]) -> Float[Array, " e"]:
+            return self.value.mean(nets.q(obs, action))[0]
+
+        tail = jnp.where(episodes.tail > 0, episodes.tail * q(last, nets.mu(last)), 0.0)
+        value, pull_back = jax.vjp(lambda action: q(first, action), nets.mu(first))
+        (dq_da,) = pull_back(jnp.ones_like(value))
+        scale = self.reward_scale if return_scale is None else return_scale.scale
+        total = scale * episodes.discounted + tail
+        return Evaluation(episodes.returns, total, value - total, jnp.linalg.norm(dq_da, axis=-1))
+
+
+@cache
+def compiled_judge(judge: Judge) -> Wrapped:
+    return jax.jit(judge)

@@ -1,0 +1,142 @@
+"""The learner: store the block of rows collected before, then update on minibatches."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float, Int
+
+from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy
+from ddpg.algorithm.normaliser import RunningStats, init_stats, normalise, update_stats
+from ddpg.algorithm.parameter_noise import ParameterNoise, Perturbed
+from ddpg.algorithm.random import draw_uniform, to_normal
+from ddpg.experience.replay import Replay
+from ddpg.experience.return_scale import ReturnScale, init_return_scale, update_return_scale
+from ddpg.experience.ring import Ring
+from ddpg.training.randomness import UpdateRandomness, init_keys, iteration_keys
+from ddpg.types import Key, Metrics, PyTree, Row, Spec
+
+
+class LearnerState(NamedTuple):
+    """Everything that learning is at one moment; `key` never changes, since randomness is a function of (key, t)."""
+
+    agent: AgentState
+    stats: RunningStats | None  # of observations, if they are normalised
+    ring: Ring
+    key: Key
+    return_scale: ReturnScale | None = None  # if returns are scaled into [-1, 1]
+    perturbed: Perturbed | None = None  # the actor that acts, if its weights have noise
+
+    @property
+    def acting(self) -> GreedyPolicy:
+        """The policy that acts, before noise on its actions."""
+        nets = self.agent.online
+        return GreedyPolicy(self.stats, nets.encoder, nets.actor if self.perturbed is None else self.perturbed.actor)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """`updates` gradient steps per iteration of `steps` steps of `envs` environments.
+
+    The update gets rewards times `reward_scale`, and with `normalise` observations of mean 0 and variance 1.
+    """
+
+    agent: DPG
+    replay: Replay
+    spec: Spec
+    gamma: float
+    envs: int
+    steps: int
+    updates: int
+    reward_scale: float = 1.0
+    normalise: bool = False
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps in one iteration."""
+        return self.steps * self.envs
+
+    def init(self, key: Key, block: Row) -> LearnerState:
+        """Before the first update, for blocks like `block`."""
+        agent_key, _ = init_keys(key)
+        agent, exploration = self.agent.init(agent_key, self.spec), self.agent.exploration
+        perturbed = None
+        if isinstance(exploration, ParameterNoise):
+            perturbed = Perturbed(agent.online.actor, jnp.float32(exploration.begin_sigma))
+        return LearnerState(
+            agent,
+            init_stats(self.spec.obs_shape) if self.normalise else None,
+            self.replay.init(block),
+            key,
+            init_return_scale(self.envs, self.gamma) if self.agent.value.scales_returns else None,
+            perturbed,
+        )
+
+    def empty_block(self, obs: Float[Array, "n *obs"]) -> Row:
+        """The block stored by the first iteration: all boundary rows, which are never sampled as transitions."""
+        n, m = self.envs, self.spec.action_dim
+        no = jnp.zeros((n,), bool)
+        row = Row(obs, jnp.zeros((n, m)), jnp.zeros((n,)), no, no, ~no)
+        return jax.tree.map(lambda x: jnp.repeat(x[None], self.steps, axis=0), row)
+
+    def randomness(self, key: Key, t: Int[Array, ""]) -> UpdateRandomness:
+        batch, *_ = iteration_keys(key, t)
+        bits = jax.random.bits(batch, (self.updates, self.replay.batch), jnp.uint32)
+        m = self.spec.action_dim if self.agent.smoothing.sigma else 0
+        return UpdateRandomness(bits, to_normal(draw_uniform(jax.random.fold_in(batch, 1), (*bits.shape, m))))
+
+    def learn(
+        self, state: LearnerState, block: Row, t: Int[Array, ""], randomness: UpdateRandomness, learning: bool
+    ) -> tuple[LearnerState, Metrics | None]:
+        """Store the block [K, N, ...] collected before iteration t, then make the updates of iteration t.
+
+        `learning` is static: during warm-up nothing of the update is compiled.
+        """
+        # Store first and sample after, or the compiler must copy the whole ring to keep the old one readable.
+        ring = self.replay.add(state.ring, block)
+        stats = None if state.stats is None else update_stats(state.stats, block.obs, ~block.boundary)
+        scale = None if state.return_scale is None else update_return_scale(state.return_scale, block, self.gamma)
+        state, metrics = state._replace(stats=stats, return_scale=scale), None
+        if learning:
+            count = t * self.updates + jnp.arange(self.updates)
+            update = partial(self.update, ring, stats, scale, t * self.steps_per_iteration)
+            (agent, sampler), metrics = jax.lax.scan(update, (state.agent, ring.sampler), (randomness, count))
+            state, ring = state._replace(agent=agent), ring._replace(sampler=sampler)
+        return self._perturbed(state._replace(ring=ring), block, t), metrics
+
+    def update(
+        self,
+        ring: Ring,
+        stats: RunningStats | None,
+        return_scale: ReturnScale | None,
+        step: Int[Array, ""],
+        state: tuple[AgentState, PyTree],
+        inputs: tuple[UpdateRandomness, Int[Array, ""]],
+    ) -> tuple[tuple[AgentState, PyTree], Metrics]:
+        """One update of (agent, sampler) after `step` environment steps, with its randomness and count."""
+        (agent, sampler), ((bits, normal), count) = state, inputs
+        ring = ring._replace(sampler=sampler)
+        batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape)
+        if return_scale is not None:
+            batch = batch._replace(reward=return_scale.scale * batch.reward)
+        elif self.reward_scale != 1:
+            batch = batch._replace(reward=self.reward_scale * batch.reward)
+        batch = batch._replace(obs=normalise(batch.obs, stats), next_obs=normalise(batch.next_obs, stats))
+        agent, metrics, td_error = self.agent.update(agent, batch, normal, count)
+        return (agent, self.replay.on_update(sampler, index, td_error)), metrics
+
+    def _perturbed(self, state: LearnerState, block: Row, t: Int[Array, ""]) -> LearnerState:
+        """With the actor that acts in the next iteration, if noise is on its weights."""
+        exploration = self.agent.exploration
+        if not isinstance(exploration, ParameterNoise) or state.perturbed is None:
+            return state
+        step, (_, scale) = t * self.steps_per_iteration, state.perturbed
+        key = jax.random.fold_in(jax.random.fold_in(state.key, step // exploration.steps), 2**32 - 2)
+        policy = GreedyPolicy(state.stats, state.agent.online.encoder, state.agent.online.actor)
+        actor = exploration.perturb(policy.actor, scale, key)
+        obs = block.obs.reshape(-1, *self.spec.obs_shape)
+        scale = exploration.adapt(scale, policy, policy._replace(actor=actor), obs, step, self.steps_per_iteration)
+        return state._replace(perturbed=Perturbed(actor, scale))

@@ -1,0 +1,116 @@
+"""Collecting with environments that Python steps: K steps of S x N of them, acting in NumPy."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ddpg.algorithm.agent import GreedyPolicy
+from ddpg.envs.python_vector import History, StepResult
+from ddpg.records.checkpoint import copied
+from ddpg.training.collector import BehaviourPolicy
+from ddpg.training.randomness import ActionRandomness
+from ddpg.types import Row
+
+
+class SteppedEnvs(Protocol):
+    """S x N environments with NEXT_STEP autoreset, in one array each."""
+
+    def reset(self) -> np.ndarray: ...
+    def step(self, action: Float[np.ndarray, "s n m"]) -> StepResult: ...
+    def history(self) -> History: ...
+    def replay_history(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> StepResult: ...
+    def close(self) -> None: ...
+
+
+class PythonEnvState(NamedTuple):
+    """Where the environments of every seed stand."""
+
+    obs: np.ndarray  # [s, n, *obs]
+    boundary: np.ndarray  # [s, n]: obs is the last of its episode
+    noise: Sequence[np.ndarray] | np.ndarray  # [s] of [n, ...]
+    start: np.ndarray  # [s, n]: obs is the first of its episode
+
+
+class CollectorSnapshot(NamedTuple):
+    """All that a collector is at one moment."""
+
+    env: PythonEnvState
+    running: np.ndarray  # [s, n], returns of the open episodes
+    history: History
+
+
+class PythonCollector:
+    """Steps Python environments with the behaviour policy of every seed."""
+
+    def __init__(self, behaviour: BehaviourPolicy, envs: SteppedEnvs) -> None:
+        self.behaviour, self.envs = behaviour, envs
+        self.first = envs.reset()
+        no = np.zeros(self.first.shape[:2], bool)
+        noise = np.stack([behaviour.init_noise()] * len(no))
+        self._state, self._running = PythonEnvState(self.first, no, noise, ~no), np.zeros(no.shape)
+
+    def collect(self, policies: Sequence[GreedyPolicy], t: np.int32, randomness: Sequence[ActionRandomness]) -> Row:
+        """The K steps of iteration t: a block of rows [s, k, n, ...]. Misbehaved if an environment misbehaves."""
+        spec, seeds = self.behaviour.spec, len(policies)
+        k, n, m = randomness[0].normal.shape
+        block = Row(
+            np.empty((seeds, k, n, *spec.obs_shape), spec.obs_dtype),
+            np.empty((seeds, k, n, m), np.float32),
+            np.empty((seeds, k, n), np.float32),
+            *(np.empty((seeds, k, n), bool) for _ in range(3)),
+        )
+        obs, boundary, noise, start = self._state
+        for i in range(k):
+            selected = [
+                self.behaviour.select_action(
+                    policy,
+                    obs[s],
+                    noise[s],
+                    start[s],
+                    t,
+                    np.int32(i),
+                    ActionRandomness(draw.normal[i], draw.uniform[i]),
+                )
+                for s, (policy, draw) in enumerate(zip(policies, randomness, strict=True))
+            ]
+            action, noise = np.array([action for action, _ in selected]), [noise for _, noise in selected]
+            after, reward, terminated, truncated = self.envs.step(action)
+            for column, value in zip(block, (obs, action, reward, terminated, truncated, boundary), strict=True):
+                column[:, i] = value
+            obs, start, boundary = after, boundary, terminated | truncated
+            self._state = PythonEnvState(obs, boundary, noise, start)
+        return block
+
+    def episodes(self, block: Row) -> tuple[np.ndarray, np.ndarray]:
+        """Mean return, and number, of the episodes that ended in the newest block [s, k, n] of each seed."""
+        reward, ended = np.asarray(block.reward), np.logical_or(block.terminated, block.truncated)
+        finished = np.zeros(len(reward))
+        begun = np.zeros((len(reward), reward.shape[2]), int)  # the first step of the open episode
+        for seed, i, env in np.argwhere(ended):
+            finished[seed] += self._running[seed, env] + reward[seed, begun[seed, env] : i + 1, env].sum(dtype=float)
+            self._running[seed, env], begun[seed, env] = 0, i + 1
+        for seed, env in np.ndindex(begun.shape):
+            self._running[seed, env] += reward[seed, begun[seed, env] :, env].sum(dtype=float)
+        count = ended.sum(axis=(1, 2))
+        with np.errstate(invalid="ignore"):
+            return finished / count, count
+
+    def snapshot(self) -> CollectorSnapshot:
+        """All that `resume` needs, in arrays that nothing changes any more."""
+        env = copied(self._state._replace(noise=np.stack(list(self._state.noise))))
+        return CollectorSnapshot(env, self._running.copy(), self.envs.history())
+
+    def resume(self, snapshot: CollectorSnapshot) -> np.ndarray:
+        """Go to where the snapshot was taken; which episodes [s, n] had to be cut, because they differed."""
+        env, running, history = snapshot
+        now = self.envs.replay_history(history, env.obs, env.boundary)
+        cut = (now.terminated | now.truncated) & ~env.boundary
+        # The rows in memory stay: the step before is the episode's last, at a time limit.
+        self._state, self._running = env._replace(boundary=env.boundary | cut), running.copy()
+        self._running[cut] = 0
+        return cut
+
+    def close(self) -> None:
+        self.envs.close()

@@ -1,0 +1,82 @@
+"""Greedy episodes in environments that Python steps, a few of them side by side."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from operator import itemgetter
+
+import jax
+import numpy as np
+
+from ddpg.algorithm.agent import GreedyPolicy, Nets
+from ddpg.algorithm.normaliser import RunningStats
+from ddpg.envs import catalogue
+from ddpg.envs.gymnasium_factory import GymFactory
+from ddpg.experience.return_scale import ReturnScale
+from ddpg.training.evaluation import Episodes, Evaluation, Judge, compiled_judge
+
+PARALLEL_EPISODES = 10  # environments that play side by side, for one call of the actor
+
+
+class PythonEvaluator:
+    """Episode e starts with the seed `seed` + e, in environments of its own."""
+
+    def __init__(self, env: GymFactory, judge: Judge, episodes: int = 100, seed: int = 0) -> None:
+        self._env, self._judge, self._episodes, self._seed = env, judge, episodes, seed
+        self._envs = [env.one(slot) for slot in range(min(PARALLEL_EPISODES, episodes))]
+
+    def optimum(self) -> float | None:
+        solved = catalogue.solved(self._env)
+        if solved is None:
+            return None
+        first = [self._envs[0].reset(seed=self._seed + e)[0] for e in range(self._episodes)]
+        return float(np.mean(solved.best_return(np.stack(first))))
+
+    def play(self, policy: GreedyPolicy) -> Episodes:
+        """Every episode once, with networks of NumPy."""
+        total, gamma = self._episodes, np.float32(self._judge.gamma)
+        first = np.zeros((total, *self._env.spec.obs_shape), self._env.spec.obs_dtype)
+        played = Episodes(first, np.zeros_like(first), *(np.zeros(total, np.float32) for _ in range(3)))
+        coming = iter(range(total))
+        open_episodes = dict(zip(range(len(self._envs)), coming, strict=False))  # by environment
+        obs = {slot: self._begin(slot, e, played) for slot, e in open_episodes.items()}
+        steps, discount = np.zeros(total, int), np.ones(total, np.float32)
+        while open_episodes:
+            actions = policy(np.stack(list(obs.values())))
+            for (slot, e), action in zip(list(open_episodes.items()), actions, strict=True):
+                obs[slot], reward, terminated, truncated, _ = self._envs[slot].step(action)
+                played.returns[e] += reward
+                played.discounted[e] += discount[e] * reward
+                discount[e] *= gamma
+                steps[e] += 1
+                if terminated or truncated or steps[e] >= self._env.max_episode_steps:
+                    played.last[e], played.tail[e] = obs[slot], 0.0 if terminated else discount[e]
+                    del open_episodes[slot], obs[slot]
+                    if (following := next(coming, None)) is not None:
+                        open_episodes[slot], obs[slot] = following, self._begin(slot, following, played)
+        return played
+
+    def __call__(
+        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
+    ) -> Evaluation:
+        inputs = jax.tree.map(np.asarray, (nets, stats, return_scale))
+        seeds = [jax.tree.map(itemgetter(s), inputs) for s in range(len(jax.tree.leaves(nets)[0]))]
+        judge = compiled_judge(self._judge)
+        evaluations = [
+            judge(nets, stats, scale, self.play(GreedyPolicy(stats, nets.encoder, nets.actor)))
+            for nets, stats, scale in seeds
+        ]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *evaluations)
+
+    def compile(
+        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
+    ) -> Callable[..., Evaluation]:
+        return self
+
+    def close(self) -> None:
+        for env in self._envs:
+            with suppress(Exception):  # what misbehaved may do so once more
+                env.close()
+
+    def _begin(self, slot: int, episode: int, played: Episodes) -> np.ndarray:
+        played.first[episode], _ = self._envs[slot].reset(seed=self._seed + episode)
+        return played.first[episode]
