@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +19,12 @@ from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck
 from ddpg.algorithm.networks import Network, Normal
 from ddpg.algorithm.schedules import Linear
 from ddpg.config.config import Collection, Config
-from ddpg.envs.vector import Vector
-from ddpg.experience.replay import Replay, _unpack
-from ddpg.training.loop import Loop, Report, TrainState, UpdateRandomness
+from ddpg.experience.replay import Replay
+from ddpg.experience.ring import unpack
+from ddpg.training.backend import loop_for
+from ddpg.training.driver import Report
+from ddpg.training.loop import Loop, TrainState
+from ddpg.training.randomness import IterationRandomness, UpdateRandomness
 from ddpg.training.scan import Scan, _program
 from ddpg.training.session import Session
 from ddpg.types import Key, Row, Spec
@@ -65,7 +67,13 @@ AGENT = DPG(
     critics=2,
     exploration=OrnsteinUhlenbeck(schedule=Linear(steps=100)),
 )
-LOOP = Loop(AGENT, Replay(capacity=3001, batch=8, n_step=2), Vector(Cart(), N), 0.9, collect=3, updates=2, warmup=12)
+CONFIG = Config(
+    agent=AGENT,
+    replay=Replay(capacity=3001, batch=8, n_step=2),
+    gamma=0.9,
+    collect=Collection(steps=3, envs=N, updates=2, warmup=12),
+)
+LOOP = loop_for(CONFIG, Cart())
 TEN = 10  # iterations of the chunks here
 
 
@@ -91,7 +99,7 @@ def of_seed(tree: Any, i: int) -> Any:
 def three() -> tuple[Scan, Report]:
     """Seeds 5, 6 and 7 after ten iterations, on two devices."""
     scan, (report,) = turned([5, 6, 7], TEN)
-    assert len(set.union(*(carry.key.devices() for carry in vars(scan)["_carries"]))) == 2
+    assert len(set.union(*(state.learner.key.devices() for state in vars(scan)["_states"]))) == 2
     return scan, report
 
 
@@ -100,7 +108,7 @@ def test_a_seed_among_many_is_that_seed_alone(
 ) -> None:
     scan, report = three
     alone, (own,) = turned([6], TEN)  # on the first device; among the three it was on the second
-    assert_identical(of_seed((alone.kept(), own), 0), of_seed((scan.kept(), report), 1))
+    assert_identical(of_seed((alone.snapshot(), own), 0), of_seed((scan.snapshot(), report), 1))
 
 
 @pytest.mark.slow
@@ -110,18 +118,20 @@ def test_seeds_side_by_side_are_those_alone_up_to_rounding(
     """As an accelerator computes them; and they go on from what was kept."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     batched, _ = turned([5, 6, 7], 4)
-    assert [len(carry.key) for carry in vars(batched)["_carries"]] == [1, 2]
-    kept = batched.kept()
+    assert [len(state.learner.key) for state in vars(batched)["_states"]] == [1, 2]
+    kept = batched.snapshot()
     assert batched.resume(kept, keys(5, 6, 7)) == []
     report = batched.compile(iterations=TEN - 4, learning=True)(np.int32(4))
     assert report.episodes.shape == (3,)
-    assert_close(batched.kept(), three[0].kept(), rtol=1e-4, atol=1e-5)
+    assert_close(batched.snapshot(), three[0].snapshot(), rtol=1e-4, atol=1e-5)
 
 
 def test_seeds_differ(three: tuple[Scan, Report]) -> None:
     scan, report = three
     assert len(set(np.asarray(report.metrics.q).tolist())) == 3
-    assert all(len(np.unique(layer.weight[:, 0, 0])) == 3 for layer in scan.read().agent.online.actor.layers)
+    assert all(
+        len(np.unique(layer[:, 0, 0])) == 3 for layer in jax.tree.leaves(scan.read().online.actor) if layer.ndim == 3
+    )
 
 
 def test_chunks_do_not_matter_and_are_traced_once(assert_identical: Callable[[Any, Any], None]) -> None:
@@ -132,16 +142,16 @@ def test_chunks_do_not_matter_and_are_traced_once(assert_identical: Callable[[An
     assert passed > 0
     twice, _ = turned([5, 6, 7], TEN, TEN)  # more seeds and another device
     assert traced == passed
-    assert_identical(once.kept(), twice.kept())
+    assert_identical(once.snapshot(), twice.snapshot())
 
 
 def trajectory(loop: Loop, carry: TrainState) -> Row:
     """Everything one seed has stored or is about to store, in order [T, N, ...], without the initial dummy block."""
-    at, size = int(carry.ring.cursor), int(carry.ring.size)
-    assert at == size < len(carry.ring.columns), "the ring has not wrapped"
-    obs, rest = jnp.asarray(carry.ring.obs)[:size], jnp.asarray(carry.ring.columns)[:size]
-    stored = _unpack(obs, rest, loop.vector.env.spec.obs_shape)
-    dummy, stored = (jax.tree.map(lambda x, s=s: x[s], stored) for s in (np.s_[: loop.collect], np.s_[loop.collect :]))
+    ring, k = carry.learner.ring, loop.learner.steps
+    at, size = int(ring.cursor), int(ring.size)
+    assert at == size < len(ring.columns), "the ring has not wrapped"
+    stored = unpack(jnp.asarray(ring.obs)[:size], jnp.asarray(ring.columns)[:size], loop.learner.spec.obs_shape)
+    dummy, stored = (jax.tree.map(lambda x, s=s: x[s], stored) for s in (np.s_[:k], np.s_[k:]))
     assert np.asarray(dummy.boundary).all()
     return jax.tree.map(lambda x, y: np.concatenate([x, y]), stored, carry.block)
 
@@ -170,7 +180,8 @@ def assert_continuous(row: Row) -> None:
 @pytest.mark.parametrize(("collect", "updates"), [(1, 1), pytest.param(5, 5, marks=pytest.mark.slow), (20, 3)])
 def test_every_step_is_stored_once_and_in_order(collect: int, updates: int) -> None:
     agent = replace(AGENT, critics=1, exploration=Gaussian(sigma=0.5))
-    loop = replace(LOOP, agent=agent, collect=collect, updates=updates, warmup=20)
+    config = replace(CONFIG, agent=agent, collect=Collection(steps=collect, envs=N, updates=updates, warmup=20))
+    loop = loop_for(config, Cart())
     iterations = 120 // collect
     begin = 3 if collect == 1 else 0  # a window of two steps needs three rows
 
@@ -186,7 +197,7 @@ def test_every_step_is_stored_once_and_in_order(collect: int, updates: int) -> N
     assert row.reward.shape == (120, N)
     assert_continuous(row)
     # Every gradient step is counted, and what is said of episodes is what they were.
-    assert carry.agent.critic_opt[1][0].count == (iterations - begin) * updates
+    assert carry.learner.agent.critic_opt[1][0].count == (iterations - begin) * updates
     assert all(np.isfinite(report.metrics))
     ended = np.asarray(row.terminated | row.truncated)
     assert not ended[:begin].any()
@@ -202,7 +213,7 @@ def test_every_step_is_stored_once_and_in_order(collect: int, updates: int) -> N
 def acted() -> tuple[Loop, TrainState, TrainState, Report]:
     """700 random steps in 2 environments and 200 of the policy; nothing is learned."""
     agent = replace(AGENT, exploration=Gaussian(sigma=0.2))
-    loop = replace(LOOP, agent=agent, collect=5, warmup=700)
+    loop = loop_for(replace(CONFIG, agent=agent, collect=replace(CONFIG.collect, steps=5, warmup=700)), Cart())
     play = jax.jit(lambda key: (before := loop.init(key), *loop.chunk(before, jnp.int32(0), 90, False)))
     before, after, report = jax.device_get(play(jax.random.key(3)))
     return loop, before, after, report
@@ -226,7 +237,7 @@ def test_after_the_warmup_actions_are_the_policys_plus_noise(
     row = trajectory(loop, carry)
     late = slice(350, None)
     obs = jnp.asarray(row.obs[late]).reshape(-1, 2)
-    noise = row.action[late].ravel() - np.asarray(carry.agent.online.actor(obs)).ravel()
+    noise = row.action[late].ravel() - np.asarray(carry.learner.agent.online.mu(obs)).ravel()
     noise = noise[np.abs(row.action[late].ravel()) < 1]
     assert stats.kstest(noise, stats.norm(0, 0.2).cdf).pvalue > 1e-3
 
@@ -235,7 +246,7 @@ def test_nothing_is_learned_before_learning_starts(
     acted: tuple[Loop, TrainState, TrainState, Report], assert_identical: Callable[[Any, Any], None]
 ) -> None:
     _, before, after, report = acted
-    assert_identical(before.agent, after.agent)
+    assert_identical(before.learner.agent, after.learner.agent)
     assert all(np.isnan(value) for value in report.metrics)
     assert report.episodes > 0
 
@@ -269,11 +280,11 @@ def of_ring(program: str, shape: tuple[int, ...]) -> int:
 class SamplesFirst(Loop):
     """The mistake that the loop's order avoids: it learns from the ring as it was, and stores after."""
 
-    def iterate(self, carry: TrainState, t: Any, draws: Any, fresh: Any, learning: bool) -> Any:
-        after, said = Loop.iterate(self, carry, t, draws, fresh, learning)
-        assert after.acting is not None
-        old, _ = self.replay.sample(carry.ring, draws.lots.bits[0], t, self.gamma, self.vector.env.spec.obs_shape)
-        return after._replace(acting=after.acting._replace(noise=after.acting.noise + 0 * old.reward.sum())), said
+    def iterate(self, state: TrainState, t: Array, randomness: IterationRandomness, fresh: Any, learning: bool) -> Any:
+        after, results = Loop.iterate(self, state, t, randomness, fresh, learning)
+        learner, bits = self.learner, randomness.updates.bits[0]
+        old, _ = learner.replay.sample(state.learner.ring, bits, t, learner.gamma, learner.spec.obs_shape)
+        return after._replace(env=after.env._replace(noise=after.env.noise + 0 * old.reward.sum())), results
 
 
 @pytest.mark.parametrize("kind", [Loop, SamplesFirst])
@@ -281,7 +292,7 @@ def test_ring_is_never_copied(kind: type[Loop]) -> None:
     loop = kind(**{name: getattr(LOOP, name) for name in LOOP.__dataclass_fields__})
     start = jax.eval_shape(jax.vmap(LOOP.init), keys(7))
     program: Any = _program(loop, TEN, True).lower(start, np.int32(0)).compile()
-    shape = start.ring.columns.shape[1:]
+    shape = start.learner.ring.columns.shape[1:]
     assert of_ring(program.as_text(), shape) > 3, "the ring can be found by its shape"
     copies = ring_copies(program.as_text(), shape)
     assert bool(copies) == (kind is SamplesFirst), copies
@@ -305,7 +316,7 @@ def assert_close(one: Any, other: Any, rtol: float = 1e-7, atol: float = 0.0) ->
 def test_scaled_rewards_are_those_of_a_scaled_environment() -> None:
     """Halving is exact in floating point, so the networks are the same; what is reported stays in its own units."""
     said = []
-    for loop in (replace(LOOP, reward_scale=0.5), replace(LOOP, vector=Vector(Halved(), N))):
+    for loop in (loop_for(replace(CONFIG, reward_scale=0.5), Cart()), loop_for(CONFIG, Halved())):
         play = jax.jit(
             lambda key, loop=loop: loop.chunk(
                 loop.chunk(loop.init(key), jnp.int32(0), 9, False)[0], jnp.int32(9), 9, True
@@ -313,7 +324,7 @@ def test_scaled_rewards_are_those_of_a_scaled_environment() -> None:
         )
         said.append(jax.device_get(play(jax.random.key(2))))
     (scaled, raw), (halved, half) = said
-    assert_close(scaled.agent, halved.agent, rtol=1e-5)
+    assert_close(scaled.learner.agent, halved.learner.agent, rtol=1e-5)
     np.testing.assert_allclose(raw.metrics.q, half.metrics.q, rtol=1e-5)
     np.testing.assert_allclose(raw.episode_return, 2 * half.episode_return, rtol=1e-6)
     np.testing.assert_allclose(raw.largest_reward, 2 * half.largest_reward, rtol=1e-6)
@@ -323,48 +334,46 @@ def test_scaled_rewards_are_those_of_a_scaled_environment() -> None:
 @pytest.fixture(scope="module")
 def normalising() -> tuple[Loop, TrainState]:
     """20 iterations of 5 steps without noise; nothing is learned but the statistics."""
-    loop = replace(LOOP, agent=replace(AGENT, exploration=Gaussian(sigma=0.0)), collect=5, warmup=0, normalise=True)
+    agent, collect = replace(AGENT, exploration=Gaussian(sigma=0.0)), replace(CONFIG.collect, steps=5, warmup=0)
+    loop = loop_for(replace(CONFIG, agent=agent, collect=collect, normalise=True), Cart())
     return loop, jax.device_get(jax.jit(lambda key: loop.chunk(loop.init(key), jnp.int32(0), 20, False)[0])(keys(4)[0]))
 
 
 def test_statistics_are_of_every_observation_stored_once(normalising: tuple[Loop, TrainState]) -> None:
     loop, carry = normalising
     row = trajectory(loop, carry)
-    stored = row.obs[: -loop.collect][~row.boundary[: -loop.collect]]  # the last block is yet to be stored
-    assert carry.stats is not None
+    stored = row.obs[: -loop.learner.steps][~row.boundary[: -loop.learner.steps]]  # the last block is yet to be stored
+    assert carry.learner.stats is not None
     assert row.boundary.any()
-    assert carry.stats.count == len(stored)
-    np.testing.assert_allclose(carry.stats.mean, stored.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(carry.stats.variance, stored.var(axis=0), rtol=1e-4)
+    assert carry.learner.stats.count == len(stored)
+    np.testing.assert_allclose(carry.learner.stats.mean, stored.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(carry.learner.stats.variance, stored.var(axis=0), rtol=1e-4)
 
 
 def test_the_policy_sees_what_the_statistics_then_were(normalising: tuple[Loop, TrainState]) -> None:
     loop, carry = normalising
     row = trajectory(loop, carry)
     for block in range(2, 20):
-        before = slice(0, loop.collect * (block - 1))  # collecting goes beside storing the block before
+        before = slice(0, loop.learner.steps * (block - 1))  # collecting goes beside storing the block before
         stored = row.obs[before][~row.boundary[before]]
-        obs = row.obs[loop.collect * block : loop.collect * (block + 1)].reshape(-1, 2)
+        obs = row.obs[loop.learner.steps * block : loop.learner.steps * (block + 1)].reshape(-1, 2)
         seen = np.clip((obs - stored.mean(axis=0)) / np.sqrt(stored.var(axis=0) + 1e-8), -10, 10)
-        action = row.action[loop.collect * block : loop.collect * (block + 1)]
-        np.testing.assert_allclose(action.reshape(-1, 1), carry.agent.online.actor(jnp.asarray(seen)), atol=1e-4)
+        action = row.action[loop.learner.steps * block : loop.learner.steps * (block + 1)]
+        np.testing.assert_allclose(action.reshape(-1, 1), carry.learner.agent.online.mu(jnp.asarray(seen)), atol=1e-4)
 
 
 def test_the_update_sees_scaled_rewards_and_normalised_observations(normalising: tuple[Loop, TrainState]) -> None:
     loop, carry = normalising
-    loop = replace(loop, reward_scale=0.3)
-    words = jax.random.bits(jax.random.key(0), (loop.replay.batch,), jnp.uint32)
-    white, count = jnp.zeros((loop.replay.batch, 0)), jnp.int32(0)
-    update = jax.jit(partial(loop.update, scale=0.3))
-    state = (carry.agent, None)
-    (found, _), metrics = update(
-        carry.ring, carry.stats, step=count, state=state, lot=(UpdateRandomness(words, white), count)
-    )
-    batch, _ = jax.jit(lambda ring: loop.replay.sample(ring, words, jnp.int32(0), loop.gamma, (2,)))(carry.ring)
-    assert carry.stats is not None
-    mean, std = carry.stats.mean, np.sqrt(carry.stats.variance + 1e-8)
+    learner, state = replace(loop.learner, reward_scale=0.3), carry.learner
+    words = jax.random.bits(jax.random.key(0), (learner.replay.batch,), jnp.uint32)
+    normal, count = jnp.zeros((learner.replay.batch, 0)), jnp.int32(0)
+    inputs = UpdateRandomness(words, normal), count
+    (found, _), metrics = jax.jit(learner.update)(state.ring, state.stats, None, count, (state.agent, None), inputs)
+    batch, _ = jax.jit(lambda ring: learner.replay.sample(ring, words, count, learner.gamma, (2,)))(state.ring)
+    assert state.stats is not None
+    mean, std = state.stats.mean, np.sqrt(state.stats.variance + 1e-8)
     obs, next_obs = ((np.asarray(x) - mean) / std for x in (batch.obs, batch.next_obs))
     batch = batch._replace(obs=obs, next_obs=next_obs, reward=np.float32(0.3) * np.asarray(batch.reward))
-    expected, same, _ = jax.jit(loop.agent.update)(carry.agent, jax.tree.map(jnp.asarray, batch), white, count)
+    expected, same, _ = jax.jit(learner.agent.update)(state.agent, jax.tree.map(jnp.asarray, batch), normal, count)
     assert_close(metrics, same, rtol=1e-3, atol=1e-6)
     assert_close(found.target, expected.target, atol=1e-5)

@@ -40,7 +40,7 @@ class Nets(NamedTuple):
         """Running statistics of batch normalisation, if any, moved by `rate` towards those of a minibatch."""
         if not has_statistics(self):
             return self
-        z = self.encoder.fitted(obs, 1).state(obs)
+        z = self.encoder.fitted(obs, 1.0).state(obs)
         return Nets(self.encoder.fitted(obs, rate), self.actor.fitted(z, rate), self.critic.fitted(z, rate))
 
 
@@ -128,7 +128,7 @@ class DPG:
         both = jnp.concatenate([s, s_next])  # one minibatch to batch normalisation, if there is any
 
         # Target: y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
-        slow = target.fitted(both, 1)
+        slow = target.fitted(both, 1.0)
         a_next = slow.mu(s_next)
         if self.smoothing.sigma:
             a_next = self.smoothing(a_next, noise)
@@ -138,7 +138,7 @@ class DPG:
         # Critic: minimise L = 1/N sum_i (y_i - Q(s_i, a_i))^2
         def critic_loss(trained: tuple[Embedding, Critic]) -> tuple[Float[Array, ""], tuple[Array, Array]]:
             encoder, critic = trained
-            prediction = Nets(encoder, online.actor, critic).fitted(both, 1).q(s, batch.action)
+            prediction = Nets(encoder, online.actor, critic).fitted(both, 1.0).q(s, batch.action)
             loss = jnp.mean(batch.weight * self.value.loss(prediction, y), axis=-1)
             q = jnp.mean(batch.weight * self.value.mean(prediction)[0])
             return jnp.sum(loss), (q, jnp.max(self.value.error(prediction, y), axis=0))
@@ -153,10 +153,10 @@ class DPG:
             nets = Nets(encoder, actor, critic)
 
             def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
-                q = self.value.mean(nets.fitted(both, 1).q(s, a))
+                q = self.value.mean(nets.fitted(both, 1.0).q(s, a))
                 return jnp.sum(batch.weight * ACTOR_Q[self.actor_q](q))
 
-            mu, pull_back = jax.vjp(lambda actor: nets._replace(actor=actor).fitted(both, 1).mu(s), actor)
+            mu, pull_back = jax.vjp(lambda actor: nets._replace(actor=actor).fitted(both, 1.0).mu(s), actor)
             q_mu, dq_da = jax.value_and_grad(q_of)(mu)
             (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam descends, J is to ascend
             actor, opt = gradient_step(self.actor, nets.fitted(both, 0.01).actor, grad, opt)

@@ -4,7 +4,7 @@ An encoder's parameters are trained by the critic's loss alone, with the critic'
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jax.tree_util import register_dataclass
@@ -13,6 +13,7 @@ from jaxtyping import Float, Shaped
 from ddpg.types import AnyArray, Key, Spec
 
 
+@runtime_checkable
 class Embedding(Protocol):
     """The parameters of an encoder, as a pytree of arrays. With leaves of NumPy it computes in NumPy."""
 
@@ -24,11 +25,12 @@ class Embedding(Protocol):
         """What joins z in the critic, at its `action_layer`."""
         ...
 
-    def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> Self:
+    def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> "Embedding":
         """Running statistics of its batch normalisation, if any, moved by `rate` towards those of a minibatch."""
         ...
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What the part `encoder` of an agent must answer."""
 

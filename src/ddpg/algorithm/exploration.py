@@ -5,7 +5,7 @@ environments (`xp` is the one or the other, by the array API standard).
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -18,6 +18,7 @@ from ddpg.ranges import NonNegative, Positive, Scale
 from ddpg.types import AnyArray
 
 
+@runtime_checkable
 class Exploration(Protocol):
     """What the part `exploration` of an agent must answer."""
 

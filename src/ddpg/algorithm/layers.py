@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol, Self
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +27,13 @@ IN_NUMPY = {
 Activation = Callable[[AnyArray], AnyArray]
 
 
+@runtime_checkable
 class Layer(Protocol):
     """What a layer must answer."""
 
     def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b o"]: ...
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Layer":
         """Running statistics of its batch normalisation, if any, moved by `rate` towards those of minibatch x."""
         ...
 
@@ -60,10 +61,10 @@ class Dense:
         x = x if self.after is None else self.after(x)
         return x if self.linear else f(x)
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Dense":
         before = after = None
         if self.before is not None:
-            before, x = self.before.fitted(x, rate), self.before.fitted(x, 1)(x)
+            before, x = self.before.fitted(x, rate), self.before.fitted(x, 1.0)(x)
         if self.after is not None:
             after = self.after.fitted(x @ self.weight + self.bias, rate)
         return replace(self, before=before, after=after)
@@ -80,7 +81,7 @@ class Block:
     def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b i"]:
         return x + self.down(self.up(x, f), f)
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Block":
         return self
 
 
@@ -103,5 +104,5 @@ def fitted(layers: Layers, x: Float[AnyArray, "b i"], f: Activation, rate: float
     moved = []
     for layer in layers:
         moved.append(layer.fitted(x, rate))
-        x = layer.fitted(x, 1)(x, f)
+        x = layer.fitted(x, 1.0)(x, f)
     return tuple(moved)

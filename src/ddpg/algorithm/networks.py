@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import prod
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -167,7 +167,7 @@ class Actor:
         activations = IN_NUMPY if isinstance(z, np.ndarray) else ACTIVATIONS
         return forward(self.layers, z, activations[self.activation], activations["tanh"])
 
-    def fitted(self, z: Float[Array, "b z"], rate: float) -> Self:
+    def fitted(self, z: Float[Array, "b z"], rate: float) -> "Actor":
         """Running statistics of its batch normalisation, if any, moved by `rate` towards those of a minibatch."""
         return replace(self, layers=fitted(self.layers, z, ACTIVATIONS[self.activation], rate))
 
@@ -193,7 +193,7 @@ class Critic:
 
         return self._over_members(member)
 
-    def fitted(self, z: Float[Array, "b z"], rate: float) -> Self:
+    def fitted(self, z: Float[Array, "b z"], rate: float) -> "Critic":
         """Like the actor's; where the action joins, batch normalisation has ended."""
         f, of_obs = ACTIVATIONS[self.activation], self.action_layer
         if not of_obs:

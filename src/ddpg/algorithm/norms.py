@@ -1,7 +1,7 @@
 """Normalisations between layers, as pytrees of arrays; `NORMS` is the list a configuration chooses from."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Protocol, Self
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +12,20 @@ from jaxtyping import Float
 from ddpg.types import AnyArray, PyTree
 
 
+@runtime_checkable
 class Norm(Protocol):
     """What a normalisation must answer."""
 
     of_minibatch: ClassVar[bool]  # whether what becomes of a row depends on the other rows of its minibatch
 
-    @classmethod
-    def of(cls, size: int) -> Self:
+    @staticmethod
+    def of(size: int) -> "Norm":
         """One of so many features, before training."""
         ...
 
     def __call__(self, x: Float[AnyArray, "b i"]) -> Float[AnyArray, "b i"]: ...
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Norm":
         """Running statistics moved by `rate` towards those of minibatch x; without any, the same."""
         ...
 
@@ -38,14 +39,14 @@ class LayerNorm:
     scale: Float[AnyArray, "*k i"]
     shift: Float[AnyArray, "*k i"]
 
-    @classmethod
-    def of(cls, size: int) -> Self:
-        return cls(jnp.ones(size), jnp.zeros(size))
+    @staticmethod
+    def of(size: int) -> "LayerNorm":
+        return LayerNorm(jnp.ones(size), jnp.zeros(size))
 
     def __call__(self, x: Float[AnyArray, "b i"]) -> Float[AnyArray, "b i"]:
         return standardised(x, x.mean(-1, keepdims=True), x.var(-1, keepdims=True)) * self.scale + self.shift
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "LayerNorm":
         return self
 
 
@@ -61,7 +62,7 @@ class Running(NamedTuple):
 class BatchNorm:
     """Each feature with mean 0 and variance 1 by running statistics (Ioffe and Szegedy 2015, algorithms 1 and 2).
 
-    An update uses the minibatch's own statistics, `fitted(both, 1)`, of s and s' as one minibatch (CrossQ, Bhatt et
+    An update uses the minibatch's own statistics, `fitted(both, 1.0)`, of s and s' as one minibatch (CrossQ, Bhatt et
     al. 2024), so that a state is the same input to Q and to Q'; acting uses the running ones, moved at a small rate.
     """
 
@@ -70,14 +71,14 @@ class BatchNorm:
     shift: Float[AnyArray, "*k i"]
     running: Running
 
-    @classmethod
-    def of(cls, size: int) -> Self:
-        return cls(jnp.ones(size), jnp.zeros(size), Running(jnp.zeros(size), jnp.ones(size)))
+    @staticmethod
+    def of(size: int) -> "BatchNorm":
+        return BatchNorm(jnp.ones(size), jnp.zeros(size), Running(jnp.zeros(size), jnp.ones(size)))
 
     def __call__(self, x: Float[AnyArray, "b i"]) -> Float[AnyArray, "b i"]:
         return standardised(x, *self.running) * self.scale + self.shift
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> Self:
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "BatchNorm":
         now = Running(x.mean(0), x.var(0))
         # In this form rate 1 gives the minibatch's statistics exactly.
         return replace(self, running=jax.tree.map(lambda old, new: new + (1 - rate) * (old - new), self.running, now))

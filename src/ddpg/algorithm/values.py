@@ -1,7 +1,7 @@
 """Values: how the outputs of a critic are read as a return, and how they are trained."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from pydantic import Discriminator
 from ddpg.ranges import Finite, Natural, Positive
 
 
+@runtime_checkable
 class Value(Protocol):
     """What the part `value` of an agent must answer. Predictions are [*k, b, outputs], of K critics or of one."""
 

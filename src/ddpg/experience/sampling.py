@@ -1,7 +1,7 @@
 """Which windows of the replay a minibatch is made of: all alike, or by priority."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,7 @@ from ddpg.types import AnyArray, PyTree
 Index = Int[Array, " b"]  # of rows, counted through the ring: row * N + environment
 
 
+@runtime_checkable
 class Sampling(Protocol):
     """What the part `sampling` of a replay must answer. A window is n + 1 rows, n the length of the return."""
 

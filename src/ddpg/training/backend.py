@@ -14,28 +14,43 @@ from ddpg.training.learner import Learner
 from ddpg.training.loop import Loop
 from ddpg.training.python_evaluate import PythonEvaluator
 from ddpg.training.scan import Scan
+from ddpg.types import Spec
+
+
+def learner_for(config: Config, spec: Spec) -> Learner:
+    """The learner of a run of this configuration."""
+    return Learner(
+        config.agent,
+        config.replay,
+        spec,
+        config.gamma,
+        config.collect.envs,
+        config.collect.steps,
+        config.collect.updates,
+        config.reward_scale,
+        config.normalise,
+    )
+
+
+def behaviour_for(config: Config, spec: Spec) -> BehaviourPolicy:
+    """The behaviour policy of a run of this configuration."""
+    return BehaviourPolicy(config.agent, spec, config.collect.envs, config.collect.steps, config.collect.warmup)
+
+
+def loop_for(config: Config, env: Environment) -> Loop:
+    """The compiled loop of a run of this configuration."""
+    collector = Collector(Vector(env, config.collect.envs), behaviour_for(config, env.spec))
+    return Loop(learner_for(config, env.spec), collector)
 
 
 def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
     """The driver of a run of this configuration. Misbehaved if an environment cannot begin."""
-    collect = config.collect
-    learner = Learner(
-        config.agent,
-        config.replay,
-        env.spec,
-        config.gamma,
-        collect.envs,
-        collect.steps,
-        collect.updates,
-        config.reward_scale,
-        config.normalise,
-    )
-    behaviour = BehaviourPolicy(config.agent, env.spec, collect.envs, collect.steps, collect.warmup)
     if not isinstance(env, GymFactory):
-        return Scan(Loop(learner, Collector(Vector(env, collect.envs), behaviour)))
-    envs = PythonVector(env, range(config.seed, config.seed + config.seeds), collect.envs, collect.vector)
+        return Scan(loop_for(config, env))
+    seeds = range(config.seed, config.seed + config.seeds)
+    envs = PythonVector(env, seeds, config.collect.envs, config.collect.vector)
     try:
-        return Host(learner, behaviour, envs)
+        return Host(learner_for(config, env.spec), behaviour_for(config, env.spec), envs)
     except BaseException:
         envs.close()
         raise
