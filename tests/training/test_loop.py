@@ -19,7 +19,7 @@ from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck
 from ddpg.algorithm.networks import Network, Normal
 from ddpg.algorithm.schedules import Linear
-from ddpg.config.config import Collection, Config
+from ddpg.config.config import CollectionConfig, Config
 from ddpg.envs.vector import Vector
 from ddpg.experience.replay import Replay, _unpack
 from ddpg.training.loop import Loop, Report, TrainState, UpdateRandomness
@@ -242,7 +242,7 @@ def test_nothing_is_learned_before_learning_starts(
 
 @pytest.mark.parametrize(("starts", "steps", "envs"), [(None, 1, 1), (300, 5, 2), (333, 20, 3)])
 def test_training_asks_for_learning_from_learning_starts_on(starts: int | None, steps: int, envs: int) -> None:
-    collect = Collection(steps=steps, updates=1, envs=envs, warmup=200, learning_starts=starts)
+    collect = CollectionConfig(steps=steps, updates=1, envs=envs, warmup=200, learning_starts=starts)
     training = Session(Config(steps=2000, collect=collect), Cart(), Path("unused"))
     steps_per_iteration, begin = steps * envs, 200 if starts is None else starts
     done = 0
