@@ -183,7 +183,7 @@ class DPG:
         return AgentState(nets, target, actor_opt, critic_opt), Metrics(q, loss, *metrics), td_error
 
     def check(self, path: str) -> None:
-        """Rules between actor, critic and exploration."""
+        """Rules between actor, critic and exploration, whose options need no prefix."""
         if self.actor.action_layer:
             raise Mistake("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
         if self.critic.batch_normalised and not self.critic.action_layer:

@@ -80,8 +80,12 @@ class Config:
         return self.collect.warmup if chosen is None else chosen
 
     @property
+    def seed_range(self) -> range:
+        return range(self.seed, self.seed + self.seeds)
+
+    @property
     def steps_per_iteration(self) -> int:
-        """Environment steps of one seed between two rounds of updates."""
+        """Environment steps of one seed."""
         return self.collect.steps * self.collect.envs
 
     def check(self, path: str) -> None:

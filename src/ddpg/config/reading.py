@@ -127,15 +127,13 @@ def _part_types(hint: Any) -> list[Any]:
 
 
 def _choices(hint: Any) -> tuple[str, ...]:
-    """The names that a field accepts, if it accepts nothing else."""
+    """The names that a field accepts, if it accepts nothing else but None."""
     inner = get_args(hint)
     if get_origin(hint) is Literal:
         return tuple(map(str, inner))
     if get_origin(hint) is Annotated:
         return next((tuple(mark.registry) for mark in inner if isinstance(mark, Choice)), _choices(inner[0]))
-    if type(None) in inner and (names := _choices(inner[0])):
-        return (*names, "none")
-    return ()
+    return _choices(inner[0]) if type(None) in inner else ()
 
 
 def _refuse_unknown(kind: Any, data: Mapping[str, Any], path: str) -> None:
