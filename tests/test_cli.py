@@ -52,7 +52,7 @@ def place(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "cut/config.json").write_text(text[:100])
     (tmp_path / "binary/config.json").write_bytes(b"\xff\xfe\x00{" * 9)
     (tmp_path / "nan/config.json").write_text(text.replace('"gamma": 0.99', '"gamma": NaN'))
-    (tmp_path / "old/config.json").write_text(text.replace('"format": 2', '"format": 0'))
+    (tmp_path / "old/config.json").write_text(text.replace('"format": 3', '"format": 0'))
     (tmp_path / "junk/metrics.jsonl").write_bytes(b'{"step": 1, "seed": 0, "return": \xff\xfe}\n')
     (tmp_path / "dead/metrics.jsonl").write_bytes(b"")
     models = Path("models/seed-0")
@@ -123,11 +123,11 @@ MISTAKES = [  # command line, what the one line must say
     ("eval", ["RUN"]),
     ("eval nowhere", ["nowhere", "no run folder"]),
     ("eval file", ["file", "no run folder"]),
-    ("eval foreign", ["foreign/config.json", "expected 2"]),
+    ("eval foreign", ["foreign/config.json", "expected 3"]),
     ("eval cut", ["cut/config.json", "not JSON"]),
     ("eval binary", ["binary/config.json", "invalid start byte"]),
     ("eval nan", ["nan/config.json", "gamma nan", "a finite number"]),
-    ("eval old", ["old/config.json", "format 0, expected 2"]),
+    ("eval old", ["old/config.json", "format 0, expected 3"]),
     ("eval half", ["half/models/seed-0/actor.hdf5", "cannot be read"]),
     ("eval swapped", ["swapped/models/seed-0/actor.hdf5", "'critic'", "expected"]),
     ("eval run --episodes 0", ["--episodes", "'0'", "at least 1"]),
@@ -143,7 +143,7 @@ MISTAKES = [  # command line, what the one line must say
     ("eval run --render", ["no screen", "--video"]),
     ("plot", ["RUN"]),
     ("plot nowhere", ["nowhere", "no run folder"]),
-    ("plot foreign", ["foreign/config.json", "expected 2"]),
+    ("plot foreign", ["foreign/config.json", "expected 3"]),
     ("plot run cut", ["cut/config.json", "not JSON"]),
     ("plot junk", ["junk/metrics.jsonl, line 1", "delete or repair"]),
     ("plot dead", ["nothing to draw"]),
@@ -154,7 +154,7 @@ MISTAKES = [  # command line, what the one line must say
     ("export run --format tflite", ["'tflite'", "onnx", "hdf5", "numpy"]),
     ("export nowhere --format onnx", ["nowhere", "no run folder"]),
     ("export file --format onnx", ["file", "no run folder"]),
-    ("export foreign --format onnx", ["foreign/config.json", "expected 2"]),
+    ("export foreign --format onnx", ["foreign/config.json", "expected 3"]),
     ("export half --format numpy", ["half/models/seed-0/actor.hdf5", "cannot be read"]),
     ("export run --format onnx --seed 7", ["seed 7", "seeds 0 to 0"]),
     ("export run --format onnx --seed -1", ["--seed", "'-1'", "at least 0"]),
@@ -336,7 +336,7 @@ def test_help_fits_a_terminal(
     if command == "train":
         for option in ("--gamma X", "--actor.widths N,N", "--exploration.schedule.rate X", "--collect.learning_starts"):
             assert option in out
-        assert "gaussian, ou, pink, mixed, parameters (gaussian)" in " ".join(out.split())
+        assert "gaussian, ou, pink, per_env, parameters (gaussian)" in " ".join(out.split())
         assert "constant, linear, exponential (constant)" in out
         assert PRESETS["ddpg"].steps == 20_000  # as it says
         assert "preset's: 20000 of ddpg" in " ".join(out.split())

@@ -1,37 +1,54 @@
-"""Ranges of numbers that a configuration allows, checked wherever one is read."""
+"""The values that a configuration's fields accept: ranges of numbers, and names in a registry."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import AllowInfNan, BeforeValidator
+from pydantic import AllowInfNan, BeforeValidator, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+LARGEST = 2**31 - 1  # compiled code counts steps in 32 bits
 
 
-def _listed(value: Any) -> Any:
-    """A command line writes 64,64 where JSON and Python have a sequence."""
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Marks a string field as a name in a registry: `norm: Annotated[str, Choice(NORMS)]`.
+
+    A new entry in the registry is accepted, listed by `--help` and named by errors, with no other edit.
+    """
+
+    registry: Mapping[str, Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.literal_schema(list(self.registry))
+
+
+def _split_list(value: Any) -> Any:
+    """Accept 64,64 from a command line, and one number, where JSON and Python have a sequence."""
     if isinstance(value, str):
         return value.replace(" ", "").strip("()[],").split(",")
     return [value] if isinstance(value, int | float) else value
 
 
-def _maybe_listed(value: Any) -> Any:
-    return _listed(value) if isinstance(value, str) and "," in value else value
+def _split_if_list(value: Any) -> Any:
+    """Split a string with a comma; anything else stays a single value."""
+    return _split_list(value) if isinstance(value, str) and "," in value else value
 
 
-def _round(value: Any) -> Any:
-    """1e4 is a whole number too, on a command line."""
+def _parse_whole(value: Any) -> Any:
+    """Accept 1e4 as a whole number from a command line."""
     try:
         return int(float(value)) if isinstance(value, str) and float(value).is_integer() else value
     except ValueError:
         return value
 
 
-# The ranges of a configuration's numbers, checked where a configuration is read (training/config.py). Compiled code
-# counts steps in 32 bits.
-Rounded = BeforeValidator(_round)
+Rounded = BeforeValidator(_parse_whole)
 
-Whole = Annotated[int, Ge(0), Le(2**31 - 1), Rounded]
+Whole = Annotated[int, Ge(0), Le(LARGEST), Rounded]
 
-Natural = Annotated[int, Ge(1), Le(2**31 - 1), Rounded]
+Natural = Annotated[int, Ge(1), Le(LARGEST), Rounded]
 
 Finite = Annotated[float, AllowInfNan(False)]
 
@@ -41,8 +58,9 @@ NonNegative = Annotated[Finite, Ge(0)]
 
 UnitInterval = Annotated[Finite, Gt(0), Le(1)]
 
-Widths = Annotated[tuple[Natural, ...], BeforeValidator(_listed), MinLen(1)]
+Widths = Annotated[tuple[Natural, ...], BeforeValidator(_split_list), MinLen(1)]
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
 
-Scale = Annotated[NonNegative | Annotated[tuple[NonNegative, ...], MinLen(1)], BeforeValidator(_maybe_listed)]
+# One number, or one per action dimension.
+Scale = Annotated[NonNegative | Annotated[tuple[NonNegative, ...], MinLen(1)], BeforeValidator(_split_if_list)]

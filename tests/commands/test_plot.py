@@ -8,7 +8,7 @@ import pytest
 
 from ddpg.commands.plot import plot_runs
 from ddpg.config.file import write_config
-from ddpg.config.presets import PRESETS, TURN, host_defaults
+from ddpg.config.presets import HOST_STEPS, PRESETS, host_defaults
 from ddpg.config.reading import override
 from ddpg.records.log import Log
 
@@ -109,7 +109,7 @@ def test_a_run_that_python_stepped_is_its_preset(tmp_path: Path, drawn: dict[str
 
 
 def test_compiled_and_gymnasiums_side_by_side(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
-    turns: dict[str, object] = {"collect.steps": TURN, "collect.updates": TURN}
+    turns: dict[str, object] = {"collect.steps": HOST_STEPS, "collect.updates": HOST_STEPS}
     runs = [written(tmp_path / "a", {}, "ddpg"), written(tmp_path / "b", {"env": "gym:Pendulum-v1"} | turns, "ddpg")]
     plot_runs(runs, tmp_path / "a.png")
     assert list(drawn) == ["ddpg, Pendulum-v1", "ddpg, gym:Pendulum-v1"]

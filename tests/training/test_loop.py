@@ -18,7 +18,7 @@ from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck
 from ddpg.algorithm.networks import Network, Normal
 from ddpg.algorithm.schedules import Linear
-from ddpg.config.config import Collection, Config
+from ddpg.config.config import CollectionConfig, Config
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import unpack
 from ddpg.training.backend import loop_for
@@ -71,7 +71,7 @@ CONFIG = Config(
     agent=AGENT,
     replay=Replay(capacity=3001, batch=8, n_step=2),
     gamma=0.9,
-    collect=Collection(steps=3, envs=N, updates=2, warmup=12),
+    collect=CollectionConfig(steps=3, envs=N, updates=2, warmup=12),
 )
 LOOP = loop_for(CONFIG, Cart())
 TEN = 10  # iterations of the chunks here
@@ -180,7 +180,7 @@ def assert_continuous(row: Row) -> None:
 @pytest.mark.parametrize(("collect", "updates"), [(1, 1), pytest.param(5, 5, marks=pytest.mark.slow), (20, 3)])
 def test_every_step_is_stored_once_and_in_order(collect: int, updates: int) -> None:
     agent = replace(AGENT, critics=1, exploration=Gaussian(sigma=0.5))
-    config = replace(CONFIG, agent=agent, collect=Collection(steps=collect, envs=N, updates=updates, warmup=20))
+    config = replace(CONFIG, agent=agent, collect=CollectionConfig(steps=collect, envs=N, updates=updates, warmup=20))
     loop = loop_for(config, Cart())
     iterations = 120 // collect
     begin = 3 if collect == 1 else 0  # a window of two steps needs three rows
@@ -253,7 +253,7 @@ def test_nothing_is_learned_before_learning_starts(
 
 @pytest.mark.parametrize(("starts", "steps", "envs"), [(None, 1, 1), (300, 5, 2), (333, 20, 3)])
 def test_training_asks_for_learning_from_learning_starts_on(starts: int | None, steps: int, envs: int) -> None:
-    collect = Collection(steps=steps, updates=1, envs=envs, warmup=200, learning_starts=starts)
+    collect = CollectionConfig(steps=steps, updates=1, envs=envs, warmup=200, learning_starts=starts)
     training = Session(Config(steps=2000, collect=collect), Cart(), Path("unused"))
     steps_per_iteration, begin = steps * envs, 200 if starts is None else starts
     done = 0

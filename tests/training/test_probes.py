@@ -24,7 +24,7 @@ from ddpg.algorithm.normaliser import normalise
 from ddpg.algorithm.schedules import Constant, Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
-from ddpg.config.config import check_agent
+from ddpg.config.config import check as check_parts
 from ddpg.envs.probes import (
     ACTION,
     CONSTANT_VALUE,
@@ -214,7 +214,7 @@ PARTS: dict[str, dict[str, dict[str, Any]]] = {
     "observations": {"as they are": {"normalise.": False}, "normalised": {"normalise.": True}},
     "updates": {"a quarter": {"updates.": 4}, "two": {"updates.": 32}},
 }
-NEVER = {("networks", "batch norm"): ("noise", "parameters")}  # refused by config.check_agent
+NEVER = {("networks", "batch norm"): ("noise", "parameters")}  # refused by DPG.check
 Chosen = dict[str, str]  # part -> alternative
 
 
@@ -267,7 +267,7 @@ def assembled(chosen: Chosen) -> Loop:
         critic=replace(Network(widths=(32, 32), activation="tanh", lr=5e-3), **fields["critic."]),
         **own,
     )
-    check_agent(agent)
+    check_parts(agent)
     replay = Replay(capacity=4000, batch=32, n_step=fields["n_step."], sampling=fields["sampling."])
     vector = Vector(PROBES[0], 4)
     return Loop(agent, replay, vector, GAMMA, 4, fields["updates."], warmup=1000, normalise=fields["normalise."])

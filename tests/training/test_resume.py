@@ -1,7 +1,6 @@
 """A run that was stopped, once or again and again, and resumed is bit for bit the run that was not."""
 
 import json
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -19,8 +17,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import ddpg
 from ddpg.cli import main
 from ddpg.commands import train as beginning
-from ddpg.commands.evaluate import evaluate_run
-from ddpg.commands.plot import plot_runs
 from ddpg.config.file import load_config
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
@@ -28,8 +24,6 @@ from ddpg.records import checkpoint
 from ddpg.records.log import TAGS
 from ddpg.training.session import Session
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"  # runs as earlier versions left them; none is ever made anew
-FORMAT_1 = FIXTURES / "format-1"
 SMALL: dict[str, Any] = {
     "steps": 800,
     "collect.warmup": 200,
@@ -288,34 +282,6 @@ def test_checkpoints_by_the_minute_follow_a_clock_that_nobody_sets(
         monkeypatch.setattr("time.monotonic", lambda passed=passed: began + passed)
         monkeypatch.setattr("time.time", lambda: 0.0)
         assert due(training) is expected
-
-
-def test_a_run_of_the_first_format_is_still_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = load_config(FORMAT_1)
-    assert (config.steps, config.seeds, config.checkpoint.keep) == (600, 2, 2)
-    assert evaluate_run(FORMAT_1, episodes=2)["episodes"] == 4
-    assert ddpg.load(FORMAT_1, seed=1)(np.zeros(3)).shape == (1,)
-    plot_runs([FORMAT_1], tmp_path / "curve.png")
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "config.json").write_bytes((FORMAT_1 / "config.json").read_bytes())
-    assert main(["resume", str(folder)]) == 2  # it had no checkpoints
-    assert "cannot be resumed: it has no checkpoint" in capsys.readouterr().err
-
-
-def test_a_run_of_the_second_format_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = shutil.copytree(FIXTURES / "format-2", tmp_path / "run")
-    assert main(["resume", str(folder), "--steps", "400"]) == 0
-    assert "resumed at step 300 of 400" in capsys.readouterr().err
-    rows = (folder / "metrics.jsonl").read_text().splitlines()
-    assert rows[:6] == (FIXTURES / "format-2" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(row)["step"] for row in rows[6:]] == [400, 400]
-    then, now = (load_file(checkpoint.found(run / "checkpoints")[0]) for run in (FIXTURES / "format-2", folder))
-    assert now[".driver.carry.agent.actor_opt[0].count"].tolist() == [300, 300]
-    assert then[".driver.carry.agent.actor_opt[0].count"].tolist() == [200, 200]
-    kept = slice(None), slice(90)  # what the ten blocks more did not overwrite
-    ring = ".driver.carry.ring.columns"
-    np.testing.assert_array_equal(now[ring][kept], then[ring][kept])
 
 
 def test_what_is_damaged_does_not_count_among_those_to_keep(tmp_path: Path, stop_at: Stopping) -> None:

@@ -5,7 +5,7 @@ mu(s | theta)  actor       Q(s, a | theta)  critic       mu', Q'  their targets
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,11 @@ from ddpg.algorithm.networks import Actor, Critic, Network
 from ddpg.algorithm.normaliser import RunningStats, normalise
 from ddpg.algorithm.norms import has_statistics
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser, soft_update
+from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import AnyValue, Scalar, pessimistic
-from ddpg.ranges import Natural, UnitInterval
+from ddpg.mistake import Mistake
+from ddpg.ranges import Choice, Natural, UnitInterval
 from ddpg.types import AnyArray, Key, Metrics, PyTree, Spec, Transition
 
 
@@ -88,7 +90,7 @@ class DPG:
     actor: Network = Network()
     critic: Network = Network(activation="silu", lr=2e-3)
     critics: Natural = 1
-    actor_q: Literal["first", "min", "mean"] = "first"
+    actor_q: Annotated[str, Choice(ACTOR_Q)] = "first"
     value: AnyValue = Scalar()
     exploration: AnyExploration = Gaussian()
     smoothing: TargetSmoothing = TargetSmoothing()
@@ -179,6 +181,20 @@ class DPG:
         target = at_every(self.target_period or self.policy_delay, count, follow, lambda target: target, target)
         nets = Nets(encoder, actor, critic)
         return AgentState(nets, target, actor_opt, critic_opt), Metrics(q, loss, *metrics), td_error
+
+    def check(self, path: str) -> None:
+        """Rules between actor, critic and exploration, whose options need no prefix."""
+        if self.actor.action_layer:
+            raise Mistake("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
+        if self.critic.batch_normalised and not self.critic.action_layer:
+            raise Mistake(
+                "critic.block.norm batch: batch norm would normalise the action, too; use --critic.action_layer 1"
+            )
+        if self.actor.batch_normalised and isinstance(self.exploration, ParameterNoise):
+            raise Mistake(
+                "exploration parameters: noise on weights suits layer normalisation, not batch normalisation; "
+                "use --actor.block.norm layer"
+            )
 
 
 def at_every(n: int, count: Int[Array, ""], do: Callable[..., Any], wait: Callable[..., Any], *args: PyTree) -> Any:

@@ -14,6 +14,7 @@ from pydantic import Discriminator
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.pink_noise import Pink
 from ddpg.algorithm.schedules import Constant, Schedule, Step
+from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative, Positive, Scale
 from ddpg.types import AnyArray
 
@@ -117,6 +118,12 @@ class PerEnvGaussian:
         # sqrt(2) - 1 is not in step with the golden ratio, by which environments differ.
         at = xp.where(start[:, None], (state + np.float32(2**0.5 - 1)) % 1, state)
         return at, (self.low + (self.high - self.low) * at) * self.schedule(step) * normal
+
+    def check(self, path: str) -> None:
+        """The interval must not be empty."""
+        if self.low > self.high:
+            low, high = f"{self.low:g}", f"{self.high:g}"
+            raise Mistake(f"{path}.low {low} is above {path}.high {high}; use an --{path}.low of at most {high}")
 
 
 AnyExploration = Annotated[Gaussian | OrnsteinUhlenbeck | Pink | PerEnvGaussian | ParameterNoise, Discriminator("kind")]

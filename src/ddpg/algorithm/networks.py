@@ -28,7 +28,8 @@ from ddpg.algorithm.layers import (
 from ddpg.algorithm.norms import NORMS, LayerNorm
 from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.algorithm.schedules import Constant, Schedule
-from ddpg.ranges import Finite, Natural, NonNegative, Positive, Rounded, Widths
+from ddpg.mistake import Mistake
+from ddpg.ranges import Choice, Finite, Natural, NonNegative, Positive, Rounded, Widths
 from ddpg.types import AnyArray, Key, PyTree
 
 
@@ -63,7 +64,7 @@ class Plain:
     """
 
     kind: Literal["plain"] = field(default="plain", kw_only=True)
-    norm: Literal["layer", "batch"] | None = None
+    norm: Annotated[str, Choice(NORMS)] | None = None
 
     def hidden_sizes(self, widths: Widths) -> list[int]:
         """The sizes between those of input and output."""
@@ -79,6 +80,11 @@ class Plain:
         if norm.of_minibatch:
             hidden[0] = replace(hidden[0], before=norm.of(len(hidden[0].weight)))
         return (*hidden, final)
+
+    @property
+    def batch_normalised(self) -> bool:
+        """Whether an output depends on the rest of the minibatch."""
+        return self.norm is not None and NORMS[self.norm].of_minibatch
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,11 @@ class Residual:
         blocks = [Block(up, down) for up, down in zip(ups, downs, strict=True)]
         return (replace(first, linear=True), *blocks, replace(final, before=LayerNorm.of(width)))
 
+    @property
+    def batch_normalised(self) -> bool:
+        """Whether an output depends on the rest of the minibatch."""
+        return False
+
 
 @dataclass(frozen=True)
 class Network:
@@ -117,7 +128,7 @@ class Network:
     """
 
     widths: Widths = (64, 64)
-    activation: Literal["relu", "tanh", "elu", "silu", "gelu"] = "relu"
+    activation: Annotated[str, Choice(ACTIVATIONS)] = "relu"
     block: Annotated[Plain | Residual, Discriminator("kind")] = Plain()
     init: Annotated[FanIn | Normal, Discriminator("kind")] = FanIn()
     final_init: Positive | None = None
@@ -134,7 +145,7 @@ class Network:
 
     def critic(self, key: Key, inputs: int, joining: int, members: int, outputs: int) -> "Critic":
         """K members, leaves [K, ...], each from z and `joining` numbers of the pair (z, a) to `outputs` numbers."""
-        assert self.action_layer or self.block != Plain("batch"), "batch normalisation ends where the action joins"
+        assert self.action_layer or not self.batch_normalised, "batch normalisation ends where the action joins"
         layers = jax.vmap(lambda k: self._layers(k, inputs, joining, outputs))(jax.random.split(key, members))
         return Critic(layers, self.activation, self.action_layer)
 
@@ -150,6 +161,24 @@ class Network:
         final = self.init(last) if self.final_init is None else uniform_layer(last, self.final_init)
         of_obs = self.action_layer if joining and self.action_layer else len(hidden)
         return self.block.assembled([*map(self.init, hidden), final], of_obs)
+
+    @property
+    def batch_normalised(self) -> bool:
+        """Whether an output depends on the rest of the minibatch."""
+        return self.block.batch_normalised
+
+    def check(self, path: str) -> None:
+        """Residual blocks add their input to their output, so all widths are equal, and take the action in first."""
+        if not isinstance(self.block, Residual):
+            return
+        if len(set(self.widths)) > 1:
+            widths = ",".join(map(str, self.widths))
+            same = ",".join([str(max(self.widths))] * len(self.widths))
+            raise Mistake(f"{path}.widths {widths}: residual blocks have equal widths; use --{path}.widths {same}")
+        if self.action_layer:
+            raise Mistake(
+                f"{path}.action_layer 1: residual blocks take the action in first; use --{path}.action_layer 0"
+            )
 
 
 @register_dataclass

@@ -12,6 +12,7 @@ from jax import Array
 from jaxtyping import Float
 from pydantic import Discriminator
 
+from ddpg.mistake import Mistake
 from ddpg.ranges import Finite, Natural, Positive
 
 
@@ -137,6 +138,17 @@ class Categorical:
         """The root of the relative entropy: 0 if nothing is left to learn, and linear near it, as |y - Q| is."""
         relative = self.loss(prediction, target) + jnp.sum(jax.scipy.special.xlogy(target, target), axis=-1)
         return jnp.sqrt(jnp.maximum(relative, 0.0))  # which rounding can leave below 0
+
+    def check(self, path: str) -> None:
+        """Both bounds are set, the lower one first, or neither is."""
+        low, high = self.low, self.high
+        if low is not None and high is not None:
+            if low >= high:
+                raise Mistake(f"{path}.low {low:g} is not below {path}.high {high:g}; use a smaller --{path}.low")
+        elif low is not None or high is not None:
+            name, missing = ("high", "low") if low is None else ("low", "high")
+            bound = f"{path}.{name} {getattr(self, name):g}"
+            raise Mistake(f"{bound}: {path}.{missing} is missing; use both, or neither")
 
 
 AnyValue = Annotated[Scalar | Categorical, Discriminator("kind")]

@@ -1,4 +1,7 @@
-"""The presets, on one screen: papers and our own choices as values."""
+"""The presets: papers and our own choices as values.
+
+Each repeats the constants of its source, even if one equals the default, so that it can be checked against the paper.
+"""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -10,15 +13,15 @@ from ddpg.algorithm.networks import Network, Normal, Plain, Residual
 from ddpg.algorithm.schedules import Exponential
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
-from ddpg.config.config import Collection, Config
+from ddpg.config.config import CollectionConfig, Config
 from ddpg.experience.replay import Replay
 from ddpg.experience.sampling import Prioritised
 from ddpg.mistake import Mistake
 
 PRESETS = {
-    # Our best plain DDPG; docs/presets.md says how each constant was chosen.
+    # Our best plain DDPG; docs/presets.md gives the reason for each constant.
     "ddpg": Config(preset="ddpg"),
-    # Robots of MuJoCo and their like: the widths, batch and tau of every later paper; docs/presets.md.
+    # Robots in MuJoCo and similar: the widths, batch and tau of the later papers; docs/presets.md.
     "mujoco": Config(
         preset="mujoco",
         gamma=0.99,
@@ -30,10 +33,10 @@ PRESETS = {
         ),
         steps=1_000_000,
         replay=Replay(capacity=1_000_000, batch=256),
-        collect=Collection(warmup=5_000),
+        collect=CollectionConfig(warmup=5_000),
     ),
-    # Rewards that are rare, at the end of motions that need momentum: noise that keeps its direction from the first
-    # step on, and weights decayed where Q alone would drive the actor into its bounds; docs/presets.md.
+    # Rare rewards after motions that need momentum: noise that keeps its direction from the first step on, and weight
+    # decay, without which Q drives the actor into its bounds; docs/presets.md.
     "sparse": Config(
         preset="sparse",
         reward_scale=0.1,
@@ -44,9 +47,9 @@ PRESETS = {
             exploration=OrnsteinUhlenbeck(theta=0.05, sigma=0.5),
         ),
         steps=60_000,
-        collect=Collection(warmup=0, learning_starts=5_000),
+        collect=CollectionConfig(warmup=0, learning_starts=5_000),
     ),
-    # The tutorial: sigma 2 in torque units is 1 of half the action range; learning begins once the buffer is full.
+    # The tutorial: sigma 2 in torque units is 1 in half action ranges; learning begins when the buffer is full.
     "article": Config(
         preset="article",
         gamma=0.9,
@@ -57,7 +60,7 @@ PRESETS = {
             tau=0.01,
         ),
         replay=Replay(capacity=10_000, batch=32),
-        collect=Collection(warmup=0, learning_starts=10_000),
+        collect=CollectionConfig(warmup=0, learning_starts=10_000),
     ),
     # Lillicrap et al. 2016, section 7, low-dimensional tasks, and section 3: batch normalisation.
     "lillicrap": Config(
@@ -78,7 +81,7 @@ PRESETS = {
             tau=0.001,
         ),
         replay=Replay(capacity=1_000_000, batch=64),
-        collect=Collection(warmup=0, learning_starts=1_000),
+        collect=CollectionConfig(warmup=0, learning_starts=1_000),
     ),
     # Fujimoto et al. 2018, sections 5 and 6.1.
     "td3": Config(
@@ -95,9 +98,9 @@ PRESETS = {
         ),
         steps=1_000_000,
         replay=Replay(capacity=1_000_000, batch=100),
-        collect=Collection(warmup=10_000),
+        collect=CollectionConfig(warmup=10_000),
     ),
-    # TD3 with the parts that our measurements on MuJoCo's robots favour; docs/presets.md.
+    # TD3 plus the parts that our measurements on MuJoCo's robots favour; docs/presets.md.
     "td3_plus": Config(
         preset="td3_plus",
         gamma=0.99,
@@ -113,7 +116,7 @@ PRESETS = {
         ),
         steps=1_000_000,
         replay=Replay(capacity=1_000_000, batch=64, sampling=Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0)),
-        collect=Collection(updates=2, warmup=5_000),
+        collect=CollectionConfig(updates=2, warmup=5_000),
     ),
     # Barth-Maron et al. 2018, with the constants and networks that Tassa et al. 2018 and Acme give.
     "d4pg": Config(
@@ -129,7 +132,7 @@ PRESETS = {
         ),
         steps=1_000_000,
         replay=Replay(capacity=1_000_000, batch=256, n_step=5, sampling=Prioritised(alpha=0.6, beta=1.0, anneal=0)),
-        collect=Collection(warmup=1_000),
+        collect=CollectionConfig(warmup=1_000),
     ),
     # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
     "simba": Config(
@@ -150,7 +153,7 @@ PRESETS = {
         ),
         steps=1_000_000,
         replay=Replay(capacity=1_000_000, batch=256),
-        collect=Collection(updates=2, warmup=5_000),
+        collect=CollectionConfig(updates=2, warmup=5_000),
     ),
     # FastTD3's learner: Seo et al. 2025, section 2, and the authors' settings for HumanoidBench.
     "fasttd3": Config(
@@ -172,26 +175,26 @@ PRESETS = {
         ),
         steps=10_000_000,
         replay=Replay(capacity=128 * 51_200, batch=32_768),
-        collect=Collection(steps=1, updates=2, envs=128, warmup=0, learning_starts=32_768),
+        collect=CollectionConfig(steps=1, updates=2, envs=128, warmup=0, learning_starts=32_768),
     ),
 }
 
-TURN = 100  # steps, and updates, of an iteration with environments that Python steps
+HOST_STEPS = 100  # steps of Python environments per iteration, that is per call of the compiled learner
 
 
-def host_defaults(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, and what a preset, written for compiled environments, leaves better otherwise with Python's.
+def host_defaults(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options`, and what suits Python environments better than a preset, which is written for compiled ones.
 
-    Turns of 100 steps, or of `collect.steps`, since the learner is dispatched once a turn, and as many updates a step
-    as the compiled loop would make with `collect.updates`, or as the preset has; ten episodes an evaluation, twenty
-    times a run.
+    An iteration has HOST_STEPS steps, or `collect.steps` if that is among the options, with the preset's ratio of
+    updates to steps, or that of `collect.updates`. A run has twenty evaluations of ten episodes.
     """
-    envs, usual = config.collect.envs, PRESETS.get(config.preset, config).collect
-    steps = config.collect.steps if "collect.steps" in given else max(1, TURN // envs)
-    asked = config.collect if "collect.updates" in given else usual
-    ratio = asked.updates / (asked.steps * asked.envs)
-    turn = {"collect.steps": steps, "collect.updates": max(1, round(steps * envs * ratio))}
-    return {"eval.every": max(1, config.steps // 20), "eval.episodes": 10, **given, **turn}
+    preset = PRESETS.get(config.preset, config).collect
+    steps = config.collect.steps if "collect.steps" in options else max(1, HOST_STEPS // config.collect.envs)
+    source = config.collect if "collect.updates" in options else preset
+    updates_per_step = source.updates / (source.steps * source.envs)
+    updates = max(1, round(steps * config.collect.envs * updates_per_step))
+    evaluation = {"eval.every": max(1, config.steps // 20), "eval.episodes": 10}
+    return {**evaluation, **options, "collect.steps": steps, "collect.updates": updates}
 
 
 def by_name(preset: str) -> Config:

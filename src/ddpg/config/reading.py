@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
-from types import UnionType
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from ddpg.algorithm.agent import DPG
-from ddpg.config.config import Config, check
+from ddpg.config.config import Config, check, short
 from ddpg.mistake import Mistake
+from ddpg.ranges import Choice
 
 
 def to_data(config: Config) -> dict[str, Any]:
@@ -20,84 +20,90 @@ def to_data(config: Config) -> dict[str, Any]:
 
 
 def from_data(data: Mapping[str, Any]) -> Config:
-    """Nested plain data -> Config. ValueError: one line naming the field, its value, what was expected and the fix."""
-    return check(_validated(data))
+    """Nested plain data -> Config. Mistake: one line with the field, its value, what was expected and the fix."""
+    config = _validated(data)
+    check(config)
+    return config
 
 
 def _validated(data: Mapping[str, Any]) -> Config:
     _refuse_unknown(Config, data, "")
     try:
-        return _reader().validate_python(data)
+        return _type_adapter().validate_python(data)
     except ValidationError as error:
-        raise Mistake(_explain(error)) from None
+        raise Mistake(_in_one_line(error)) from None
+
+
+@cache
+def _type_adapter() -> TypeAdapter[Config]:
+    return TypeAdapter(Config)
 
 
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """Change fields by path, such as {"replay.batch": 128, "exploration": "ou", "exploration.sigma": "0.3"}.
 
-    Paths may leave out "agent.". Naming a part's kind replaces the part by that kind with its own defaults, and
-    "none" is None. ValueError: one line naming the path or the value, what was expected and the fix.
+    Paths may leave out "agent.". The name of a kind replaces a part by that kind with its own defaults, and "none" is
+    None. Mistake: one line with the path or the value, what was expected and the fix.
     """
     data = to_data(config)
     for path in sorted(changes, key=lambda path: path.count(".")):  # parts before their fields
-        *parents, name = _spelled_out(path).split(".")
-        place = data
+        *parents, name = _full_path(path).split(".")
+        part: Any = data
         for parent in parents:
-            place = place.get(parent) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or name not in place:
-            raise Mistake(_misplaced(short(path)))
-        change, is_part = changes[path], isinstance(place[name], dict)
-        if is_part and "kind" not in place[name]:
-            fields_of = ", ".join(f"--{short(path)}.{field}" for field in place[name])
-            raise Mistake(f"{short(path)} {_brief(change)}: {short(path)} is a group of options; use {fields_of}")
-        if isinstance(change, str):
-            change = {"kind": change} if is_part else None if change.lower() == "none" else change
-        place[name] = change
+            part = part.get(parent) if isinstance(part, dict) else None
+        if not isinstance(part, dict) or name not in part:
+            raise Mistake(_missing_option(short(path)))
+        value, is_part = changes[path], isinstance(part[name], dict)
+        if is_part and "kind" not in part[name]:
+            inner = ", ".join(f"--{short(path)}.{field}" for field in part[name])
+            raise Mistake(f"{short(path)} {brief(value)}: {short(path)} is a group of options; use {inner}")
+        if isinstance(value, str):
+            value = {"kind": value} if is_part else None if value.lower() == "none" else value
+        part[name] = value
         if is_part:
             data = to_data(_validated(data))
     return from_data(data)
 
 
 class Option(NamedTuple):
-    """A field as a command line has it: `--path`, its value, what else it can be, and which kinds of a part have it."""
+    """A field as the command line shows it: `--path`, its value, its choices and the kinds of a part that have it."""
 
     path: str
     value: Any
-    choices: tuple[str, ...] = ()  # the kinds of a part, or the words of a field that takes no others
-    kinds: tuple[str, ...] = ()  # of the part around it; empty if all of them have it
+    choices: tuple[str, ...] = ()  # all that it accepts, if that is a list of names; the kinds of a part
+    kinds: tuple[str, ...] = ()  # of the part around it; empty if all kinds have it
 
 
-def options(value: Any, path: str = "") -> list[Option]:
-    """Every option of a configuration, parts before their fields; of kinds not chosen too, with their defaults."""
-    found: list[Option] = []
-    for name, hint in get_type_hints(type(value)).items():
-        chosen, here = getattr(value, name), f"{path}.{name}" if path else name
-        parts = [part for part in _alternatives(hint) if is_dataclass(part)]
-        if not parts:
-            words = get_args(hint) if get_origin(hint) is Literal else ()
-            found += [Option(short(here), chosen, tuple(map(str, words)))] if name != "kind" else []
-        elif not hasattr(chosen, "kind"):
-            found += options(chosen, here)
+def options(part: Any, path: str = "") -> list[Option]:
+    """Every option of a configuration, parts before their fields; of kinds not chosen, too, with their defaults."""
+    listed: list[Option] = []
+    for name, hint in get_type_hints(type(part), include_extras=True).items():
+        value, here = getattr(part, name), f"{path}.{name}" if path else name
+        alternatives = _part_types(hint)
+        if not alternatives:
+            listed += [Option(short(here), value, _choices(hint))] if name != "kind" else []
+        elif not hasattr(value, "kind"):
+            listed += options(value, here)
         else:
-            found += _of_kinds(chosen, parts, here)
-    return found
+            listed += _options_of_kinds(value, alternatives, here)
+    return listed
 
 
-def _of_kinds(chosen: Any, parts: list[Any], path: str) -> list[Option]:
-    parts = sorted(parts, key=lambda part: not isinstance(chosen, part))  # so that the chosen one's values come first
+def _options_of_kinds(chosen: Any, alternatives: list[Any], path: str) -> list[Option]:
+    alternatives = sorted(alternatives, key=lambda kind: not isinstance(chosen, kind))  # so that its values come first
     merged: dict[str, Option] = {}
     owners: dict[str, list[str]] = {}
-    for part in parts:
+    for part in alternatives:
         for option in options(chosen if isinstance(chosen, part) else part(), path):
             merged.setdefault(option.path, option)
             owners.setdefault(option.path, []).append(part.kind)
-    of_some = {path: kinds for path, kinds in owners.items() if len(kinds) < len(parts)}
-    fields_of = [option._replace(kinds=tuple(of_some.get(p, option.kinds))) for p, option in merged.items()]
-    return [Option(short(path), chosen.kind, tuple(part.kind for part in parts)), *fields_of]
+    of_some = {path: kinds for path, kinds in owners.items() if len(kinds) < len(alternatives)}
+    inner = [option._replace(kinds=tuple(of_some.get(path, option.kinds))) for path, option in merged.items()]
+    return [Option(short(path), chosen.kind, tuple(part.kind for part in alternatives)), *inner]
 
 
 def values(config: Config) -> dict[str, Any]:
-    """Every option that this configuration has, by path."""
+    """The value of every option that this configuration has, by path."""
 
     def walk(data: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
         for name, value in data.items():
@@ -110,42 +116,43 @@ def values(config: Config) -> dict[str, Any]:
     return dict(walk(to_data(config), ""))
 
 
-def short(path: str) -> str:
-    """agent.actor.lr is said as actor.lr."""
-    return path.removeprefix("agent.")
+def _full_path(path: str) -> str:
+    return f"agent.{path}" if path.split(".")[0] in {field.name for field in fields(DPG)} else path
 
 
-def _spelled_out(path: str) -> str:
-    return f"agent.{path}" if path.split(".")[0] in {f.name for f in fields(DPG)} else path
+def _part_types(hint: Any) -> list[Any]:
+    """The dataclasses that a field can hold: one, or one per kind."""
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return [arm for arm in get_args(bare) or (bare,) if is_dataclass(arm)]
 
 
-@cache
-def _reader() -> TypeAdapter[Config]:
-    return TypeAdapter(Config)
+def _choices(hint: Any) -> tuple[str, ...]:
+    """The names that a field accepts, if it accepts nothing else but None."""
+    inner = get_args(hint)
+    if get_origin(hint) is Literal:
+        return tuple(map(str, inner))
+    if get_origin(hint) is Annotated:
+        return next((tuple(mark.registry) for mark in inner if isinstance(mark, Choice)), _choices(inner[0]))
+    return _choices(inner[0]) if type(None) in inner else ()
 
 
 def _refuse_unknown(kind: Any, data: Mapping[str, Any], path: str) -> None:
-    """Pydantic passes over unknown keys of plain dataclasses; a misspelt field must not be silently ignored."""
-    hints = get_type_hints(kind)
+    """Pydantic ignores unknown keys of plain dataclasses; a misspelt field must not be ignored silently."""
+    hints = get_type_hints(kind, include_extras=True)
     for name, value in data.items():
         here = f"{path}.{name}" if path else name
         if name not in hints:
-            near = [short(f"{path}.{field}" if path else field) for field in hints if field != "kind"]
-            raise Mistake(_unknown(short(here), near))
+            names = [short(f"{path}.{field}" if path else field) for field in hints if field != "kind"]
+            raise Mistake(_unknown(short(here), names))
         if isinstance(value, Mapping):
-            parts = [part for part in _alternatives(hints[name]) if is_dataclass(part)]
-            chosen = [p for p in parts if len(parts) == 1 or value.get("kind") == getattr(p, "kind", None)]
+            parts = _part_types(hints[name])
+            chosen = [part for part in parts if len(parts) == 1 or value.get("kind") == getattr(part, "kind", None)]
             for part in chosen[:1]:
                 _refuse_unknown(part, value, here)
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:
-    if get_origin(hint) in (Union, UnionType):
-        return get_args(hint)
-    return (hint,)
-
-
-def _misplaced(path: str) -> str:
+def _missing_option(path: str) -> str:
+    """Why the configuration lacks an option: another kind of its part has it, or none."""
     known = options(Config())
     kinds = [option.kinds for option in known if option.path == path]
     if not kinds or not kinds[0]:
@@ -156,15 +163,15 @@ def _misplaced(path: str) -> str:
 
 def _unknown(path: str, known: list[str]) -> str:
     near = get_close_matches(path, known, n=3, cutoff=0.5)
-    if not near:  # a right name in the wrong place
+    if not near:  # the right name in the wrong part
         near = [other for other in known if other.split(".")[-1] == path.split(".")[-1]][:3]
     hint = f"did you mean {' or '.join(near)}?" if near else "see `ddpg train --help`"
-    return f"unknown option {_brief(path).strip(QUOTES)}; {hint}"
+    return f"unknown option {brief(path).strip(QUOTES)}; {hint}"
 
 
 QUOTES = "'\""
 
-WORDS = {
+PLAIN_ENGLISH = {  # for pydantic's words
     "Input should be ": "",
     "a valid integer": "a whole number",
     "a valid number": "a number",
@@ -175,23 +182,24 @@ WORDS = {
 }
 
 
-def _explain(error: ValidationError) -> str:
+def _in_one_line(error: ValidationError) -> str:
+    """The first error: the option's path, its value and what was expected."""
     first = error.errors(include_url=False)[0]
-    # A union adds the alternative it tried to the path: `exploration.ou.sigma`, `sigma.constrained-float`.
+    # For a union pydantic adds the alternative it tried to the path: `exploration.ou.sigma`, `sigma.constrained-float`.
     known = {"agent"}.union(*(option.path.split(".") for option in options(Config())))
     path = short(".".join(str(part) for part in first["loc"] if part in known))
     value = first["input"]["kind"] if isinstance(first["input"], dict) and "kind" in first["input"] else first["input"]
-    wanted = first["msg"].split(", unable")[0]
-    for pydantics, ours in WORDS.items():
-        wanted = wanted.replace(pydantics, ours)
+    expected = first["msg"].split(", unable")[0]
+    for pydantics, ours in PLAIN_ENGLISH.items():
+        expected = expected.replace(pydantics, ours)
     if first["type"] == "union_tag_invalid":
-        wanted = f"one of {first.get('ctx', {})['expected_tags']}"
+        expected = f"one of {first.get('ctx', {})['expected_tags']}"
     if first["type"] == "union_tag_not_found":
-        wanted = "a kind"
-    return f"{path} {_brief(value)}: expected {wanted}"
+        expected = "a kind"
+    return f"{path} {brief(value)}: expected {expected}"
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
     """Its repr on one short line, however long or deep it is."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 60

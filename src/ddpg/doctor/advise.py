@@ -1,4 +1,4 @@
-"""A preset and options that follow from the findings."""
+"""Turns findings into advice: a preset and options to train with, and warnings that no option can fix."""
 
 import os
 import shlex
@@ -9,201 +9,197 @@ import numpy as np
 
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS, host_defaults
-from ddpg.doctor.examine import (
-    Findings,
-)
+from ddpg.doctor.examine import Findings
 from ddpg.envs.gymnasium_factory import UNLIMITED
 
-DIFFER = 8.0  # times the smallest standard deviation that the largest may be, without normalisation
+STD_RATIO = 8.0  # largest standard deviation, in smallest ones, that networks learn from without normalisation
 
-FAR, NEAR = 10.0, 0.1  # sizes of observations beyond which they are far from order 1
+FAR, NEAR = 10.0, 0.1  # largest observations beyond which they are far from order 1
 
-HUGE, TINY = 30.0, 0.01  # root mean squares of the reward that is not 0, beyond which it is scaled
+HUGE, TINY = 30.0, 0.01  # root mean squares of the nonzero rewards beyond which they are scaled
 
-RARE = 0.95  # share of equal rewards from which on the others are rare
+RARE = 0.95  # share of equal rewards above which the others are rare
 
-ALONE = 0.999  # share of the reward's variance that the action explains, from which on it says nothing of the state
+ACTION_ALONE = 0.999  # share of the rewards' variance explained by the action above which the state has no part in it
 
-SLOW = 1_000.0  # steps per second below which environments are worth a process each
+SLOW = 1_000.0  # steps per second below which each environment is worth a process of its own
 
-JOINTS = 3  # actions from which on it is taken for a robot
+JOINTS = 3  # number of actions from which the environment is taken for a robot
 
-EPISODES = 50  # that a run should have at least, and
+EPISODES = 50  # that a run should have at least
 
-WARMUP = 5  # of them at random
+WARMUP = 5  # episodes of random actions that should come before learning
 
-MINUTE = 60.0  # seconds that all evaluations of a run may step environments, before fewer episodes are advised
+EVALUATION_SECONDS = 60.0  # that a run's evaluations may step environments before fewer episodes are advised
 
-WIDE = 1_000  # inputs from which on fully connected layers are worth a remark
+WIDE = 1_000  # inputs above which convolutions would be better than fully connected layers
 
 
 class Advice(NamedTuple):
-    """A reason, and the options that follow from it; a warning if there are none."""
+    """A reason and the options that follow from it; a warning if there are none."""
 
     why: str
     options: tuple[tuple[str, str], ...] = ()
 
 
-def advise(found: Findings) -> list[Advice]:
-    """A preset and options that the findings call for, and warnings of what no option mends."""
-    start = list(_of_preset(found))
-    base = PRESETS[dict(pair for each in start for pair in each.options).get("preset", "ddpg")]
+def advise(findings: Findings) -> list[Advice]:
+    """Warnings, a preset, and the options that fit the environment better than the preset's own."""
+    preset = list(_about_preset(findings))
+    base = PRESETS[dict(pair for each in preset for pair in each.options).get("preset", "ddpg")]
     return [
-        *_broken(found),
-        *start,
-        *_of_episodes(found, base),
-        *_of_scales(found, base),
-        *_of_speed(found, base),
+        *_about_faults(findings),
+        *preset,
+        *_about_episodes(findings, base),
+        *_about_observations(findings, base),
+        *_about_rewards(findings, base),
+        *_about_speed(findings, base),
     ]
 
 
-def _broken(found: Findings) -> Iterator[Advice]:
-    seen, again = found.observations, "so a run cannot be repeated, or resumed, exactly"
-    if found.differs_at is not None:
-        where = f"at step {found.differs_at}" if found.differs_at else "at their first observation"
+def _about_faults(findings: Findings) -> Iterator[Advice]:
+    stats, consequence = findings.observations, "so a run cannot be repeated or resumed exactly"
+    if findings.differs_at is not None:
+        where = f"at step {findings.differs_at}" if findings.differs_at else "at their first observation"
         yield Advice(
-            f"not deterministic: two fresh environments with the same seed and actions differ {where}, {again}"
+            f"not deterministic: two new environments with the same seed and actions differ {where}, {consequence}"
         )
-    if found.leaks:
-        yield Advice(f"a reset with the same seed gives another observation after some episodes than before, {again}")
-    if found.effect is False:
+    if findings.reset_differs:
         yield Advice(
-            f"other actions changed neither observations nor rewards in {found.compared} steps: are they used?"
+            f"after some episodes a reset with the same seed gives another observation than before, {consequence}"
         )
-    if seen.constant:
-        which = _listed(seen.constant, len(seen.low))
-        yield Advice(f"observation {which} never changed in {found.steps} steps: left out, it would cost no weights")
-    if seen.outside:
-        which = _listed(seen.outside, len(seen.low))
-        yield Advice(f"observation {which} left the bounds of its space; ddpg does not mind, other tools may")
-    for remark in found.remarks:
-        yield Advice(f"Gymnasium remarks: {remark}")
+    if findings.actions_matter is False:
+        yield Advice(
+            f"different actions gave the same observations and rewards in {findings.compared} steps: "
+            "does the environment use them?"
+        )
+    if stats.constant:
+        which = _enumerated(stats.constant, len(stats.low))
+        yield Advice(f"observation {which} never changed in {findings.steps} steps; leave it out to save weights")
+    if stats.outside:
+        which = _enumerated(stats.outside, len(stats.low))
+        yield Advice(f"observation {which} left the bounds of its space; ddpg does not use them, other tools may")
+    for remark in findings.remarks:
+        yield Advice(f"Gymnasium warns: {remark}")
 
 
-def _of_episodes(found: Findings, base: Config) -> Iterator[Advice]:
-    lengths, usual = found.lengths, base.steps
-    if lengths and max(lengths) == 1:
+def _about_preset(findings: Findings) -> Iterator[Advice]:
+    if why := _why_rewards_do_not_guide(findings):
         yield Advice(
-            "every episode lasts one step: nothing comes after it, so gamma is without effect; every second step of a "
-            "run is a reset, so give it twice the steps",
-            (("steps", str(2 * usual)),),
+            f"{why}, so they do not show random actions where to go: noise that keeps its direction gets further",
+            (("preset", "sparse"),),
         )
-        return
-    if found.time_limit is None and found.unfinished == found.steps:
+    elif len(findings.action_low) >= JOINTS:
         yield Advice(
-            f"nothing ended an episode in {found.steps} steps and there is no time limit, so training would hardly see "
-            f"a start again, and evaluation cuts after {UNLIMITED:,}; give gymnasium.make a limit",
-            (("env_args", "max_episode_steps=1000"),),
-        )
-        return
-    if found.time_limit is None and not found.truncated:
-        yield Advice(
-            f"there is no time limit: an episode that does not terminate is cut after {UNLIMITED:,} steps in evaluation"
-        )
-    if not lengths:
-        yield Advice(f"no episode ended in {found.steps} steps; examine with more --steps to see how they do")
-    if len(lengths) >= 3 and found.terminated == len(lengths) and len(set(lengths)) == 1:
-        yield Advice(
-            f"every episode terminated after exactly {lengths[0]} steps: if that is a time limit, the environment "
-            f"should say truncated, since terminated means that nothing could be earned afterwards"
-        )
-    enough = _round_up(EPISODES * found.length)
-    if found.length >= usual:
-        yield Advice(
-            f"an episode of {found.length:,.0f} steps is longer than the {usual:,} of a run", (("steps", str(enough)),)
-        )
-    elif enough > usual:
-        yield Advice(
-            f"episodes of {found.length:,.0f} steps: {usual:,} would be {usual / found.length:,.0f} of them",
-            (("steps", str(enough)),),
-        )
-    if not _blind(found) and WARMUP * found.length > base.collect.warmup:
-        yield Advice(
-            f"{WARMUP} episodes at random before learning begins",
-            (("collect.warmup", str(_round_up(WARMUP * found.length))),),
+            f"{len(findings.action_low)} actions, as a robot has, need wider networks", (("preset", "mujoco"),)
         )
 
 
-def _of_scales(found: Findings, base: Config) -> Iterator[Advice]:
-    seen, reward = found.observations, found.rewards
-    moving = [i for i in range(len(seen.std)) if i not in set(seen.constant)]
-    if moving and found.obs_dtype != "uint8":  # which is divided by 255 anyway
-        largest = max(max(abs(seen.low[i]), abs(seen.high[i])) for i in moving)
-        if seen.orders >= np.log10(DIFFER):
-            why = f"standard deviations of observations differ by a factor of {10**seen.orders:,.3g}"
-        elif largest > FAR:
-            why = f"observations reach {largest:,.3g}, far from 1"
-        elif largest < NEAR:
-            why = f"observations reach no more than {largest:.3g}, far from 1"
-        else:
-            why = ""
-        if why and not base.normalise:
-            yield Advice(why, (("normalise", "true"),))
-    size = base.reward_scale * reward.size
-    if size > HUGE or (0 < size < TINY and not _blind(found)):  # where the reward that counts has not been seen yet
-        scale = base.reward_scale * 10.0 ** -round(np.log10(size))
-        yield Advice(
-            f"rewards of about {reward.size:.3g} in size make values far from 1", (("reward_scale", f"{scale:g}"),)
-        )
-    if len(seen.std) > WIDE:
-        yield Advice(
-            f"observations become {len(seen.std):,} inputs of fully connected layers; there are no convolutions"
-        )
-
-
-def _blind(found: Findings) -> str:
-    """Why random actions saw no reward that says where to go, or "" if they did."""
-    reward = found.rewards
-    if found.lengths and max(found.lengths) == 1:
+def _why_rewards_do_not_guide(findings: Findings) -> str:
+    """The reason why the rewards of random actions do not show where to go, or "" if they do."""
+    rewards = findings.rewards
+    if findings.lengths and max(findings.lengths) == 1:
         return ""
-    if reward.zeros >= RARE:
-        return f"{_share(reward.zeros)} of the rewards are 0"
-    if reward.commonest >= RARE and not found.terminated:  # where episodes terminate, their length is the return
-        return f"{_share(reward.commonest)} of the rewards are the same"
-    if reward.by_action >= ALONE:
+    if rewards.zeros >= RARE:
+        return f"{percent(rewards.zeros)} of the rewards are 0"
+    if rewards.most_common >= RARE and not findings.terminated:  # else the length of an episode is its return
+        return f"{percent(rewards.most_common)} of the rewards are the same"
+    if rewards.explained_by_action >= ACTION_ALONE:
         return "the rewards depend on the action alone"
     return ""
 
 
-def _of_preset(found: Findings) -> Iterator[Advice]:
-    if why := _blind(found):
+def _about_episodes(findings: Findings, base: Config) -> Iterator[Advice]:
+    lengths, steps, length = findings.lengths, findings.steps, findings.length
+    if lengths and max(lengths) == 1:
         yield Advice(
-            f"{why}, so nothing says yet where to go: noise that keeps its direction for some steps gets further",
-            (("preset", "sparse"),),
+            "every episode lasts one step, so gamma has no effect and every second step of a run is a reset: "
+            "double the steps",
+            (("steps", str(2 * base.steps)),),
         )
-    elif len(found.action_low) >= JOINTS:
-        yield Advice(f"{len(found.action_low)} actions, as a robot has: wider networks", (("preset", "mujoco"),))
+        return
+    if findings.time_limit is None and findings.unfinished == steps:
+        yield Advice(
+            f"no episode ended in {steps} steps and there is no time limit: training would hardly ever reset, and "
+            f"evaluation would end episodes after {UNLIMITED:,} steps; set a limit",
+            (("env_args", "max_episode_steps=1000"),),
+        )
+        return
+    if findings.time_limit is None and not findings.truncated:
+        yield Advice(
+            f"there is no time limit: evaluation ends episodes that do not terminate after {UNLIMITED:,} steps"
+        )
+    if not lengths:
+        yield Advice(f"no episode ended in {steps} steps; to examine how they end, use more --steps")
+    if len(lengths) >= 3 and findings.terminated == len(lengths) and len(set(lengths)) == 1:
+        yield Advice(
+            f"every episode terminated after exactly {lengths[0]} steps: if that is a time limit, the environment "
+            "should report truncated, because terminated means that no reward could have followed"
+        )
+    enough = round_up(EPISODES * length)
+    if length >= base.steps:
+        why = f"an episode has {length:,.0f} steps, longer than the {base.steps:,} of a run"
+        yield Advice(why, (("steps", str(enough)),))
+    elif enough > base.steps:
+        why = f"{base.steps:,} steps are only {base.steps / length:,.0f} episodes of {length:,.0f} steps"
+        yield Advice(why, (("steps", str(enough)),))
+    if not _why_rewards_do_not_guide(findings) and WARMUP * length > base.collect.warmup:
+        why = f"{WARMUP} episodes of random actions should come before learning"
+        yield Advice(why, (("collect.warmup", str(round_up(WARMUP * length))),))
 
 
-def _of_speed(found: Findings, base: Config) -> Iterator[Advice]:
-    speed = found.steps_per_second
+def _about_observations(findings: Findings, base: Config) -> Iterator[Advice]:
+    stats = findings.observations
+    if len(stats.std) > WIDE:
+        yield Advice(f"observations are {len(stats.std):,} inputs of fully connected layers; ddpg has no convolutions")
+    moving = [i for i in range(len(stats.std)) if i not in set(stats.constant)]
+    if not moving or base.normalise or findings.obs_dtype == "uint8":  # networks divide bytes by 255
+        return
+    largest = max(max(abs(stats.low[i]), abs(stats.high[i])) for i in moving)
+    if stats.orders >= np.log10(STD_RATIO):
+        why = f"standard deviations of observations differ by a factor of {10**stats.orders:,.3g}"
+    elif largest > FAR:
+        why = f"observations reach {largest:,.3g}, far from 1"
+    elif largest < NEAR:
+        why = f"observations reach only {largest:.3g}, far from 1"
+    else:
+        return
+    yield Advice(why, (("normalise", "true"),))
+
+
+def _about_rewards(findings: Findings, base: Config) -> Iterator[Advice]:
+    scaled = base.reward_scale * findings.rewards.rms
+    # If the rewards do not guide, the one that counts may not have come yet.
+    if scaled > HUGE or (0 < scaled < TINY and not _why_rewards_do_not_guide(findings)):
+        scale = base.reward_scale * 10.0 ** -round(np.log10(scaled))
+        why = f"rewards of about {findings.rewards.rms:.3g} make values far from 1"
+        yield Advice(why, (("reward_scale", f"{scale:g}"),))
+
+
+def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
+    speed = findings.steps_per_second
     if speed < SLOW:
         envs = max(2, min(8, os.cpu_count() or 2))
         yield Advice(
-            f"{speed:,.0f} steps per second of the environment alone: {envs} side by side, in a process each",
+            f"the environment alone makes {speed:,.0f} steps per second: use {envs}, each in a process of its own",
             (("collect.envs", str(envs)), ("collect.vector", "async")),
         )
-    chosen = host_defaults(base, {})
-    evaluations, episodes = base.steps / chosen["eval.every"], chosen["eval.episodes"]
-    steps = evaluations * episodes * found.length
-    if steps / speed > MINUTE:
-        yield Advice(
-            f"the evaluations of a run would be {steps:,.0f} steps, {steps / speed:,.0f} s of the environment alone",
-            (("eval.episodes", str(max(1, episodes // 3))),),
-        )
-    if "rgb_array" not in found.render_modes:
-        yield Advice("no render mode rgb_array: there will be no film")
-    if found.compiled:
-        yield Advice(
-            f"ddpg has a compiled version of {found.env} and trains on that, unless it is asked for gym:{found.env}"
-        )
+    evaluation = host_defaults(base, {})
+    episodes = evaluation["eval.episodes"]
+    steps = base.steps / evaluation["eval.every"] * episodes * findings.length
+    if steps / speed > EVALUATION_SECONDS:
+        why = f"evaluations would take {steps:,.0f} steps, {steps / speed:,.0f} s of the environment alone"
+        yield Advice(why, (("eval.episodes", str(max(1, episodes // 3))),))
+    if "rgb_array" not in findings.render_modes:
+        yield Advice("no render mode rgb_array, so there will be no film")
+    if findings.compiled:
+        yield Advice(f"ddpg train {findings.env} uses ddpg's compiled version; gym:{findings.env} is Gymnasium's")
 
 
 FLAGS = {"collect.envs": "envs", "env_args": "env-args", "eval.every": "eval-every", "eval.episodes": "eval-episodes"}
 
 
 def command_line(id: str, args: Sequence[str], advice: Sequence[Advice]) -> str:
-    """What to type."""
+    """The command to type; of two values for one option the first counts."""
     options = dict[str, str]()
     for path, value in (pair for each in advice for pair in each.options):
         options.setdefault(path, value)
@@ -214,22 +210,23 @@ def command_line(id: str, args: Sequence[str], advice: Sequence[Advice]) -> str:
     return shlex.join(words)
 
 
-def _options(advice: Advice) -> str:
+def options_text(advice: Advice) -> str:
+    """The options of one advice as they are typed."""
     return " ".join(f"--{FLAGS.get(path, path)} {value}" for path, value in advice.options)
 
 
-def _listed(indices: Sequence[int], total: int) -> str:
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def round_up(steps: float) -> int:
+    """To a multiple of 5 in the second digit: 4 995 -> 5 000, 51 234 -> 55 000."""
+    unit = 10 ** max(0, len(str(int(steps))) - 2) * 5
+    return int(-(-steps // unit) * unit)
+
+
+def _enumerated(indices: Sequence[int], total: int) -> str:
     if len(indices) == total:
         return "as a whole" if total > 1 else "0"
     few = ", ".join(map(str, indices[:8]))
     return few if len(indices) <= 8 else f"{few} and {len(indices) - 8} more of {total}"
-
-
-def _share(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _round_up(steps: float) -> int:
-    """To one digit, and a half: 4 995 -> 5 000, 51 234 -> 55 000."""
-    unit = 10 ** max(0, len(str(int(steps))) - 2) * 5
-    return int(-(-steps // unit) * unit)

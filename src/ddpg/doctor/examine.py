@@ -1,9 +1,9 @@
-"""What random actions show of an environment."""
+"""Steps an environment with random actions and measures what it is like."""
 
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,50 +11,20 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
-from gymnasium import spaces
 
+from ddpg.doctor.statistics import ObservationStats, RewardStats, RunningMoments, reward_stats
 from ddpg.envs import catalogue
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
 
 PATIENCE = 60.0  # seconds after which a slow environment has been stepped enough
 
-PROBE = 1_000  # steps that are compared between environments
-
-STEADY = 1e-6  # relative range below which a component counts as never changing
-
-
-@dataclass(frozen=True)
-class Observations:
-    """Of every component, as ddpg sees it; `order` is how many powers of ten lie between the standard deviations."""
-
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    constant: tuple[int, ...]  # those that never changed
-    outside: tuple[int, ...]  # those that left the bounds of the space
-    orders: float
-
-
-@dataclass(frozen=True)
-class Rewards:
-    """Of one step. `commonest` is the share of the most frequent reward, `by_action` what the action alone explains."""
-
-    mean: float
-    std: float
-    low: float
-    high: float
-    largest: float  # in absolute value
-    size: float  # root mean square of those that are not 0
-    zeros: float
-    commonest: float
-    by_action: float
+COMPARED_STEPS = 1_000  # of two environments with the same seed
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What was seen of one environment; lengths of episodes are in steps of ddpg, which action_repeat makes longer."""
+    """All that was measured. Steps are those of ddpg, which `action_repeat` makes longer than the environment's."""
 
     env: str
     steps: int
@@ -66,204 +36,154 @@ class Findings:
     obs_dtype: str
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
-    observations: Observations
-    rewards: Rewards
+    observations: ObservationStats
+    rewards: RewardStats
     lengths: tuple[int, ...]  # of the episodes that ended
     terminated: int
     truncated: int
-    both: int  # ended by both at once, counted in either
-    unfinished: int  # steps of the episode under way at the end
+    both: int  # ended both ways at once; counted in each of the two above
+    unfinished: int  # steps of the last episode, which did not end
     time_limit: int | None
-    differs_at: int | None  # the first step at which two fresh environments differ, 0 being the first observation
-    leaks: bool  # whether a reset with the first seed gives another observation after the episodes than before
-    effect: bool | None  # whether other actions change anything; None where nothing can be compared
+    differs_at: int | None  # first step at which two fresh environments differ; 0 is the first observation
+    reset_differs: bool  # whether a reset with the first seed gives another observation after the episodes
+    actions_matter: bool | None  # whether other actions change anything; None if the environment is not deterministic
     compared: int  # steps of these comparisons
     steps_per_second: float
     render_modes: tuple[str, ...]
-    remarks: tuple[str, ...]  # warnings of Gymnasium's own checks
+    remarks: tuple[str, ...] = ()  # warnings of Gymnasium's own checks
 
     @property
     def length(self) -> float:
-        """Of a usual episode, or what is known of it."""
+        """The median length of an episode, or the best guess if none ended."""
         return median(self.lengths) if self.lengths else float(self.time_limit or self.unfinished)
 
 
-class Seen(NamedTuple):
-    """An observation, and what the step to it gave; `begins` where a reset did."""
+def examine(gym: GymFactory, steps: int = 5_000, seed: int = 0) -> Findings:
+    """Take `steps` uniformly random actions, or as many as a minute allows. Misbehaved if the environment does."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        findings = _measure(gym, steps, seed)
+    messages = [re.sub(r"\x1b\[\d+m", "", str(each.message)) for each in caught if each.category is UserWarning]
+    remarks = dict.fromkeys(" ".join(text.removeprefix("WARN: ").split())[:200] for text in messages)
+    return replace(findings, remarks=tuple(remarks)[:5])
+
+
+def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
+    actions, others = (
+        np.random.default_rng([seed, i]).uniform(-1, 1, (steps, gym.spec.action_dim)).astype(np.float32) for i in (0, 1)
+    )
+    fresh = partial(_fresh, gym, seed)
+    with fresh() as env:
+        first = env.reset()[0].copy()
+        walk = _record(_walk(env, actions, first), gym.spec.obs_shape)
+        again = env.reset(seed=episode_seed(seed, 0, 0))[0]
+        space, action_space, render_modes = env.env.observation_space, env.env.action_space, env.metadata
+    taken = len(walk.rewards)
+    compared = min(taken, COMPARED_STEPS)
+    differs_at = _first_difference(fresh, actions[:compared], actions[:compared])
+    differs_by_action = _first_difference(fresh, actions[:compared], others[:compared])
+    return Findings(
+        env=gym.id,
+        steps=taken,
+        seed=seed,
+        compiled=gym.id in catalogue.NATIVE and not gym.changed,
+        observation_space=str(space),
+        action_space=str(action_space),
+        obs_shape=gym.spec.obs_shape,
+        obs_dtype=gym.spec.obs_dtype,
+        action_low=gym.spec.action_low,
+        action_high=gym.spec.action_high,
+        observations=walk.moments.stats(space),
+        rewards=reward_stats(np.array(walk.rewards), actions[:taken]),
+        lengths=tuple(walk.lengths),
+        terminated=sum(terminated for terminated, _ in walk.ends),
+        truncated=sum(truncated for _, truncated in walk.ends),
+        both=walk.ends.count((True, True)),
+        unfinished=taken - sum(walk.lengths),
+        time_limit=gym.limit,
+        differs_at=differs_at,
+        reset_differs=differs_at is None and not np.array_equal(first, again),
+        actions_matter=None if differs_at is not None else differs_by_action is not None,
+        compared=compared,
+        steps_per_second=taken / max(walk.seconds, 1e-9),
+        render_modes=tuple(map(str, render_modes.get("render_modes") or ())),
+    )
+
+
+class Step(NamedTuple):
+    """An observation, and the reward and the flags that came with it unless it is the first of an episode."""
 
     obs: np.ndarray
     reward: float = 0.0
     terminated: bool = False
     truncated: bool = False
-    begins: bool = True
+    is_reset: bool = True
 
 
-def examine(gym: GymFactory, steps: int = 5_000, seed: int = 0) -> Findings:
-    """What `steps` uniformly random actions meet, or those of a minute. Misbehaved if the environment is."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = _examined(gym, steps, seed)
-    said = [re.sub(r"\x1b\[\d+m", "", str(each.message)) for each in caught if each.category is UserWarning]
-    remarks = dict.fromkeys(" ".join(text.removeprefix("WARN: ").split())[:200] for text in said)
-    return replace(found, remarks=tuple(remarks)[:5])
+@dataclass(frozen=True)
+class Walk:
+    """The record of one walk."""
 
-
-def _examined(gym: GymFactory, steps: int, seed: int) -> Findings:
-    actions, others = (
-        np.random.default_rng([seed, i]).uniform(-1, 1, (steps, gym.spec.action_dim)).astype(np.float32) for i in (0, 1)
-    )
-    new = partial(_made, gym, seed)
-    rewards, lengths, ends = list[float](), list[int](), list[tuple[bool, bool]]()
-    running, seconds, moments = 0, 0.0, _Moments(gym.spec.obs_shape)
-    with new() as env:
-        first = env.reset()[0].copy()
-        for seen, took in _timed(_walk(env, actions, first)):
-            seconds += took
-            moments.add(seen.obs)
-            if seen.begins:
-                continue
-            rewards.append(seen.reward)
-            running += 1
-            if seen.terminated or seen.truncated:
-                lengths.append(running)
-                ends.append((seen.terminated, seen.truncated))
-                running = 0
-            if seconds > PATIENCE:
-                break
-        again = env.reset(seed=episode_seed(seed, 0, 0))[0]
-        spaces_said, modes = (str(env.env.observation_space), str(env.env.action_space)), env.metadata
-        space = env.env.observation_space
-    compared = min(len(rewards), PROBE)
-    differs_at = _first_difference(new, actions[:compared], actions[:compared])
-    differs_by_action = _first_difference(new, actions[:compared], others[:compared])
-    ended = np.array(ends, bool).reshape(-1, 2)
-    return Findings(
-        env=gym.id,
-        steps=len(rewards),
-        seed=seed,
-        compiled=gym.id in catalogue.NATIVE and not gym.changed,
-        observation_space=spaces_said[0],
-        action_space=spaces_said[1],
-        obs_shape=gym.spec.obs_shape,
-        obs_dtype=gym.spec.obs_dtype,
-        action_low=gym.spec.action_low,
-        action_high=gym.spec.action_high,
-        observations=moments.summary(space),
-        rewards=_of_rewards(np.array(rewards), actions[: len(rewards)]),
-        lengths=tuple(lengths),
-        terminated=int(ended[:, 0].sum()),
-        truncated=int(ended[:, 1].sum()),
-        both=int(ended.all(axis=1).sum()),
-        unfinished=running,
-        time_limit=gym.limit,
-        differs_at=differs_at,
-        leaks=differs_at is None and not np.array_equal(first, again),
-        effect=None if differs_at is not None else differs_by_action is not None,
-        compared=compared,
-        steps_per_second=len(rewards) / max(seconds, 1e-9),
-        render_modes=tuple(map(str, modes.get("render_modes") or ())),
-        remarks=(),
-    )
+    moments: RunningMoments
+    rewards: list[float]
+    lengths: list[int]  # of the episodes that ended
+    ends: list[tuple[bool, bool]]  # their flags, terminated and truncated
+    seconds: float
 
 
 @contextmanager
-def _made(gym: GymFactory, seed: int) -> Iterator[CheckedEnv]:
-    """A fresh environment. Misbehaved if it cannot be made again."""
+def _fresh(gym: GymFactory, seed: int) -> Iterator[CheckedEnv]:
+    """A new environment. Misbehaved if it cannot be made a second time."""
     env = gym.one(0, partial(episode_seed, seed, 0))
     try:
         yield env
     finally:
-        with suppress(Exception):  # what misbehaved may do so once more
+        with suppress(Exception):  # an environment that misbehaved may do so again
             env.close()
 
 
-def _walk(env: CheckedEnv, actions: np.ndarray, first: np.ndarray) -> Iterator[Seen]:
-    """Step by step from the first observation on, with a reset after every end."""
-    yield Seen(first)
+def _walk(env: CheckedEnv, actions: np.ndarray, first: np.ndarray) -> Iterator[Step]:
+    """Every step from the first observation on, with a reset after every end."""
+    yield Step(first)
     over = False
     for action in actions:
         if over:
-            yield Seen(env.reset()[0])
+            yield Step(env.reset()[0])
         obs, reward, terminated, truncated, _ = env.step(action)
         over = terminated or truncated
-        yield Seen(obs, reward, terminated, truncated, False)
+        yield Step(obs, reward, terminated, truncated, False)
 
 
-def _timed(walk: Iterator[Seen]) -> Iterator[tuple[Seen, float]]:
-    """With the seconds that each took."""
-    began = time.perf_counter()
-    for seen in walk:
-        yield seen, time.perf_counter() - began
+def _record(steps: Iterable[Step], obs_shape: tuple[int, ...]) -> Walk:
+    """Take the steps, for PATIENCE seconds at most; only the environment's own time counts."""
+    moments, rewards, lengths, ends = RunningMoments(obs_shape), list[float](), list[int](), list[tuple[bool, bool]]()
+    seconds, began = 0.0, time.perf_counter()
+    for step in steps:
+        seconds += time.perf_counter() - began
+        moments.add(step.obs)
+        if not step.is_reset:
+            rewards.append(step.reward)
+            if step.terminated or step.truncated:
+                lengths.append(len(rewards) - sum(lengths))
+                ends.append((step.terminated, step.truncated))
+            if seconds > PATIENCE:
+                break
         began = time.perf_counter()
+    return Walk(moments, rewards, lengths, ends, seconds)
 
 
 def _first_difference(
-    new: Callable[[], AbstractContextManager[CheckedEnv]], actions: np.ndarray, others: np.ndarray
+    fresh: Callable[[], AbstractContextManager[CheckedEnv]], actions: np.ndarray, others: np.ndarray
 ) -> int | None:
-    """The first step at which two fresh environments of the same seeds differ, after these actions and the others."""
+    """The first step at which two new environments with the same seeds differ, under `actions` and under `others`."""
     began = time.perf_counter()
-    with new() as one, new() as other:
+    with fresh() as one, fresh() as other:
         walks = (_walk(env, a, env.reset()[0]) for env, a in ((one, actions), (other, others)))
-        step = 0
+        count = 0
         for a, b in zip(*walks, strict=True):
-            step += not a.begins
+            count += not a.is_reset
             if a[1:] != b[1:] or not np.array_equal(a.obs, b.obs):
-                return step
+                return count
             if time.perf_counter() - began > PATIENCE:
                 break
     return None
-
-
-class _Moments:
-    """Range, mean and variance of each component, in one pass, since observations may be images."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.count, self.mean, self.squares = 0, np.zeros(shape), np.zeros(shape)
-        self.low, self.high = np.full(shape, np.inf), np.full(shape, -np.inf)
-
-    def add(self, obs: np.ndarray) -> None:
-        obs = obs.astype(np.float64)
-        self.count += 1
-        step = obs - self.mean
-        self.mean += step / self.count
-        self.squares += step * (obs - self.mean)
-        np.minimum(self.low, obs, out=self.low)
-        np.maximum(self.high, obs, out=self.high)
-
-    def summary(self, space: spaces.Space) -> Observations:
-        low, high, mean = (values.ravel() for values in (self.low, self.high, self.mean))
-        std = np.sqrt(self.squares.ravel() / self.count)
-        steady = high - low <= np.maximum(STEADY * np.maximum(abs(low), abs(high)), 1e-12)
-        moving = std[~steady]
-        outside = np.zeros(0, int)
-        if isinstance(space, spaces.Box) and space.shape == self.low.shape:
-            slack = STEADY * np.maximum(1, np.maximum(abs(low), abs(high)))  # of 32 bits
-            outside = np.flatnonzero((low < space.low.ravel() - slack) | (high > space.high.ravel() + slack))
-        orders = np.log10(moving.max() / moving.min()) if moving.size else 0.0
-        return Observations(
-            *(tuple(map(float, values)) for values in (low, high, mean, std)),
-            constant=tuple(map(int, np.flatnonzero(steady))),
-            outside=tuple(map(int, outside)),
-            orders=float(orders),
-        )
-
-
-def _of_rewards(rewards: np.ndarray, actions: np.ndarray) -> Rewards:
-    variance, by_action = rewards.var(), 0.0
-    features = np.concatenate([np.ones((len(actions), 1)), actions, np.square(actions), abs(actions)], axis=1)
-    if variance > 0 and len(rewards) > 4 * features.shape[1]:
-        weights, *_ = np.linalg.lstsq(features, rewards, rcond=None)
-        by_action = max(0.0, 1 - (rewards - features @ weights).var() / variance)
-    some = rewards[rewards != 0]
-    _, counts = np.unique(rewards, return_counts=True)
-    return Rewards(
-        mean=float(rewards.mean()),
-        std=float(rewards.std()),
-        low=float(rewards.min()),
-        high=float(rewards.max()),
-        largest=float(abs(rewards).max()),
-        size=float(np.sqrt(np.square(some).mean())) if some.size else 0.0,
-        zeros=float((rewards == 0).mean()),
-        commonest=float(counts.max() / len(rewards)),
-        by_action=float(by_action),
-    )

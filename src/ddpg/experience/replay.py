@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt32
 from ddpg.experience.returns import fold
 from ddpg.experience.ring import Ring, pack, unpack
 from ddpg.experience.sampling import AnySampling, Index, Uniform
+from ddpg.mistake import Mistake
 from ddpg.ranges import Natural
 from ddpg.types import PyTree, Row, Transition
 
@@ -62,3 +63,11 @@ class Replay:
     def on_update(self, sampler: PyTree, index: Index, td_error: Float[Array, " b"]) -> PyTree:
         """The sampler after an update on the windows that begin at `index`, with their |TD errors|."""
         return self.sampling.on_update(sampler, index, td_error)
+
+    def check(self, path: str) -> None:
+        """A minibatch must fit into the replay."""
+        if self.batch > self.capacity:
+            raise Mistake(
+                f"{path}.batch {self.batch} is larger than {path}.capacity {self.capacity}; "
+                f"use a batch of at most {self.capacity} or a larger capacity"
+            )

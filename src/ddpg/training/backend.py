@@ -47,8 +47,7 @@ def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
     """The driver of a run of this configuration. Misbehaved if an environment cannot begin."""
     if not isinstance(env, GymFactory):
         return Scan(loop_for(config, env))
-    seeds = range(config.seed, config.seed + config.seeds)
-    envs = PythonVector(env, seeds, config.collect.envs, config.collect.vector)
+    envs = PythonVector(env, config.seed_range, config.collect.envs, config.collect.vector)
     try:
         return Host(learner_for(config, env.spec), behaviour_for(config, env.spec), envs)
     except BaseException:

@@ -1,0 +1,195 @@
+"""Each preset has the constants of its source, and differs from the default only in them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
+from ddpg.algorithm.networks import Normal, Plain, Residual
+from ddpg.algorithm.schedules import Constant, Exponential
+from ddpg.algorithm.smoothing import TargetSmoothing
+from ddpg.algorithm.values import Categorical, Scalar
+from ddpg.config.config import Config
+from ddpg.config.presets import PRESETS
+from ddpg.config.reading import from_data, to_data, values
+from ddpg.envs.pendulum import Pendulum
+from ddpg.experience.sampling import Prioritised
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid_and_survive_json(name: str) -> None:
+    preset = PRESETS[name]
+    assert preset.preset == name
+    assert from_data(json.loads(json.dumps(to_data(preset)))) == preset
+
+
+# The article's constants: TensorLayer's tutorial_DDPG.py and its text, "Step 1" (networks), "Step 2" (main loop) and
+# "get_action" (noise). Its pendulum takes torques within 2 N m, so its sigma of 2 is 1 of half the range.
+
+
+def test_article() -> None:
+    article = PRESETS["article"]
+    agent, exploration = article.agent, article.agent.exploration
+    for network in (agent.actor, agent.critic):  # Step 1: Dense(64, relu) twice, the action beside the state
+        assert (network.widths, network.activation, network.action_layer) == ((64, 64), "relu", 0)
+        assert network.init == Normal(std=0.3, bias=0.1)
+        assert (network.final_init, network.l2) == (None, 0)
+    assert (agent.actor.lr, agent.critic.lr) == (1e-3, 2e-3)  # LR_A, LR_C
+    assert (article.gamma, agent.tau) == (0.9, 0.01)  # GAMMA, TAU
+    assert (article.replay.capacity, article.replay.batch, article.replay.n_step) == (10_000, 32, 1)
+    assert (article.collect.steps, article.collect.updates, article.collect.envs) == (1, 1, 1)
+    # Step 2: `if agent.pointer > MEMORY_CAPACITY: agent.learn()`, and no random actions before.
+    assert article.learning_starts == article.replay.capacity
+    assert article.collect.warmup == 0
+    # get_action: N(a, VAR) with VAR = 2; learn: `self.var *= .9995` at every update.
+    assert isinstance(exploration, Gaussian)
+    (high,) = Pendulum().spec.action_high
+    assert exploration.sigma == 2.0 / high
+    assert exploration.schedule == Exponential(rate=0.9995, final=0.0, begin=article.learning_starts)
+
+
+def test_lillicrap() -> None:
+    """Lillicrap et al. 2016, section 7 ("Experiment details"), low-dimensional tasks."""
+    paper = PRESETS["lillicrap"]
+    agent = paper.agent
+    for network in (agent.actor, agent.critic):  # "2 hidden layers with 400 and 300 units respectively", rectified
+        assert network.block == Plain(norm="batch")  # section 3: of the input and of layers before the action
+        assert (network.widths, network.activation) == ((400, 300), "relu")
+        assert network.init.kind == "fan_in"  # "[-1/sqrt(f), 1/sqrt(f)] where f is the fan-in of the layer"
+        assert network.final_init == 3e-3  # "from a uniform distribution [-3 x 10^-3, 3 x 10^-3]"
+    assert (agent.actor.action_layer, agent.critic.action_layer) == (0, 1)  # "not included until the 2nd hidden layer"
+    assert (agent.actor.lr, agent.critic.lr) == (1e-4, 1e-3)  # "Adam … 10^-4 and 10^-3"
+    assert (agent.actor.l2, agent.critic.l2) == (0, 1e-2)  # "For Q we included L2 weight decay of 10^-2"
+    assert (paper.gamma, agent.tau) == (0.99, 0.001)  # "discount factor of gamma = 0.99 … tau = 0.001"
+    assert agent.exploration == OrnsteinUhlenbeck(theta=0.15, sigma=0.2, dt=1.0, schedule=Constant())
+    assert (paper.replay.batch, paper.replay.capacity) == (64, 1_000_000)  # "minibatch sizes of 64 … 10^6"
+    assert (paper.collect.steps, paper.collect.updates, paper.collect.envs) == (1, 1, 1)  # Algorithm 1
+
+
+def test_d4pg() -> None:
+    """Barth-Maron et al. 2018, with details of Tassa et al. 2018 ("Algorithm and Architecture Details") and Acme."""
+    paper = PRESETS["d4pg"]
+    agent = paper.agent
+    assert (agent.actor.widths, agent.critic.widths) == ((300, 200), (400, 300))
+    assert (agent.actor.action_layer, agent.critic.action_layer) == (0, 1)  # summed into its second layer
+    assert (agent.actor.lr, agent.critic.lr) == (1e-4, 1e-4)
+    assert (agent.actor.activation, agent.critic.activation) == ("relu", "relu")
+    assert agent.actor.block == agent.critic.block == Plain(norm="layer")  # Acme's LayerNormMLP, in its first layer
+    assert (paper.collect.steps, paper.collect.updates, paper.collect.warmup) == (1, 1, 1_000)
+    assert agent.value == Categorical(atoms=51)  # as C51; its bounds follow the returns
+    assert (agent.tau, agent.target_period, agent.policy_delay) == (1.0, 100, 1)  # copied every 100 updates
+    assert agent.exploration == Gaussian(sigma=0.3)
+    assert (paper.replay.batch, paper.replay.capacity, paper.replay.n_step) == (256, 1_000_000, 5)
+    assert paper.replay.sampling == Prioritised(alpha=0.6, beta=1.0, anneal=0)  # weights 1 / (R p)
+    assert paper.gamma == 0.99
+
+
+def test_simba() -> None:
+    """Lee et al. 2025, section 4 ("RSNorm", "residual feedforward block", "post-layer normalization"), its DDPG."""
+    paper = PRESETS["simba"]
+    agent = paper.agent
+    assert (agent.actor.widths, agent.critic.widths) == ((128,), (512, 512))  # one block, and two
+    for network in (agent.actor, agent.critic):
+        assert network.block == Residual(expansion=4)
+        assert (network.lr, network.weight_decay, network.activation) == (1e-4, 1e-2, "relu")
+    assert paper.normalise
+    assert (agent.critics, agent.actor_q) == (2, "min")  # clipped double Q where episodes end
+    assert agent.tau_actor == 1.0  # no target actor
+    assert (agent.tau, agent.policy_delay) == (0.005, 1)
+    assert (agent.exploration, agent.smoothing) == (Gaussian(sigma=0.1), TargetSmoothing(sigma=0.1, clip=1.0))
+    assert (paper.replay.batch, paper.replay.capacity) == (256, 1_000_000)
+    assert (paper.collect.steps, paper.collect.updates, paper.collect.warmup) == (1, 2, 5_000)
+
+
+def test_fasttd3() -> None:
+    """Seo et al. 2025, section 2, and the authors' settings for HumanoidBench."""
+    paper = PRESETS["fasttd3"]
+    agent = paper.agent
+    assert (agent.actor.widths, agent.critic.widths) == ((512, 256, 128), (1024, 512, 256))
+    for network in (agent.actor, agent.critic):
+        assert (network.lr, network.weight_decay, network.activation) == (3e-4, 0.1, "relu")
+    assert agent.value == Categorical(atoms=101, low=-250.0, high=250.0)
+    assert (agent.critics, agent.actor_q) == (2, "min")
+    assert (agent.policy_delay, agent.target_period, agent.tau, agent.tau_actor) == (2, 1, 0.1, 1.0)
+    assert agent.smoothing == TargetSmoothing(sigma=0.001, clip=0.5)
+    assert agent.exploration == PerEnvGaussian(low=0.001, high=0.4)
+    assert paper.normalise
+    assert (paper.replay.batch, paper.replay.capacity) == (32_768, 128 * 50 * 1024)
+    assert (paper.collect.envs, paper.collect.steps, paper.collect.updates) == (128, 1, 2)
+    assert (paper.collect.warmup, paper.learning_starts) == (0, 32_768)
+
+
+def test_td3() -> None:
+    """Fujimoto et al. 2018, sections 5 and 6.1."""
+    paper = PRESETS["td3"]
+    agent = paper.agent
+    for network in (agent.actor, agent.critic):  # "a two layer feedforward neural network of 400 and 300 hidden nodes"
+        assert (network.widths, network.activation, network.lr) == ((400, 300), "relu", 1e-3)
+        assert network.action_layer == 0  # "both the state and action as input to the first layer"
+    assert agent.critics == 2  # section 4.2
+    assert agent.smoothing == TargetSmoothing(sigma=0.2, clip=0.5)  # "epsilon ~ N(0, 0.2) … clipped to (-0.5, 0.5)"
+    assert (agent.policy_delay, agent.tau) == (2, 0.005)  # "d = 2 … tau = 0.005"
+    assert agent.exploration == Gaussian(sigma=0.1)  # "N(0, 0.1) to each action"
+    assert (paper.replay.batch, paper.gamma) == (100, 0.99)  # "a mini-batch of a 100 transitions"
+    assert paper.replay.capacity == 1_000_000
+    assert paper.collect.warmup == 10_000  # "a purely exploratory policy for the first 10000 time steps"
+    # Without its parts it is DDPG.
+    assert replace(agent, critics=1, smoothing=TargetSmoothing(sigma=0.0), policy_delay=1) == replace(
+        DPG(), actor=agent.actor, critic=agent.critic, tau=agent.tau
+    )
+
+
+def test_td3_plus() -> None:
+    """TD3 plus what benchmarks/best.py favours: layer normalisation and ELU in the critics, and LAP."""
+    best, td3 = PRESETS["td3_plus"], PRESETS["td3"].agent
+    agent, wide = best.agent, (256, 256)
+    assert (
+        replace(
+            agent,
+            actor=replace(agent.actor, widths=td3.actor.widths),
+            critic=replace(agent.critic, widths=td3.critic.widths, activation="relu", block=Plain()),
+            value=Scalar(),
+        )
+        == td3
+    )
+    assert (agent.actor.widths, agent.critic.widths) == (wide, wide)
+    assert (agent.critic.activation, agent.critic.block) == ("elu", Plain(norm="layer"))
+    # Fujimoto et al. 2020: max(|error|, 1)^0.4, no weights, and a Huber loss that is linear from there on.
+    assert best.replay.sampling == Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0)
+    assert agent.value == Scalar(huber=1.0)
+    assert (best.replay.batch, best.replay.capacity, best.gamma, best.replay.n_step) == (64, 1_000_000, 0.99, 1)
+    assert (best.collect.updates, best.collect.warmup) == (2, 5_000)
+
+
+# The options in which a preset differs from plain DDPG, beside steps and replay size.
+NETWORKS = "actor.widths critic.widths critic.activation critic.lr"
+CHANGED = {
+    "lillicrap": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm actor.final_init critic.final_init "
+    "critic.action_layer critic.l2 exploration exploration.theta exploration.sigma exploration.dt "
+    "tau collect.warmup collect.learning_starts",
+    "td3": f"{NETWORKS} critics smoothing.sigma policy_delay tau replay.batch collect.warmup",
+    "td3_plus": f"{NETWORKS} critic.block.norm critics value.huber smoothing.sigma policy_delay tau "
+    "collect.updates replay.sampling replay.sampling.alpha replay.sampling.beta "
+    "replay.sampling.anneal replay.sampling.floor collect.warmup",
+    "d4pg": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm critic.action_layer value value.atoms "
+    "value.low value.high exploration.sigma tau target_period replay.batch replay.n_step "
+    "replay.sampling replay.sampling.alpha replay.sampling.beta replay.sampling.anneal "
+    "replay.sampling.floor",
+    "simba": f"{NETWORKS} actor.lr actor.block actor.block.expansion critic.block critic.block.expansion "
+    "actor.weight_decay critic.weight_decay normalise critics actor_q smoothing.sigma smoothing.clip "
+    "tau tau_actor replay.batch collect.updates collect.warmup",
+    "fasttd3": f"{NETWORKS} actor.lr actor.weight_decay critic.weight_decay normalise critics actor_q value "
+    "value.atoms value.low value.high exploration exploration.low exploration.high smoothing.sigma "
+    "policy_delay tau tau_actor target_period replay.batch collect.updates collect.envs "
+    "collect.warmup collect.learning_starts",
+}
+
+
+@pytest.mark.parametrize("preset", CHANGED)
+def test_a_preset_changes_nothing_else(preset: str) -> None:
+    usual, of_preset = values(Config()), values(PRESETS[preset])
+    assert (usual["gamma"], usual["replay.n_step"], usual["replay.sampling"]) == (0.99, 1, "uniform")
+    changed = {path for path, value in of_preset.items() if path not in usual or usual[path] != value}
+    assert changed - {"preset", "steps", "replay.capacity"} == set(CHANGED[preset].split())
