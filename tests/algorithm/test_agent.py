@@ -9,14 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax import Array
+from jax.tree_util import register_dataclass
 
-from ddpg.algorithm.agent import DPG, AgentState
+from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy, Nets
+from ddpg.algorithm.encoders import Flat
 from ddpg.algorithm.networks import Network, Normal, Plain
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser
 from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
-from ddpg.types import Spec, Transition
+from ddpg.types import Key, Spec, Transition
 
 SPEC = Spec(obs_shape=(2, 2), action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
 BATCH = 7
@@ -426,7 +429,7 @@ def test_update_is_the_papers(name: str) -> None:
                 assert_layers(
                     optax.tree_utils.tree_get(state.actor_opt, name).layers, getattr(reference.actor_adam, moment), None
                 )
-                found = optax.tree_utils.tree_get(state.critic_opt, name).layers
+                found = optax.tree_utils.tree_get(state.critic_opt, name)[1].layers  # beside the encoder's
                 for k, adam in enumerate(reference.critic_adams):
                     assert_layers(found, getattr(adam, moment), k)
             assert optax.tree_utils.tree_get(state.actor_opt, "count") == reference.actor_adam.t
@@ -479,14 +482,18 @@ def test_critics_of_one_ensemble_differ() -> None:
     assert all(bool((leaf[0] != leaf[1]).all()) for leaf in jax.tree.leaves(critic))
 
 
+def greedy_policy(nets: Nets) -> GreedyPolicy:
+    return GreedyPolicy(None, nets.encoder, nets.actor)
+
+
 def test_behaviour_is_greedy_plus_noise_within_bounds() -> None:
-    actor = SMALL.init(jax.random.key(0), SPEC).online.actor
+    policy = greedy_policy(SMALL.init(jax.random.key(0), SPEC).online)
     obs = jax.random.normal(jax.random.key(1), (5, *SPEC.obs_shape))
-    greedy = np.asarray(actor(obs))
+    greedy = np.asarray(policy(obs))
     assert np.abs(greedy).max() < 1
     noise = jnp.array([[0.0, 0.01], [-0.02, 5.0], [-5.0, 0.0], [1.5, -1.5], [0.0, 0.0]])
-    np.testing.assert_array_equal(SMALL.act(actor, obs, noise), np.clip(greedy + noise, -1, 1))
-    np.testing.assert_array_equal(SMALL.act(actor, obs, jnp.zeros_like(noise)), greedy)
+    np.testing.assert_array_equal(SMALL.act(policy, obs, noise), np.clip(greedy + noise, -1, 1))
+    np.testing.assert_array_equal(SMALL.act(policy, obs, jnp.zeros_like(noise)), greedy)
 
 
 @pytest.mark.parametrize("init", [Network().init, Normal()])
@@ -507,13 +514,13 @@ def test_step_is_traced_once(init: Any) -> None:
 
 
 def test_behaviour_is_the_same_in_numpy() -> None:
-    actor = SMALL.init(jax.random.key(0), SPEC).online.actor
+    policy = greedy_policy(SMALL.init(jax.random.key(0), SPEC).online)
     rng = np.random.default_rng(0)
     obs = rng.normal(size=(5, *SPEC.obs_shape)).astype(np.float32)
     noise = rng.normal(size=(5, SPEC.action_dim)).astype(np.float32)
-    action = SMALL.act(jax.tree.map(np.asarray, actor), obs, noise)
+    action = SMALL.act(jax.tree.map(np.asarray, policy), obs, noise)
     assert isinstance(action, np.ndarray)
-    np.testing.assert_allclose(action, SMALL.act(actor, jnp.asarray(obs), jnp.asarray(noise)), atol=1e-6)
+    np.testing.assert_allclose(action, SMALL.act(policy, jnp.asarray(obs), jnp.asarray(noise)), atol=1e-6)
 
 
 DESCENTS = {
@@ -548,3 +555,51 @@ def test_descent_by_hand(name: str) -> None:
                 theirs[key] -= lr * m_hat / (np.sqrt(v_hat) + 1e-8)
                 np.testing.assert_allclose(params[key], theirs[key], rtol=1e-6, err_msg=f"{key}, update {update}")
     assert (set(clipped) == {True, False}) == (network.max_grad_norm is not None)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Mixing:
+    """z = obs W, and the pair is the action beside a z: an encoder with parameters."""
+
+    weight: Array
+
+    def state(self, obs: Array) -> Array:
+        return obs.reshape(len(obs), -1) @ self.weight
+
+    def pair(self, z: Array, action: Array) -> Array:
+        return jnp.concatenate([action, z[:, :1] * action], axis=1)
+
+    def fitted(self, obs: Array, rate: float) -> "Mixing":
+        return self
+
+
+class Mixed(Flat):
+    def sizes(self, spec: Spec) -> tuple[int, int]:
+        return 5, 2 * spec.action_dim
+
+    def init(self, key: Key, spec: Spec) -> Any:
+        return Mixing(jax.random.normal(key, (spec.obs_size, 5)))
+
+
+def test_an_encoder_is_trained_by_the_critics_loss_alone_and_has_a_target() -> None:
+    """Its gradient is that of the loss through z and the pair; the policy gradient stops at the actor."""
+    agent = replace(SMALL, critics=1, encoder=Mixed(), tau=0.25)
+    state = agent.init(jax.random.key(0), SPEC)
+    batch = next(iter(batches(1, np.float32)))
+    after, *_ = jax.jit(agent.update)(state, batch, UNREAD, jnp.int32(0))
+    s, s_next = batch.obs, batch.next_obs
+    y = batch.reward + batch.discount * state.target.q(s_next, state.target.mu(s_next))[0, :, 0]
+
+    def loss(encoder: Mixing) -> Array:
+        q = state.online._replace(encoder=encoder).q(s, batch.action)[0, :, 0]
+        return jnp.mean(batch.weight * (q - y) ** 2)
+
+    # Adam's first step is the learning rate times the sign of the gradient.
+    (gradient,), (before,), (now,) = map(
+        jax.tree.leaves, (jax.grad(loss)(state.online.encoder), state.online.encoder, after.online.encoder)
+    )
+    step, moved = -agent.critic.lr * jnp.sign(gradient), now - before
+    np.testing.assert_allclose(moved, step, rtol=1e-3)
+    (slow,) = jax.tree.leaves(after.target.encoder)
+    np.testing.assert_allclose(slow - before, 0.25 * moved, rtol=1e-3)  # the target began as a copy

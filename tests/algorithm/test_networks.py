@@ -10,8 +10,10 @@ import pytest
 from scipy import special, stats
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense, Running, flatten_observation
+from ddpg.algorithm.encoders import flatten_observation
+from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense
 from ddpg.algorithm.networks import Actor, Critic, Network, Normal, Plain, Residual
+from ddpg.algorithm.norms import Running
 from ddpg.types import Spec, Transition
 
 SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0,) * 4, action_high=(1.0,) * 4)
@@ -26,10 +28,18 @@ FORMULAS = {
 }
 
 
+def actor_of(network: Network) -> Actor:
+    return network.actor(KEY, SPEC.obs_size, SPEC.action_dim)
+
+
+def critic_of(network: Network, members: int = 1, outputs: int = 1) -> Critic:
+    return network.critic(KEY, SPEC.obs_size, SPEC.action_dim, members, outputs)
+
+
 def obs_and_action(b: int = 5) -> tuple[jax.Array, jax.Array]:
     obs_key, action_key = jax.random.split(jax.random.key(1))
     return (
-        jax.random.normal(obs_key, (b, *SPEC.obs_shape)),
+        jax.random.normal(obs_key, (b, SPEC.obs_size)),
         jax.random.uniform(action_key, (b, SPEC.action_dim), minval=-1.0),
     )
 
@@ -40,9 +50,9 @@ def test_every_activation_is_checked() -> None:
 
 @pytest.mark.parametrize("activation", FORMULAS)
 def test_actor_is_a_perceptron_with_tanh(activation: str) -> None:
-    actor = Actor(Network(widths=(8, 7)).actor(KEY, SPEC).layers, activation)
+    actor = Actor(actor_of(Network(widths=(8, 7))).layers, activation)
     obs, _ = obs_and_action()
-    x = np.asarray(obs).reshape(5, 6)
+    x = np.asarray(obs)
     for i, layer in enumerate(actor.layers):
         x = x @ np.asarray(layer.weight) + np.asarray(layer.bias)
         x = np.tanh(x) if i == 2 else FORMULAS[activation](x)
@@ -53,12 +63,12 @@ def test_actor_is_a_perceptron_with_tanh(activation: str) -> None:
 @pytest.mark.parametrize("action_layer", [0, 1])
 @pytest.mark.parametrize("members", [1, 3])
 def test_critic_takes_the_action_at_its_layer(members: int, action_layer: Literal[0, 1]) -> None:
-    critic = Network(widths=(8, 7), action_layer=action_layer).critic(KEY, SPEC, members, size=2)
+    critic = critic_of(Network(widths=(8, 7), action_layer=action_layer), members, 2)
     obs, action = obs_and_action()
     q = critic(obs, action)
     assert q.shape == (members, 5, 2)
     for k in range(members):
-        x = np.asarray(obs).reshape(5, 6)
+        x = np.asarray(obs)
         for i, layer in enumerate(critic.layers):
             x = np.concatenate([x, action], axis=1) if i == action_layer else x
             x = x @ np.asarray(layer.weight[k]) + np.asarray(layer.bias[k])
@@ -67,7 +77,7 @@ def test_critic_takes_the_action_at_its_layer(members: int, action_layer: Litera
 
 
 def test_one_member_equals_the_vmapped_path() -> None:
-    one = Network(widths=(8, 7)).critic(KEY, SPEC, 1, 1)
+    one = critic_of(Network(widths=(8, 7)), 1, 1)
     twice = Critic(jax.tree.map(lambda x: jnp.repeat(x, 2, axis=0), one.layers), one.activation, one.action_layer)
     obs, action = obs_and_action()
     both = twice(obs, action)
@@ -83,7 +93,7 @@ def assert_uniform(drawn: jax.Array, bound: float) -> None:
 
 @pytest.mark.parametrize("action_layer", [0, 1])
 def test_hidden_layers_are_uniform_within_their_fan_in(action_layer: Literal[0, 1]) -> None:
-    critic = Network(widths=(300, 200), action_layer=action_layer).critic(KEY, SPEC, 2, 1)
+    critic = critic_of(Network(widths=(300, 200), action_layer=action_layer), 2, 1)
     # The action counts where it enters.
     fan_in = (10, 300, 200) if action_layer == 0 else (6, 304, 200)
     for layer, inputs in zip(critic.layers, fan_in, strict=True):
@@ -95,8 +105,8 @@ def test_hidden_layers_are_uniform_within_their_fan_in(action_layer: Literal[0, 
 def test_final_init_bounds_only_the_last_layer() -> None:
     recipe = Network(widths=(300, 200), final_init=3e-3)
     for layers, outputs in (
-        (recipe.actor(KEY, SPEC).layers, 4),
-        (recipe.critic(KEY, SPEC, 2, 1).layers, 1),
+        (actor_of(recipe).layers, 4),
+        (critic_of(recipe, 2, 1).layers, 1),
     ):
         *hidden, last = layers
         assert last.weight.shape[-2:] == (200, outputs)
@@ -105,11 +115,11 @@ def test_final_init_bounds_only_the_last_layer() -> None:
         for layer in hidden:
             assert_uniform(layer.weight, layer.weight.shape[-2] ** -0.5)
     obs, _ = obs_and_action()
-    assert np.abs(recipe.actor(KEY, SPEC)(obs)).max() < 0.1
+    assert np.abs(actor_of(recipe)(obs)).max() < 0.1
 
 
 def test_normal_initialisation() -> None:
-    actor = Network(widths=(300, 200), init=Normal(std=0.3, bias=0.1)).actor(KEY, SPEC)
+    actor = actor_of(Network(widths=(300, 200), init=Normal(std=0.3, bias=0.1)))
     for layer in actor.layers:
         assert stats.kstest(np.asarray(layer.weight).ravel(), stats.norm(0, 0.3).cdf).pvalue > 1e-3
         np.testing.assert_array_equal(layer.bias, np.full(layer.bias.shape, 0.1, np.float32))
@@ -117,7 +127,7 @@ def test_normal_initialisation() -> None:
 
 @pytest.mark.parametrize("init", [Network().init, Normal()])
 def test_layers_and_members_are_drawn_apart_and_in_float32(init: Normal) -> None:
-    critic = Network(widths=(20, 20), init=init).critic(KEY, SPEC, 2, 20)
+    critic = critic_of(Network(widths=(20, 20), init=init), 2, 20)
     kernels = [np.asarray(layer.weight[k, :10]).ravel() for layer in critic.layers for k in range(2)]
     correlation = np.corrcoef(kernels) - np.eye(len(kernels))
     assert np.abs(correlation).max() < 0.3  # 200 numbers each: standard error 0.07
@@ -132,14 +142,15 @@ def test_dense_is_affine() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_actor_is_the_same_in_numpy(activation: Literal["relu", "tanh", "elu", "silu", "gelu"], dtype: type) -> None:
-    actor = Network(widths=(20, 20), activation=activation, init=Normal(std=0.5)).actor(KEY, SPEC)
+def test_actor_is_the_same_in_numpy(activation: str, dtype: type) -> None:
+    actor = actor_of(Network(widths=(20, 20), activation=activation, init=Normal(std=0.5)))
     obs = np.random.default_rng(0).uniform(-3, 3, (50, *SPEC.obs_shape)) if dtype is np.float32 else pixels()
     obs = obs.astype(dtype)
-    in_numpy = jax.tree.map(np.asarray, actor)(obs)
+    in_numpy = jax.tree.map(np.asarray, actor)(flatten_observation(obs))
     assert isinstance(in_numpy, np.ndarray)
     assert in_numpy.dtype == np.float32
-    np.testing.assert_allclose(in_numpy, jax.jit(lambda actor, obs: actor(obs))(actor, obs), atol=2e-6)
+    compiled = jax.jit(lambda actor, obs: actor(flatten_observation(obs)))
+    np.testing.assert_allclose(in_numpy, compiled(actor, obs), atol=2e-6)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -153,11 +164,11 @@ def pixels() -> np.ndarray:
 
 
 def test_bytes_are_scaled_to_at_most_1() -> None:
-    actor, critic = Network(widths=(8,)).actor(KEY, SPEC), Network(widths=(8,)).critic(KEY, SPEC, 1, 1)
+    state = DPG(actor=Network(widths=(8,)), critic=Network(widths=(8,))).init(KEY, SPEC).online
     obs, scaled = jnp.asarray(pixels()), jnp.asarray(pixels() / 255, jnp.float32)
-    np.testing.assert_allclose(actor(obs), actor(scaled), atol=1e-6)
+    np.testing.assert_allclose(state.mu(obs), state.mu(scaled), atol=1e-6)
     action = jnp.zeros((50, SPEC.action_dim))
-    np.testing.assert_allclose(critic(obs, action), critic(scaled, action), atol=1e-6)
+    np.testing.assert_allclose(state.q(obs, action), state.q(scaled, action), atol=1e-6)
     # The same numbers in float32 are what they are.
     np.testing.assert_array_equal(flatten_observation(pixels().astype(np.float32)), pixels().reshape(50, -1))
 
@@ -173,59 +184,58 @@ def standard(x: np.ndarray, axis: int, norm: Any) -> np.ndarray:
     return centred * np.asarray(norm.scale) + np.asarray(norm.shift)
 
 
-@pytest.mark.parametrize("learning", [False, True])
-def test_layer_norm_comes_before_the_activation(learning: bool) -> None:
-    actor = shaken(Network(widths=(8, 7), block=Plain(norm="layer")).actor(KEY, SPEC))
+def test_layer_norm_comes_before_the_activation() -> None:
+    actor = shaken(actor_of(Network(widths=(8, 7), block=Plain(norm="layer"))))
     obs, _ = obs_and_action()
-    x = np.asarray(obs).reshape(5, 6)
+    x = np.asarray(obs)
     for layer in actor.layers[:-1]:
         x = np.maximum(standard(x @ np.asarray(layer.weight) + np.asarray(layer.bias), 1, layer.after), 0)
     last = actor.layers[-1]
-    np.testing.assert_allclose(
-        actor(obs, obs + 1 if learning else None), np.tanh(x @ last.weight + last.bias), atol=1e-5
-    )
-    assert jax.tree.structure(actor.seeing(obs)) == jax.tree.structure(actor)
+    np.testing.assert_allclose(actor(obs), np.tanh(x @ last.weight + last.bias), atol=1e-5)
+    fitted = actor.fitted(obs, 1.0)
+    assert jax.tree.structure(fitted) == jax.tree.structure(actor)
+    np.testing.assert_array_equal(fitted(obs), actor(obs))
 
 
 def test_simba_is_its_figure() -> None:
     """Linear, blocks x + W2 relu(W1 LN(x)), layer norm, linear (Lee et al. 2025, section 4)."""
     recipe = Network(widths=(8, 8), block=Residual(expansion=3))
-    critic = shaken(recipe.critic(KEY, SPEC, 2, 5))
+    critic = shaken(critic_of(recipe, 2, 5))
     obs, action = obs_and_action()
     for k in range(2):
         first, *blocks, last = jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), critic.layers)
-        x = np.concatenate([np.asarray(obs).reshape(5, 6), action], axis=1) @ first.weight + first.bias
+        x = np.concatenate([np.asarray(obs), action], axis=1) @ first.weight + first.bias
         assert [block.up.weight.shape for block in blocks] == [(8, 24), (8, 24)]
         for block in blocks:
             inner = np.maximum(standard(x, 1, block.up.before) @ block.up.weight + block.up.bias, 0)
             x = x + inner @ block.down.weight + block.down.bias
         x = standard(x, 1, last.before) @ last.weight + last.bias
         np.testing.assert_allclose(critic(obs, action)[k], x, atol=1e-5)
-    actor = recipe.actor(KEY, SPEC)
+    actor = actor_of(recipe)
     np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), actor(obs), atol=1e-6)
 
 
 def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -> None:
     """Ioffe & Szegedy 2015; of the input and all layers before the action (Lillicrap et al. 2016, section 3)."""
-    critic = shaken(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1).critic(KEY, SPEC, 2, 1))
+    critic = shaken(critic_of(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1), 2, 1))
     whole, actions = obs_and_action(50)
-    obs, beside, action = whole[:20], whole[20:], actions[:20]
-    once = jax.jit(lambda critic: critic.seeing(whole))
+    obs, action = whole[:20], actions[:20]
+    once = jax.jit(lambda critic: critic.fitted(whole, 0.01))
     after = critic
     for _ in range(800):  # until what was seen is the batch itself
         after = once(after)
     for k in range(2):
         first, second, last = jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), critic.layers)
         assert (second.before, second.after, last.before, last.after) == (None,) * 4
-        x = standard(np.asarray(whole).reshape(50, 6), 0, first.before) @ first.weight + first.bias
+        x = standard(np.asarray(whole), 0, first.before) @ first.weight + first.bias
         x = np.maximum(standard(x, 0, first.after), 0)[:20]
         x = np.maximum(np.concatenate([x, action], axis=1) @ second.weight + second.bias, 0) @ last.weight + last.bias
-        np.testing.assert_allclose(critic(obs, action, beside)[k], x, atol=1e-4)
+        np.testing.assert_allclose(critic.fitted(whole, 1.0)(obs, action)[k], x, atol=1e-4)
         np.testing.assert_allclose(after(obs, action)[k], x, atol=2e-2)
         assert np.abs(critic(obs, action)[k] - x).max() > 0.1
     both = zip(jax.tree.leaves(critic), jax.tree.leaves(once(critic)), strict=True)
     assert sum(bool((x != y).any()) for x, y in both) == 4, "mean and variance of two normalisations, and nothing else"
-    actor = Network(widths=(8, 7), block=Plain(norm="batch")).actor(KEY, SPEC)
+    actor = actor_of(Network(widths=(8, 7), block=Plain(norm="batch")))
     assert [(x.before is None, x.after is None) for x in actor.layers] == [(False, False), (True, False), (True, True)]
     np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), actor(obs), atol=1e-6)
 
@@ -233,15 +243,15 @@ def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -
 def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
     recipe = Network(widths=(8, 7), block=Plain(norm="batch"), l2=0.5, weight_decay=0.5)
     agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
-    state = agent.init(KEY, SPEC)
+    state = agent.init(KEY, replace(SPEC, obs_shape=(6,)))
     obs, action = obs_and_action(16)
     ones = jnp.ones(16)
     batch = Transition(obs, action, ones, 0.9 * ones, 2 * obs + 1, ones)
     both = jnp.concatenate([batch.obs, batch.next_obs])
     after, *_ = jax.jit(agent.update)(state, batch, jnp.zeros((16, 0)), jnp.int32(0))
     for net, seen in (
-        (state.online.actor, state.online.actor.seeing(both)),
-        (state.online.critic, state.online.critic.seeing(both)),
+        (state.online.actor, state.online.actor.fitted(both, 0.01)),
+        (state.online.critic, state.online.critic.fitted(both, 0.01)),
     ):
         new = after.online.actor if isinstance(net, Actor) else after.online.critic
         for layer, expected, old in zip(new.layers, seen.layers, net.layers, strict=True):
@@ -255,23 +265,26 @@ def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
 
 def test_a_state_is_the_same_among_observations_and_among_next_ones() -> None:
     """Or Q' would take a next observation for another, wherever next observations are not like observations."""
-    critic = shaken(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1).critic(KEY, SPEC, 2, 1))
-    actor = shaken(Network(widths=(8, 7), block=Plain(norm="batch")).actor(KEY, SPEC))
+    critic = shaken(critic_of(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1), 2, 1))
+    actor = shaken(actor_of(Network(widths=(8, 7), block=Plain(norm="batch"))))
     obs, action = obs_and_action(16)
     # As of states in a row: all but the first and the last are both.
     later = jnp.concatenate([obs[1:], 3 * obs[:1] - 2])
-    np.testing.assert_allclose(actor(obs, later)[1:], actor(later, obs)[:-1], atol=1e-5)
-    q, q_next = critic(obs, action, later), critic(later, jnp.roll(action, -1, axis=0), obs)
+    both = jnp.concatenate([obs, later])
+    together = actor.fitted(both, 1.0)
+    np.testing.assert_allclose(together(obs)[1:], together(later)[:-1], atol=1e-5)
+    fitted = critic.fitted(both, 1.0)
+    q, q_next = fitted(obs, action), fitted(later, jnp.roll(action, -1, axis=0))
     np.testing.assert_allclose(q[:, 1:], q_next[:, :-1], atol=1e-5)
     # Each by itself they would not be.
-    assert jnp.abs(actor(obs, obs)[1:] - actor(later, later)[:-1]).max() > 0.1
+    assert jnp.abs(actor.fitted(obs, 1.0)(obs)[1:] - actor.fitted(later, 1.0)(later)[:-1]).max() > 0.1
 
 
 def test_targets_are_normalised_by_the_minibatch() -> None:
     """As what is learned is: else the chance of a minibatch would be between Q and Q'."""
     recipe = Network(widths=(8, 7), block=Plain(norm="batch"))
     agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
-    state = agent.init(KEY, SPEC)
+    state = agent.init(KEY, replace(SPEC, obs_shape=(6,)))
     obs, action = obs_and_action(16)
     ones = jnp.ones(16)
     batch = Transition(obs, action, ones, 0.9 * ones, obs[::-1], ones)

@@ -53,7 +53,7 @@ def go(envs: PythonVector, actions: np.ndarray) -> list[StepResult]:
 def test_what_follows_is_what_would_have_followed(before: int, seeds: int, n: int, repeat: int, kept: int) -> None:
     actions = np.random.default_rng(before).uniform(-1, 1, (before + 30, seeds, n, 1)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(hosted, "KEPT", kept)
+        patched.setattr(hosted, "PRUNE_EVERY", kept)
         one = PythonVector(recipe(repeat=repeat), range(seeds), n)
         obs, over = one.reset(), np.zeros((seeds, n), bool)
         for said in go(one, actions[:before]):
@@ -74,12 +74,12 @@ def test_what_follows_is_what_would_have_followed(before: int, seeds: int, n: in
 def test_only_what_is_open_is_kept() -> None:
     envs = PythonVector(recipe(), [0], 2)
     envs.reset()
-    go(envs, np.zeros((3 * hosted.KEPT, 1, 2, 1), np.float32))
+    go(envs, np.zeros((3 * hosted.PRUNE_EVERY, 1, 2, 1), np.float32))
     history = envs.history()
     assert (history.lengths < 9).all()
     assert len(history.actions) == history.lengths.sum()
     assert (history.episodes > 300).all()
-    assert (history.episodes + history.steps == 3 * hosted.KEPT + 1).all()
+    assert (history.episodes + history.steps == 3 * hosted.PRUNE_EVERY + 1).all()
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])

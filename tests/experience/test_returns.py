@@ -124,7 +124,7 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
             largest = max(largest, abs(total[env]) / (1 - power[env] if endless else 1))
         if t % k == k - 1:
             state = found[t // k]
-            np.testing.assert_allclose(state.before, GAMMA * total, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(state.product, GAMMA * total, rtol=1e-4, atol=1e-6)
             np.testing.assert_allclose(state.power, GAMMA * power, rtol=1e-5)
             assert float(state.largest) == pytest.approx(largest, rel=1e-4)
             assert float(state.scale) == pytest.approx(1 / (1.25 * largest), rel=1e-4)

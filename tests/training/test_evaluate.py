@@ -11,13 +11,16 @@ import pytest
 from jax import Array
 
 import ddpg
-from ddpg.algorithm.agent import DPG, Nets
+from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.encoders import FlatEmbedding
 from ddpg.algorithm.layers import Dense
 from ddpg.algorithm.networks import Actor, Critic, Network
+from ddpg.algorithm.values import Scalar
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import DISCOUNT, SPEC, TIME_LIMIT, Probe, ProbeState
 from ddpg.envs.protocol import Environment
-from ddpg.training.evaluate import Evaluator
+from ddpg.training.evaluate import CompiledEvaluator
+from ddpg.training.evaluation import Judge
 from ddpg.types import Key, Spec
 
 GAMMA, EPISODES = 0.9, 6
@@ -34,7 +37,7 @@ def exact(q_of_0: float, slope: float, of_action: float = 0.0) -> Nets:
         activation="relu",
         action_layer=0,
     )
-    return Nets(Actor((Dense(jnp.zeros((1, 1)), jnp.array([0.3])),), "relu"), critic)
+    return Nets(FlatEmbedding(), Actor((Dense(jnp.zeros((1, 1)), jnp.array([0.3])),), "relu"), critic)
 
 
 def stacked(*nets: Nets) -> Nets:
@@ -42,20 +45,21 @@ def stacked(*nets: Nets) -> Nets:
     return jax.tree.map(lambda *x: jnp.stack(x), *nets)
 
 
-def evaluator(env: Environment) -> Evaluator:
-    return Evaluator(env, DPG(), GAMMA, EPISODES)
+def evaluator(env: Environment, gamma: float = GAMMA, seed: int = 0, reward_scale: float = 1.0) -> CompiledEvaluator:
+    return CompiledEvaluator(env, Judge(Scalar(), gamma, reward_scale), EPISODES, seed)
 
 
 def test_returns_are_gymnasiums_from_the_same_starts() -> None:
-    recipe, spec = Network(widths=(8,)), Pendulum.spec
+    recipe = Network(widths=(8,))
     # Policies that push weakly: what a strong one does with a rounding error is chaos.
     seeds = [
-        Nets(recipe.actor(jax.random.key(seed), spec), recipe.critic(jax.random.key(9), spec, 1, 1)) for seed in (0, 1)
+        Nets(FlatEmbedding(), recipe.actor(jax.random.key(s), 3, 1), recipe.critic(jax.random.key(9), 3, 1, 1, 1))
+        for s in (0, 1)
     ]
-    compare_with_critic = evaluator(Pendulum())
-    got = compare_with_critic(stacked(*seeds))
+    play = evaluator(Pendulum())
+    got = play(stacked(*seeds))
     assert got.returns.shape == got.q_bias.shape == got.dq_da.shape == (2, EPISODES)
-    starts, _ = compare_with_critic.starts()
+    starts, _ = play.starts()
     env: Any = gymnasium.make("Pendulum-v1")
     for nets, returns in zip(seeds, np.asarray(got.returns), strict=True):
         layers = [(np.float64(layer.weight), np.float64(layer.bias)) for layer in nets.actor.layers]
@@ -73,16 +77,16 @@ def test_returns_are_gymnasiums_from_the_same_starts() -> None:
 
 
 def test_starts_depend_on_the_seed_alone() -> None:
-    first, again = (Evaluator(Pendulum(), DPG(critics=k), g, EPISODES).starts()[1] for k, g in ((1, 0.9), (2, 0.5)))
+    first, again = (evaluator(Pendulum(), gamma).starts()[1] for gamma in (0.9, 0.5))
     np.testing.assert_array_equal(first, again)
-    assert (Evaluator(Pendulum(), DPG(), GAMMA, EPISODES, seed=1).starts()[1] != first).any()
+    assert (evaluator(Pendulum(), seed=1).starts()[1] != first).any()
 
 
 def test_optimum_is_of_the_same_starts() -> None:
-    compare_with_critic = evaluator(Pendulum())
-    starts, obs = compare_with_critic.starts()
+    play = evaluator(Pendulum())
+    starts, obs = play.starts()
     np.testing.assert_allclose(obs[:, 0], np.cos(starts.theta), atol=1e-6)
-    optimum = compare_with_critic.optimum()
+    optimum = play.optimum()
     assert optimum == pytest.approx(np.mean(Pendulum().optimum(starts.theta, starts.theta_dot)))
     assert evaluator(DISCOUNT).optimum() is None
 
@@ -102,8 +106,8 @@ def test_exact_critics_have_no_bias_and_shifted_ones_theirs() -> None:
 def test_discounted_returns_are_scaled_and_what_q_adds_is_not() -> None:
     # DISCOUNT's reward of 1 comes at its second step and is all; after TIME_LIMIT's first, Q = 4 stands for the rest.
     for probe, expected in ((DISCOUNT, 0.5 * GAMMA), (TIME_LIMIT, 0.5 + GAMMA * 4.0)):
-        compare_with_critic = Evaluator(probe, DPG(), GAMMA, EPISODES, reward_scale=0.5)
-        got = compare_with_critic(stacked(exact(4.0, 0.0), exact(4.0, 0.0)))
+        play = evaluator(probe, reward_scale=0.5)
+        got = play(stacked(exact(4.0, 0.0), exact(4.0, 0.0)))
         np.testing.assert_allclose(got.returns, 1.0, atol=1e-6)
         np.testing.assert_allclose(got.discounted, expected, rtol=1e-5)
         np.testing.assert_allclose(got.q_bias, 4.0 - expected, rtol=1e-5)

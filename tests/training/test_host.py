@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import gymnasium
 import jax
@@ -24,26 +24,33 @@ from jax import Array
 
 import ddpg
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.exploration import OrnsteinUhlenbeck, ParameterNoise
+from ddpg.algorithm.exploration import OrnsteinUhlenbeck
 from ddpg.algorithm.networks import Network, Normal, Plain
+from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.schedules import Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical
 from ddpg.cli import main
 from ddpg.commands.evaluate import evaluate_run
+from ddpg.config.config import CollectionConfig, Config
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable
 from ddpg.envs.pendulum import Pendulum, PendulumState
-from ddpg.envs.protocol import Environment
 from ddpg.envs.python_vector import History, PythonVector, StepResult
-from ddpg.envs.vector import Vector
-from ddpg.experience.replay import Prioritised, Replay, _unpack
+from ddpg.experience.replay import Replay
+from ddpg.experience.ring import unpack
+from ddpg.experience.sampling import Prioritised
 from ddpg.records.log import read_metrics
 from ddpg.records.networks.hdf5 import load_models
+from ddpg.training.backend import behaviour_for, learner_for, loop_for
 from ddpg.training.devices import gathered
+from ddpg.training.driver import Learned, Report
 from ddpg.training.host import Host
-from ddpg.training.loop import Loop, Report, TrainState
+from ddpg.training.learner import LearnerState
+from ddpg.training.loop import Loop
+from ddpg.training.python_collector import SteppedEnvs
+from ddpg.training.randomness import ActionRandomness
 from ddpg.training.reports import PendingReports, together
 from ddpg.training.scan import Scan
 from ddpg.types import Key, Row, Transition
@@ -72,9 +79,14 @@ AGENT = DPG(
     critic=Network(widths=(8, 8), l2=0.01),
     exploration=OrnsteinUhlenbeck(schedule=Linear(steps=100)),
 )
-LOOP = Loop(AGENT, Replay(capacity=1000, batch=8, n_step=2), Vector(Short(), 2), 0.9, collect=5, updates=3, warmup=30)
+CONFIG = Config(
+    agent=AGENT,
+    replay=Replay(capacity=1000, batch=8, n_step=2),
+    gamma=0.9,
+    collect=CollectionConfig(steps=5, envs=2, updates=3, warmup=30),
+)
 PARTS = replace(
-    LOOP,
+    CONFIG,
     agent=DPG(
         actor=Network(widths=(8, 8), block=Plain(norm="layer")),
         critic=Network(widths=(8, 8), block=Plain(norm="layer")),
@@ -88,7 +100,7 @@ PARTS = replace(
     ),
     replay=Replay(capacity=1000, batch=8, n_step=2, sampling=Prioritised(anneal=50)),
     normalise=True,
-    updates=4,  # as many of the actor's in every iteration: a host's report is a mean of means
+    collect=replace(CONFIG.collect, updates=4),  # the actor moves as often in each: a host's report is a mean of means
 )
 
 
@@ -97,16 +109,16 @@ class Compiled:
 
     def __init__(self, loop: Loop, keys: Array) -> None:
         self.loop, self.keys, self.steps = loop, keys, 0
-        self.fresh = jax.jit(jax.vmap(loop.fresh, in_axes=(0, None)))
-        self.move = jax.jit(jax.vmap(loop.vector.step))
+        self.fresh = jax.jit(jax.vmap(loop.collector.fresh, in_axes=(0, None)))
+        self.move = jax.jit(jax.vmap(loop.collector.vector.step))
 
     def reset(self) -> np.ndarray:
         start = jax.jit(jax.vmap(self.loop.init))(self.keys)
-        self.state, self.boundary = start.acting.env, np.asarray(start.acting.boundary)
-        return np.asarray(start.acting.obs)
+        self.state, self.boundary = start.env.env, np.asarray(start.env.boundary)
+        return np.asarray(start.env.obs)
 
     def step(self, action: np.ndarray) -> StepResult:
-        t, k = divmod(self.steps, self.loop.collect)
+        t, k = divmod(self.steps, self.loop.learner.steps)
         fresh = jax.tree.map(lambda x: x[:, k], self.fresh(self.keys, jnp.int32(t)))
         self.state, said = self.move(self.state, jnp.asarray(action), jnp.asarray(self.boundary), fresh)
         self.steps += 1
@@ -116,17 +128,17 @@ class Compiled:
     def history(self) -> History:
         raise NotImplementedError
 
-    def recall(self, history: History, obs: np.ndarray, over: np.ndarray) -> StepResult:
+    def replay_history(self, history: History, obs: np.ndarray, over: np.ndarray) -> StepResult:
         raise NotImplementedError
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def stored(host: Host) -> TrainState:
-    """Everything that a host has, of every seed, as the loop has it: with the ring and the block not yet stored."""
-    carries, blocks = vars(host)["_carries"], vars(host)["_blocks"]
-    whole = [carry._replace(block=block, key=None) for carry, block in zip(carries, blocks, strict=True)]
+def stored(host: Host) -> tuple[LearnerState, Row]:
+    """What a host has of every seed: the learner with its ring, and the block not yet stored."""
+    states, blocks = vars(host)["_states"], vars(host)["_blocks"]
+    whole = [(state._replace(key=None), block) for state, block in zip(states, blocks, strict=True)]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *whole)
 
 
@@ -141,26 +153,26 @@ def close(one: Any, other: Any) -> None:
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def of_preset(name: str) -> Loop:
+def of_preset(name: str) -> Config:
     """Its parts, in small."""
     small = {"actor.widths": (8, 8), "critic.widths": (8, 8), "replay.capacity": 1000, "replay.batch": 8}
     config = override(PRESETS[name], small)
-    learned_with = {"reward_scale": config.reward_scale, "normalise": config.normalise}
-    return replace(LOOP, agent=config.agent, replay=config.replay, gamma=config.gamma, updates=4, **learned_with)
+    return replace(config, collect=replace(CONFIG.collect, updates=4))
 
 
 @pytest.mark.parametrize(
-    "loop",
+    "config",
     [
         *(pytest.param(of_preset(name), marks=pytest.mark.slow, id=name) for name in PRESETS),
-        pytest.param(LOOP, marks=pytest.mark.slow, id="two steps"),
-        pytest.param(replace(LOOP, normalise=True), marks=pytest.mark.slow, id="normalised"),
+        pytest.param(CONFIG, marks=pytest.mark.slow, id="two steps"),
+        pytest.param(replace(CONFIG, normalise=True), marks=pytest.mark.slow, id="normalised"),
         pytest.param(PARTS, id="parts"),
     ],
 )
-def test_it_learns_what_the_scan_driver_learns(loop: Loop) -> None:
+def test_it_learns_what_the_scan_driver_learns(config: Config) -> None:
+    loop = loop_for(config, Short())
     keys = jnp.stack([jax.random.key(seed) for seed in (5, 6, 7, 8)])
-    scan, host = Scan(loop), Host(loop, Compiled(loop, keys))
+    scan, host = Scan(loop), Host(loop.learner, loop.collector.behaviour, Compiled(loop, keys))
     done = 0
     for driver in (scan, host):
         driver.start(keys)
@@ -171,15 +183,14 @@ def test_it_learns_what_the_scan_driver_learns(loop: Loop) -> None:
         done += iterations
         assert len(heard.episodes) == iterations
         close(together(PendingReports(heard, np.ones(iterations))), said)
-        carry = gathered([carry._replace(acting=None, key=None) for carry in vars(scan)["_carries"]])
-        close(stored(host), carry)
+        learner, block = gathered([(s.learner._replace(key=None), s.block) for s in vars(scan)["_states"]])
+        close(stored(host), (learner, block))
         close(host.read(), scan.read())
         assert (np.asarray(said.episodes) > 0).all()
-    assert carry.block is not None
-    rows = _unpack(jnp.asarray(carry.ring.obs[0]), jnp.asarray(carry.ring.columns[0]), loop.vector.env.spec.obs_shape)
+    rows = unpack(jnp.asarray(learner.ring.obs[0]), jnp.asarray(learner.ring.columns[0]), loop.learner.spec.obs_shape)
     assert np.asarray(rows.terminated).any()
     assert np.asarray(rows.truncated & ~rows.terminated).any()
-    assert optax.tree_utils.tree_get(carry.agent.critic_opt, "count").tolist() == [12 * loop.updates] * 4
+    assert optax.tree_utils.tree_get(learner.agent.critic_opt, "count").tolist() == [12 * loop.learner.updates] * 4
 
 
 ENDS = {"terminated": (True, False), "truncated": (False, True), "both": (True, True)}
@@ -229,14 +240,13 @@ def scripted(scripts: Sequence[Script]) -> tuple[GymFactory, list[Scripted]]:
 
 
 @cache
-def tools(n_step: int) -> tuple[Loop, Callable[..., Any], Callable[..., Transition]]:
-    """A loop, and its replay compiled: add, and every window there is as a transition."""
-    spec = scripted([[(1, "both")]])[0].spec
-    recipe = cast(Environment, GymFactory("scripted", spec, gymnasium.Env))
-    loop = Loop(AGENT, Replay(1000, 8, n_step), Vector(recipe, ENVS), GAMMA, K, updates=1, warmup=10)
+def tools(n_step: int) -> tuple[Config, Callable[..., Any], Callable[..., Transition]]:
+    """A configuration, and its replay compiled: add, and every window there is as a transition."""
+    spec, replay = scripted([[(1, "both")]])[0].spec, Replay(1000, 8, n_step)
+    collect = CollectionConfig(steps=K, envs=ENVS, updates=1, warmup=10)
     bits = jnp.arange((ROWS - n_step) * ENVS, dtype=jnp.uint32)
-    everything = jax.jit(lambda ring: loop.replay.sample(ring, bits, jnp.int32(0), GAMMA, spec.obs_shape)[0])
-    return loop, jax.jit(loop.replay.add), everything
+    everything = jax.jit(lambda ring: replay.sample(ring, bits, jnp.int32(0), GAMMA, spec.obs_shape)[0])
+    return Config(agent=AGENT, replay=replay, gamma=GAMMA, collect=collect), jax.jit(replay.add), everything
 
 
 def slow(script: Script, number: int, row: int, n: int) -> tuple[int, int, float, float, list[float]] | None:
@@ -254,6 +264,10 @@ def slow(script: Script, number: int, row: int, n: int) -> tuple[int, int, float
     return episode, row, total, 0.0 if ended else GAMMA**steps, [number, episode, row + steps]
 
 
+def host_of(config: Config, env: GymFactory, envs: SteppedEnvs) -> Host:
+    return Host(learner_for(config, env.spec), behaviour_for(config, env.spec), envs)
+
+
 episodes = st.tuples(st.integers(1, 9), st.sampled_from(sorted(ENDS)))
 scripts = st.lists(episodes, min_size=1, max_size=5)
 
@@ -261,19 +275,20 @@ scripts = st.lists(episodes, min_size=1, max_size=5)
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(scripts, min_size=2 * ENVS, max_size=2 * ENVS), st.integers(1, 4))
 def test_every_transition_is_the_scripts(scripts: list[Script], n_step: int) -> None:
-    loop, add, everything = tools(n_step)
+    config, add, everything = tools(n_step)
     gym, envs = scripted(scripts)
-    host = Host(loop, PythonVector(gym, [0, 1], ENVS))
+    host = host_of(config, gym, PythonVector(gym, [0, 1], ENVS))
     host.start(jnp.stack([jax.random.key(seed) for seed in (0, 1)]))
-    policies = [jax.tree.map(np.asarray, (carry.agent.online.actor, None)) for carry in vars(host)["_carries"]]
+    policies = [jax.tree.map(np.asarray, state.acting) for state in vars(host)["_states"]]
     rng = np.random.default_rng(0)
     blocks = list[Row]()
     for t in range(BLOCKS):
-        white = rng.normal(size=(2, K, ENVS, 2)).astype(np.float32)
-        blocks.append(host.collect(policies, np.int32(t), white, np.tanh(white)))
+        normal = rng.normal(size=(2, K, ENVS, 2)).astype(np.float32)
+        draws = [ActionRandomness(each, np.tanh(each)) for each in normal]
+        blocks.append(host.collector.collect(policies, np.int32(t), draws))
     for s in range(2):
         own = [jax.tree.map(lambda x, s=s: x[s], block) for block in blocks]
-        ring = loop.replay.init(own[0])
+        ring = config.replay.init(own[0])
         for block in own:
             ring = add(ring, block)
         got = jax.device_get(everything(ring))
@@ -315,11 +330,11 @@ SEVERAL = [[(3, "both"), (1, "truncated")], [(7, "terminated")], [(60, "truncate
 
 
 @pytest.fixture(scope="module")
-def played() -> tuple[Recorded, list[Report], TrainState]:
+def played() -> tuple[Recorded, list[Report], Learned]:
     """Two seeds of two environments: three chunks of four blocks, the last two learning."""
-    loop = replace(tools(1)[0], normalise=True)
-    recorded = Recorded(scripted(SEVERAL)[0])
-    host, reports = Host(loop, recorded), list[Report]()
+    config, env = replace(tools(1)[0], normalise=True), scripted(SEVERAL)[0]
+    recorded = Recorded(env)
+    host, reports = host_of(config, env, recorded), list[Report]()
     host.start(jnp.stack([jax.random.key(seed) for seed in (0, 1)]))
     for chunk in range(3):
         report = host.compile(iterations=BLOCKS, learning=chunk > 0)(np.int32(chunk * BLOCKS))
@@ -328,7 +343,7 @@ def played() -> tuple[Recorded, list[Report], TrainState]:
     return recorded, reports, host.read()
 
 
-def test_the_report_is_a_plain_sum(played: tuple[Recorded, list[Report], TrainState]) -> None:
+def test_the_report_is_a_plain_sum(played: tuple[Recorded, list[Report], Learned]) -> None:
     recorded, reports, _ = played
     running = np.zeros((2, ENVS))
     for chunk, report in enumerate(reports):
@@ -348,7 +363,7 @@ def test_the_report_is_a_plain_sum(played: tuple[Recorded, list[Report], TrainSt
     assert len(recorded.said) == 3 * ROWS
 
 
-def test_statistics_are_numpys_over_what_was_stored(played: tuple[Recorded, list[Report], TrainState]) -> None:
+def test_statistics_are_numpys_over_what_was_stored(played: tuple[Recorded, list[Report], Learned]) -> None:
     recorded, _, carry = played
     ended = [np.zeros((2, ENVS), bool), *(said.terminated | said.truncated for said in recorded.said)]
     count = 3 * ROWS - K  # the block collected last is stored with the next iteration

@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 import ddpg
 from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.encoders import FlatEmbedding
 from ddpg.algorithm.layers import Dense
 from ddpg.algorithm.networks import Actor, Critic
 from ddpg.config.presets import PRESETS
@@ -31,7 +32,7 @@ def test_actions_are_within_bounds_of_64_bits(push: float, dtype: Any) -> None:
     spec = Spec((1,), tuple(map(float, space.low)), tuple(map(float, space.high)))
     actor = Actor((Dense(jnp.zeros((1, 2)), jnp.full(2, push)),), "relu")
     critic = Critic((Dense(jnp.zeros((1, 3, 1)), jnp.zeros((1, 1))),), "relu", 0)
-    action = Policy(Nets(actor, critic), None, spec)(np.zeros(1))
+    action = Policy(Nets(FlatEmbedding(), actor, critic), None, spec)(np.zeros(1))
     assert action.dtype == np.float32
     assert space.contains(action.astype(space.dtype))
     np.testing.assert_allclose(

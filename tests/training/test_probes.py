@@ -18,12 +18,15 @@ from jax import Array
 from jaxtyping import Float
 
 from ddpg.algorithm.agent import DPG, Nets
-from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, ParameterNoise, PerEnvGaussian, Pink
+from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
 from ddpg.algorithm.networks import Network, Normal, Plain, Residual
 from ddpg.algorithm.normaliser import normalise
+from ddpg.algorithm.parameter_noise import ParameterNoise
+from ddpg.algorithm.pink_noise import Pink
 from ddpg.algorithm.schedules import Constant, Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
+from ddpg.config.config import CollectionConfig, Config
 from ddpg.config.config import check as check_parts
 from ddpg.envs.probes import (
     ACTION,
@@ -37,9 +40,9 @@ from ddpg.envs.probes import (
     Probe,
     ProbeState,
 )
-from ddpg.envs.vector import Vector
-from ddpg.experience.replay import Prioritised, Replay, Uniform
-from ddpg.training.loop import Loop, TrainState
+from ddpg.experience.replay import Replay
+from ddpg.experience.sampling import Prioritised, Uniform
+from ddpg.training.backend import loop_for
 from ddpg.types import Key, Spec
 
 GAMMA, SEEDS = 0.6, 2
@@ -115,23 +118,29 @@ def _strongly_typed(probe: Probe) -> Callable[..., Any]:
 Learned = tuple[Nets, Any, Any]  # networks, statistics of observations, and what returns were scaled by
 
 
-def learner(loop: Loop, iterations: int = 600) -> Callable[[int], Learned]:
-    """Index of a probe -> what seeds 0 and 1 learn on it with the other parts of this loop, leaves [SEEDS, ...]."""
+def learner(config: Config, iterations: int = 600) -> Callable[[int], Learned]:
+    """Index of a probe -> what seeds 0 and 1 learn on it with this configuration, leaves [SEEDS, ...]."""
 
     def learn(which: Array, key: Key) -> Learned:
-        of_probe = replace(loop, vector=Vector(Choice(which), 4))
-        carry: TrainState = of_probe.chunk(of_probe.init(key), jnp.int32(0), iterations, True)[0]
-        return carry.agent.online, carry.stats, carry.earned
+        of_probe = loop_for(config, Choice(which))
+        state = of_probe.chunk(of_probe.init(key), jnp.int32(0), iterations, True)[0].learner
+        return state.agent.online, state.stats, state.return_scale
 
     keys = jnp.stack([jax.random.key(seed) for seed in range(SEEDS)])
     compiled = jax.jit(lambda which: jax.lax.map(lambda key: learn(which, key), keys))
     return lambda which: jax.device_get(compiled(jnp.int32(which)))
 
 
+CONFIG = Config(
+    gamma=GAMMA,
+    replay=Replay(capacity=4000, batch=32),
+    collect=CollectionConfig(steps=4, envs=4, updates=4, warmup=1000),
+)
+
+
 @cache
 def program(kind: str) -> Callable[[int], Learned]:
-    agent = AGENTS[kind]
-    return learner(Loop(agent, Replay(capacity=4000, batch=32), Vector(PROBES[0], 4), GAMMA, 4, 4, warmup=1000))
+    return learner(replace(CONFIG, agent=AGENTS[kind]))
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.id)
@@ -145,9 +154,9 @@ def check(agent: DPG, learned: Learned, probe: Probe, name: str, atol: float = 0
     for seed in range(SEEDS):
         (nets, stats, earned) = jax.tree.map(lambda x, seed=seed: jnp.asarray(x[seed]), learned)
         obs = normalise(jnp.array(list(values))[:, None], stats)
-        action = nets.actor(obs)
+        action = nets.mu(obs)
         scale = 1 if earned is None else earned.scale
-        for member in agent.value.mean(nets.critic(obs, action)) / scale:
+        for member in agent.value.mean(nets.q(obs, action)) / scale:
             said = f"values on {probe.id}, seed {seed}, {name}"
             np.testing.assert_allclose(member, list(values.values()), atol=atol, err_msg=said)
         found = dict(zip(values, np.asarray(action)[:, 0], strict=True))
@@ -194,7 +203,7 @@ PARTS: dict[str, dict[str, dict[str, Any]]] = {
     "activation": {"tanh": {}, "elu": {"critic.": {"activation": "elu"}}},
     "optimiser": {
         "Adam": {},
-        "AdamW": {"actor.": {"decay": 1e-3}, "critic.": {"decay": 1e-3}},
+        "AdamW": {"actor.": {"weight_decay": 1e-3}, "critic.": {"weight_decay": 1e-3}},
         "l2, falling": {"actor.": FALLING | {"l2": 1e-4}, "critic.": FALLING | {"l2": 1e-5}},
     },
     "noise": {
@@ -253,7 +262,7 @@ PAIRS = in_pairs()
 QUICK = next(i for i, row in enumerate(PAIRS) if row["networks"] != "batch norm")
 
 
-def assembled(chosen: Chosen) -> Loop:
+def assembled(chosen: Chosen) -> Config:
     fields: dict[str, Any] = {"actor.": {}, "critic.": {}, "tau": 0.05, "exploration": AGENTS["ddpg"].exploration}
     for part, name in chosen.items():
         for field, value in PARTS[part][name].items():
@@ -269,8 +278,8 @@ def assembled(chosen: Chosen) -> Loop:
     )
     check_parts(agent)
     replay = Replay(capacity=4000, batch=32, n_step=fields["n_step."], sampling=fields["sampling."])
-    vector = Vector(PROBES[0], 4)
-    return Loop(agent, replay, vector, GAMMA, 4, fields["updates."], warmup=1000, normalise=fields["normalise."])
+    collect = replace(CONFIG.collect, updates=fields["updates."])
+    return replace(CONFIG, agent=agent, replay=replay, collect=collect, normalise=fields["normalise."])
 
 
 def test_every_pair_of_parts_is_tried() -> None:
@@ -287,13 +296,13 @@ def test_every_pair_of_parts_is_tried() -> None:
     ids=[f"pairs-{i}" for i in range(len(PAIRS))],
 )
 def test_parts_learn_every_probe_together(chosen: Chosen) -> None:
-    loop = assembled(chosen)
-    # As many updates for all: those that make few of them an iteration have more iterations.
-    learned = learner(loop, 1000 if loop.updates == 4 else 250)
+    config = assembled(chosen)
+    # As many updates for all: those that make few of them per iteration have more iterations.
+    learned = learner(config, 1000 if config.collect.updates == 4 else 250)
     for probe in PROBES:
         # Of what is always the same the deviation is 0, and batch normalisation would divide by it.
         if chosen["networks"] != "batch norm" or len(SOLUTIONS[probe][0]) > 1:
-            check(loop.agent, learned(PROBES.index(probe)), probe, str(chosen), atol=0.15)
+            check(config.agent, learned(PROBES.index(probe)), probe, str(chosen), atol=0.15)
 
 
 def play(probe: Probe, key: Key, action: float) -> tuple[list[float], list[float], bool, bool]:

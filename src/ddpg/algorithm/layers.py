@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ class Layer(Protocol):
         ...
 
 
-Layers = tuple[Layer, ...]
+Layers = tuple[Any, ...]  # each a Layer; which kind is known where it was made
 
 
 @register_dataclass
