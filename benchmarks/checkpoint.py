@@ -28,11 +28,11 @@ import numpy as np
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.networks import Network
-from ddpg.envs.vector import Vector
+from ddpg.config.config import Config
 from ddpg.experience.replay import Replay
 from ddpg.records import checkpoint
 from ddpg.records.checkpoint import Checkpoints, Saved
-from ddpg.training.loop import Loop
+from ddpg.training.backend import loop_for
 from ddpg.training.scan import Scan
 from ddpg.types import Keys, Spec
 
@@ -58,25 +58,25 @@ class Still:
 def fill(scan: Scan, keys: Keys) -> None:
     """Start where the replay is full, of nothing in particular."""
     scan.start(keys)
-    rows = jax.eval_shape(scan.loop.init, keys[0]).ring.columns.shape
-    rest = np.random.default_rng(0).normal(size=(1, *rows)).astype(np.float32)
-    rest[..., -3:] = 0  # no ends
-    kept = scan.kept()
-    ring = kept.carry.ring._replace(
-        obs=np.zeros((1, *rows[:2], 0), np.float32), rest=rest, size=np.full(1, rows[0], np.int32)
+    rows = jax.eval_shape(scan.loop.init, keys[0]).learner.ring.columns.shape
+    columns = np.random.default_rng(0).normal(size=(1, *rows)).astype(np.float32)
+    columns[..., -3:] = 0  # no ends
+    snapshot = scan.snapshot()
+    ring = snapshot.learner.ring._replace(
+        obs=np.zeros((1, *rows[:2], 0), np.float32), columns=columns, size=np.full(1, rows[0], np.int32)
     )
-    scan.resume(kept._replace(carry=kept.carry._replace(ring=ring)), keys)
+    scan.resume(snapshot._replace(learner=snapshot.learner._replace(ring=ring)), keys)
 
 
 def measure(rounds: int, folder: Path) -> dict[str, Any]:
     network = Network(widths=(256, 256))
     agent = DPG(actor=network, critic=network)
-    scan = Scan(Loop(agent, Replay(CAPACITY, 256), Vector(Still(), 1), 0.99, collect=1, updates=1, warmup=1_000))
+    scan = Scan(loop_for(Config(agent=agent, replay=Replay(CAPACITY, 256)), Still()))
     keys = jnp.stack([jax.random.key(0)])
     fill(scan, keys)
     turn, told, t = scan.compile(iterations=CHUNK, learning=True), list[Saved](), 2_000
     copies, plain, saving = list[float](), list[float](), list[float]()
-    kept = scan.kept()
+    snapshot = scan.snapshot()
 
     def stretch() -> float:
         nonlocal t
@@ -95,16 +95,16 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
         plain.append(stretch())
         with Checkpoints(folder / "checkpoints", 2, tell) as checkpoints:
             began = perf_counter()
-            kept = scan.kept()
+            snapshot = scan.snapshot()
             copies.append(perf_counter() - began)
-            checkpoints.save(i, kept, {"step": i}, lambda: None)
+            checkpoints.save(i, snapshot, {"step": i}, lambda: None)
             stretch()
             saving.append(perf_counter() - began)
     path = checkpoint.found(folder / "checkpoints")[0]
     began = perf_counter()
-    scan.resume(checkpoint.read(path, scan.like(keys)), keys)
+    scan.resume(checkpoint.read(path, scan.snapshot_shapes(keys)), keys)
     restored = perf_counter() - began
-    np.testing.assert_array_equal(scan.kept().carry.ring.columns, kept.carry.ring.columns)
+    np.testing.assert_array_equal(scan.snapshot().learner.ring.columns, snapshot.learner.ring.columns)
     lost = median(b - a for a, b in zip(plain, saving, strict=True))
     return {
         "bytes": told[0].size,
@@ -115,8 +115,8 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
         "stretch_seconds": median(plain),
         "share_every_5_minutes": lost / 300,
         "share_every_minute": lost / 60,
-        "flipped_byte": flipped(path, lambda: checkpoint.read(path, scan.like(keys))),
-        "orbax": orbax(jax.tree.map(np.asarray, scan.kept()), folder / "orbax"),
+        "flipped_byte": flipped(path, lambda: checkpoint.read(path, scan.snapshot_shapes(keys))),
+        "orbax": orbax(jax.tree.map(np.asarray, scan.snapshot()), folder / "orbax"),
     }
 
 

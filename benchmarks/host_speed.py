@@ -43,20 +43,18 @@ def worker(job: str) -> dict[str, float]:
 
     from ddpg.algorithm.agent import DPG
     from ddpg.algorithm.networks import Network
+    from ddpg.config.config import CollectionConfig, Config
     from ddpg.envs.gymnasium_factory import by_id
     from ddpg.envs.pendulum import Pendulum
-    from ddpg.envs.python_vector import PythonVector
-    from ddpg.envs.vector import Vector
     from ddpg.experience.replay import Replay
-    from ddpg.training.host import Host
-    from ddpg.training.loop import Loop
-    from ddpg.training.scan import Scan
+    from ddpg.training.backend import driver_for
 
     gym = by_id(id)
     agent = DPG(actor=Network(widths=widths), critic=Network(widths=widths))
 
-    def loop(env: Any, turn: int) -> Loop:
-        return Loop(agent, Replay(100_000, batch), Vector(env, 1), 0.99, collect=turn, updates=turn, warmup=1_000)
+    def config(turn: int) -> Config:
+        collect = CollectionConfig(steps=turn, updates=turn, warmup=1_000)
+        return Config(agent=agent, replay=Replay(100_000, batch), collect=collect)
 
     keys = jnp.stack([jax.random.key(0)])
 
@@ -66,10 +64,10 @@ def worker(job: str) -> dict[str, float]:
         go = driver.compile(iterations=steps // turn, learning=True)
         return lambda i: jax.block_until_ready(go(np.int32((1_000 + i * steps) // turn)))
 
-    hosted = Host(loop(gym, TURN), PythonVector(gym, [0], 1))
+    hosted = driver_for(config(TURN), gym)
     sides = {"host": turning(hosted, TURN)}
     if job == "pendulum":
-        sides["compiled"] = turning(Scan(loop(Pendulum(), 1)), 1)
+        sides["compiled"] = turning(driver_for(config(1), Pendulum()), 1)
     else:
         sides["updates"] = turning(Alone(hosted), TURN)
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -106,13 +104,13 @@ class Alone:
         if not learning:
             return lambda t0: None
         ((draw, learn),) = host.compile(iterations=iterations, learning=True).args[0]
-        self.carry = jax.tree.map(jnp.copy, host._carries[0])
+        self.state = jax.tree.map(jnp.copy, host._states[0])
 
         def go(t0: np.int32) -> None:
-            draws = draw(self.carry.key, t0)
+            draws = draw(self.state.key, t0)
             for i in range(iterations):
-                self.carry, _ = learn(self.carry, host._blocks[0], draws.lots, t0, np.int32(i))
-            jax.block_until_ready(self.carry)
+                self.state, _ = learn(self.state, host._blocks[0], draws.updates, t0, np.int32(i))
+            jax.block_until_ready(self.state)
 
         return go
 

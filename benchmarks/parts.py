@@ -16,8 +16,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -93,34 +92,24 @@ PARTS = {
 BARS = {"two critics": 1.6, "prioritised": 1.3}  # times plain DDPG
 
 
-@dataclass(frozen=True)
-class Cheetah:
-    """HalfCheetah's spaces; nobody steps it."""
-
-    spec: Spec = Spec(obs_shape=(17,), action_low=(-1.0,) * 6, action_high=(1.0,) * 6)
+SPEC = Spec(obs_shape=(17,), action_low=(-1.0,) * 6, action_high=(1.0,) * 6)  # HalfCheetah's
 
 
-def learner(config: Config, acting: bool, updates: int) -> Callable[[], float]:
+def updating(config: Config, acting: bool, updates: int) -> Callable[[], float]:
     """A function that makes so many updates, and answers the seconds that each has taken."""
     import jax
     import jax.numpy as jnp
     from jax import Array
 
-    from ddpg.envs.vector import Vector
+    from ddpg.training.backend import behaviour_for, learner_for
     from ddpg.training.devices import jit_group
-    from ddpg.training.loop import Loop, TrainState, over_updates
+    from ddpg.training.driver import mean_metrics
+    from ddpg.training.learner import LearnerState
+    from ddpg.training.randomness import ActionRandomness, IterationRandomness
     from ddpg.types import Metrics, Row
 
-    loop = Loop(
-        config.agent,
-        config.replay,
-        Vector(Cheetah(), 1),
-        config.gamma,
-        collect=1,
-        updates=1,
-        warmup=0,
-        normalise=config.normalise,
-    )
+    config = replace(config, collect=replace(config.collect, steps=1, envs=1, updates=1, warmup=0))
+    learner, beta = learner_for(config, SPEC), behaviour_for(config, SPEC)
 
     def rows(t: int) -> Row:
         """[t, 1] of episodes of 1 000 steps, and one more row for the last observation."""
@@ -131,38 +120,32 @@ def learner(config: Config, acting: bool, updates: int) -> Callable[[], float]:
         return Row(obs, action, reward, none, when == 999, when == 1000)
 
     block = rows(1)
-    obs = jnp.asarray(block.obs[0])
+    obs, start = jnp.asarray(block.obs[0]), jnp.zeros(1, bool)
 
-    def filled(key: Array, whole: Row) -> TrainState:
-        carry = loop.learner(key, jax.tree.map(jnp.asarray, block))
-        return carry._replace(acting=loop.acting(obs), ring=loop.replay.add(carry.ring, whole))
+    def filled(key: Array, whole: Row) -> tuple[LearnerState, Array]:
+        state = learner.init(key, jax.tree.map(jnp.asarray, block))
+        return state._replace(ring=learner.replay.add(state.ring, whole)), jnp.asarray(beta.init_noise())
 
-    def chunk(carry: TrainState, t0: Array) -> tuple[TrainState, Metrics]:
-        t = t0 + jnp.arange(updates)
-        draws = jax.vmap(partial(loop.draw, carry.key))(t)
+    def chunk(state: tuple[LearnerState, Array], t0: Array) -> tuple[tuple[LearnerState, Array], Metrics]:
+        t, key = t0 + jnp.arange(updates), state[0].key
+        draws = jax.vmap(lambda t: IterationRandomness(beta.randomness(key, t), learner.randomness(key, t)))(t)
 
-        def iterate(carry: TrainState, x: Any) -> tuple[TrainState, Metrics | None]:
-            t, draws = x
+        def iterate(
+            state: tuple[LearnerState, Array], x: tuple[Array, IterationRandomness]
+        ) -> tuple[tuple[LearnerState, Array], Metrics | None]:
+            (state_of_learner, noise), (t, draws) = state, x
             stored = jax.tree.map(jnp.asarray, block)
-            if acting and carry.acting is not None:
-                then, k = carry.acting, jnp.int32(0)
-                action, noise = loop.select_action(
-                    carry.behaviour,
-                    carry.stats,
-                    then.obs,
-                    then.noise,
-                    then.start,
-                    t,
-                    k,
-                    draws.white[0],
-                    draws.uniform[0],
-                )
-                carry, stored = carry._replace(acting=then._replace(noise=noise)), stored._replace(action=action[None])
-            return loop.learn(carry, stored, t, draws.lots, True)
+            if acting:
+                now = ActionRandomness(draws.actions.normal[0], draws.actions.uniform[0])
+                policy = state_of_learner.acting
+                action, noise = beta.select_action(policy, obs, noise, start, t, jnp.int32(0), now)
+                stored = stored._replace(action=action[None])
+            state_of_learner, metrics = learner.learn(state_of_learner, stored, t, draws.updates, True)
+            return (state_of_learner, noise), metrics
 
-        carry, metrics = jax.lax.scan(iterate, carry, (t, draws))
+        state, metrics = jax.lax.scan(iterate, state, (t, draws))
         assert metrics is not None
-        return carry, over_updates(metrics)
+        return state, mean_metrics(metrics)
 
     keys = jnp.stack([jax.random.key(0)])
     begun = jax.block_until_ready(jit_group(filled)(keys, rows(config.replay.capacity)))
@@ -184,7 +167,7 @@ def learner(config: Config, acting: bool, updates: int) -> Callable[[], float]:
 
 def measure(part: Part, plain: Callable[[], float], rounds: int, updates: int) -> dict[str, Any]:
     updates_of_part = max(1, round(part.share * updates))
-    changed = learner(override(BASE, part.options), part.acting, updates_of_part)
+    changed = updating(override(BASE, part.options), part.acting, updates_of_part)
     times = list[tuple[float, float]]()
     for i in range(rounds):
         if i % 2:
@@ -247,7 +230,7 @@ def main() -> None:
     for name in args.names or PARTS:
         part = PARTS[name]
         if part.acting not in plain:
-            plain[part.acting] = learner(BASE, part.acting, args.updates)
+            plain[part.acting] = updating(BASE, part.acting, args.updates)
         parts[name] = measure(part, plain[part.acting], args.rounds, args.updates)
         parts = {each: parts[each] for each in PARTS if each in parts}
         result = {

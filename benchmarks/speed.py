@@ -64,16 +64,15 @@ def worker(seeds: int) -> dict[str, float]:
 
     from ddpg.algorithm.agent import DPG
     from ddpg.algorithm.networks import Network
+    from ddpg.config.config import Config
     from ddpg.envs.pendulum import Pendulum
-    from ddpg.envs.vector import Vector
     from ddpg.experience.replay import Replay
-    from ddpg.training.loop import Loop
+    from ddpg.training.backend import loop_for
     from ddpg.training.scan import Scan
 
     network = Network(widths=WIDTHS)
     agent = DPG(actor=network, critic=network)
-    loop = Loop(agent, Replay(20_000, BATCH), Vector(Pendulum(), 1), 0.99, collect=1, updates=1, warmup=1_000)
-    scan = Scan(loop)
+    scan = Scan(loop_for(Config(agent=agent, replay=Replay(20_000, BATCH)), Pendulum()))
     scan.start(jax.random.split(jax.random.key(0), seeds))
     scan.compile(iterations=CHUNK, learning=False)(np.int32(0))
     turn = scan.compile(iterations=CHUNK, learning=True)
