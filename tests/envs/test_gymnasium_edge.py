@@ -449,7 +449,7 @@ BAD = [
     (np.zeros((1, 2)), r"observation of shape \(1, 2\), expected \(2,\)"),
     (3.0, r"observation of shape \(\), expected \(2,\)"),
     (None, r"observation of shape \(\), expected \(2,\)"),
-    ([[1.0], [1.0, 2.0]], r"observation \[\[1.0\], \[1.0, 2.0\]\] is no array"),
+    ([[1.0], [1.0, 2.0]], r"observation \[\[1.0\], \[1.0, 2.0\]\] is not an array"),
     (np.zeros(2, np.complex64), "observation of dtype complex64, expected float32"),
     (["a", "b"], "observation of dtype <U1, expected float32"),
     (np.array([1, None]), "observation of dtype object, expected float32"),
@@ -462,22 +462,22 @@ BAD_IMAGES = [
 PARTS = spaces.Dict(a=PAIR, b=spaces.Discrete(3), c=spaces.Tuple((spaces.MultiDiscrete([2, 3]),)))
 GOOD = {"a": np.zeros(2, np.float32), "b": 1, "c": (np.array([1, 2]),)}
 BAD_PARTS = [
-    ({"a": GOOD["a"]}, r"observation .* is none of its space \(KeyError"),
-    (GOOD | {"b": 7}, r"observation\['b'\] 7 is none of its space Discrete\(3\)"),
-    (GOOD | {"b": -1}, r"observation\['b'\] -1 is none of its space Discrete\(3\)"),
-    (GOOD | {"b": 1.0}, r"observation\['b'\] 1.0 is none of its space Discrete\(3\)"),
+    ({"a": GOOD["a"]}, r"observation .* is outside its space \(KeyError"),
+    (GOOD | {"b": 7}, r"observation\['b'\] 7 is outside its space Discrete\(3\)"),
+    (GOOD | {"b": -1}, r"observation\['b'\] -1 is outside its space Discrete\(3\)"),
+    (GOOD | {"b": 1.0}, r"observation\['b'\] 1.0 is outside its space Discrete\(3\)"),
     (
         GOOD | {"c": (np.array([2, 0]),)},
-        r"observation\['c'\]\[0\] array\(\[2, 0\]\) is none of its space MultiDiscrete",
+        r"observation\['c'\]\[0\] array\(\[2, 0\]\) is outside its space MultiDiscrete",
     ),
-    (GOOD | {"c": ()}, r"observation .* is none of its space \(IndexError"),
-    (GOOD | {"a": np.array(["x", "y"])}, r"observation\['a'\] array.* is none of its space Box"),
-    (GOOD | {"a": np.zeros(2, np.complex64)}, r"observation\['a'\] array.* is none of its space Box"),
-    (GOOD | {"a": np.zeros(3, np.float32)}, r"observation\['a'\] array.* is none of its space Box"),
-    (GOOD | {"a": np.zeros((2, 1), np.float32)}, r"observation\['a'\] array.* is none of its space Box"),
+    (GOOD | {"c": ()}, r"observation .* is outside its space \(IndexError"),
+    (GOOD | {"a": np.array(["x", "y"])}, r"observation\['a'\] array.* is outside its space Box"),
+    (GOOD | {"a": np.zeros(2, np.complex64)}, r"observation\['a'\] array.* is outside its space Box"),
+    (GOOD | {"a": np.zeros(3, np.float32)}, r"observation\['a'\] array.* is outside its space Box"),
+    (GOOD | {"a": np.zeros((2, 1), np.float32)}, r"observation\['a'\] array.* is outside its space Box"),
     (GOOD | {"a": np.array([0, np.nan])}, "observation nan at index 1, expected finite numbers"),
-    (np.zeros(5), r"observation .* is none of its space"),
-    (None, r"observation .* is none of its space"),
+    (np.zeros(5), r"observation .* is outside its space"),
+    (None, r"observation .* is outside its space"),
 ]
 IMAGE = spaces.Box(0, 255, (2, 2, 1), np.uint8)
 CASES = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ddpg.envs import python_vector as hosted
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable
-from ddpg.envs.python_vector import PythonVector, StepResult
+from ddpg.envs.python_vector import PythonStepResult, PythonVector
 
 
 class Wander(gymnasium.Env):
@@ -44,7 +44,7 @@ def recipe(whimsical: bool = False, repeat: int = 1) -> GymFactory:
     return by_callable(lambda: Wander(whimsical), Wander(), repeat)
 
 
-def go(envs: PythonVector, actions: np.ndarray) -> list[StepResult]:
+def go(envs: PythonVector, actions: np.ndarray) -> list[PythonStepResult]:
     return [envs.step(action) for action in actions]
 
 

@@ -37,7 +37,7 @@ from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable
 from ddpg.envs.pendulum import Pendulum, PendulumState
-from ddpg.envs.python_vector import History, PythonVector, StepResult
+from ddpg.envs.python_vector import History, PythonStepResult, PythonVector
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import unpack
 from ddpg.experience.sampling import Prioritised
@@ -117,18 +117,18 @@ class Compiled:
         self.state, self.boundary = start.env.env, np.asarray(start.env.boundary)
         return np.asarray(start.env.obs)
 
-    def step(self, action: np.ndarray) -> StepResult:
+    def step(self, action: np.ndarray) -> PythonStepResult:
         t, k = divmod(self.steps, self.loop.learner.steps)
         fresh = jax.tree.map(lambda x: x[:, k], self.fresh(self.keys, jnp.int32(t)))
         self.state, said = self.move(self.state, jnp.asarray(action), jnp.asarray(self.boundary), fresh)
         self.steps += 1
         self.boundary = np.asarray(said.terminated | said.truncated)
-        return StepResult(*map(np.asarray, said))
+        return PythonStepResult(*map(np.asarray, said))
 
     def history(self) -> History:
         raise NotImplementedError
 
-    def replay_history(self, history: History, obs: np.ndarray, over: np.ndarray) -> StepResult:
+    def replay_history(self, history: History, obs: np.ndarray, over: np.ndarray) -> PythonStepResult:
         raise NotImplementedError
 
     def close(self) -> None:
@@ -313,13 +313,13 @@ class Recorded(PythonVector):
 
     def __init__(self, gym: GymFactory) -> None:
         super().__init__(gym, [0, 1], ENVS)
-        self.obs, self.said = list[np.ndarray](), list[StepResult]()
+        self.obs, self.said = list[np.ndarray](), list[PythonStepResult]()
 
     def reset(self) -> np.ndarray:
         self.obs.append(super().reset())
         return self.obs[0]
 
-    def step(self, action: np.ndarray) -> StepResult:
+    def step(self, action: np.ndarray) -> PythonStepResult:
         said = super().step(action)
         self.obs.append(said.obs)
         self.said.append(said)

@@ -1,4 +1,4 @@
-"""Gymnasium's environments as recipes: an id or a function, its spaces checked once."""
+"""Gymnasium environments as recipes: from an id or a function, their spaces checked once."""
 
 import json
 import warnings
@@ -11,30 +11,29 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from ddpg.envs.gymnasium_edge import CheckedEnv, Misbehaved, _brief, _said
+from ddpg.envs.gymnasium_edge import CheckedEnv, Misbehaved, brief_space, describe_error
 from ddpg.mistake import Mistake
 from ddpg.types import Spec
 
 Maker = Callable[..., gymnasium.Env]
-
-UNLIMITED = 10_000  # steps after which an evaluation cuts an episode that no time limit ends
+UNLIMITED = 10_000  # steps after which an evaluation truncates an episode without a time limit
 
 
 @final
 @dataclass(frozen=True)
 class GymFactory:
-    """An environment that Python steps, as a recipe: `maker(render_mode=...)` makes one of it.
+    """The recipe of an environment that Python steps: `maker(render_mode=...)` makes one.
 
-    Nested observations (Dict, Tuple) are flattened by Gymnasium, Dicts by sorted keys; uint8 stays what it is, every
-    other dtype becomes float32. `repeat` steps are done with every action, their rewards added.
+    Nested observations (Dict, Tuple) are flattened by Gymnasium, Dicts by sorted keys; uint8 stays uint8, every other
+    dtype becomes float32. Each action is held for `repeat` steps, their rewards added.
     """
 
     id: str
     spec: Spec
-    maker: Maker = field(compare=False)  # what is compiled knows only the rest
+    maker: Maker = field(compare=False)  # compiled programs depend on the rest alone
     repeat: int = 1
     limit: int | None = None  # the time limit, in steps of the environment
-    changed: bool = False  # by arguments, or a maker of one's own, so that nothing is known of the id's own best return
+    changed: bool = False  # by arguments or by a user's function: the optimum known for the id does not hold
 
     @property
     def max_episode_steps(self) -> int:
@@ -45,19 +44,19 @@ class GymFactory:
         """Environment `index`, whose episode i starts with the seed `seeds(i)`."""
         try:
             env = self.maker(render_mode=render_mode) if render_mode else self.maker()
-        except (Exception, SystemExit) as error:  # whatever a second one raises where the first did not
-            raise Misbehaved(f"environment {index} of {self.id!r} cannot be made: {_said(error)}") from None
+        except (Exception, SystemExit) as error:  # a second environment may fail although the first did not
+            raise Misbehaved(f"environment {index} of {self.id!r} cannot be made: {describe_error(error)}") from None
         return CheckedEnv(env, self.spec, index, seeds, self.repeat)
 
 
 def by_id(id: str, args: Mapping[str, Any] | None = None, repeat: int = 1) -> GymFactory:
-    """What `gymnasium.make(id, **args)` makes. ValueError, in one line, if it cannot or its spaces do not fit."""
+    """The recipe of `gymnasium.make(id, **args)`. Mistake if that fails or its spaces do not fit."""
     return replace(_recipe(id, partial(gymnasium.make, id, **dict(args or {})), repeat), changed=bool(args))
 
 
 def by_callable(make: Maker, made: gymnasium.Env, repeat: int = 1) -> GymFactory:
-    """What a function of one's own makes; `made` is one of it."""
-    # Not the id that it may have: what a function made of it nobody can make again by that.
+    """The recipe of a user's function; `made` is an environment it returned."""
+    # Not the id of its spec: `gymnasium.make` with that id would not give what the function gives.
     id = type(made.unwrapped).__name__
     return replace(_recipe(id, make, repeat, made), changed=True)
 
@@ -65,10 +64,10 @@ def by_callable(make: Maker, made: gymnasium.Env, repeat: int = 1) -> GymFactory
 def _recipe(id: str, maker: Maker, repeat: int, made: gymnasium.Env | None = None) -> GymFactory:
     if made is None:
         try:
-            with warnings.catch_warnings(action="ignore"):  # that a version is out of date is not what is asked
+            with warnings.catch_warnings(action="ignore"):  # warnings of outdated versions are of no use here
                 made = maker()
         except Exception as error:  # whatever the environment's own constructor raises
-            raise Mistake(f"environment {id!r} cannot be made: {_said(error)}") from None
+            raise Mistake(f"environment {id!r} cannot be made: {describe_error(error)}") from None
     try:
         spec = _spec(id, made.observation_space, made.action_space)
         return GymFactory(id, spec, maker, repeat, made.spec.max_episode_steps if made.spec else None)
@@ -83,23 +82,23 @@ def _spec(id: str, obs: spaces.Space, action: spaces.Space) -> Spec:
         raise Mistake(f"environment {id!r} has actions of dtype {action.dtype}, but ddpg controls floating ones")
     if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
         raise Mistake(
-            f"environment {id!r} has actions without bounds ({_brief(action)}), but a deterministic actor needs them; "
-            f"give its action space finite low and high"
+            f"environment {id!r} has actions without bounds ({brief_space(action)}), but a deterministic actor needs "
+            f"them; give its action space finite low and high"
         )
     if action.low.size == 0 or not (action.low < action.high).all():
-        raise Mistake(f"environment {id!r} has the action space {_brief(action)}, of which some part cannot vary")
+        raise Mistake(f"environment {id!r} has the action space {brief_space(action)}, of which some part cannot vary")
     flat = _flat_space(obs)
     if flat is None or 0 in flat.shape:
         raise Mistake(
-            f"environment {id!r} has the observation space {_brief(obs)}, of no fixed size; expected Box, Discrete, "
-            f"MultiBinary or MultiDiscrete, or a Dict or Tuple of those"
+            f"environment {id!r} has the observation space {brief_space(obs)}, of no fixed size; expected Box, "
+            f"Discrete, MultiBinary or MultiDiscrete, or a Dict or Tuple of those"
         )
     low, high = (tuple(map(float, bound.ravel())) for bound in (action.low, action.high))
     return Spec(flat.shape, low, high, "uint8" if flat.dtype == np.uint8 else "float32")
 
 
 def _flat_space(obs: spaces.Space) -> spaces.Box | None:
-    """The space of what `Edge` answers: a Box as it is, anything else flattened; None if that cannot be."""
+    """The space of what `CheckedEnv` answers: a Box as it is, any other flattened; None if that is impossible."""
     if isinstance(obs, spaces.Box) and obs.shape:
         return obs
     try:
@@ -110,13 +109,14 @@ def _flat_space(obs: spaces.Space) -> spaces.Box | None:
 
 
 def episode_seed(run: int, env: int, episode: int) -> int:
+    """The seed of an episode of environment `env` in a run with seed `run`."""
     return int(np.random.SeedSequence([run, env, episode]).generate_state(1)[0])
 
 
-def parse_args(given: Sequence[str]) -> dict[str, Any]:
-    """["gravity=9.8", "mode=easy"] -> keyword arguments, values read as JSON where they are."""
+def parse_args(items: Sequence[str]) -> dict[str, Any]:
+    """["gravity=9.8", "mode=easy"] -> keyword arguments; values that are JSON are parsed."""
     args = {}
-    for item in given:
+    for item in items:
         name, equals, value = item.partition("=")
         if not equals or not name.isidentifier():
             raise Mistake(f"env-args {item!r}: expected key=value, such as gravity=9.8")

@@ -37,7 +37,7 @@ class HasOptimum(Protocol):
 
 
 class StepResult(NamedTuple):
-    """What N environments answer to one step."""
+    """One step of N environments."""
 
     obs: Float[Array, "n *obs"]
     reward: Float[Array, " n"]

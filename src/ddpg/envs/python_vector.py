@@ -1,4 +1,4 @@
-"""S x N environments that Python steps, in this process or in one each, in one array of everything."""
+"""S x N environments that Python steps, one after the other or in a process each, as arrays [s, n, ...]."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,12 +14,11 @@ from ddpg.envs.worker_processes import Processes
 from ddpg.mistake import Mistake
 
 NOTHING = np.empty(0)
+PRUNE_EVERY = 1_000  # steps after which the actions of episodes that ended are dropped
 
-PRUNE_EVERY = 1_000  # steps after which what is over is forgotten
 
-
-class StepResult(NamedTuple):
-    """What S x N environments answer to one step."""
+class PythonStepResult(NamedTuple):
+    """One step of S x N environments, in NumPy."""
 
     obs: np.ndarray  # [s, n, *obs]
     reward: Float[np.ndarray, "s n"]
@@ -28,7 +27,7 @@ class StepResult(NamedTuple):
 
 
 class History(NamedTuple):
-    """What brings S x N environments back to where they stood: their episodes under way, step by step."""
+    """How to bring S x N environments back to where they stood: the actions of their open episodes."""
 
     episodes: np.ndarray  # [s * n], begun
     steps: np.ndarray  # [s * n], of each environment
@@ -39,9 +38,8 @@ class History(NamedTuple):
 class PythonVector:
     """N environments for each of S seeds, stepped by Python, with NEXT_STEP autoreset.
 
-    Every episode starts from a seed made of (run seed, index of the environment, number of the episode), so that
-    what seed i meets does not depend on who else is there. `mode` "sync" steps them one after the other here,
-    "async" gives each a process of its own.
+    The seed of an episode is a function of (run seed, index of the environment, number of the episode), so a seed's
+    episodes do not depend on the other seeds. `mode` "sync" steps all in this process, "async" each in its own.
     """
 
     def __init__(self, gym: GymFactory, seeds: Sequence[int], n: int, mode: Literal["sync", "async"] = "sync") -> None:
@@ -53,60 +51,59 @@ class PythonVector:
         ]
         self._all = InProcess(makers) if mode == "sync" else Processes(makers)
         count, m = len(makers), gym.spec.action_dim
-        self._repeat, self._taken = gym.repeat, list[tuple[np.ndarray, np.ndarray, np.ndarray]]()
+        self._repeat, self._recent = gym.repeat, list[tuple[np.ndarray, np.ndarray, np.ndarray]]()
         self._over = np.zeros(count, bool)
         self._episodes, self._steps = np.ones(count, np.int64), np.zeros(count, np.int64)
         self._open = [[np.zeros((0, m), np.float32)] for _ in range(count)]
 
     def reset(self) -> np.ndarray:
-        """The first observations [s, n, *obs]. Once only: the episodes that began are never left before their ends."""
+        """The first observations [s, n, *obs]. Once only: an episode that began is never left before its end."""
         return self._split(self._all.reset())
 
-    def step(self, action: Float[np.ndarray, "s n m"]) -> StepResult:
-        """`action` is kept for a while, and must not be changed."""
+    def step(self, action: Float[np.ndarray, "s n m"]) -> PythonStepResult:
+        """One step of each; the caller must not change `action` afterwards."""
         flat = action.reshape(-1, action.shape[-1])
         obs, reward, terminated, truncated = self._all.step(flat)
-        self._taken.append((flat, terminated, truncated))
-        if len(self._taken) >= PRUNE_EVERY:
+        self._recent.append((flat, terminated, truncated))
+        if len(self._recent) >= PRUNE_EVERY:
             self._prune()
-        return StepResult(*map(self._split, (obs, reward, terminated, truncated)))
+        return PythonStepResult(*map(self._split, (obs, reward, terminated, truncated)))
 
     def history(self) -> History:
-        """How to come here again."""
+        """What `replay_history` needs to come back here."""
         self._prune()
         actions = [np.concatenate(chunks) for chunks in self._open]
         lengths = np.array([len(each) for each in actions], np.int64)
         return History(self._episodes.copy(), self._steps.copy(), lengths, np.concatenate(actions))
 
-    def replay_history(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> StepResult:
-        """Play the open episodes of `history` again, up to where `obs` was seen.
+    def replay_history(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> PythonStepResult:
+        """Replay the open episodes of `history`, which had led to `obs`, and ended where `over`.
 
-        An episode that then comes out differently, since the environment is not deterministic, is cut: it is truncated
-        where it had not been `over`. Misbehaved if an environment is, ValueError if this is no history.
+        An episode that goes differently, because its environment is not deterministic, is truncated there.
+        Misbehaved if an environment misbehaves, Mistake if the history is inconsistent.
         """
         lengths = history.lengths
         if (lengths < 0).any() or lengths.sum() != len(history.actions) or (history.episodes < 1).any():
             raise Mistake(f"{len(history.actions)} actions in episodes of {lengths.tolist()} steps")
         actions = np.split(history.actions, np.cumsum(history.lengths)[:-1])
         flat_obs, flat_over = obs.reshape(-1, *obs.shape[2:]), over.ravel()
-        said = zip(
-            history.episodes.tolist(), history.steps.tolist(), actions, flat_obs, flat_over.tolist(), strict=True
-        )
-        self._all.set_past([EpisodeHistory(*each) for each in said])
+        counts = history.episodes.tolist(), history.steps.tolist()
+        pasts = zip(*counts, actions, flat_obs, flat_over.tolist(), strict=True)
+        self._all.set_past([EpisodeHistory(*past) for past in pasts])
         self._all.reset()
         answer = self._all.step(np.zeros((len(flat_over), history.actions.shape[1]), np.float32))
         self._over = answer[2] | answer[3]
-        self._taken.clear()
+        self._recent.clear()
         self._episodes, self._steps = history.episodes.copy(), history.steps.copy()
         self._open = [[each] for each in actions]
-        return StepResult(*map(self._split, answer))
+        return PythonStepResult(*map(self._split, answer))
 
     def _prune(self) -> None:
-        """Forget what was done in episodes that are over."""
-        if not self._taken:
+        """Drop the actions of episodes that have ended."""
+        if not self._recent:
             return
-        actions = np.stack([flat for flat, _, _ in self._taken])
-        over = np.stack([terminated | truncated for _, terminated, truncated in self._taken])
+        actions = np.stack([flat for flat, _, _ in self._recent])
+        over = np.stack([terminated | truncated for _, terminated, truncated in self._recent])
         reset = np.concatenate([self._over[None], over[:-1]])  # the step after an end
         for i, chunks in enumerate(self._open):
             resets = np.flatnonzero(reset[:, i])
@@ -116,7 +113,7 @@ class PythonVector:
         self._episodes += reset.sum(axis=0)
         self._steps += self._repeat * (len(reset) - reset.sum(axis=0))
         self._over = over[-1]
-        self._taken.clear()
+        self._recent.clear()
 
     def close(self) -> None:
         self._all.close()
@@ -126,7 +123,7 @@ class PythonVector:
 
 
 class InProcess:
-    """Environments one after the other; Gymnasium's own copies and stacks, which costs what a small one's step does."""
+    """Environments one after the other. Gymnasium's SyncVectorEnv copies and stacks, at the cost of a small step."""
 
     def __init__(self, makers: Sequence[Callable[[], CheckedEnv]]) -> None:
         self._envs = [maker() for maker in makers]
@@ -157,5 +154,5 @@ class InProcess:
 
     def close(self) -> None:
         for env in self._envs:
-            with suppress(Exception):  # what misbehaved may do so once more
+            with suppress(Exception):  # an environment that misbehaved may do so again
                 env.close()

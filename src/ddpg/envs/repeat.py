@@ -13,7 +13,7 @@ from ddpg.types import Key, PyTree, Spec
 
 @dataclass(frozen=True)
 class Repeat:
-    """An environment in which every action is held for `times` steps, their rewards added, or until an end."""
+    """An environment that holds every action for `times` steps, or until an end, and adds their rewards."""
 
     env: Environment
     times: int
@@ -34,11 +34,11 @@ class Repeat:
         return self.env.reset(key)
 
     def step(self, state: PyTree, action: Float[Array, " m"]) -> tuple[PyTree, Array, Array, Array, Array]:
-        def again(said: tuple, _: None) -> tuple[tuple, None]:
-            state, _, total, terminated, truncated = said
+        def again(result: tuple, _: None) -> tuple[tuple, None]:
+            state, _, total, terminated, truncated = result
             *moved, reward, over, cut = self.env.step(state, action)
             after = (*moved, total + reward, over, cut)
-            return jax.tree.map(lambda old, new: jnp.where(terminated | truncated, old, new), said, after), None
+            return jax.tree.map(lambda old, new: jnp.where(terminated | truncated, old, new), result, after), None
 
-        said, _ = jax.lax.scan(again, self.env.step(state, action), None, length=self.times - 1)
-        return said
+        result, _ = jax.lax.scan(again, self.env.step(state, action), None, length=self.times - 1)
+        return result

@@ -16,7 +16,7 @@ class Vector:
     """N copies of an environment with Gymnasium's NEXT_STEP autoreset.
 
     The step after an end ignores its action, gives reward 0 and returns the first observation of a new episode,
-    so the last observation of every episode is seen, and stored, once.
+    so the last observation of every episode is stored once.
     """
 
     env: Environment

@@ -19,7 +19,7 @@ from gymnasium.vector.async_vector_env import _async_worker
 
 from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory, Misbehaved
 
-PATIENCE = 5.0  # seconds that a worker process which hung up, or lost its parent, has to be dead
+PATIENCE = 5.0  # seconds a worker process has to end after it hung up or lost its parent
 
 
 class Processes:
@@ -27,8 +27,8 @@ class Processes:
 
     def __init__(self, makers: Sequence[Callable[[], CheckedEnv]]) -> None:
         self._level, self._steps = logger.min_level, 0
-        logger.min_level = logger.ERROR + 1  # it reports what a worker raised, in many lines, and we in one
-        # A process forked from this one, where JAX has threads, could wait for a lock for ever.
+        logger.min_level = logger.ERROR + 1  # it reports a worker's exception in many lines, we in one
+        # A fork of this process, in which JAX has threads, could wait for a lock for ever.
         multiprocessing.set_forkserver_preload([__name__])
         try:
             self._all = AsyncVectorEnv(
@@ -41,7 +41,7 @@ class Processes:
             logger.min_level = self._level
             raise Misbehaved(
                 "a worker process did not start; a script that trains with collect.vector async needs "
-                '`if __name__ == "__main__":`, and what the worker itself said is above'
+                '`if __name__ == "__main__":`, and the worker's own message is above'
             ) from None
         except BaseException:
             logger.min_level = self._level
@@ -60,7 +60,7 @@ class Processes:
         return obs, reward.astype(np.float32), terminated, truncated
 
     def close(self) -> None:
-        # When one has died Gymnasium leaves the others alone, and tries again, loudly, when it is collected.
+        # If one has died, Gymnasium leaves the others running, and complains when it is garbage-collected.
         for process in self._all.processes:
             process.kill()
         with suppress(Exception):
@@ -81,22 +81,22 @@ class Processes:
 
 
 def _worker(*args: Any) -> None:
-    """Gymnasium's, until its parent is gone; what a terminal or `timeout` sends to all is for the one that saves."""
+    """Gymnasium's worker, until its parent has gone; it ignores signals sent to the whole group: the parent saves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":
-        # What the environment itself starts would inherit that they are ignored, and could not be ended by it.
+        # Not SIG_IGN: processes that the environment starts would inherit it, and could not be ended.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
             signal.siginterrupt(number, False)
     Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(EOFError, ConnectionError):  # of the pipe to the parent: what is the environment's it sends there
+    with suppress(EOFError, ConnectionError):  # of the pipe to the parent; errors of the environment are sent through it
         _async_worker(*args)
 
 
 def _end_with_parent() -> None:
-    """Whatever the environment does: one that hangs would stay for ever."""
+    """End with the parent, even if the environment hangs."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
-    sleep(PATIENCE)  # in which it may be closed
+    sleep(PATIENCE)  # time to be closed
     os._exit(1)
