@@ -41,7 +41,7 @@ class Processes:
             logger.min_level = self._level
             raise Misbehaved(
                 "a worker process did not start; a script that trains with collect.vector async needs "
-                '`if __name__ == "__main__":`, and the worker's own message is above'
+                '`if __name__ == "__main__":`, and its own message is above'
             ) from None
         except BaseException:
             logger.min_level = self._level
@@ -89,7 +89,7 @@ def _worker(*args: Any) -> None:
             signal.signal(number, lambda *_: None)
             signal.siginterrupt(number, False)
     Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(EOFError, ConnectionError):  # of the pipe to the parent; errors of the environment are sent through it
+    with suppress(EOFError, ConnectionError):  # of the pipe, through which errors of the environment go
         _async_worker(*args)
 
 
