@@ -1,4 +1,4 @@
-"""Which devices compute: on a CPU every seed by itself, in turn on the cores; on an accelerator seeds side by side."""
+"""Which devices compute: on a CPU each seed runs a single-seed program; on an accelerator seeds are batched."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ from jax.stages import Wrapped
 
 from ddpg.types import PyTree
 
-# Floating-point operations of one matrix product: below, no product is shared among threads, however many there are.
+# Floating-point operations of one matrix product below which XLA never splits it among threads.
 SINGLE_THREAD_FLOPS = 1e6
 
 
 def configure_jax(seeds: int, product: float) -> None:
-    """Before JAX first computes: one virtual device a core for many seeds, one thread for small networks.
+    """Before JAX first computes: one virtual device per core for many seeds, one thread for small networks.
 
-    `product` is the floating-point operations of the largest matrix product. Where products are small a second thread
-    costs more than it saves; where it would change how a product is summed, its number is the same for one seed and
-    for many. If JAX has already started, its devices and threads stay as they are, which is slower.
+    `product` is the floating-point operations of the largest matrix product. For small products a second thread costs
+    more than it saves; for large ones the number of threads, which changes the order of sums, is the same for one seed
+    and for many. If JAX has already started, its devices and threads stay as they are, which is slower.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
@@ -31,7 +31,7 @@ def configure_jax(seeds: int, product: float) -> None:
     except RuntimeError:  # JAX has already started
         return
     if product < SINGLE_THREAD_FLOPS and "NPROC" not in os.environ:
-        os.environ["NPROC"] = "1"  # read by XLA's CPU client when it starts, which is now
+        os.environ["NPROC"] = "1"  # XLA's CPU client reads it when it starts, which is now
         jax.devices()
         del os.environ["NPROC"]
 
@@ -44,11 +44,11 @@ def cache_programs(folder: str) -> None:
 
 
 def place_on_devices(tree: PyTree) -> list[PyTree]:
-    """A tree with leaves [S, ...] in groups of seeds that are computed together, leaves [g, ...], each on its device.
+    """A tree with leaves [S, ...] as groups of seeds computed together, leaves [g, ...], each on its device.
 
-    On a CPU a group is one seed, so that seed i of many is computed by the very program of seed i alone, and equals it
-    bit for bit. On an accelerator, where launches cost more than arithmetic, it is all seeds of a device, and seed i
-    equals itself alone up to rounding.
+    On a CPU a group is one seed: seed i of many runs the program of seed i alone and equals it bit for bit. On an
+    accelerator, where launches cost more than arithmetic, a group is all seeds of a device, and seed i equals itself
+    alone up to rounding.
     """
     seeds, devices = len(jax.tree.leaves(tree)[0]), jax.devices()
     groups = seeds if jax.default_backend() == "cpu" else min(seeds, len(devices))
@@ -60,12 +60,12 @@ def place_on_devices(tree: PyTree) -> list[PyTree]:
 
 
 def gathered(groups: Sequence[PyTree]) -> PyTree:
-    """What is of groups as one tree of NumPy arrays [S, ...] of its own."""
+    """The trees of all groups as one, in NumPy arrays [S, ...] of its own."""
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *groups)
 
 
 def jit_group(one: Callable[..., Any], donate: bool = False) -> Wrapped:
-    """`one(tree of a seed, *common)` for a group, leaves [g, ...]."""
+    """`one(tree of a seed, *common)`, compiled for a group, leaves [g, ...]."""
 
     def group(tree: PyTree, *common: Any) -> PyTree:
         if len(jax.tree.leaves(tree)[0]) > 1:
@@ -76,9 +76,9 @@ def jit_group(one: Callable[..., Any], donate: bool = False) -> Wrapped:
 
 
 def compiled(program: Wrapped, groups: Sequence[PyTree], *common: Any) -> Callable[..., list[PyTree]]:
-    """(groups, *common) -> what each group's program answers, compiled ahead for groups like these.
+    """(groups, *common) -> the result of each group, by programs compiled ahead for groups like these.
 
-    Devices compute side by side. A program belongs to its device, so each of them compiles its own.
+    Devices compute side by side. A program belongs to its device, so each device compiles its own.
     """
     lowered = [program.lower(group, *common) for group in groups[: jax.device_count()]]
     with ThreadPoolExecutor(len(lowered)) as pool:
