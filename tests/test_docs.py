@@ -1,5 +1,6 @@
-"""The documentation is true: snippets and examples run, commands parse, quoted code and links are there."""
+"""The documentation is true: snippets and examples run, commands parse, symbols and links resolve."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -9,7 +10,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from difflib import get_close_matches
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -20,10 +22,12 @@ import pytest
 from ddpg import cli
 from ddpg.commands import train as training
 from ddpg.config.config import Config
+from ddpg.config.presets import by_name
 from ddpg.config.reading import override
+from ddpg.environment import make
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
 VARIANT = ROOT / "docs" / "variant.md"  # whose test and commands are of the project with its diff
 TINY = {"collect.warmup": 600, "collect.learning_starts": 600, "eval.every": 600, "eval.episodes": 4}
@@ -158,7 +162,7 @@ def parse(command: str) -> None:
     if words[0] == "train":
         check_training(**vars(args))
     if words[0] == "doctor":
-        check_environment(args.ENV, Config())
+        check_environment(args.ENV, tuple(args.env_args))
 
 
 def test_the_variant_applies_passes_its_test_and_parses(tmp_path: Path) -> None:
@@ -204,14 +208,15 @@ print(len(tests), len(commands))
 
 
 def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, **given: Any) -> None:
-    changes = {name: value for name, value in given.items() if value is not None}
-    check_environment(ENV, override(training.by_name(preset), changes))
+    config = override(by_name(preset), {name: value for name, value in given.items() if value is not None})
+    check_environment(ENV, config.env_args, config.action_repeat)
 
 
-def check_environment(id: str, config: Config) -> None:
-    """It can be made, or what it needs is not installed."""
+@cache
+def check_environment(id: str, env_args: tuple[str, ...] = (), action_repeat: int = 1) -> None:
+    """The environment can be made, or the test is skipped if a package that it needs is not installed."""
     try:
-        training.make(id, config)
+        make(id, Config(env_args=env_args, action_repeat=action_repeat))
     except ValueError as error:
         extra = [name for name in ("mujoco", "Box2D") if name.lower() in str(error).lower()]
         if not extra or importlib.util.find_spec(extra[0]):
@@ -220,22 +225,80 @@ def check_environment(id: str, config: Config) -> None:
 
 
 def quotes(page: Path) -> Iterator[tuple[str, Path]]:
-    """Quoted code and the file it is from: links such as [`line`](file.py), and blocks that open with ```py file."""
-    for fragment, target in re.findall(r"\[`([^`]+)`\]\(([^)#]+\.py)\)", prose(page)):
-        yield fragment, (page.parent / target).resolve()
-    for block in blocks(page):
-        language, _, target = block.info.partition(" ")
-        if language == "py" and target:
-            yield block.text, ROOT / target
+    """Symbols and the file each is defined in: links such as [`DPG.update`](agent.py)."""
+    for symbol, target in re.findall(r"\[`([^`]+)`\]\(([^)#]+\.py)\)", prose(page)):
+        yield symbol, (page.parent / target).resolve()
+
+
+@cache
+def symbols(file: Path) -> frozenset[str]:
+    """Every dotted name that a file defines, and the ways to write the file's own path."""
+    parts = file.parts
+    paths = {"/".join(parts[i:]) for i in range(len(parts))}
+    return frozenset(paths | set(defined(ast.parse(file.read_text(encoding="utf-8")))))
+
+
+def defined(tree: ast.AST, prefix: str = "") -> Iterator[str]:
+    """Functions, classes, their members and nested functions, and the names that modules and classes assign."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield prefix + node.name
+            yield from defined(node, f"{prefix}{node.name}.")
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and not isinstance(tree, ast.FunctionDef):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from (prefix + name.id for name in ast.walk(target) if isinstance(name, ast.Name))
+
+
+def unresolved(symbol: str, file: Path) -> str | None:
+    """One line about a symbol that the file does not define."""
+    if not file.is_file():
+        return f"`{symbol}`: {file} does not exist"
+    if symbol in (known := symbols(file)):
+        return None
+    near = get_close_matches(symbol, known, n=1)
+    return f"`{symbol}` is not defined in {file.name}" + (f"; did you mean `{near[0]}`?" if near else "")
 
 
 QUOTING = [page for page in PAGES if list(quotes(page))]
 
 
 @pytest.mark.parametrize("page", QUOTING, ids=names(QUOTING))
-def test_quoted_code_is_in_the_file_beside_it(page: Path) -> None:
-    for fragment, file in quotes(page):
-        assert unindented(fragment) in unindented(file.read_text(encoding="utf-8")), fragment
+def test_symbols_are_defined_in_the_file_they_link_to(page: Path) -> None:
+    mistakes = [unresolved(symbol, file) for symbol, file in quotes(page)]
+    assert not list(filter(None, mistakes))
+
+
+def test_a_symbol_that_a_file_does_not_define_is_named() -> None:
+    agent = ROOT / "src/ddpg/algorithm/agent.py"
+    for symbol in (
+        "DPG",
+        "DPG.update",
+        "DPG.tau",
+        "DPG.update.critic_loss",
+        "ACTOR_Q",
+        "agent.py",
+        "algorithm/agent.py",
+    ):
+        assert unresolved(symbol, agent) is None
+    assert unresolved("DPG.updates", agent) == "`DPG.updates` is not defined in agent.py; did you mean `DPG.update`?"
+    assert unresolved("y", agent) == "`y` is not defined in agent.py"  # local in DPG.update
+    nested = "`critic_loss` is not defined in agent.py; did you mean `DPG.update.critic_loss`?"
+    assert unresolved("critic_loss", agent) == nested
+    assert "does not exist" in (unresolved("DPG", agent.with_name("agents.py")) or "")
+
+
+COPIES = [
+    pytest.param(block.text, ROOT / block.info.split()[1], id=f"{page.name}:{block.line}")
+    for page in PAGES
+    for block in blocks(page)
+    if block.info.startswith("py ")
+]
+
+
+@pytest.mark.parametrize(("code", "file"), COPIES)
+def test_copied_code_is_in_its_file(code: str, file: Path) -> None:
+    """A block that opens with ```py file."""
+    assert unindented(code) in unindented(file.read_text(encoding="utf-8"))
 
 
 def unindented(code: str) -> str:
@@ -265,7 +328,8 @@ def test_named_scripts_exist(page: Path) -> None:
         assert (ROOT / script).is_file(), script
 
 
-def test_notation_quotes_every_step() -> None:
+def test_notation_names_every_step() -> None:
     page = ROOT / "docs" / "notation.md"
     places = {file.name for _, file in quotes(page)}
-    assert {"agent.py", "loop.py", "values.py", "noise.py", "nets.py", "replay.py"} <= places
+    files = "agent learner collector values exploration networks replay"
+    assert {f"{name}.py" for name in files.split()} <= places
