@@ -1,5 +1,6 @@
-"""The documentation is true: snippets and examples run, commands parse, quoted code and links are there."""
+"""The documentation is true: snippets and examples run, commands parse, symbols and links resolve."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -9,7 +10,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from difflib import get_close_matches
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -20,10 +22,12 @@ import pytest
 from ddpg import cli
 from ddpg.commands import train as training
 from ddpg.config.config import Config
+from ddpg.config.presets import by_name
 from ddpg.config.reading import override
+from ddpg.environment import make
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
 VARIANT = ROOT / "docs" / "variant.md"  # whose test and commands are of the project with its diff
 TINY = {"collect.warmup": 600, "collect.learning_starts": 600, "eval.every": 600, "eval.episodes": 4}
@@ -158,7 +162,7 @@ def parse(command: str) -> None:
     if words[0] == "train":
         check_training(**vars(args))
     if words[0] == "doctor":
-        check_environment(args.ENV, Config())
+        check_environment(args.ENV, tuple(args.env_args))
 
 
 def test_the_variant_applies_passes_its_test_and_parses(tmp_path: Path) -> None:
@@ -167,8 +171,10 @@ def test_the_variant_applies_passes_its_test_and_parses(tmp_path: Path) -> None:
         pytest.skip("the page applies its diff with git")
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     diffs = [block.text for block in blocks(VARIANT) if block.info == "diff"]
-    (test,) = [block.text for block in blocks(VARIANT) if block.info == "py"]
+    tests = "\n".join(block.text for block in blocks(VARIANT) if block.info == "py")
     apart = os.environ | {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}  # else git looks for a repository above
+    touched = re.findall(r"^\+\+\+ b/(\S+)", "".join(diffs), re.MULTILINE)
+    assert {str(Path(name).parent) for name in touched} == {"src/ddpg/algorithm"}  # no format of a file, no command
     for diff in diffs:
         subprocess.run(["git", "apply", "-"], cwd=tmp_path, env=apart, input=diff, text=True, check=True)
     code = f"""
@@ -191,27 +197,28 @@ print(len(tests), len(commands))
         [sys.executable, "-c", code],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": paths},
-        input=test,
+        input=tests,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    tests, commands_parsed = map(int, done.stdout.split()[-2:])
-    assert tests > 1
-    assert commands_parsed > 4
+    passed, parsed = map(int, done.stdout.split()[-2:])
+    assert passed > 2
+    assert parsed > 6
 
 
 def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, **given: Any) -> None:
-    changes = {name: value for name, value in given.items() if value is not None}
-    check_environment(ENV, override(training.by_name(preset), changes))
+    config = override(by_name(preset), {name: value for name, value in given.items() if value is not None})
+    check_environment(ENV, config.env_args, config.action_repeat)
 
 
-def check_environment(id: str, config: Config) -> None:
-    """It can be made, or what it needs is not installed."""
+@cache
+def check_environment(id: str, env_args: tuple[str, ...] = (), action_repeat: int = 1) -> None:
+    """The environment can be made, or the test is skipped if a package that it needs is not installed."""
     try:
-        training.make(id, config)
+        make(id, Config(env_args=env_args, action_repeat=action_repeat))
     except ValueError as error:
         extra = [name for name in ("mujoco", "Box2D") if name.lower() in str(error).lower()]
         if not extra or importlib.util.find_spec(extra[0]):
@@ -220,22 +227,80 @@ def check_environment(id: str, config: Config) -> None:
 
 
 def quotes(page: Path) -> Iterator[tuple[str, Path]]:
-    """Quoted code and the file it is from: links such as [`line`](file.py), and blocks that open with ```py file."""
-    for fragment, target in re.findall(r"\[`([^`]+)`\]\(([^)#]+\.py)\)", prose(page)):
-        yield fragment, (page.parent / target).resolve()
-    for block in blocks(page):
-        language, _, target = block.info.partition(" ")
-        if language == "py" and target:
-            yield block.text, ROOT / target
+    """Symbols and the file each is defined in: links such as [`DPG.update`](agent.py)."""
+    for symbol, target in re.findall(r"\[`([^`]+)`\]\(([^)#]+\.py)\)", prose(page)):
+        yield symbol, (page.parent / target).resolve()
+
+
+@cache
+def symbols(file: Path) -> frozenset[str]:
+    """Every dotted name that a file defines, and the ways to write the file's own path."""
+    parts = file.parts
+    paths = {"/".join(parts[i:]) for i in range(len(parts))}
+    return frozenset(paths | set(defined(ast.parse(file.read_text(encoding="utf-8")))))
+
+
+def defined(tree: ast.AST, prefix: str = "") -> Iterator[str]:
+    """Functions, classes, their members and nested functions, and the names that modules and classes assign."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield prefix + node.name
+            yield from defined(node, f"{prefix}{node.name}.")
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and not isinstance(tree, ast.FunctionDef):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from (prefix + name.id for name in ast.walk(target) if isinstance(name, ast.Name))
+
+
+def unresolved(symbol: str, file: Path) -> str | None:
+    """One line about a symbol that the file does not define."""
+    if not file.is_file():
+        return f"`{symbol}`: {file} does not exist"
+    if symbol in (known := symbols(file)):
+        return None
+    near = get_close_matches(symbol, known, n=1)
+    return f"`{symbol}` is not defined in {file.name}" + (f"; did you mean `{near[0]}`?" if near else "")
 
 
 QUOTING = [page for page in PAGES if list(quotes(page))]
 
 
 @pytest.mark.parametrize("page", QUOTING, ids=names(QUOTING))
-def test_quoted_code_is_in_the_file_beside_it(page: Path) -> None:
-    for fragment, file in quotes(page):
-        assert unindented(fragment) in unindented(file.read_text(encoding="utf-8")), fragment
+def test_symbols_are_defined_in_the_file_they_link_to(page: Path) -> None:
+    mistakes = [mistake for symbol, file in quotes(page) if (mistake := unresolved(symbol, file))]
+    assert not mistakes
+
+
+def test_a_symbol_that_a_file_does_not_define_is_named() -> None:
+    agent = ROOT / "src/ddpg/algorithm/agent.py"
+    for symbol in (
+        "DPG",
+        "DPG.update",
+        "DPG.tau",
+        "DPG.update.critic_loss",
+        "ACTOR_Q",
+        "agent.py",
+        "algorithm/agent.py",
+    ):
+        assert unresolved(symbol, agent) is None
+    assert unresolved("DPG.updates", agent) == "`DPG.updates` is not defined in agent.py; did you mean `DPG.update`?"
+    assert unresolved("y", agent) == "`y` is not defined in agent.py"  # local in DPG.update
+    nested = "`critic_loss` is not defined in agent.py; did you mean `DPG.update.critic_loss`?"
+    assert unresolved("critic_loss", agent) == nested
+    assert "does not exist" in (unresolved("DPG", agent.with_name("agents.py")) or "")
+
+
+COPIES = [
+    pytest.param(block.text, ROOT / block.info.split()[1], id=f"{page.name}:{block.line}")
+    for page in PAGES
+    for block in blocks(page)
+    if block.info.startswith("py ")
+]
+
+
+@pytest.mark.parametrize(("code", "file"), COPIES)
+def test_copied_code_is_in_its_file(code: str, file: Path) -> None:
+    """A block that opens with ```py file."""
+    assert unindented(code) in unindented(file.read_text(encoding="utf-8"))
 
 
 def unindented(code: str) -> str:
@@ -244,13 +309,15 @@ def unindented(code: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_relative_links_resolve(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", prose(page)):
-        if "://" in target:
-            continue
-        path, _, anchor = target.partition("#")
-        file = (page.parent / path).resolve() if path else page
-        assert file.exists(), target
-        assert not anchor or anchor in anchors(file), target
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", prose(page)) if "://" not in target]
+    broken = [target for target in targets if not resolves(page, target)]
+    assert not broken
+
+
+def resolves(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = (page.parent / path).resolve() if path else page
+    return file.exists() and (not anchor or anchor in anchors(file))
 
 
 def anchors(page: Path) -> set[str]:
@@ -265,7 +332,8 @@ def test_named_scripts_exist(page: Path) -> None:
         assert (ROOT / script).is_file(), script
 
 
-def test_notation_quotes_every_step() -> None:
+def test_notation_names_every_step() -> None:
     page = ROOT / "docs" / "notation.md"
     places = {file.name for _, file in quotes(page)}
-    assert {"agent.py", "loop.py", "values.py", "noise.py", "nets.py", "replay.py"} <= places
+    files = "agent learner collector values exploration networks replay"
+    assert {f"{name}.py" for name in files.split()} <= places

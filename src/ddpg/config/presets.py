@@ -19,9 +19,9 @@ from ddpg.experience.sampling import Prioritised
 from ddpg.mistake import Mistake
 
 PRESETS = {
-    # Our best plain DDPG; docs/presets.md gives the reason for each constant.
+    # Our best plain DDPG; docs/algorithms/ddpg.md gives the reasons.
     "ddpg": Config(preset="ddpg"),
-    # Robots in MuJoCo and similar: the widths, batch and tau of the later papers; docs/presets.md.
+    # Robots in MuJoCo and similar: the widths, batch and tau of most later code; docs/algorithms/ddpg.md.
     "mujoco": Config(
         preset="mujoco",
         gamma=0.99,
@@ -35,8 +35,8 @@ PRESETS = {
         replay=Replay(capacity=1_000_000, batch=256),
         collect=CollectionConfig(warmup=5_000),
     ),
-    # Rare rewards after motions that need momentum: noise that keeps its direction from the first step on, and weight
-    # decay, without which Q drives the actor into its bounds; docs/presets.md.
+    # Rare rewards after motions that need momentum: noise that keeps its direction from the first step on, and L2,
+    # without which Q drives the actor into its bounds; docs/algorithms/ddpg.md.
     "sparse": Config(
         preset="sparse",
         reward_scale=0.1,
@@ -100,7 +100,7 @@ PRESETS = {
         replay=Replay(capacity=1_000_000, batch=100),
         collect=CollectionConfig(warmup=10_000),
     ),
-    # TD3 plus the parts that our measurements on MuJoCo's robots favour; docs/presets.md.
+    # TD3 plus the parts that our measurements on MuJoCo's robots favour; docs/algorithms/td3.md.
     "td3_plus": Config(
         preset="td3_plus",
         gamma=0.99,
