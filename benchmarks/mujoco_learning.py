@@ -10,7 +10,7 @@ than the preset has now is refused. With `--collect` nothing is trained, and wha
 
 Three seeds say little, and the comparison says no more than they do: beside the interquartile mean with its bootstrap
 interval, which three seeds make too narrow, stands the one-sample t interval of their mean. A reference above its upper
-end is `below`, one under its lower end `above` (2.5 % each, were the seeds normal), else the two are not told apart.
+end is `below`, one under its lower end `above` (2.5 % each, were the seeds normal), else the comparison is `undecided`.
 To add seeds until the verdict pleases would make it worthless, so every number of seeds at which a preset was judged
 stands in the result, and the interval is of 95 % for one look, 97.5 % for two and so on (Bonferroni's correction for as
 many). The reference's own spread is not counted, and its environments were of earlier versions.
@@ -183,7 +183,7 @@ def compared(last: np.ndarray, reference: float, looks: int) -> dict[str, Any]:
     if n < 2 or not np.isfinite(mean):
         return {"mean": rounded(mean), "t_interval": [None, None], "reference": reference, "verdict": "not known"}
     half = float(stats.t.ppf(1 - 0.025 / looks, n - 1) * last.std(ddof=1) / np.sqrt(n))
-    verdict = "below" if reference > mean + half else "above" if reference < mean - half else "not told apart"
+    verdict = "below" if reference > mean + half else "above" if reference < mean - half else "undecided"
     ends = [rounded(mean - half), rounded(mean + half)]
     return {"mean": rounded(mean), "t_interval": ends, "reference": reference, "verdict": verdict}
 

@@ -1,8 +1,8 @@
-"""The article's two open questions as one figure: does decaying noise help, and learning 25 times every 200 steps?
+"""The article's two open questions in one figure: does decaying noise help, and do 25 updates per 200 steps?
 
     python examples/article_experiments.py [--steps 20000] [--seeds 8] [-o article_experiments.png]
 
-Each is the `article` preset with one thing changed, with the same seeds and the same evaluation starts.
+Each curve is the `article` preset with one change, the same seeds and the same evaluation starts.
 """
 
 from argparse import ArgumentParser

@@ -19,7 +19,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def read(run: Path, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps [points] and values [seeds, points] of one key; a value not known yet is NaN."""
+    """Steps [points] and values [seeds, points] of one key; NaN if a value is unknown yet."""
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     steps = sorted({record["step"] for record in records})

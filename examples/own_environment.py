@@ -1,9 +1,9 @@
-"""Your own environment, trained in seconds: a cart without friction that is pushed to the middle of its rail.
+"""Your own environment in JAX, trained in seconds: push a cart without friction to the middle of its rail.
 
     python examples/own_environment.py [--steps 10000] [--run FOLDER]
 
-Any object with these two methods and three attributes is an environment (`ddpg.envs.protocol.Environment`). They are
-pure functions of JAX arrays, of one environment; ddpg compiles them together with the learner.
+Any object with these two methods and three attributes is an environment (`ddpg.envs.protocol.Environment`).
+The methods are pure functions of JAX arrays, for one environment; ddpg compiles them together with the learner.
 """
 
 from argparse import ArgumentParser
@@ -29,9 +29,9 @@ class Cart(NamedTuple):
     t: Array
 
 
-@dataclass(frozen=True)  # hashable, since it is part of what is compiled
+@dataclass(frozen=True)  # hashable, since compiled programs are cached by it
 class DoubleIntegrator:
-    """A cart of 1 kg on a rail of 4 m, pushed with at most 2 N for 0.1 s at a time; it stops at the rail's ends."""
+    """A cart of 1 kg on a rail of 4 m, pushed with at most 2 N per step of 0.1 s; it stops at the rail's ends."""
 
     id: str = "DoubleIntegrator"
     spec: Spec = SPEC
@@ -43,7 +43,7 @@ class DoubleIntegrator:
         return cart, jnp.stack([cart.x, cart.v])
 
     def step(self, state: Cart, action: Array) -> tuple[Cart, Array, Array, Array, Array]:
-        """`action` is in [-1, 1]; `spec` says what that means in newtons. Time limits are `truncated`."""
+        """`action` is in [-1, 1], and `spec` has its range in newtons. Time limits are `truncated`."""
         force = 2.0 * action[0]
         reward = -(jnp.square(state.x) + 0.1 * jnp.square(state.v) + 0.01 * jnp.square(force))
         v = state.v + 0.1 * force
@@ -53,7 +53,7 @@ class DoubleIntegrator:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = ArgumentParser(description="Train DDPG on an environment of our own.")
+    parser = ArgumentParser(description="Train DDPG on your own environment.")
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--run", help="the run folder (a new one under runs/)")
     args = parser.parse_args(argv)
