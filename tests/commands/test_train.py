@@ -28,7 +28,6 @@ from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import ACTION
-from ddpg.envs.protocol import to_units
 from ddpg.records.log import TAGS, read_metrics
 from ddpg.records.networks.hdf5 import load_models
 from ddpg.records.statistics import iqm
