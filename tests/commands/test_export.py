@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 import ddpg
-from ddpg.algorithm.agent import DPG, GreedyPolicy, Nets
+from ddpg.algorithm.agent import DPG, GreedyPolicy
 from ddpg.algorithm.layers import ACTIVATIONS
 from ddpg.algorithm.networks import Network, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats
-from ddpg.algorithm.norms import BatchNorm, LayerNorm, Running
 from ddpg.commands import export
 from ddpg.commands.export import FORMATS, Form, Format, compare, observations
 from ddpg.mistake import Mistake
@@ -24,6 +23,7 @@ from ddpg.records.networks.npz import save_npz
 from ddpg.records.networks.steps import arrays_of, policy_steps
 from ddpg.training.policy import Policy
 from ddpg.types import Spec
+from tests.networks import random_nets
 
 # Of 32-bit numbers the nearest to 0.1 is above it.
 ARM = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.1, -5.0), action_high=(3.0, 0.5, 0.1))
@@ -52,29 +52,13 @@ def made(
 ) -> Made:
     spec, widths = SPECS[dtype], (32, 32) if block == "residual" else (32, 16)
     agent = DPG(actor=Network(widths=widths, activation=activation, block=BLOCKS[block]))
-    nets = agent.init(jax.random.key(0), spec).online
+    nets = random_nets(agent, spec)
     mean, variance = np.linspace(-2, 3, spec.obs_size), np.linspace(0, 9, spec.obs_size)  # one component never changes
     stats = RunningStats(
         jnp.float32(1000), *(jnp.asarray(x, jnp.float32).reshape(spec.obs_shape) for x in (mean, variance))
     )
-    actor = jax.tree.map(lambda leaf: factor * leaf, lived(nets.actor))
+    actor = jax.tree.map(lambda leaf: np.float32(factor) * leaf, nets.actor)
     return Made(GreedyPolicy(stats if normalise else None, nets.encoder, actor), spec)
-
-
-def lived(actor: Any) -> Any:
-    """With norms that have learned and have statistics."""
-    random = np.random.default_rng(1)
-
-    def norm(node: Any) -> Any:
-        if not isinstance(node, LayerNorm | BatchNorm):
-            return node
-        scale, shift, mean = random.normal(loc=[[1], [0], [0]], size=(3, node.scale.size)).astype(np.float32)
-        variance = np.linspace(0.1, 9, node.scale.size, dtype=np.float32)
-        return (
-            LayerNorm(scale, shift) if isinstance(node, LayerNorm) else BatchNorm(scale, shift, Running(mean, variance))
-        )
-
-    return jax.tree.map(norm, actor, is_leaf=lambda node: isinstance(node, LayerNorm | BatchNorm))
 
 
 def forms(of: Made, folder: Path) -> dict[str, Form]:
@@ -101,8 +85,8 @@ def test_every_form_is_the_policy(activation: str, normalise: bool, dtype: str, 
 
 def check_forms(of: Made, folder: Path) -> None:
     stats, encoder, actor = of.policy
-    critic = Network().critic(jax.random.key(1), of.spec.obs_size, of.spec.action_dim, 1, 1)
-    policy, seen = Policy(Nets(encoder, actor, critic), stats, of.spec), observations(of.spec, stats)
+    nets = random_nets(DPG(), of.spec)._replace(encoder=encoder, actor=actor)
+    policy, seen = Policy(nets, stats, of.spec), observations(of.spec, stats)
     assert seen.shape == (1_064, *of.spec.obs_shape)
     assert seen.dtype == of.spec.obs_dtype
     assert np.ptp(policy(usual(of, 50)), axis=0).min() > 1e-3  # there is something to be equal to
@@ -163,7 +147,7 @@ def test_actions_are_within_bounds_between_numbers_of_32_bits(tmp_path: Path) ->
 def test_ranges_of_actions_as_large_as_numbers_get(tmp_path: Path) -> None:
     largest = float(np.finfo(np.float32).max)
     spec = Spec((3,), (-largest, 1e6), (largest, 1e6 + 1))
-    nets = DPG().init(jax.random.key(0), spec).online
+    nets = random_nets(DPG(), spec)
     of = Made(GreedyPolicy(None, nets.encoder, nets.actor), spec)
     for form in forms(of, tmp_path).values():
         of.compare(form)

@@ -18,6 +18,7 @@ from ddpg.records.networks.safetensors import SavedNetworks
 from ddpg.records.networks.standalone_policy import network_of, policy_of
 from ddpg.training.policy import Policy
 from ddpg.types import Spec
+from tests.networks import random_nets
 
 PAGE = (Path(__file__).parents[3] / "docs" / "files.md").read_text(encoding="utf-8")
 ARM = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0, -5.0), action_high=(3.0, 0.5, 2.0))
@@ -29,8 +30,7 @@ SMALL = Network(widths=(5, 4))
 
 
 def saved(agent: DPG, folder: Path, stats: RunningStats | None = None, scale: float = 1.0) -> SavedNetworks:
-    one, other = (agent.init(jax.random.key(seed), ARM).online for seed in (1, 2))
-    networks = SavedNetworks(one, other, stats)
+    networks = SavedNetworks(random_nets(agent, ARM, 1), random_nets(agent, ARM, 2), stats)
     save_models(folder, networks, ARM, agent.value, scale)
     return networks
 
@@ -47,7 +47,7 @@ def test_all_four_networks(tmp_path: Path) -> None:
         actor, critic = (reread_hdf5(tmp_path / f"{name}{suffix}.hdf5") for name in ("actor", "critic"))
         np.testing.assert_allclose(policy_of(actor)(obs), Policy(nets, STATS, ARM)(obs), atol=1e-5)
         normalised = np.clip((obs - STATS.mean) / np.sqrt(STATS.variance + 1e-8), -10, 10)
-        q = agent.value.mean(nets.q(normalised, jnp.asarray(action))) / 0.25
+        q = agent.value.mean(jax.jit(Nets.q)(nets, normalised, action)) / 0.25
         np.testing.assert_allclose(network_of(critic)(obs, action)[..., 0], q, atol=1e-5)
         answers += [policy_of(actor)(obs), q]
     assert not any(np.allclose(one, other) for one, other in zip(answers[:2], answers[2:], strict=True))
@@ -89,6 +89,6 @@ def test_everything_in_a_file_is_documented(tmp_path: Path) -> None:
 
 def test_networks_that_diverged_are_written_too(tmp_path: Path) -> None:
     agent = DPG(actor=SMALL, critic=SMALL)
-    nets = jax.tree.map(lambda leaf: leaf * np.float32(np.nan), agent.init(jax.random.key(0), ARM).online)
+    nets = jax.tree.map(lambda leaf: leaf * np.float32(np.nan), random_nets(agent, ARM))
     save_models(tmp_path, SavedNetworks(nets, nets, None), ARM, agent.value, 0.0)
     assert np.isnan(reread_hdf5(tmp_path / "actor.hdf5")["dense_0/weight"]).all()

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
@@ -17,6 +16,7 @@ from ddpg.records.networks import standalone_policy
 from ddpg.records.networks.npz import save_npz
 from ddpg.records.networks.steps import arrays_of, policy_steps
 from ddpg.types import Spec
+from tests.networks import random_nets
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0), action_high=(3.0, 0.5))
 
 
 def arrays(**fields: Any) -> dict[str, Any]:
-    nets = DPG(actor=Network(**{"widths": (5, 4), **fields})).init(jax.random.key(0), SPEC).online
+    nets = random_nets(DPG(actor=Network(**{"widths": (5, 4), **fields})), SPEC)
     return arrays_of(policy_steps(GreedyPolicy(init_stats(SPEC.obs_shape), nets.encoder, nets.actor), SPEC), SPEC)
 
 

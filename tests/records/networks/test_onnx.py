@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import onnx
 import onnxruntime
@@ -17,6 +16,7 @@ from ddpg.algorithm.normaliser import init_stats
 from ddpg.records.networks.onnx import save_onnx
 from ddpg.records.networks.steps import arrays_of, policy_steps
 from ddpg.types import Spec
+from tests.networks import random_nets
 
 SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0), action_high=(3.0, 0.5))
 PIXELS = Spec(obs_shape=(4, 4), action_low=(-1.0,), action_high=(1.0,), obs_dtype="uint8")
@@ -34,7 +34,7 @@ def written(
     block: Plain | Residual | None = None,
 ) -> onnx.ModelProto:
     actor = Network(widths=(5,), activation=activation, block=block or Plain())
-    nets = DPG(actor=actor).init(jax.random.key(0), spec).online
+    nets = random_nets(DPG(actor=actor), spec)
     stats = init_stats(spec.obs_shape) if normalise else None
     save_onnx(path, arrays_of(policy_steps(GreedyPolicy(stats, nets.encoder, nets.actor), spec), spec))
     return onnx.load(path)

@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from ddpg.mistake import Mistake
 from ddpg.records import checkpoint
 from ddpg.records.networks.safetensors import NAME, SavedNetworks, load_networks, save_networks
 from ddpg.types import Spec
+from tests.networks import random_nets
 
 ARM = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.1, -5.0), action_high=(3.0, 0.5, 0.1))
 SMALL = Network(widths=(6, 6))
@@ -32,8 +32,7 @@ STATS = RunningStats(jnp.float32(1000), jnp.ones(ARM.obs_shape), jnp.full(ARM.ob
 
 
 def networks(agent: DPG = AGENT, spec: Spec = ARM, stats: RunningStats | None = STATS) -> SavedNetworks:
-    one, other = (agent.init(jax.random.key(seed), spec).online for seed in (1, 2))
-    return SavedNetworks(one, other, stats)
+    return SavedNetworks(random_nets(agent, spec, 1), random_nets(agent, spec, 2), stats)
 
 
 @pytest.fixture

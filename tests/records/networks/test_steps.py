@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.tree_util import register_dataclass
 
-from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy
+from ddpg.algorithm.agent import DPG, GreedyPolicy, Nets
 from ddpg.algorithm.layers import ACTIVATIONS, Block, Dense
 from ddpg.algorithm.networks import Actor, Network, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats
@@ -22,6 +22,7 @@ from ddpg.records.networks import onnx, standalone_policy
 from ddpg.records.networks.standalone_policy import network_of, policy_of
 from ddpg.records.networks.steps import arrays_of, check_finite, critic_steps, policy_steps
 from ddpg.types import Spec
+from tests.networks import random_nets
 
 ARM = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0, -5.0), action_high=(3.0, 0.5, 2.0))
 STATS = RunningStats(
@@ -41,17 +42,6 @@ AGENTS = {
     "categorical": DPG(value=Categorical(atoms=11, low=-20.0, high=5.0)),
     "residual and categorical": DPG(actor=RESIDUAL, critic=RESIDUAL, critics=2, value=Categorical(atoms=5)),
 }
-
-
-def state_of(agent: DPG, spec: Spec) -> AgentState:
-    """A state whose targets are not its online networks, and whose norms have statistics."""
-    state = agent.init(jax.random.key(1), spec)
-    random = np.random.default_rng(0)
-    online, target = (
-        jax.tree.map(lambda x: x + 0.1 * random.uniform(-1, 1, x.shape).astype(np.float32), state.online)
-        for _ in range(2)
-    )
-    return state._replace(online=online, target=target)
 
 
 def run(steps: list[Step], x: np.ndarray, action: np.ndarray | None = None) -> np.ndarray:
@@ -100,17 +90,17 @@ def test_blocks_may_contain_blocks() -> None:
 @pytest.mark.parametrize("spec", [Pendulum().spec, ARM], ids=["pendulum", "arm"])
 def test_steps_of_an_actor_and_of_critics(name: str, spec: Spec) -> None:
     agent = AGENTS[name]
-    nets = state_of(agent, spec).online
+    nets = random_nets(agent, spec)
     random = np.random.default_rng(0)
     obs = random.normal(size=(16, *spec.obs_shape)).astype(np.float32)
     action = random.uniform(-1, 1, (16, spec.action_dim)).astype(np.float32)
     for stats in (None, STATS) if spec == ARM else (None,):
         policy = GreedyPolicy(stats, nets.encoder, nets.actor)
         low, high = np.array(spec.action_low), np.array(spec.action_high)
-        units = low + (np.asarray(policy(jnp.asarray(obs))) + 1) * (high - low) / 2
+        units = low + (np.asarray(jax.jit(GreedyPolicy.__call__)(policy, obs)) + 1) * (high - low) / 2
         np.testing.assert_allclose(policy_of(arrays_of(policy_steps(policy, spec), spec))(obs), units, atol=1e-5)
         seen = obs if stats is None else np.clip((obs - stats.mean) / np.sqrt(stats.variance + 1e-8), -10, 10)
-        q = agent.value.mean(nets.q(jnp.asarray(seen), jnp.asarray(action)))
+        q = agent.value.mean(jax.jit(Nets.q)(nets, seen, action))
         for scale in (1.0, 0.25):
             steps = critic_steps(nets, stats, spec, agent.value, scale)
             answer = network_of(arrays_of(steps, spec))(obs, action)
@@ -136,7 +126,7 @@ class RMSNorm:
 def test_a_new_norm_is_exported_by_its_steps_alone() -> None:
     import onnxruntime
 
-    nets = DPG(actor=Network(widths=(6, 5))).init(jax.random.key(0), ARM).online
+    nets = random_nets(DPG(actor=Network(widths=(6, 5))), ARM)
     first, *others = nets.actor.layers
     assert isinstance(first, Dense)
     actor = Actor((replace(first, after=RMSNorm(jnp.linspace(1, 2, 6))), *others), "silu")
@@ -165,7 +155,7 @@ WORDS = {
 
 @pytest.mark.parametrize("norm", WORDS)
 def test_steps_are_written_as_words_and_arrays_under_their_names(norm: Any) -> None:
-    nets = DPG(actor=Network(widths=(5,), block=Plain(norm))).init(jax.random.key(0), ARM).online
+    nets = random_nets(DPG(actor=Network(widths=(5,), block=Plain(norm))), ARM)
     arrays = arrays_of(policy_steps(GreedyPolicy(None, nets.encoder, nets.actor), ARM), ARM)
     assert arrays["steps"] == WORDS[norm]
     np.testing.assert_array_equal(arrays["dense_0/weight"], nets.actor.layers[0].weight)
@@ -176,7 +166,7 @@ def test_steps_are_written_as_words_and_arrays_under_their_names(norm: Any) -> N
 
 def test_steps_of_residual_networks_and_of_critics() -> None:
     agent = DPG(actor=RESIDUAL, critic=Network(widths=(5, 4), action_layer=1), critics=2, value=Categorical(atoms=5))
-    nets = agent.init(jax.random.key(0), ARM).online
+    nets = random_nets(agent, ARM)
     block = "keep centre rms affine_{} dense_{} relu dense_{} add"
     policy = policy_steps(GreedyPolicy(STATS, nets.encoder, nets.actor), ARM)
     assert arrays_of(policy, ARM)["steps"] == (
@@ -192,14 +182,14 @@ def test_steps_of_residual_networks_and_of_critics() -> None:
 
 def test_pixels_are_divided_by_255_unless_they_are_normalised() -> None:
     spec = replace(ARM, obs_dtype="uint8")
-    nets = DPG().init(jax.random.key(0), spec).online
+    nets = random_nets(DPG(), spec)
     for stats, words in ((None, ["bytes", "flatten"]), (STATS, ["standardise_0", "clip_0"])):
         arrays = arrays_of(policy_steps(GreedyPolicy(stats, nets.encoder, nets.actor), spec), spec)
         assert arrays["steps"].split()[:2] == words
 
 
 def test_networks_that_diverged_are_refused() -> None:
-    nets = DPG(actor=Network(widths=(5,))).init(jax.random.key(0), ARM).online
+    nets = random_nets(DPG(actor=Network(widths=(5,))), ARM)
     lost = jax.tree.map(lambda leaf: leaf * np.float32(np.inf), nets.actor)
     for actor in (nets.actor, lost):
         arrays = arrays_of(policy_steps(GreedyPolicy(None, nets.encoder, actor), ARM), ARM)
