@@ -64,7 +64,11 @@ def test_loaded_networks_are_those_saved(
 
 
 def test_networks_of_another_environment_are_refused(folder: Path) -> None:
-    for other in (replace(ARM, action_high=(3.0, 0.5, 2.0)), replace(ARM, obs_dtype="uint8"), Spec((1,), (-1,), (1,))):
+    for other in (
+        replace(ARM, action_high=(3.0, 0.5, 2.0)),
+        replace(ARM, obs_dtype="uint8"),
+        Spec((1,), (-1.0,), (1.0,)),
+    ):
         said = refused(folder, spec=other)
         assert f"{folder} was trained for observations of shape (2, 3) float32 and actions from [-1 0.1 -5] to" in said
         assert said.endswith("; choose an environment of the same spaces")

@@ -1,7 +1,7 @@
 """Steps are the forward pass: what the standalone reader makes of them in NumPy is what the networks make in JAX."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -114,10 +114,18 @@ def test_steps_of_an_actor_and_of_critics(name: str, spec: Spec) -> None:
 class RMSNorm:
     """A norm that nothing in records knows (Zhang and Sennrich 2019)."""
 
+    of_minibatch: ClassVar[bool] = False
     gain: Any
+
+    @classmethod
+    def of(cls, size: int) -> "RMSNorm":
+        return cls(jnp.ones(size))
 
     def __call__(self, x: Any) -> Any:
         return x / jnp.sqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-5) * self.gain
+
+    def fitted(self, x: Any, rate: float) -> "RMSNorm":
+        return self
 
     def steps(self) -> list[Step]:
         return [Step("rms"), Step("affine", {"gain": self.gain, "offset": 0.0})]
