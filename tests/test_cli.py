@@ -120,6 +120,7 @@ MISTAKES = [  # command line, what the one line must say
     ("train --collect.warmup 10", ["after 10 steps", "at least"]),
     ("train --collect.envs 100000", ["replay.capacity 100000", "at least 200000"]),
     ("train --run run", ["run folder run already holds another run", "--run"]),
+    (f"train --actor.widths {'1,' * 64}1", ["actor.widths", "at most 64"]),
     ("train --run foreign", ["run folder foreign already holds another run"]),
     ("train --run file", ["run folder file already holds other files"]),
     ("train --run file/run", ["run folder file/run cannot be written", "--run"]),
