@@ -44,9 +44,9 @@ AGENTS = {
 }
 
 
-def run(steps: list[Step], x: np.ndarray, action: np.ndarray | None = None) -> np.ndarray:
+def run(steps: list[Step], x: np.ndarray) -> np.ndarray:
     spec = replace(ARM, obs_shape=x.shape[1:])
-    return network_of(arrays_of(steps, spec))(x, action)
+    return network_of(arrays_of(steps, spec))(x)
 
 
 NORMS = {
@@ -70,7 +70,8 @@ def test_steps_of_a_dense_layer_and_of_a_block(f: str) -> None:
     x = random.normal(size=(20, 6)).astype(np.float32)
 
     def dense(i: int, o: int, **fields: Any) -> Dense:
-        return Dense(*(jnp.asarray(random.normal(size=shape), jnp.float32) for shape in ((i, o), (o,))), **fields)
+        weight, bias = (jnp.asarray(random.normal(size=shape), jnp.float32) for shape in ((i, o), (o,)))
+        return Dense(weight, bias, **fields)
 
     both = dense(6, 6, before=NORMS["batch"], after=NORMS["layer"])
     inside = Block(dense(6, 9, before=NORMS["layer"]), dense(9, 6, linear=True))
@@ -166,7 +167,9 @@ def test_steps_are_written_as_words_and_arrays_under_their_names(norm: Any) -> N
     nets = random_nets(DPG(actor=Network(widths=(5,), block=Plain(norm))), ARM)
     arrays = arrays_of(policy_steps(GreedyPolicy(None, nets.encoder, nets.actor), ARM), ARM)
     assert arrays["steps"] == WORDS[norm]
-    np.testing.assert_array_equal(arrays["dense_0/weight"], nets.actor.layers[0].weight)
+    (first, _) = nets.actor.layers
+    assert isinstance(first, Dense)
+    np.testing.assert_array_equal(arrays["dense_0/weight"], first.weight)
     steps = {name.partition("/")[0] for name in arrays if "/" in name}
     assert steps == {word for word in arrays["steps"].split() if "_" in word}
     assert {arrays[name].dtype.name for name in arrays if "/" in name} == {"float32"}

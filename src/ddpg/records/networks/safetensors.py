@@ -54,15 +54,20 @@ def load_networks(
             f"{folder} was trained for {_spaces(spec)}, not for {_spaces(expected)}; "
             f"choose an environment of the same spaces"
         )
+    return checkpoint.read(path, _shapes(path, agent, normalise, spec)), spec
+
+
+def _shapes(path: Path, agent: DPG, normalise: bool, spec: Spec) -> SavedNetworks:
+    """What the file must hold. Its configuration and spec may be a stranger's: nothing is allocated for them."""
+    too_many = f"{path} cannot be used: its networks would have more than {PARAMETERS} numbers"
     try:
         state, stats = jax.eval_shape(lambda: (agent.init(jax.random.key(0), spec), init_stats(spec.obs_shape)))
-        like = SavedNetworks(state.online, state.target, stats if normalise else None)
-        count = sum(prod(leaf.shape) for leaf in jax.tree.leaves(like))
-    except (ValueError, OverflowError):  # of sizes that JAX cannot count
-        count = np.inf
-    if count > PARAMETERS:
-        raise Mistake(f"{path} cannot be used: its networks have more than {PARAMETERS} numbers")
-    return checkpoint.read(path, like), spec
+    except (ValueError, OverflowError):  # sizes that JAX cannot count
+        raise Mistake(too_many) from None
+    like = SavedNetworks(state.online, state.target, stats if normalise else None)
+    if sum(prod(leaf.shape) for leaf in jax.tree.leaves(like)) > PARAMETERS:
+        raise Mistake(too_many)
+    return like
 
 
 def _spec(path: Path, said: Mapping[str, Any]) -> Spec:

@@ -13,6 +13,11 @@ def softmax(x):
     return x / x.sum(axis=-1, keepdims=True)
 
 
+def join(x, action):
+    action = np.asarray(action, np.float32)
+    return np.concatenate([x, np.broadcast_to(action, (*x.shape[:-1], action.shape[-1]))], axis=-1)
+
+
 # What each step makes of x [..., features], with its arrays by name. Three more are in `network_of`.
 STEPS = {
     "bytes": lambda x: x / 255,
@@ -64,7 +69,7 @@ def network_of(arrays):
     if unknown := {kind for kind, _ in program} - {*STEPS, "keep", "add", "join"}:
         raise ValueError(f"steps {sorted(unknown)} are not known here; use the reader of the ddpg that wrote them")
 
-    def network(obs, action=None):
+    def network(obs, *action):
         with np.errstate(over="ignore"):  # what is too large for 32 bits becomes infinity, and is clipped
             x, kept = np.asarray(obs, dtype).astype(np.float32), []
             for kind, own in program:
@@ -73,8 +78,7 @@ def network_of(arrays):
                 elif kind == "add":
                     x = x + kept.pop()
                 elif kind == "join":
-                    beside = np.broadcast_to(np.asarray(action, np.float32), (*x.shape[:-1], np.shape(action)[-1]))
-                    x = np.concatenate([x, beside], axis=-1)
+                    x = join(x, *action)
                 else:
                     x = STEPS[kind](x, **own)
         return x
