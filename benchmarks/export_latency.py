@@ -9,8 +9,7 @@ turns in rounds of tens of calls. `us_1` and `us_256` are medians over rounds of
 `to_jax_256` of its ratio to the same round of JAX, which what else a shared machine does changes less.
 
 `jax`: the compiled policy, from an observation in NumPy to an action in NumPy. `load`: what `ddpg.load` gives, in
-NumPy. `onnx`: onnxruntime. `numpy`: the reader in docs/export.md. `hdf5`: the code in docs/files.md, the file read
-before.
+NumPy. `onnx`: onnxruntime. `numpy` and `hdf5`: the reader in docs/export.md, the file read before.
 """
 
 import argparse
@@ -28,15 +27,15 @@ from typing import Any
 # Each of them would otherwise take all cores for products that one does sooner; read when they are imported.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NPROC": "1"}
 
-import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.agent import DPG, GreedyPolicy
 from ddpg.algorithm.networks import Network
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.commands.export import FORMATS, compare, observations, reference
+from ddpg.records.networks.steps import arrays_of, policy_steps
 from ddpg.training.policy import Policy
 from ddpg.types import Spec
 
@@ -49,54 +48,26 @@ JOBS: dict[str, tuple[Spec, tuple[int, ...], bool]] = {
 Form = Callable[[np.ndarray], Any]
 
 
-def documented(path: Path) -> Form:
-    """What docs/files.md does with the file of an actor of relu layers."""
-    with h5py.File(path) as file:
-        attrs: dict[str, Any] = dict(file.attrs)
-        count = len(attrs["layer_sizes"]) - 1
-        arrays = {
-            name: np.asarray(file[name]) for i in range(count) for name in (f"layer_{i}/weight", f"layer_{i}/bias")
-        }
-        names = [f"observations/{name}" for name in ("mean", "variance")] if "observations" in file else []
-        stats = [np.asarray(file[name]) for name in names]
-    layers = [(arrays[f"layer_{i}/weight"], arrays[f"layer_{i}/bias"]) for i in range(count)]
-    low, high = attrs["action_low"], attrs["action_high"]
-
-    def actor(obs: np.ndarray) -> np.ndarray:
-        obs = np.clip(obs, -1e18, 1e18)
-        if stats:
-            obs = np.clip((obs - stats[0]) / np.sqrt(stats[1] + 1e-8), -10, 10)
-        x = obs.reshape(len(obs), -1)
-        for weight, bias in layers[:-1]:
-            x = np.maximum(x @ weight + bias, 0)
-        weight, bias = layers[-1]
-        return np.clip(low + (np.tanh(x @ weight + bias) + 1) * (high - low) / 2, low, high)
-
-    return actor
-
-
 def measure(spec: Spec, widths: tuple[int, ...], normalise: bool, rounds: int) -> dict[str, Any]:
-    network = Network(widths=widths)
-    actor = network.actor(jax.random.key(0), spec)
-    critic = network.critic(jax.random.key(1), spec, 1, 1)
+    nets = DPG(actor=Network(widths=widths)).init(jax.random.key(0), spec).online
     random = np.random.default_rng(0)
     mean, variance = random.normal(size=spec.obs_shape), random.uniform(0.1, 9, spec.obs_shape)
     stats = None
     if normalise:
         stats = RunningStats(jnp.float32(1e5), jnp.asarray(mean, jnp.float32), jnp.asarray(variance, jnp.float32))
-    compiled, place = reference(stats, spec), jax.device_put(actor)
-    policy = Policy(Nets(actor, critic), stats, spec)
+    greedy, policy = GreedyPolicy(stats, nets.encoder, nets.actor), Policy(nets, stats, spec)
+    compiled, place = reference(spec), jax.device_put(greedy)
     forms: dict[str, Form] = {"jax": lambda obs: np.asarray(compiled(place, obs)), "load": policy}
     with TemporaryDirectory() as folder:
         for name, (suffix, save, load) in FORMATS.items():
             path = Path(folder) / f"policy{suffix}"
-            save(path, actor, stats, spec)
-            forms[name] = documented(path) if name == "hdf5" else load(path)
-    seen = observations(spec, stats)
-    # ddpg.load overflows where exported forms cut, so it is compared on what is far from there.
-    usual = seen[np.abs(seen).max(axis=-1) < 1e9]
+            save(path, arrays_of(policy_steps(greedy, spec), spec))
+            forms[name] = load(path)
+    obs = observations(spec, stats)
+    # ddpg.load overflows where exported forms clip, so it is compared on observations far from there.
+    usual = obs[np.abs(obs).max(axis=-1) < 1e9]
     said: dict[str, Any] = {
-        name: {"difference": compare(form, actor, stats, spec, usual if name == "load" else seen)}
+        name: {"difference": compare(form, greedy, spec, usual if name == "load" else obs)}
         for name, form in forms.items()
     }
     for batch, calls in CALLS.items():

@@ -32,7 +32,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -426,277 +426,90 @@ def read_metrics(folder: Path) -> None:
         assert all(type(value) in (int, float) for value in record.values()), "a value that is no number"
 
 
-# --- actor.hdf5 and critic.hdf5 --------------------------------------------------------------------------------------
+# --- networks.safetensors ---------------------------------------------------------------------------------------------
 
 
-def good_models(normed: bool, folder: Path) -> None:
-    """Small networks, so that most of a file is what it says of itself; and the same in the newest layout of HDF5."""
-    import h5py
-    import jax
-    import jax.numpy as jnp
-
-    from ddpg.algorithm.agent import DPG
-    from ddpg.algorithm.networks import Network, Plain, Residual
-    from ddpg.algorithm.normaliser import RunningStats
-    from ddpg.algorithm.values import Categorical
-    from ddpg.records.networks.hdf5 import save_models
+def good_networks(folder: Path) -> None:
+    from ddpg.records.networks.safetensors import save_networks
     from ddpg.types import Spec
 
-    spec = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0), action_high=(3.0, 0.5))
-    agent = DPG(actor=Network(widths=(5, 4)), critic=Network(widths=(5, 4), action_layer=1), critics=2)
-    if normed:
-        actor, critic = Network(widths=(5, 4), block=Plain("batch")), Network(widths=(4, 4), block=Residual(2))
-        agent = DPG(actor, critic, critics=2, value=Categorical(atoms=5))
-    stats = RunningStats(jnp.float32(1000), jnp.ones((2, 3)), jnp.ones((2, 3)))
-    save_models(folder, agent.init(jax.random.key(0), spec), spec, stats, agent.value)
-    for name in ("actor", "critic"):
-        with h5py.File(folder / f"{name}.hdf5") as old, h5py.File(folder / f"{name}.new", "w", libver="latest") as new:
-            new.attrs.update(old.attrs)
-            for key in old:
-                old.copy(key, new)
+    save_networks(folder, networks(), Spec((2, 3), (-1.0, 0.0), (3.0, 0.5)))
 
 
-def damage_models(name: str, folder: Path, rng: Rng) -> None:
-    path, newer = folder / f"{name}.hdf5", folder / f"{name}.new"
-    if rng.random() < 0.25:
-        newer.replace(path)
-    for other in folder.glob("*.new"):
-        other.unlink()
+@cache
+def networks() -> Any:
+    """Small ones, so that most of a file is its header."""
+    import jax
+    import numpy as np
+
+    from ddpg.algorithm.normaliser import RunningStats
+    from ddpg.records.networks.safetensors import SavedNetworks
+    from ddpg.types import Spec
+
+    state = agent().init(jax.random.key(0), Spec((2, 3), (-1.0, 0.0), (3.0, 0.5)))
+    stats = RunningStats(np.float32(1000), np.ones((2, 3), "f4"), np.ones((2, 3), "f4"))
+    return jax.tree.map(np.asarray, SavedNetworks(state.online, state.target, stats))
+
+
+def agent() -> Any:
+    from ddpg.algorithm.agent import DPG
+    from ddpg.algorithm.networks import Network, Plain, Residual
+    from ddpg.algorithm.values import Categorical
+
+    actor, critic = Network(widths=(5, 4), block=Plain("batch")), Network(widths=(4, 4), block=Residual(2))
+    return DPG(actor=actor, critic=critic, critics=2, value=Categorical(atoms=5))
+
+
+def damage_networks(folder: Path, rng: Rng) -> None:
+    path = folder / "networks.safetensors"
     choice = rng.random()
-    if choice < 0.03:
+    if choice < 0.05:
         tricks(path, rng)
-        return
-    if choice < 0.55:
-        for _ in range(rng.choice([1, 1, 1, 2, 3])):
-            in_structure(path, rng)
-    if choice > 0.45:
+    elif choice < 0.35:
         in_bytes(path, rng)
+    elif choice < 0.6:
+        _header(path, rng)
+    else:
+        _other_spec(path, rng)
 
 
-def in_structure(path: Path, rng: Rng) -> None:
-    """What the library that writes such files can be made to write."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r+") as file:
-            if rng.random() < 0.4:
-                _attribute(file, rng)
-            else:
-                _dataset(file, path, rng)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, OverflowError, AttributeError):
-        pass  # what it refuses to write, or a second change to what the first one made unusable
-
-
-def _attribute(file: Any, rng: Rng) -> None:
-    import h5py
+def _other_spec(path: Path, rng: Rng) -> None:
+    """A whole file whose numbers are a stranger's, of an environment that there is not."""
+    import jax
     import numpy as np
 
-    known = sorted(file.attrs) or ["format"]
-    name = rng.choice(known)
-    special = {
-        "layer_sizes": [
-            [6],
-            [6, 2],
-            [6, 5, 4, 2**62],
-            [2**63 - 1] * 4,
-            [-1] * 4,
-            [6] + [1] * 5_000,
-            [0, 0],
-            6,
-            [[6, 2]],
-        ],
-        "obs_shape": [[2**31, 2**31], [-2, -3], [], [6], [2**62] * 4, [1] * 2_000, 6, [0], [[2, 3]], [2.5, 3]],
-        "obs_dtype": [
-            *["O", "object", "V8", "U10", "datetime64[s]", "(2,3)f8", "f4, (2,3)f8", "float64", "void", "<f4"],
-            *["(1000000000,)f8", "{'names': ['a'], 'formats': ['f4']}", "float32\n", "complex64", "S", "uint8", "g"],
-        ],
-        "action_low": [
-            [-1e308, -1e308],
-            [np.nan] * 2,
-            [-np.inf] * 2,
-            [0] * 1_000,
-            [],
-            -1.0,
-            [-1],
-            [[-1, 0]],
-            ["a", "b"],
-        ],
-        "action_high": [[1e308, 1e308], [np.nan] * 2, [np.inf] * 2, [1] * 1_000, [], 3.0, [3], [[3, 1]], [b"a", b"b"]],
-        "action_layer": [-1, 1, 2**62, [0, 1], 0.5, np.nan, "0", True, 2],
-        "layers": ["", "dense", "dense " * 3, "linear linear linear", "residual " * 60_000, 3, "dense\0", b"dense"],
-        "activation": ["gelu", "eval", "tanh\n", "", "relu" * 10_000, b"relu", ["relu"], "\ud83d", 0],
+    from ddpg.records import checkpoint
+
+    spec: Any = {"obs_shape": [2, 3], "obs_dtype": "float32", "action_low": [-1.0, 0.0], "action_high": [3.0, 0.5]}
+    odd: dict[str, list[Any]] = {
+        "obs_shape": [[2**31, 2**31], [-2, -3], [], [6], [3, 2], [2**62] * 4, [1] * 2_000, 6, [0], [[2, 3]], [2.5, 3]],
+        "obs_dtype": ["O", "object", "V8", "(2,3)f8", "float64", "<f4", "float32\n", "complex64", "uint8", "int8", "g"],
+        "action_low": [[-1e308, -1e308], [0] * 1_000, [], -1.0, [-1], [[-1, 0]], ["a", "b"], [-(10**400), 0]],
+        "action_high": [[1e308, 1e308], [1] * 1_000, [], 3.0, [3], [[3, 1]], [None, None], [True, True]],
     }
-    value: Any
-    match rng.randrange(12):
-        case 0:
-            del file.attrs[name]
-            return
-        case 1 | 2 | 3 | 4:
-            value = rng.choice(
-                special.get(name, ["", 0, 2, "ddpg-network", "actor", "critic", [1], b"\xff", "a" * 60_000])
-            )
-        case 5:
-            value = np.zeros(
-                rng.choice([0, 1, 8_000, (2, 2), (1,) * 20]), rng.choice(["i1", "u8", "f2", "c8", ">i4", "?"])
-            )
-        case 6:
-            value = np.zeros(rng.choice([(), 2, 100]), rng.choice(["S5", "V8", [("a", "i4"), ("b", "f8", 3)], "f4"]))
-        case 7:
-            value = h5py.Empty(rng.choice(["f4", "i8", "S4"]))
-        case 8:
-            kind = rng.choice([h5py.string_dtype(), h5py.vlen_dtype("i4"), h5py.enum_dtype({"RED": 0, "\u202e": 1})])
-            value = np.zeros(rng.choice([1, 3, 50]), kind)
-        case 9:
-            value = rng.choice([file.ref, file.regionref])
-            value = value if isinstance(value, h5py.Reference) else np.array([file.ref] * 3, h5py.ref_dtype)
-        case 10:
-            for i in range(rng.choice([10, 300])):
-                file.attrs[f"more {i}"] = np.zeros(rng.choice([1, 1_000]))
-            return
-        case _:
-            value = rng.choice([np.nan, -1, 2**63, "text", np.longdouble(1), 1j, [[1, 2], [3, 4]], [], True])
-    del file.attrs[name]
-    file.attrs[name] = value
+    for name in rng.sample(sorted(odd), rng.choice([0, 1, 1, 2])):
+        spec[name] = rng.choice(odd[name])
+    if rng.random() < 0.2:
+        spec = damaged_data(spec, rng, lambda rng: json_only(junk(rng)))
+    leaves, structure = jax.tree.flatten(networks())
+    for at in rng.sample(range(len(leaves)), rng.choice([0, 0, 1, 3])):
+        leaves[at] = np.full_like(leaves[at], rng.choice([np.nan, np.inf, -1.0, 3e38, 1e-45]))
+    path.unlink()
+    try:
+        checkpoint.write(path, jax.tree.unflatten(structure, leaves), {"spec": spec})
+    except (ValueError, TypeError, UnicodeError, OverflowError, RecursionError, OSError):
+        path.write_bytes(b"")
 
 
-def _dataset(file: Any, path: Path, rng: Rng) -> None:
-    import h5py
+def read_networks(folder: Path) -> None:
     import numpy as np
 
-    names = [name for name in _walk(file) if name.count("/") == 1 or rng.random() < 0.2]
-    if not names:
-        return
-    name = rng.choice(names)
-    old = file[name]
-    there = isinstance(old, h5py.Dataset) and old.id.get_offset() is not None  # an earlier change may have harmed it
-    array = old[()] if there and old.nbytes < 2**16 else np.zeros((6, 5), "f4")
-    shape = np.shape(array)
-    outside = beside(path)
-    choice = rng.randrange(22)
-    twin = outside / path.name
-    if choice in (3, 4, 5):  # a good one, elsewhere
-        shutil.copy(path, twin)
-    del file[name]
-    match choice:
-        case 0:
-            return
-        case 1:
-            other = rng.choice([(), (1,), (*shape, 1), shape[::-1], (0,), (1,) * 32, tuple(s + 1 for s in shape)])
-            file[name] = np.ones(other, "f4")
-        case 2:
-            kinds: list[Any] = [
-                "f2",
-                "f8",
-                "g",
-                ">f4",
-                "i4",
-                "u1",
-                "?",
-                "c8",
-                "S4",
-                "V4",
-                [("a", "f4")],
-                [("r", "f4", 9)],
-            ]
-            kinds += [h5py.string_dtype(), h5py.vlen_dtype("f4"), h5py.ref_dtype, h5py.enum_dtype({"A": 1}), "M8[s]"]
-            file.create_dataset(name, shape, rng.choice(kinds))
-        case 3:
-            file[name] = h5py.ExternalLink(str(twin) if rng.random() < 0.5 else f"../{OUTSIDE}/{path.name}", name)
-        case 4:
-            source = h5py.VirtualSource(str(twin), name, shape)
-            layout = h5py.VirtualLayout(shape, "f4")
-            layout[...] = source
-            file.create_virtual_dataset(name, layout, fillvalue=rng.choice([None, 1]))
-        case 5:
-            pipe = outside / "pipe"
-            os.mkfifo(pipe)
-            end = rng.choice([str(twin), str(pipe), "/dev/zero", "critic.hdf5", "actor.hdf5"])
-            file.create_dataset(name, shape, "f4", external=[(end, 0, rng.choice([array.nbytes, h5py.h5f.UNLIMITED]))])
-        case 6:
-            file[name] = h5py.SoftLink(
-                rng.choice(names) if rng.random() < 0.5 else rng.choice([name, "/nothing", "/", "."])
-            )
-        case 7:
-            file[name] = file[rng.choice(["/", *(n for n in names if n != name and n in file)])]
-        case 8:
-            file.create_group(name)
-        case 9:
-            file[name] = np.dtype("f4")
-        case 10:
-            file[name] = h5py.Empty("f4")
-        case 11:  # claims much and stores nothing
-            huge = rng.choice([(2**40,), (2**31, 2**31), (2**28,), (2**14, 2**14), (2**62, 2), (2**20, 2**8, 1)])
-            chunks = tuple(min(s, 64) for s in huge) if rng.random() < 0.5 else None
-            file.create_dataset(name, huge, "f4", chunks=chunks, fillvalue=rng.choice([None, 1.0]))
-        case 12:  # the right shape, in chunks far larger
-            most = tuple(None for _ in shape)
-            big = tuple(2 ** (28 // max(len(shape), 1)) for _ in shape)
-            more = rng.choice(
-                [{}, {"compression": "gzip"}, {"compression": "lzf"}, {"shuffle": True, "fletcher32": True}]
-            )
-            file.create_dataset(name, shape, "f4", chunks=big, maxshape=most, **more)
-            if rng.random() < 0.3:
-                import zlib
-
-                bomb = zlib.compress(bytes(2**23), 9)  # less than the chunk, or the bomb takes seconds to make
-                file[name].id.write_direct_chunk((0,) * len(shape), bomb)
-        case 13:
-            filters = [("gzip", 9), ("lzf", None), (32_000, None), (305, (1, 2)), (32_015, (3,)), (4, (4, 8))]
-            compression, how = rng.choice(filters)
-            file.create_dataset(
-                name,
-                shape,
-                "f4",
-                chunks=shape,
-                compression=compression,
-                compression_opts=how,
-                allow_unknown_filter=True,
-            )
-            file[name].id.write_direct_chunk((0,) * len(shape), rng.randbytes(100), rng.choice([0, 1]))
-        case 14:
-            file.create_dataset(name, data=array, chunks=True, maxshape=(None,) * len(shape), scaleoffset=3)
-        case 15:
-            plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-            plist.set_layout(h5py.h5d.COMPACT)
-            space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
-            h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, plist).write(space, space, array)
-        case 16:
-            kind = h5py.h5t.IEEE_F32LE.copy()
-            kind.set_fields(*rng.choice([(31, 23, 8, 0, 23), (15, 7, 8, 0, 7), (31, 8, 23, 0, 8), (20, 10, 10, 0, 10)]))
-            h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape or (1,)))
-        case 17:
-            place = file
-            for _ in range(rng.choice([10, 200])):
-                place = place.create_group("deeper")
-            file[name] = place
-        case 18:
-            for i in range(rng.choice([50, 1_000])):
-                file[f"layer_{i}/more"] = np.zeros(1)
-        case 19:
-            file[name] = np.full(shape, rng.choice([np.nan, np.inf, -1.0, 3e38, 1e-45]), "f4")
-        case 20:
-            file[name] = np.full(shape, rng.choice([1e300, -1e300, np.nan]), "f8")
-        case 21:
-            file[name] = array
-            for i in range(20):
-                file[name].attrs[f"a{i}"] = rng.choice(["DIMENSION_SCALE", i, np.zeros(1_000)])
-
-
-def _walk(group: Any, path: str = "") -> list[str]:
-    found: list[str] = []
-    group.visit(lambda name: found.append(name) if len(found) < 100 else True)
-    return found
-
-
-def read_models(folder: Path) -> None:
-    import numpy as np
-
-    from ddpg.records.networks.hdf5 import load_models
+    from ddpg.records.networks.safetensors import load_networks
     from ddpg.training.policy import Policy
 
-    nets, stats, spec = load_models(folder)
+    saved, spec = load_networks(folder, agent(), True)
     with np.errstate(all="ignore"):  # numbers of a stranger may overflow
-        Policy(nets, stats, spec)(np.zeros((2, *spec.obs_shape), spec.obs_dtype))
+        Policy(saved.online, saved.stats, spec)(np.zeros((2, *spec.obs_shape), spec.obs_dtype))
 
 
 # --- Checkpoints -----------------------------------------------------------------------------------------------------
@@ -864,10 +677,7 @@ TARGETS = {
     "config": Target(3, good_config, damage_config, read_config),
     "environment": Target(1, good_config, damage_environment, read_environment, ENVIRONMENTS),
     "metrics": Target(3, good_metrics, damage_metrics, read_metrics),
-    "actor": Target(4, partial(good_models, False), partial(damage_models, "actor"), read_models),
-    "critic": Target(4, partial(good_models, False), partial(damage_models, "critic"), read_models),
-    "actor-2": Target(4, partial(good_models, True), partial(damage_models, "actor"), read_models),
-    "critic-2": Target(4, partial(good_models, True), partial(damage_models, "critic"), read_models),
+    "networks": Target(6, good_networks, damage_networks, read_networks),
     "checkpoint": Target(4, good_checkpoints, damage_checkpoints, read_checkpoints),
 }
 
@@ -1149,7 +959,7 @@ def main() -> None:
         "limits": {"seconds": LIMIT_SECONDS, "bytes": LIMIT_BYTES, "message": LIMIT_MESSAGE},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in ("h5py", "numpy", "pydantic")} | {"hdf5": _hdf5()},
+        "packages": {name: version(name) for name in ("numpy", "pydantic", "safetensors")},
         "inputs": sum(of["inputs"] for of in found.values()),
         "wrong": sum(of["wrong"] for of in found.values()),
         "targets": found,
@@ -1160,12 +970,6 @@ def main() -> None:
             {name: {k: v for k, v in of.items() if k != "wrong_examples"} for name, of in found.items()}, indent=2
         )
     )
-
-
-def _hdf5() -> str:
-    import h5py
-
-    return h5py.version.hdf5_version
 
 
 if __name__ == "__main__":

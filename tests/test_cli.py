@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import h5py
 import jax
 import numpy as np
 import pytest
 
+import ddpg
 from ddpg.cli import main
 from ddpg.config.presets import PRESETS
 from ddpg.envs import catalogue
 from ddpg.envs.probes import ACTION
+from ddpg.records.networks.safetensors import SavedNetworks, save_networks
 from ddpg.training.evaluate import Evaluator
 
 TINY = ["--steps", "600", "--collect.warmup", "100", "--actor.widths", "8", "--critic.widths", "8,8"]
@@ -42,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to make mistakes in: a run, its damaged copies, and files that are in the way."""
     monkeypatch.chdir(tmp_path)
-    for name in ("run", "cut", "binary", "nan", "old", "junk", "dead", "swapped", "half"):
+    for name in ("run", "cut", "binary", "nan", "old", "junk", "dead", "swapped", "half", "early"):
         for file in run.rglob("*.*"):
             if file.is_file() and "tensorboard" not in file.parts:
                 copy = tmp_path / name / file.relative_to(run)
@@ -56,9 +57,11 @@ def place(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "junk/metrics.jsonl").write_bytes(b'{"step": 1, "seed": 0, "return": \xff\xfe}\n')
     (tmp_path / "dead/metrics.jsonl").write_bytes(b"")
     models = Path("models/seed-0")
-    (tmp_path / "swapped" / models / "actor.hdf5").write_bytes((run / models / "critic.hdf5").read_bytes())
-    actor = (run / models / "actor.hdf5").read_bytes()
-    (tmp_path / "half" / models / "actor.hdf5").write_bytes(actor[: len(actor) // 2])
+    networks = (run / models / "networks.safetensors").read_bytes()
+    (tmp_path / "half" / models / "networks.safetensors").write_bytes(networks[: len(networks) // 2])
+    (checkpoint,) = run.glob("checkpoints/step-*")
+    (tmp_path / "swapped" / models / "networks.safetensors").write_bytes(checkpoint.read_bytes())
+    (tmp_path / "early" / models / "networks.safetensors").unlink()
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/config.json").write_text('{"model": "of somebody else"}')
@@ -117,6 +120,7 @@ MISTAKES = [  # command line, what the one line must say
     ("train --collect.warmup 10", ["after 10 steps", "at least"]),
     ("train --collect.envs 100000", ["replay.capacity 100000", "at least 200000"]),
     ("train --run run", ["run folder run already holds another run", "--run"]),
+    (f"train --actor.widths {'1,' * 64}1", ["actor.widths", "at most 64"]),
     ("train --run foreign", ["run folder foreign already holds another run"]),
     ("train --run file", ["run folder file already holds other files"]),
     ("train --run file/run", ["run folder file/run cannot be written", "--run"]),
@@ -128,8 +132,9 @@ MISTAKES = [  # command line, what the one line must say
     ("eval binary", ["binary/config.json", "invalid start byte"]),
     ("eval nan", ["nan/config.json", "gamma nan", "a finite number"]),
     ("eval old", ["old/config.json", "format 0, expected 3"]),
-    ("eval half", ["half/models/seed-0/actor.hdf5", "cannot be read"]),
-    ("eval swapped", ["swapped/models/seed-0/actor.hdf5", "'critic'", "expected"]),
+    ("eval half", ["half/models/seed-0/networks.safetensors", "cannot be used", "cut off"]),
+    ("eval swapped", ["swapped/models/seed-0/networks.safetensors", "cannot be used", "spec"]),
+    ("eval early", ["early/models/seed-0/networks.safetensors", "saved no networks yet"]),
     ("eval run --episodes 0", ["--episodes", "'0'", "at least 1"]),
     ("eval run --episodes many", ["--episodes", "'many'", "a whole number"]),
     ("eval run --seed -1", ["--seed", "'-1'", "at least 0"]),
@@ -155,7 +160,7 @@ MISTAKES = [  # command line, what the one line must say
     ("export nowhere --format onnx", ["nowhere", "no run folder"]),
     ("export file --format onnx", ["file", "no run folder"]),
     ("export foreign --format onnx", ["foreign/config.json", "expected 3"]),
-    ("export half --format numpy", ["half/models/seed-0/actor.hdf5", "cannot be read"]),
+    ("export half --format numpy", ["half/models/seed-0/networks.safetensors", "cannot be used"]),
     ("export run --format onnx --seed 7", ["seed 7", "seeds 0 to 0"]),
     ("export run --format onnx --seed -1", ["--seed", "'-1'", "at least 0"]),
     ("export run --format onnx -o policy", ["policy", ".onnx", "-o"]),
@@ -235,10 +240,9 @@ def test_export(format: str, suffix: str, place: Path, capsys: pytest.CaptureFix
 def test_a_policy_of_no_numbers_is_said_in_valid_json(
     run: Path, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with h5py.File(place / "run/models/seed-0/actor.hdf5", "r+") as file:
-        bias = file["layer_1/bias"]
-        assert isinstance(bias, h5py.Dataset)
-        bias[...] = float("nan")
+    policy = ddpg.load("run")
+    nets = policy.nets._replace(actor=jax.tree.map(lambda leaf: leaf * np.float32(np.nan), policy.nets.actor))
+    save_networks(place / "run/models/seed-0", SavedNetworks(nets, nets, None), policy.spec)
     assert main(["eval", "run", "--episodes", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["return_mean"] is None
     assert main(["eval", "run", "--episodes", "3", "--video", "film.gif"]) == 2

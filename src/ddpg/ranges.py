@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from pydantic import AllowInfNan, BeforeValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
@@ -58,7 +58,8 @@ NonNegative = Annotated[Finite, Ge(0)]
 
 UnitInterval = Annotated[Finite, Gt(0), Le(1)]
 
-Widths = Annotated[tuple[Natural, ...], BeforeValidator(_split_list), MinLen(1)]
+# At most 64 layers: a configuration from elsewhere must not make JAX trace for hours.
+Widths = Annotated[tuple[Natural, ...], BeforeValidator(_split_list), MinLen(1), MaxLen(64)]
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
 

@@ -1,9 +1,11 @@
 """The ground floor: the few records that every room hands to the next."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, PRNGKeyArray, Shaped
 from jaxtyping import Key as KeyArray
@@ -37,6 +39,31 @@ class Spec:
     @property
     def action_dim(self) -> int:
         return len(self.action_low)
+
+    @cached_property
+    def bounds(self) -> Float[np.ndarray, "2 m"]:
+        """`action_low` and `action_high` in 64 bits."""
+        return np.array([self.action_low, self.action_high], np.float64)
+
+    @cached_property
+    def bounds32(self) -> Float[np.ndarray, "2 m"]:
+        """The same in 32 bits, rounded inwards: of 32-bit numbers the nearest to 0.1 is above it."""
+        with np.errstate(over="ignore"):
+            nearest = self.bounds.astype(np.float32)
+        outside = [nearest[0] < self.bounds[0], nearest[1] > self.bounds[1]]
+        return np.where(outside, np.nextafter(nearest, nearest[::-1]), nearest)
+
+    @cached_property
+    def middle_and_half(self) -> Float[np.ndarray, "2 m"]:
+        """Of the action's range; by halves of the bounds, since the range itself may overflow."""
+        low, high = self.bounds / 2
+        return np.array([low + high, high - low])
+
+    def to_units(self, action: Float[AnyArray, "*b m"]) -> Float[AnyArray, "*b m"]:
+        """From [-1, 1]^m to the environment's units, within the bounds: in 64 bits if `action` is of NumPy, else 32."""
+        xp = action.__array_namespace__()
+        (low, high), (middle, half) = self.bounds, self.middle_and_half
+        return xp.minimum(xp.maximum(middle + action * half, low), high)
 
 
 class Row(NamedTuple):

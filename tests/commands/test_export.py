@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -10,16 +11,19 @@ import numpy as np
 import pytest
 
 import ddpg
-from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.layers import ACTIVATIONS, BatchNorm, LayerNorm, Running
-from ddpg.algorithm.networks import Actor, Network, Plain, Residual
+from ddpg.algorithm.agent import DPG, GreedyPolicy
+from ddpg.algorithm.layers import ACTIVATIONS
+from ddpg.algorithm.networks import Network, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.commands import export
 from ddpg.commands.export import FORMATS, Form, Format, compare, observations
-from ddpg.records.networks import standalone_policy as npz_reader
-from ddpg.records.networks.npz import arrays_of, save_npz
+from ddpg.mistake import Mistake
+from ddpg.records.networks import standalone_policy
+from ddpg.records.networks.npz import save_npz
+from ddpg.records.networks.steps import arrays_of, policy_steps
 from ddpg.training.policy import Policy
 from ddpg.types import Spec
+from tests.networks import random_nets
 
 # Of 32-bit numbers the nearest to 0.1 is above it.
 ARM = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.1, -5.0), action_high=(3.0, 0.5, 0.1))
@@ -29,9 +33,14 @@ BLOCKS = {"plain": Plain(), "layer norm": Plain("layer"), "batch norm": Plain("b
 
 
 class Made(NamedTuple):
-    actor: Actor
-    stats: RunningStats | None
+    policy: GreedyPolicy
     spec: Spec
+
+    def arrays(self) -> dict[str, Any]:
+        return arrays_of(policy_steps(self.policy, self.spec), self.spec)
+
+    def compare(self, form: Form) -> float:
+        return compare(form, self.policy, self.spec, observations(self.spec, self.policy.stats))
 
 
 def made(
@@ -42,34 +51,20 @@ def made(
     block: str = "plain",
 ) -> Made:
     spec, widths = SPECS[dtype], (32, 32) if block == "residual" else (32, 16)
-    actor = lived(Network(widths=widths, activation=activation, block=BLOCKS[block]).actor(jax.random.key(0), spec))
+    agent = DPG(actor=Network(widths=widths, activation=activation, block=BLOCKS[block]))
+    nets = random_nets(agent, spec)
     mean, variance = np.linspace(-2, 3, spec.obs_size), np.linspace(0, 9, spec.obs_size)  # one component never changes
     stats = RunningStats(
         jnp.float32(1000), *(jnp.asarray(x, jnp.float32).reshape(spec.obs_shape) for x in (mean, variance))
     )
-    return Made(jax.tree.map(lambda leaf: factor * leaf, actor), stats if normalise else None, spec)
-
-
-def lived(actor: Actor) -> Actor:
-    """With norms that have learned and seen something."""
-    random = np.random.default_rng(1)
-
-    def norm(node: Any) -> Any:
-        if not isinstance(node, LayerNorm | BatchNorm):
-            return node
-        scale, shift, mean = random.normal(loc=[[1], [0], [0]], size=(3, node.scale.size)).astype(np.float32)
-        variance = np.linspace(0.1, 9, node.scale.size, dtype=np.float32)
-        return (
-            LayerNorm(scale, shift) if isinstance(node, LayerNorm) else BatchNorm(scale, shift, Running(mean, variance))
-        )
-
-    return jax.tree.map(norm, actor, is_leaf=lambda node: isinstance(node, LayerNorm | BatchNorm))
+    actor = jax.tree.map(lambda leaf: np.float32(factor) * leaf, nets.actor)
+    return Made(GreedyPolicy(stats if normalise else None, nets.encoder, actor), spec)
 
 
 def forms(of: Made, folder: Path) -> dict[str, Form]:
     said = {}
     for name, (suffix, save, load) in FORMATS.items():
-        save(folder / f"policy{suffix}", *of)
+        save(folder / f"policy{suffix}", of.arrays())
         said[name] = load(folder / f"policy{suffix}")
     return said
 
@@ -89,13 +84,14 @@ def test_every_form_is_the_policy(activation: str, normalise: bool, dtype: str, 
 
 
 def check_forms(of: Made, folder: Path) -> None:
-    critic = Network().critic(jax.random.key(1), of.spec, 1, 1)
-    policy, seen = Policy(Nets(of.actor, critic), of.stats, of.spec), observations(of.spec, of.stats)
+    stats, encoder, actor = of.policy
+    nets = random_nets(DPG(), of.spec)._replace(encoder=encoder, actor=actor)
+    policy, seen = Policy(nets, stats, of.spec), observations(of.spec, stats)
     assert seen.shape == (1_064, *of.spec.obs_shape)
     assert seen.dtype == of.spec.obs_dtype
     assert np.ptp(policy(usual(of, 50)), axis=0).min() > 1e-3  # there is something to be equal to
     for form in forms(of, folder).values():
-        assert compare(form, *of, seen) < 1e-5
+        assert of.compare(form) < 1e-5
         for count in (1, 2, 50):
             obs = usual(of, count)
             assert form(obs).dtype == np.float32
@@ -114,7 +110,7 @@ def test_large_weights_are_no_mistake_of_a_form(activation: str, tmp_path: Path)
     for normalise in (False, True):
         of = made(activation, normalise, factor=20)
         for form in forms(of, tmp_path).values():
-            compare(form, *of, observations(of.spec, of.stats))
+            of.compare(form)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -122,7 +118,7 @@ def test_large_weights_and_norms_are_none_either(block: str, tmp_path: Path) -> 
     for normalise in (False, True):
         of = made("elu", normalise, factor=5, block=block)
         for form in forms(of, tmp_path).values():
-            compare(form, *of, observations(of.spec, of.stats))
+            of.compare(form)
 
 
 def test_what_is_too_large_is_cut_and_what_is_no_number_stays_none(tmp_path: Path) -> None:
@@ -151,29 +147,32 @@ def test_actions_are_within_bounds_between_numbers_of_32_bits(tmp_path: Path) ->
 def test_ranges_of_actions_as_large_as_numbers_get(tmp_path: Path) -> None:
     largest = float(np.finfo(np.float32).max)
     spec = Spec((3,), (-largest, 1e6), (largest, 1e6 + 1))
-    of = Made(Network().actor(jax.random.key(0), spec), None, spec)
+    nets = random_nets(DPG(), spec)
+    of = Made(GreedyPolicy(None, nets.encoder, nets.actor), spec)
     for form in forms(of, tmp_path).values():
-        compare(form, *of, observations(spec, None))
+        of.compare(form)
 
 
-def changed(name: str, change: Callable[[np.ndarray], Any]) -> Callable[[Made], Form]:
+def changed(name: str, change: Callable[[Any], Any]) -> Callable[[Made], Form]:
     def form(of: Made) -> Form:
-        arrays = arrays_of(*of)
-        return npz_reader.policy_of(arrays | {name: np.asarray(change(arrays[name])).astype(arrays[name].dtype.type)})
+        arrays = of.arrays()
+        new = change(arrays[name])
+        return standalone_policy.policy_of(arrays | {name: new if isinstance(new, str) else np.float32(new)})
 
     return form
 
 
 WRONG: dict[str, Callable[[Made], Form]] = {
-    "weights of three digits": changed("weight_1", lambda x: np.round(x, 3)),
-    "another bias": changed("bias_0", lambda x: x + 1e-3),
-    "another activation": changed("activation", lambda _: "silu"),
-    "no mean": changed("shift", np.zeros_like),
-    "no variance": changed("scale", np.ones_like),
-    "no limit": changed("limit", lambda _: 1e18),
-    "another range": changed("action_high", lambda x: x - 1e-3),
-    "a larger range": changed("action_high", lambda x: x + 1e-3),
-    "no batch": lambda of: lambda obs: npz_reader.policy_of(arrays_of(*of))(obs)[0],
+    "weights of three digits": changed("dense_1/weight", lambda x: np.round(x, 3)),
+    "another bias": changed("dense_0/bias", lambda x: x + 1e-3),
+    "another activation": changed("steps", lambda steps: steps.replace("gelu", "silu")),
+    "no mean": changed("standardise_0/mean", np.zeros_like),
+    "no variance": changed("standardise_0/deviation", np.ones_like),
+    "no limit": changed("clip_0/high", lambda _: 1e18),
+    "another range": changed("affine_0/gain", lambda x: x - 1e-3),
+    "another middle": changed("affine_0/offset", lambda x: x + 1e-3),
+    "a larger range": lambda of: lambda obs: standalone_policy.policy_of(of.arrays())(obs) + np.float32(1e-3),
+    "no batch": lambda of: lambda obs: standalone_policy.policy_of(of.arrays())(obs)[0],
     "no numbers": lambda of: lambda obs: np.full((len(obs), of.spec.action_dim), np.nan),
 }
 
@@ -183,17 +182,18 @@ def test_another_policy_is_refused_in_one_line(mistake: str) -> None:
     of = made("gelu", normalise=True)
     form = WRONG[mistake](of)
     with pytest.raises(ValueError, match="no file is left; choose another --format") as error:
-        compare(form, *of, observations(of.spec, of.stats))
+        of.compare(form)
     assert "\n" not in str(error.value)
 
 
 WRONG_NORMS: dict[str, tuple[str, Callable[[Made], Form]]] = {
-    "another gain": ("layer norm", changed("gain_1", lambda x: x + 1e-3)),
-    "another offset": ("residual", changed("offset_0", lambda x: x + 1e-3)),
-    "another mean": ("batch norm", changed("mean_0", lambda x: x + 1e-3)),
-    "another deviation": ("batch norm", changed("deviation_1", lambda x: x + 1e-3)),
-    "no way past a block": ("residual", changed("steps", lambda x: str(x).replace("keep", "").replace("add", ""))),
-    "an activation more": ("residual", changed("steps", lambda x: str(x).replace("keep", "activation keep", 1))),
+    "another gain": ("layer norm", changed("affine_1/gain", lambda x: x + 1e-3)),
+    "another offset": ("residual", changed("affine_0/offset", lambda x: x + 1e-3)),
+    "another mean": ("batch norm", changed("standardise_1/mean", lambda x: x + 1e-3)),
+    "another deviation": ("batch norm", changed("standardise_2/deviation", lambda x: x + 1e-3)),
+    "not centred": ("layer norm", changed("steps", lambda x: x.replace("centre ", ""))),
+    "no way past a block": ("residual", changed("steps", lambda x: x.replace("keep", "").replace("add", ""))),
+    "an activation more": ("residual", changed("steps", lambda x: x.replace("keep", "relu keep", 1))),
 }
 
 
@@ -202,7 +202,7 @@ def test_other_layers_are_refused_in_one_line(mistake: str) -> None:
     block, change = WRONG_NORMS[mistake]
     of = made(normalise=True, block=block)
     with pytest.raises(ValueError, match="no file is left; choose another --format") as error:
-        compare(change(of), *of, observations(of.spec, of.stats))
+        of.compare(change(of))
     assert "\n" not in str(error.value)
 
 
@@ -226,15 +226,15 @@ def full(*_: Any) -> None:
     raise OSError(28, "No space left on device")
 
 
-def half(path: Path, *of: Any) -> None:
-    save_npz(path, *of)
+def half(path: Path, arrays: dict[str, Any]) -> None:
+    save_npz(path, arrays)
     path.write_bytes(path.read_bytes()[:-1000])
     raise OSError("HDF5 says\nseveral lines")
 
 
 FAILURES = {
-    "no space": (Format(".npz", full, npz_reader.load), r"cannot be written \(No space left on device\)"),
-    "half a file": (Format(".npz", half, npz_reader.load), r"cannot be written \(HDF5 says several lines\)"),
+    "no space": (Format(".npz", full, standalone_policy.load), r"cannot be written \(No space left on device\)"),
+    "half a file": (Format(".npz", half, standalone_policy.load), r"cannot be written \(HDF5 says several lines\)"),
     "another policy": (
         FORMATS["numpy"]._replace(load=lambda _: lambda obs: np.zeros((len(obs), 1))),
         "no file is left",
@@ -271,13 +271,11 @@ def test_without_onnx_it_is_said_what_to_install(
         ddpg.export(trained.path, "tflite")
 
 
-def test_a_policy_that_diverged_is_not_exported(tmp_path: Path) -> None:
-    of = made(factor=np.inf)
-    for name in ("onnx", "numpy"):
-        with pytest.raises(
-            ValueError, match="weight_0 has values that are no finite numbers, so its training diverged"
-        ):
-            FORMATS[name].save(tmp_path / "policy", *of)
-    FORMATS["hdf5"].save(tmp_path / "policy", *of)
-    with pytest.raises(ValueError, match="diverged"):
-        FORMATS["hdf5"].load(tmp_path / "policy")
+def test_a_policy_that_diverged_is_not_exported(
+    trained: ddpg.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "load", lambda *_: SimpleNamespace(greedy=made(factor=np.inf).policy, spec=ARM))
+    for name, form in FORMATS.items():
+        with pytest.raises(Mistake, match="dense_0/weight has NaN or infinite values, so its training diverged"):
+            ddpg.export(trained.path, name, tmp_path / f"policy{form.suffix}")
+    assert not list(tmp_path.iterdir())

@@ -28,9 +28,7 @@ from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import ACTION
-from ddpg.envs.protocol import to_units
 from ddpg.records.log import TAGS, read_metrics
-from ddpg.records.networks.hdf5 import load_models
 from ddpg.records.statistics import iqm
 from ddpg.training import finish as conclusion
 from ddpg.training.devices import SINGLE_THREAD_FLOPS
@@ -42,12 +40,13 @@ from ddpg.types import Key, Metrics
 
 SEEDS, STEPS = [3, 4, 5], [250, 500, 600]
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
+FILES = [f"{name}.hdf5" for name in NETWORKS] + ["networks.safetensors"]
 
 
 def complete(folder: Path, seeds: list[int]) -> None:
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     events = {file for file in files if file.startswith("tensorboard/")}
-    models = {f"models/seed-{seed}/{name}.hdf5" for seed in seeds for name in NETWORKS}
+    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in FILES}
     own = {"config.json", "metrics.jsonl", "learning_curve.png", "policy.gif", "summary.json"}
     checkpoints = {file for file in files if file.startswith("checkpoints/")}
     assert files - events - checkpoints == models | own
@@ -94,7 +93,7 @@ def test_tensorboard_says_the_same(trained: ddpg.Run, seed: int) -> None:
 def test_the_summary(trained: ddpg.Run) -> None:
     said = json.loads((trained.path / "summary.json").read_text(), parse_constant=pytest.fail)
     assert said == trained.summary
-    assert (said["format"], said["env"], said["preset"]) == (2, "Pendulum-v1", "ddpg")
+    assert (said["format"], said["env"], said["preset"]) == (3, "Pendulum-v1", "ddpg")
     assert (said["seeds"], said["steps"], said["interrupted"]) == (SEEDS, 600, False)
     last = [record["return"] for record in read_metrics(trained.path)[-3:]]
     assert said["returns"] == last
@@ -113,8 +112,7 @@ def test_load_gives_each_seed_its_policy(trained: ddpg.Run) -> None:
         actions = policy(obs)
         assert (actions.shape, actions.dtype) == ((7, 1), np.float32)
         assert (np.abs(actions) <= 2).all()
-        nets, _, spec = load_models(trained.path / "models" / f"seed-{seed}")
-        np.testing.assert_allclose(actions, to_units(nets.actor(jnp.asarray(obs)), spec), atol=1e-6)
+        np.testing.assert_allclose(actions, policy.spec.to_units(policy.nets.mu(jnp.asarray(obs))), atol=1e-6)
         one = policy(obs[0])
         assert one.shape == (1,)
         np.testing.assert_allclose(one, actions[0], atol=1e-6)
@@ -371,12 +369,13 @@ def test_reports_of_several_chunks_are_means_over_all() -> None:
 def test_a_run_on_normalised_observations_and_scaled_rewards(tmp_path: Path, tiny: dict[str, Any]) -> None:
     options = tiny | {"normalise": True, "reward_scale": 0.5, "eval.every": 600}
     run = ddpg.train(steps=600, run=tmp_path / "run", options=options)
-    nets, stats, spec = load_models(run.path / "models" / "seed-0")
+    policy = ddpg.load(run.path)
+    stats = policy.greedy.stats
     assert stats is not None
     # The policy that is loaded, and the one evaluated later, apply the statistics of training.
     obs = np.array([[1.0, 0.0, 0.0], [-0.5, 0.8, 6.0]], np.float32)
     seen = (obs - np.asarray(stats.mean)) / np.sqrt(np.asarray(stats.variance) + 1e-8)
-    np.testing.assert_allclose(ddpg.load(run.path)(obs), to_units(nets.actor(jnp.asarray(seen)), spec), atol=1e-5)
+    np.testing.assert_allclose(policy(obs), policy.spec.to_units(policy.nets.mu(jnp.asarray(seen))), atol=1e-5)
     np.testing.assert_allclose(evaluate_run(run.path, episodes=4)["returns"], run.summary["returns"], rtol=1e-4)
     # Of 600 stored steps, less the block under way, two end an episode.
     assert stats.count == 600 - 1 - 2
@@ -409,7 +408,7 @@ def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: 
     assert said["returns"] == [None, None]
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files == {"checkpoints", "config.json", "metrics.jsonl", "models", "summary.json", "tensorboard"}
-    assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == {f"{name}.hdf5" for name in NETWORKS}
+    assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == set(FILES)
 
 
 def test_what_is_lost_within_a_chunk_is_noticed_at_its_end(trained: ddpg.Run, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import PROBES
-from ddpg.envs.protocol import Environment, HasOptimum, to_units
+from ddpg.envs.protocol import Environment, HasOptimum
 from ddpg.envs.repeat import Repeat
 from ddpg.envs.vector import Vector
 from ddpg.types import Key, Spec
@@ -113,14 +113,6 @@ def test_step_after_an_end_resets_and_counts_for_nothing(played: dict[str, np.nd
 def test_fresh_episodes_differ() -> None:
     _, obs = Vector(Pendulum(), 50).fresh(jax.random.key(0))
     assert len(np.unique(np.asarray(obs)[:, 0])) == 50
-
-
-def test_units_with_asymmetric_bounds_per_dimension() -> None:
-    spec = Spec(obs_shape=(1,), action_low=(-1.0, 0.0, -3.0), action_high=(1.0, 10.0, -1.0))
-    action = jnp.array([[-1.0, -1.0, -1.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.5, -0.5, 0.5]])
-    wanted = [[-1, 0, -3], [0, 5, -2], [1, 10, -1], [0.5, 2.5, -1.5]]
-    np.testing.assert_allclose(to_units(action, spec), wanted, atol=1e-6)
-    np.testing.assert_allclose(to_units(action[3], spec), wanted[3], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,6 @@ from ddpg.experience.replay import Replay
 from ddpg.experience.ring import unpack
 from ddpg.experience.sampling import Prioritised
 from ddpg.records.log import read_metrics
-from ddpg.records.networks.hdf5 import load_models
 from ddpg.training.backend import behaviour_for, learner_for, loop_for
 from ddpg.training.devices import gathered
 from ddpg.training.driver import Learned, Report
@@ -56,6 +55,7 @@ from ddpg.training.scan import Scan
 from ddpg.types import Key, Row, Transition
 
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
+FILES = [f"{name}.hdf5" for name in NETWORKS] + ["networks.safetensors"]
 
 
 @dataclass(frozen=True)
@@ -451,7 +451,7 @@ def trouble(kind: str, victim: int, at: int) -> dict[str, Any]:
 def whole(folder: Path, seeds: Sequence[int] = (0,), drawn: bool = True) -> dict[str, Any]:
     """Asserts that nothing is missing that can be there, and answers the summary."""
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    models = {f"models/seed-{seed}/{name}.hdf5" for seed in seeds for name in NETWORKS}
+    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in FILES}
     own = {"config.json", "metrics.jsonl", "summary.json", *(["learning_curve.png"] if drawn else [])}
     assert {file for file in files if not file.startswith(("tensorboard/", "checkpoints/"))} == models | own
     return json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
@@ -590,7 +590,7 @@ def test_one_lost_seed_does_not_stop_the_others(drift: str, tmp_path: Path) -> N
     summary = whole(lost.path, [0, 1, 2])
     assert (summary["steps"], "failure" in summary) == (400, False)
     well = ddpg.train(drift, steps=400, seeds=3, run=tmp_path / "well", options=SMALL)
-    assert not np.isfinite(load_models(lost.path / "models" / "seed-1")[0].critic.layers[0].weight).all()
+    assert not np.isfinite(ddpg.load(lost.path, seed=1).nets.critic.layers[0].weight).all()
     for seed in (0, 2):
         one, other = (run.path / "models" / f"seed-{seed}" / "actor.hdf5" for run in (lost, well))
         assert one.read_bytes() == other.read_bytes()
@@ -609,7 +609,8 @@ def test_ctrl_c_while_an_environment_steps(at: int, steps: int, drift: str, tmp_
 
 def test_the_saved_policy_normalises(drift: str, tmp_path: Path) -> None:
     run = ddpg.train(drift, steps=400, run=tmp_path / "run", options=SMALL | {"normalise": True})
-    nets, stats, spec = load_models(run.path / "models" / "seed-0")
+    policy = ddpg.load(run.path)
+    nets, stats, spec = policy.nets, policy.greedy.stats, policy.spec
     assert stats is not None
     rows = 400 // 2 - 10  # of each environment, but for the block collected last
     assert stats.count == 2 * (rows - rows // 11)  # every episode has ten steps and a row for its last observation

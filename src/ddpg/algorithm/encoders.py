@@ -10,6 +10,7 @@ import numpy as np
 from jax.tree_util import register_dataclass
 from jaxtyping import Float, Shaped
 
+from ddpg.algorithm.steps import Step
 from ddpg.types import AnyArray, Key, Spec
 
 
@@ -27,6 +28,10 @@ class Embedding(Protocol):
 
     def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> "Embedding":
         """Running statistics of its batch normalisation, if any, moved by `rate` towards those of a minibatch."""
+        ...
+
+    def steps(self) -> list[Step]:
+        """`state`, for the files of networks; of bytes, what is left once they are divided by 255."""
         ...
 
 
@@ -69,6 +74,9 @@ class FlatEmbedding:
 
     def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> "FlatEmbedding":
         return self
+
+    def steps(self) -> list[Step]:
+        return [Step("flatten")]
 
 
 AnyEncoder = Flat  # a union, once there are several

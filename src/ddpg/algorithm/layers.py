@@ -12,6 +12,7 @@ from jax.tree_util import register_dataclass
 from jaxtyping import Float
 
 from ddpg.algorithm.norms import Norm
+from ddpg.algorithm.steps import Step
 from ddpg.types import AnyArray
 
 STATIC = {"static": True}  # a field that is no array: part of the tree's structure
@@ -35,6 +36,10 @@ class Layer(Protocol):
 
     def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Layer":
         """Running statistics of its batch normalisation, if any, moved by `rate` towards those of minibatch x."""
+        ...
+
+    def steps(self, f: str | None) -> list[Step]:
+        """The same as a call, for the files of networks; f by its name, or None for none."""
         ...
 
 
@@ -69,6 +74,11 @@ class Dense:
             after = self.after.fitted(x @ self.weight + self.bias, rate)
         return replace(self, before=before, after=after)
 
+    def steps(self, f: str | None) -> list[Step]:
+        before, after = ([] if norm is None else norm.steps() for norm in (self.before, self.after))
+        dense = Step("dense", {"weight": self.weight, "bias": self.bias})
+        return [*before, dense, *after, *([] if f is None or self.linear else [Step(f)])]
+
 
 @register_dataclass
 @dataclass(frozen=True)
@@ -83,6 +93,9 @@ class Block:
 
     def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Block":
         return self
+
+    def steps(self, f: str | None) -> list[Step]:
+        return [Step("keep"), *self.up.steps(f), *self.down.steps(f), Step("add")]
 
 
 def uniform_layer(u: Float[Array, "rows o"], bound: float) -> Dense:
@@ -106,3 +119,9 @@ def fitted(layers: Layers, x: Float[AnyArray, "b i"], f: Activation, rate: float
         moved.append(layer.fitted(x, rate))
         x = layer.fitted(x, 1.0)(x, f)
     return tuple(moved)
+
+
+def steps(layers: Layers, f: str, last: str | None) -> list[Step]:
+    """`forward`, for the files of networks."""
+    names = [*[f] * (len(layers) - 1), last]
+    return [step for layer, name in zip(layers, names, strict=False) for step in layer.steps(name)]

@@ -23,11 +23,13 @@ from ddpg.algorithm.layers import (
     Layers,
     fitted,
     forward,
+    steps,
     uniform_layer,
 )
 from ddpg.algorithm.norms import NORMS, LayerNorm
 from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.algorithm.schedules import Constant, Schedule
+from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
 from ddpg.ranges import Choice, Finite, Natural, NonNegative, Positive, Rounded, Widths
 from ddpg.types import AnyArray, Key, PyTree
@@ -200,6 +202,10 @@ class Actor:
         """Running statistics of its batch normalisation, if any, moved by `rate` towards those of a minibatch."""
         return replace(self, layers=fitted(self.layers, z, ACTIVATIONS[self.activation], rate))
 
+    def steps(self) -> list[Step]:
+        """The same as a call, for the files of networks."""
+        return steps(self.layers, self.activation, "tanh")
+
 
 @register_dataclass
 @dataclass(frozen=True)
@@ -229,6 +235,15 @@ class Critic:
             return self
         layers = self._over_members(lambda layers: fitted(layers[:of_obs], z, f, rate))
         return replace(self, layers=(*layers, *self.layers[of_obs:]))
+
+    def steps(self) -> list[Step]:
+        """Like the actor's, of all members at once: every array is [K, i or 1, o]."""
+        before, after = self.layers[: self.action_layer], self.layers[self.action_layer :]
+        named = steps(before, self.activation, self.activation), steps(after, self.activation, None)
+        return [
+            Step(kind, {name: x.reshape(len(x), *(1,) * (3 - x.ndim), *x.shape[1:]) for name, x in arrays.items()})
+            for kind, arrays in (*named[0], Step("join"), *named[1])
+        ]
 
     def _over_members(self, member: Callable[[Layers], PyTree]) -> PyTree:
         if len(jax.tree.leaves(self.layers)[0]) == 1:  # a vmap would turn every product into a batched one

@@ -7,6 +7,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Shaped
 
+from ddpg.algorithm.steps import Step
 from ddpg.types import AnyArray
 
 LIMIT = 10.0  # in standard deviations, to which an observation is clipped
@@ -19,6 +20,14 @@ class RunningStats(NamedTuple):
     count: Float[AnyArray, ""]
     mean: Float[AnyArray, "*obs"]
     variance: Float[AnyArray, "*obs"]
+
+    def steps(self) -> list[Step]:
+        """`normalise`, for the files of networks."""
+        deviation = np.sqrt(np.asarray(self.variance) + EPSILON)
+        return [
+            Step("standardise", {"mean": self.mean, "deviation": deviation}),
+            Step("clip", {"low": -LIMIT, "high": LIMIT}),
+        ]
 
 
 def init_stats(obs_shape: tuple[int, ...]) -> RunningStats:

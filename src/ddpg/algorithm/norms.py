@@ -9,7 +9,10 @@ import numpy as np
 from jax.tree_util import register_dataclass
 from jaxtyping import Float
 
+from ddpg.algorithm.steps import Step
 from ddpg.types import AnyArray, PyTree
+
+EPSILON = np.float32(1e-5)  # added to every variance
 
 
 @runtime_checkable
@@ -27,6 +30,10 @@ class Norm(Protocol):
 
     def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Norm":
         """Running statistics moved by `rate` towards those of minibatch x; without any, the same."""
+        ...
+
+    def steps(self) -> list[Step]:
+        """The same as a call, for the files of networks."""
         ...
 
 
@@ -48,6 +55,9 @@ class LayerNorm:
 
     def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "LayerNorm":
         return self
+
+    def steps(self) -> list[Step]:
+        return [Step("centre"), Step("rms"), Step("affine", {"gain": self.scale, "offset": self.shift})]
 
 
 class Running(NamedTuple):
@@ -83,6 +93,11 @@ class BatchNorm:
         # In this form rate 1 gives the minibatch's statistics exactly.
         return replace(self, running=jax.tree.map(lambda old, new: new + (1 - rate) * (old - new), self.running, now))
 
+    def steps(self) -> list[Step]:
+        mean, deviation = self.running.mean, (self.running.variance + EPSILON) ** 0.5
+        affine = Step("affine", {"gain": self.scale, "offset": self.shift})
+        return [Step("standardise", {"mean": mean, "deviation": deviation}), affine]
+
 
 def has_statistics(tree: PyTree) -> bool:
     """Whether any layer of it has running statistics."""
@@ -90,7 +105,7 @@ def has_statistics(tree: PyTree) -> bool:
 
 
 def standardised(x: AnyArray, mean: AnyArray, variance: AnyArray) -> AnyArray:
-    return (x - mean) / (variance + np.float32(1e-5)) ** 0.5
+    return (x - mean) / (variance + EPSILON) ** 0.5
 
 
 NORMS: dict[str, type[Norm]] = {"layer": LayerNorm, "batch": BatchNorm}

@@ -12,6 +12,7 @@ from jax import Array
 from jaxtyping import Float
 from pydantic import Discriminator
 
+from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
 from ddpg.ranges import Finite, Natural, Positive
 
@@ -32,6 +33,10 @@ class Value(Protocol):
 
     def mean(self, prediction: Float[Array, "*k b outputs"]) -> Float[Array, "*k b"]:
         """Q, the expected return."""
+        ...
+
+    def steps(self) -> list[Step]:
+        """`mean`, for the files of critics: from the outputs to one number per state and action."""
         ...
 
     def target(
@@ -71,6 +76,9 @@ class Scalar:
 
     def mean(self, prediction: Float[Array, "*k b 1"]) -> Float[Array, "*k b"]:
         return prediction[..., 0]
+
+    def steps(self) -> list[Step]:
+        return []
 
     def target(
         self, reward: Float[Array, " b"], discount: Float[Array, " b"], prediction: Float[Array, "b 1"]
@@ -114,6 +122,9 @@ class Categorical:
 
     def mean(self, prediction: Float[Array, "*k b atoms"]) -> Float[Array, "*k b"]:
         return jax.nn.softmax(prediction) @ self.support
+
+    def steps(self) -> list[Step]:
+        return [Step("softmax"), Step("dense", {"weight": self.support[:, None], "bias": np.zeros(1)})]
 
     def target(
         self, reward: Float[Array, " b"], discount: Float[Array, " b"], prediction: Float[Array, "b atoms"]

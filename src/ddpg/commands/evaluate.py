@@ -10,11 +10,10 @@ import numpy as np
 
 from ddpg.config.file import load_config
 from ddpg.environment import Known, environment_of
-from ddpg.records.networks.hdf5 import load_models
 from ddpg.records.statistics import iqm
 from ddpg.training.backend import evaluator_for
 from ddpg.training.devices import configure_jax
-from ddpg.training.policy import model_folder
+from ddpg.training.policy import load_seed
 from ddpg.types import AnyArray
 
 
@@ -34,10 +33,10 @@ def evaluate_run(
     seeds = range(config.seed, config.seed + config.seeds)
     evaluator = evaluator_for(config, environment, episodes, seed)
     configure_jax(1, 0.0)
-    models = [load_models(model_folder(run, config, s), environment.spec) for s in seeds]
+    saved = [load_seed(run, config, s, environment.spec)[0] for s in seeds]
     with ExitStack() as stack:
         stack.callback(evaluator.close)
-        returns = np.concatenate([evaluator(*jax.tree.map(_one, m[:2])).returns for m in models])
+        returns = np.concatenate([evaluator(*jax.tree.map(_one, (one.online, one.stats))).returns for one in saved])
         optimum = evaluator.optimum()
     said: dict[str, Any] = {
         "env": (env or config.env) if env is None or isinstance(env, str) else environment.id,

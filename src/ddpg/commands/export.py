@@ -1,6 +1,7 @@
 """`ddpg export`: a trained policy as a file that runs without ddpg, compared with the policy before it is there."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,17 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from ddpg.algorithm.encoders import flatten_observation
-from ddpg.algorithm.networks import Actor
-from ddpg.algorithm.normaliser import EPSILON, RunningStats, normalise
-from ddpg.config.file import load_config
+from ddpg.algorithm.agent import GreedyPolicy
+from ddpg.algorithm.normaliser import EPSILON, RunningStats
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import settle
-from ddpg.records.networks import standalone_policy as npz_reader
-from ddpg.records.networks.hdf5 import load_actor, load_models, save_actor
-from ddpg.records.networks.npz import arrays_of, largest, save_npz
+from ddpg.records.networks import standalone_policy
+from ddpg.records.networks.hdf5 import reread_hdf5, save_hdf5
+from ddpg.records.networks.npz import save_npz
 from ddpg.records.networks.onnx import check_onnx, load_onnx, save_onnx
-from ddpg.training.policy import model_folder
+from ddpg.records.networks.steps import LARGEST, arrays_of, check_finite, policy_steps
+from ddpg.training.policy import load
 from ddpg.types import Spec
 
 TOLERANCE = 1e-5  # of the action's range; what is seen is a hundredth of it
@@ -36,14 +36,14 @@ class Format(NamedTuple):
     """How a policy is written, and how what was written is run."""
 
     suffix: str
-    save: Callable[[Path, Actor, RunningStats | None, Spec], None]
+    save: Callable[[Path, dict[str, Any]], None]
     load: Callable[[Path], Form]
 
 
 FORMATS = {
     "onnx": Format(".onnx", save_onnx, load_onnx),
-    "hdf5": Format(".hdf5", save_actor, lambda path: npz_reader.policy_of(arrays_of(*load_actor(path)))),
-    "numpy": Format(".npz", save_npz, npz_reader.load),
+    "hdf5": Format(".hdf5", save_hdf5, lambda path: standalone_policy.policy_of(reread_hdf5(path))),
+    "numpy": Format(".npz", save_npz, standalone_policy.load),
 }
 
 
@@ -67,14 +67,16 @@ def export_run(run: str | Path, format: str, path: str | Path | None = None, see
         raise Mistake(f"format {format!r}, expected one of {', '.join(FORMATS)}")
     form = FORMATS[format]
     path = run / f"policy{form.suffix}" if path is None else Path(path)
-    nets, stats, spec = load_models(model_folder(run, load_config(run), seed))
+    policy = load(run, seed)
     _check(run, format, path)
+    arrays = arrays_of(policy_steps(policy.greedy, policy.spec), policy.spec)
+    check_finite(arrays)
     partial = path.with_name(f"{path.name}.partial")
     try:
         partial.touch()  # says what is wrong with the place in plain words, as HDF5 does not
-        form.save(partial, nets.actor, stats, spec)
-        seen = observations(spec, stats)
-        difference = compare(form.load(partial), nets.actor, stats, spec, seen)
+        form.save(partial, arrays)
+        obs = observations(policy.spec, policy.greedy.stats)
+        difference = compare(form.load(partial), policy.greedy, policy.spec, obs)
         settle(partial, path)
     except OSError as error:
         said = error.strerror or " ".join(str(error).split())[:200]
@@ -82,7 +84,7 @@ def export_run(run: str | Path, format: str, path: str | Path | None = None, see
     finally:
         if path.parent.is_dir():
             partial.unlink(missing_ok=True)
-    return Exported(path, format, len(seen), difference)
+    return Exported(path, format, len(obs), difference)
 
 
 def _check(run: Path, format: str, path: Path) -> None:
@@ -100,22 +102,21 @@ def _check(run: Path, format: str, path: Path) -> None:
         check_onnx()
 
 
-def reference(stats: RunningStats | None, spec: Spec) -> Callable[[Actor, Any], Any]:
-    """The policy in JAX, compiled: (actor, observations) -> actions in the environment's units.
+@cache
+def reference(spec: Spec) -> Callable[[GreedyPolicy, Any], Any]:
+    """The policy in JAX, compiled: (policy, observations) -> actions in the environment's units.
 
-    An observation that is not normalised counts as ±1e18, or ±1e12, beyond that, as in every exported form.
+    An observation that is not normalised counts as ±1e12 beyond that, as in every exported form.
     """
-    low, high = (jnp.asarray(bound, jnp.float32) for bound in (spec.action_low, spec.action_high))
 
     @jax.jit
-    def policy(actor: Actor, obs: Any) -> Any:
-        if stats is None and spec.obs_dtype != "uint8":
-            obs = jnp.clip(obs, -largest(actor), largest(actor))
+    def act(policy: GreedyPolicy, obs: Any) -> Any:
+        if policy.stats is None and spec.obs_dtype != "uint8":
+            obs = jnp.clip(obs, -LARGEST, LARGEST)
         with jax.default_matmul_precision("highest"):  # an accelerator may round factors to fewer than 32 bits
-            unit = actor(flatten_observation(normalise(obs, stats)))
-        return low / 2 + high / 2 + unit * (high / 2 - low / 2)  # halves: the range may be too large for 32 bits
+            return spec.to_units(policy(obs))
 
-    return policy
+    return act
 
 
 def observations(spec: Spec, stats: RunningStats | None) -> Shaped[np.ndarray, "b *obs"]:
@@ -139,28 +140,27 @@ def observations(spec: Spec, stats: RunningStats | None) -> Shaped[np.ndarray, "
     return np.concatenate([usual, *(signs * size for size in sizes)])
 
 
-def compare(
-    form: Form, actor: Actor, stats: RunningStats | None, spec: Spec, seen: Shaped[np.ndarray, "b *obs"]
-) -> float:
-    """The largest difference between what `form` and the policy in JAX answer, as a share of the action's range.
+def compare(form: Form, policy: GreedyPolicy, spec: Spec, obs: Shaped[np.ndarray, "b *obs"]) -> float:
+    """The largest difference between the actions of `form` and of the policy in JAX, as a share of the action's range.
 
-    ValueError, in one line, if rounding does not explain it: if it is more than 1e-5, and more than what the policy
-    itself changes by when the last digits of its weights do. Or if an action is beyond its bounds.
+    Mistake if rounding does not explain it: if it is more than 1e-5, and more than what the policy itself changes by
+    when the last digits of its weights do. Or if an action is beyond its bounds.
     """
-    policy, random = reference(stats, spec), np.random.default_rng(1)
+    act, random = reference(spec), np.random.default_rng(1)
 
     def nudged(leaf: Any) -> Any:
         return leaf * (1 + NUDGE * random.choice(np.array([-1, 1], np.float32), leaf.shape))
 
-    found, expected = np.float64(form(seen)), np.float64(policy(actor, seen))
-    low, high = np.array([spec.action_low, spec.action_high], np.float64)
+    found, expected = np.float64(form(obs)), np.float64(act(policy, obs))
+    low, high = spec.bounds
     if found.shape != expected.shape or not ((low <= found) & (found <= high)).all():
-        raise Mistake(f"what was written answers beyond the bounds of actions, {ADVICE}")
-    changes = [np.abs(np.float64(policy(jax.tree.map(nudged, actor), seen)) - expected) for _ in range(4)]
+        raise Mistake(f"the written policy answers outside the bounds of actions, {ADVICE}")
+    others = [GreedyPolicy(policy.stats, *jax.tree.map(nudged, policy[1:])) for _ in range(4)]
+    changes = [np.abs(np.float64(act(other, obs)) - expected) for other in others]
     digits = 4 * np.finfo(np.float32).eps * np.maximum(np.abs(low), np.abs(high))  # of actions that are far from 0
     difference = np.abs(found - expected) / (high - low)
     if not (difference <= np.maximum(TOLERANCE, (np.max(changes, axis=0) + digits) / (high - low))).all():
         raise Mistake(
-            f"what was written differs from the policy by {difference.max():.1e} of the action's range, {ADVICE}"
+            f"the written policy differs from the trained one by {difference.max():.1e} of the range, {ADVICE}"
         )
     return float(difference.max())

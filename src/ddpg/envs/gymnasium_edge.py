@@ -51,8 +51,7 @@ class CheckedEnv(gymnasium.Wrapper):
         assert isinstance(units, spaces.Box)
         self._plain = isinstance(inside, spaces.Box) and bool(inside.shape)
         self._inside = in_order(inside)
-        self._low, self._high = np.float64(units.low.ravel()), np.float64(units.high.ravel())
-        self._middle, self._half = self._low / 2 + self._high / 2, self._high / 2 - self._low / 2
+        (self._low, self._high), (self._middle, self._half) = spec.bounds, spec.middle_and_half
         self._units, self._usual = units, np.dtype(spec.obs_dtype)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -70,8 +69,8 @@ class CheckedEnv(gymnasium.Wrapper):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self.past is not None:
             return self._replay(self.past)
-        # In 64 bits, so that 1 becomes exactly the bound and nothing lies beyond it. NaN, from a diverged network, is
-        # not the environment's fault: fmin and fmax turn it into a bound.
+        # `Spec.to_units`, in 64 bits, so that 1 becomes exactly the bound and nothing lies beyond it. NaN, from a
+        # diverged network, is not the environment's fault: fmin and fmax turn it into a bound.
         units = np.fmin(np.fmax(self._middle + action * self._half, self._low), self._high)
         units = units.astype(self._units.dtype).reshape(self._units.shape)
         obs, total, over, cut = None, 0.0, False, False

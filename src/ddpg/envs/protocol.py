@@ -2,7 +2,6 @@
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
@@ -43,9 +42,3 @@ class StepResult(NamedTuple):
     reward: Float[Array, " n"]
     terminated: Bool[Array, " n"]
     truncated: Bool[Array, " n"]
-
-
-def to_units(action: Float[Array, "*b m"], spec: Spec) -> Float[Array, "*b m"]:
-    """From [-1, 1]^m to the environment's own units, per dimension, asymmetric bounds too."""
-    low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
-    return low + (action + 1.0) * (high - low) / 2.0

@@ -18,7 +18,9 @@ from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
 from ddpg.records.atomic import write_text
 from ddpg.records.log import read_metrics
+from ddpg.records.networks import safetensors
 from ddpg.records.networks.hdf5 import save_models
+from ddpg.records.networks.safetensors import SavedNetworks
 from ddpg.records.plot import curve_of, learning_curve
 from ddpg.records.statistics import summary
 from ddpg.records.video import screenless
@@ -32,8 +34,9 @@ def save_networks(folder: Path, config: Config, learned: Learned, spec: Spec) ->
     for i, seed in enumerate(seeds(config)):
         own: Learned = jax.tree.map(lambda x, i=i: np.asarray(x)[i], learned)
         scale = config.reward_scale if own.return_scale is None else float(own.return_scale.scale)
-        folder_of_seed = folder / "models" / f"seed-{seed}"
-        save_models(folder_of_seed, own.online, own.target, spec, own.stats, config.agent.value, scale)
+        saved, place = SavedNetworks(own.online, own.target, own.stats), folder / "models" / f"seed-{seed}"
+        safetensors.save_networks(place, saved, spec)
+        save_models(place, saved, spec, config.agent.value, scale)
 
 
 def pictures(

@@ -13,7 +13,7 @@ from ddpg.algorithm.normaliser import RunningStats
 from ddpg.config.config import Config
 from ddpg.config.file import load_config
 from ddpg.mistake import Mistake
-from ddpg.records.networks.hdf5 import load_models
+from ddpg.records.networks.safetensors import SavedNetworks, load_networks
 from ddpg.types import Spec
 
 
@@ -25,12 +25,11 @@ class Policy:
 
     def __init__(self, nets: Nets, stats: RunningStats | None, spec: Spec) -> None:
         self.nets, self.spec = nets, spec
-        self._policy = jax.tree.map(np.asarray, GreedyPolicy(stats, nets.encoder, nets.actor))
-        self._low, self._high = np.array([spec.action_low, spec.action_high], np.float64)
+        self.greedy = jax.tree.map(np.asarray, GreedyPolicy(stats, nets.encoder, nets.actor))
 
     def unit(self, obs: Shaped[np.ndarray, "b *obs"]) -> Float[np.ndarray, "b m"]:
         """mu(s) in [-1, 1]^m."""
-        return self._policy(obs)
+        return self.greedy(obs)
 
     def __call__(self, obs: Any) -> np.ndarray:
         """[*obs] -> [m], or [b, *obs] -> [b, m], in float32. ValueError if the shape is neither."""
@@ -39,14 +38,8 @@ class Policy:
         obs, shape = np.asarray(obs, self.spec.obs_dtype), self.spec.obs_shape
         if obs.shape != shape and obs.shape[1:] != shape:
             raise Mistake(f"an observation of shape {obs.shape}, expected {shape} or a batch of them")
-        low, high = self._low, self._high
-        exact = np.clip(
-            low / 2 + high / 2 + np.float64(self.unit(obs.reshape(-1, *shape))) * (high / 2 - low / 2), low, high
-        )
-        # The nearest number of 32 bits may be beyond a bound of 64, as of 0.1; the next one is not.
-        action = exact.astype(np.float32)
-        action = np.where(action < low, np.nextafter(action, np.float32(np.inf)), action)
-        action = np.where(action > high, np.nextafter(action, np.float32(-np.inf)), action)
+        units = self.spec.to_units(self.unit(obs.reshape(-1, *shape)))
+        action = np.clip(units.astype(np.float32), *self.spec.bounds32)
         return action[0] if obs.shape == shape else action
 
     def predict(self, obs: Any, *_: Any, **__: Any) -> tuple[np.ndarray, None]:
@@ -60,7 +53,13 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     ValueError, in one line, if the folder is no run, or has no such seed, or its files cannot be read.
     """
     run = Path(run)
-    return Policy(*load_models(model_folder(run, load_config(run), seed)))
+    saved, spec = load_seed(run, load_config(run), seed)
+    return Policy(saved.online, saved.stats, spec)
+
+
+def load_seed(run: Path, config: Config, seed: int | None, expected: Spec | None = None) -> tuple[SavedNetworks, Spec]:
+    """What was saved of one seed, by default the first; Mistake if it is for another spec than `expected`."""
+    return load_networks(model_folder(run, config, seed), config.agent, config.normalise, expected)
 
 
 def _parts(obs: Any) -> Iterator[Any]:

@@ -1,0 +1,31 @@
+"""A forward pass as a list of steps: how layers describe themselves to the files of networks."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ddpg.types import AnyArray
+
+
+class Step(NamedTuple):
+    """One operation on x, the numbers in a network, and its arrays by name.
+
+    bytes                          x / 255, of integers from 0 to 255
+    flatten                        one row per sample
+    dense: weight, bias            x @ weight + bias
+    centre                         x - mean(x), over the features of each sample
+    rms                            x / sqrt(mean(x^2) + 1e-5), likewise
+    standardise: mean, deviation   (x - mean) / deviation
+    affine: gain, offset           x * gain + offset
+    clip: low, high                min(max(x, low), high)
+    relu, tanh, elu, silu, gelu    the activation; gelu with tanh
+    softmax                        over the features of each sample
+    keep, add                      remember x; add the x remembered last, and forget it
+    join                           append the action to the features
+
+    records/networks/standalone_policy.py runs them, records/networks/onnx.py has their nodes: a layer that consists
+    of these needs no edit there.
+    """
+
+    kind: str
+    arrays: Mapping[str, AnyArray] = MappingProxyType({})

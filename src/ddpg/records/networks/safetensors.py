@@ -1,0 +1,90 @@
+"""The networks of a seed in one safetensors file, models/seed-S/networks.safetensors: what ddpg itself reads back."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from pydantic import TypeAdapter
+
+from ddpg.algorithm.agent import DPG, Nets
+from ddpg.algorithm.normaliser import RunningStats, init_stats
+from ddpg.mistake import Mistake
+from ddpg.records import checkpoint
+from ddpg.types import Spec
+
+NAME = "networks.safetensors"
+
+DTYPES = set(checkpoint.DTYPES.values())  # of observations
+
+PARAMETERS, DIMENSIONS = 2**28, 32  # more than any network and any observation here; files that claim more are refused
+
+
+class SavedNetworks(NamedTuple):
+    """What is saved of one seed; `stats` normalise observations, if the run does."""
+
+    online: Nets
+    target: Nets
+    stats: RunningStats | None
+
+
+def save_networks(folder: Path, saved: SavedNetworks, spec: Spec) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.write(folder / NAME, saved, {"spec": asdict(spec)})
+
+
+def load_networks(
+    folder: Path, agent: DPG, normalise: bool, expected: Spec | None = None
+) -> tuple[SavedNetworks, Spec]:
+    """The networks in FOLDER, in NumPy, and the spec of the environment that they were trained in.
+
+    Their shapes must be those of `agent`. Mistake if the file is missing or damaged, or has another spec than
+    `expected`, if that is given.
+    """
+    path = folder / NAME
+    if not os.path.lexists(path):
+        raise Mistake(f"{path} does not exist: the run has saved no networks yet")
+    spec = _spec(path, checkpoint.read_said(path))
+    if expected not in (spec, None):
+        raise Mistake(
+            f"{folder} was trained for {_spaces(spec)}, not for {_spaces(expected)}; "
+            f"choose an environment of the same spaces"
+        )
+    return checkpoint.read(path, _shapes(path, agent, normalise, spec)), spec
+
+
+def _shapes(path: Path, agent: DPG, normalise: bool, spec: Spec) -> SavedNetworks:
+    """What the file must hold. Its configuration and spec may be a stranger's: nothing is allocated for them."""
+    too_many = f"{path} cannot be used: its networks would have more than {PARAMETERS} numbers"
+    try:
+        state, stats = jax.eval_shape(lambda: (agent.init(jax.random.key(0), spec), init_stats(spec.obs_shape)))
+    except (ValueError, OverflowError):  # sizes that JAX cannot count
+        raise Mistake(too_many) from None
+    like = SavedNetworks(state.online, state.target, stats if normalise else None)
+    if sum(prod(leaf.shape) for leaf in jax.tree.leaves(like)) > PARAMETERS:
+        raise Mistake(too_many)
+    return like
+
+
+def _spec(path: Path, said: Mapping[str, Any]) -> Spec:
+    """The spec in a file that anyone may have made."""
+    try:
+        spec = TypeAdapter(Spec).validate_python(said.get("spec"))
+        low, high = spec.bounds
+        bounds = len(low) > 0 and bool(np.isfinite(spec.bounds).all() and (low < high).all())
+    except (ValueError, OverflowError):  # other fields, or lists of different lengths
+        raise Mistake(f"{path} cannot be used: its spec is invalid") from None
+    shape = len(spec.obs_shape) <= DIMENSIONS and min(spec.obs_shape, default=1) > 0 and spec.obs_size <= PARAMETERS
+    if not (bounds and shape and spec.obs_dtype in DTYPES):
+        raise Mistake(f"{path} cannot be used: its spec is invalid ({_spaces(spec)})")
+    return spec
+
+
+def _spaces(spec: Spec) -> str:
+    low, high = (" ".join(f"{x:g}" for x in bound)[:200] for bound in (spec.action_low, spec.action_high))
+    shape, dtype = str(spec.obs_shape)[:100], ascii(spec.obs_dtype)[1:-1][:20]
+    return f"observations of shape {shape} {dtype} and actions from [{low}] to [{high}]"
