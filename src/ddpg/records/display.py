@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ddpg.records.braille import LINE, OPTIMUM, depth, draw
 from ddpg.records.log import Record
-from ddpg.records.plot import window
+from ddpg.records.plot import axis_limits
 from ddpg.records.statistics import iqm
 
 RATE_OVER = 10  # updates over which the speed is measured that "time left" assumes
@@ -164,7 +164,7 @@ class Display:
             empty[rows // 2] = Text("waiting for the first evaluation", "dim", justify="center")
             return empty
         points = np.array(tuple(self._points))
-        low, high = window([points[:, 1]], self._optimum)
+        low, high = axis_limits([points[:, 1]], self._optimum)
         names = {rows - 1: (_number(low), "dim"), 0: (_number(high), "dim")}
         if self._optimum is not None:
             names[int(depth(self._optimum, (low, high), rows))] = (_number(self._optimum), OPTIMUM)
