@@ -203,7 +203,7 @@ print(len(tests), len(commands))
     assert commands_parsed > 4
 
 
-def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, **given: Any) -> None:
+def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, quiet: bool, **given: Any) -> None:
     changes = {name: value for name, value in given.items() if value is not None}
     check_environment(ENV, override(training.by_name(preset), changes))
 

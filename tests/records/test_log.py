@@ -48,6 +48,10 @@ def row(step: int, seed: int, **changed: float) -> dict[str, float]:
     return {"step": step, "seed": seed} | {key: number(key, step, seed) for key in CONTRACT} | changed
 
 
+def log_in(folder: Path, resume_at: int | None = None) -> Log:
+    return Log(folder / "metrics.jsonl", folder / "tensorboard", resume_at=resume_at)
+
+
 def lines(folder: Path) -> list[dict[str, float | None]]:
     def refuse(constant: str) -> float:
         raise AssertionError(f"{constant} is not JSON")
@@ -64,7 +68,7 @@ def test_tags_are_the_contracts() -> None:
 
 
 def test_every_number_is_in_json_and_in_tensorboard(tmp_path: Path) -> None:
-    with Log(tmp_path) as log:
+    with log_in(tmp_path) as log:
         log(point(1000, 3, 5))
         log(point(2000, 3, 5))
     assert lines(tmp_path) == read_metrics(tmp_path)
@@ -83,7 +87,7 @@ def test_unknown_numbers_are_null_and_not_in_tensorboard(tmp_path: Path) -> None
     values |= {"return": np.array([-2.0])}
     whole: Any = point(1, 0, **values)
     del whole["gap_to_optimum"]
-    with Log(tmp_path) as log:
+    with log_in(tmp_path) as log:
         log(whole)
     (line,) = lines(tmp_path)
     assert line == {"step": 1, "seed": 0, "return": -2.0} | {
@@ -99,7 +103,7 @@ def test_unknown_numbers_are_null_and_not_in_tensorboard(tmp_path: Path) -> None
 def test_histograms_go_to_their_seed_without_what_is_not_finite(tmp_path: Path) -> None:
     samples = np.stack([np.linspace(0, 1, 100), np.linspace(5, 7, 100), np.full(100, np.nan)]).astype(np.float32)
     samples[1, 0] = np.inf
-    with Log(tmp_path) as log:
+    with log_in(tmp_path) as log:
         log(point(500, 0, 1, 2, dq_da_at_starts=samples))
     for seed, (low, high, count) in {0: (0, 1, 100), 1: (samples[1, 1], 7, 99)}.items():
         (event,) = events(tmp_path, seed).Histograms("critic/dq_da_histogram")
@@ -113,28 +117,28 @@ def test_histograms_go_to_their_seed_without_what_is_not_finite(tmp_path: Path) 
 
 
 def test_a_write_is_on_disk_when_it_returns(tmp_path: Path) -> None:
-    with Log(tmp_path) as log:
+    with log_in(tmp_path) as log:
         log(point(1, 0))
         assert lines(tmp_path) == [row(1, 0)]
         assert [event.step for event in events(tmp_path, 0).Scalars("critic/q")] == [1]
 
 
 def test_a_line_cut_off_by_a_kill_is_left_out_and_then_removed(tmp_path: Path) -> None:
-    with Log(tmp_path) as log:
+    with log_in(tmp_path) as log:
         log(point(1, 0))
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2, "se')
     assert [r["step"] for r in read_metrics(tmp_path)] == [1]
-    with Log(tmp_path) as log:
+    with log_in(tmp_path) as log:
         log(point(3, 0))
     assert [r["step"] for r in lines(tmp_path)] == [1, 3]
 
 
 def test_a_resumed_run_has_later_steps_once(tmp_path: Path) -> None:
-    with Log(tmp_path) as log:
+    with log_in(tmp_path) as log:
         for step in (1, 2, 3):
             log(point(step, 0, q=np.array([-1.0])))
-    with Log(tmp_path, resume_at=2) as log:  # within the second: the first file must not be overwritten
+    with log_in(tmp_path, resume_at=2) as log:  # within the second: the first file must not be overwritten
         for step in (3, 4):
             log(point(step, 0, q=np.array([-2.0])))
     expected = [(1, -1.0), (2, -1.0), (3, -2.0), (4, -2.0)]
@@ -144,11 +148,11 @@ def test_a_resumed_run_has_later_steps_once(tmp_path: Path) -> None:
 
 def test_no_file_of_events_takes_the_place_of_another(tmp_path: Path) -> None:
     for step in (1, 2, 3):
-        with Log(tmp_path) as log:
+        with log_in(tmp_path) as log:
             log(point(step, 0))
     first, _, last = sorted((tmp_path / "tensorboard/seed-0").iterdir())
     first.unlink()
-    with Log(tmp_path) as log:
+    with log_in(tmp_path) as log:
         log(point(4, 0))
     assert sorted((tmp_path / "tensorboard/seed-0").iterdir())[-1] > last
     assert [event.step for event in events(tmp_path, 0).Scalars("critic/q")] == [2, 3, 4]

@@ -91,8 +91,8 @@ class Display:
         self._redraw()
 
     def show(self, picture: Path) -> None:
-        """Show a picture, in a notebook."""
-        if self._cell:
+        """Show a picture in a notebook, if it was drawn."""
+        if self._cell and picture.exists():
             self._cell.show(picture)
 
     def _redraw(self) -> None:

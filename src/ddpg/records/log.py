@@ -38,24 +38,23 @@ LONGEST, LARGEST_LOG = 2**16, 2**30  # characters of a line, which has a few hun
 
 
 class Log:
-    """The observer that appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/seed-S/.
+    """The observer that appends to METRICS, a file of JSON lines, and to TENSORBOARD/seed-S/.
 
     Every write has reached the operating system when it returns, so that a killed process loses none; `fsync` takes
     the lines to the disk. `resume_at` is the step of the checkpoint that a run continues from: what the log has of
     later steps is dropped, since they will be done again. Mistake if the metrics already there cannot be read.
     """
 
-    def __init__(self, folder: str | Path, *, resume_at: int | None = None) -> None:
-        self._folder, self._resume_at = Path(folder), resume_at
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lines = _open_lines(self._folder / "metrics.jsonl", resume_at)
+    def __init__(self, metrics: Path, tensorboard: Path, *, resume_at: int | None = None) -> None:
+        self._tensorboard, self._resume_at = tensorboard, resume_at
+        metrics.parent.mkdir(parents=True, exist_ok=True)
+        self._lines = _open_lines(metrics, resume_at)
         self._events = dict[int, EventFile]()
 
     def __call__(self, point: LogPoint) -> None:
         step, seeds = point["step"], point["seeds"]
         if not self._events:  # not before the first log point: until then the imports can pass in the background
-            board = self._folder / "tensorboard"
-            self._events = {seed: EventFile(board / f"seed-{seed}", self._resume_at) for seed in seeds}
+            self._events = {seed: EventFile(self._tensorboard / f"seed-{seed}", self._resume_at) for seed in seeds}
         columns = {key: np.broadcast_to(np.asarray(point[key], float), len(seeds)) for key in TAGS if key in point}
         rows = {seed: {key: float(column[i]) for key, column in columns.items()} for i, seed in enumerate(seeds)}
         self._lines.write("".join(_line(step, seed, row) for seed, row in rows.items()))

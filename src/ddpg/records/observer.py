@@ -1,11 +1,13 @@
 """What an observer of a run is called with, and how it ends the run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import Float
+
+from ddpg.mistake import Mistake
 
 PerSeed = Float[np.ndarray, " seeds"]
 
@@ -44,3 +46,25 @@ class StopTraining(Exception):
 
     The message is `stopped` in summary.json.
     """
+
+
+class Observers:
+    """Calls each observer with every log point, also after another one has raised."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+        for observer in self._observers:
+            if not callable(observer):
+                raise Mistake(f"observer {observer!r}: expected a function of one log point; see ddpg.LogPoint")
+        self.stopped: str | None = None  # why an observer ends the run
+        self.error: Exception | None = None  # what it raised, if not StopTraining
+
+    def __call__(self, point: LogPoint) -> None:
+        for observer in self._observers:
+            try:
+                observer(point)
+            except StopTraining as stop:
+                self.stopped = self.stopped or str(stop) or "StopTraining"
+            except Exception as error:
+                self.error = self.error or error
+                self.stopped = self.stopped or " ".join(f"{type(error).__name__}: {error}".split())

@@ -54,5 +54,5 @@ def _histogram(sample: np.ndarray) -> dict[str, Any]:
     counts, edges = np.histogram(sample, BINS)
     moments = {"num": sample.size, "sum": sample.sum(), "sum_squares": sample @ sample}
     # Buckets are named by their upper limit, so an empty one begins the first.
-    buckets = {"bucket_limit": edges, "bucket": [0, *counts]}
+    buckets = {"bucket_limit": edges.tolist(), "bucket": [0, *counts.tolist()]}
     return {"min": sample.min(), "max": sample.max(), **moments, **buckets}
