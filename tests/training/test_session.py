@@ -194,3 +194,4 @@ def test_a_run_says_in_one_line_what_it_is(trained: ddpg.Run) -> None:
     assert repr(trained) == f"Run(Pendulum-v1, ddpg, 600 steps, 3 seeds, IQM {iqm}, {trained.path})"
     lost = ddpg.Run(Path("run"), trained.config, trained.summary | {"iqm": None, "seeds": [0]})
     assert repr(lost).endswith("IQM unknown, run)")
+    assert repr(ddpg.load(trained.path)) == "Policy(obs [3] -> action [1] in [-2, 2], seed 3)"

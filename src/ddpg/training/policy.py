@@ -23,10 +23,16 @@ class Policy:
     Observations of Dict and Tuple spaces are taken as they come, one at a time, if their parts are numbers.
     """
 
-    def __init__(self, nets: Nets, stats: RunningStats | None, spec: Spec) -> None:
-        self.nets, self.spec = nets, spec
+    def __init__(self, nets: Nets, stats: RunningStats | None, spec: Spec, seed: int | None = None) -> None:
+        self.nets, self.spec, self.seed = nets, spec, seed
         self._policy = jax.tree.map(np.asarray, GreedyPolicy(stats, nets.encoder, nets.actor))
         self._low, self._high = np.array([spec.action_low, spec.action_high], np.float64)
+
+    def __repr__(self) -> str:
+        pairs = dict.fromkeys(zip(self.spec.action_low, self.spec.action_high, strict=True))
+        bounds = ", ".join(f"[{low:g}, {high:g}]" for low, high in pairs)
+        shapes = f"obs {list(self.spec.obs_shape)} -> action [{self.spec.action_dim}] in {bounds}"
+        return f"Policy({shapes}{'' if self.seed is None else f', seed {self.seed}'})"
 
     def unit(self, obs: Shaped[np.ndarray, "b *obs"]) -> Float[np.ndarray, "b m"]:
         """mu(s) in [-1, 1]^m."""
@@ -60,7 +66,8 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     ValueError, in one line, if the folder is no run, or has no such seed, or its files cannot be read.
     """
     run = Path(run)
-    return Policy(*load_models(model_folder(run, load_config(run), seed)))
+    config = load_config(run)
+    return Policy(*load_models(model_folder(run, config, seed)), config.seed if seed is None else seed)
 
 
 def _parts(obs: Any) -> Iterator[Any]:
