@@ -89,11 +89,11 @@ def inside(page: Page, argv: Sequence[str]) -> int:
 
         setattr(Session, name, wrapped)
 
-    def begun(self: Any, program: Any, carry: Any, end: int, *_: Any) -> tuple[int, int]:
-        return TRAINING, end * self.loop.steps_per_iteration
+    def begun(self: Any, program: Any, chunk: Any) -> tuple[int, int]:
+        return TRAINING, chunk.end * self.config.steps_per_iteration
 
     wrap("_advance", begun)
-    wrap("_log", lambda self, *_: (EVALUATING, self.step), TRAINING)
+    wrap("_observe", lambda self, *_: (EVALUATING, self.step), TRAINING)
     wrap("draw", lambda self, *_: (SAVED, self.step))
     return main(argv)
 
@@ -137,17 +137,17 @@ class Launch:
         if kind == "start":
             return self.after(rng.uniform(0, started))
         if kind == "training":
-            policy_delay = rng.uniform(0, seconds)
+            delay = rng.uniform(0, seconds)
             if not self.wait_for(lambda: self.page.get()[0] > STARTING):
                 return False
             first = self.page.get()  # after which a new run waits for its programs
-            return self.wait_for(lambda: self.page.get() != first) and self.after(policy_delay)
+            return self.wait_for(lambda: self.page.get() != first) and self.after(delay)
         if kind == "evaluation":
-            policy_delay = rng.uniform(0, 0.03)
+            delay = rng.uniform(0, 0.03)
             for _ in range(int(rng.integers(0, 4))):
                 if not (self.wait_for(self.evaluating) and self.wait_for(lambda: not self.evaluating())):
                     return False
-            return self.wait_for(self.evaluating) and self.after(policy_delay)
+            return self.wait_for(self.evaluating) and self.after(delay)
         if kind == "save":
             for _ in range(int(rng.integers(0, 3))):
                 if not (self.wait_for(self.partial) and self.wait_for(lambda: not self.partial())):

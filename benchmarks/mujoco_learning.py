@@ -37,7 +37,7 @@ from ddpg.config.file import load_config
 from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override, values
 from ddpg.records.log import read_metrics
-from ddpg.records.plot import INK, PALETTE, curve_of, dress, number
+from ddpg.records.plot import INK, PALETTE, curve_of, number, style_axes
 from ddpg.records.statistics import interval, iqm
 
 STEPS, SEEDS = 300_000, 3
@@ -218,7 +218,7 @@ def figure(result: dict[str, Any], file: Path) -> None:
         label.set(color=INK, fontsize=9)
         axes.set_title(env, loc="left", color=INK, fontsize=12, fontweight="bold")
         axes.set_xlim(0, STEPS)
-        dress(axes, "greedy return", size=10)
+        style_axes(axes, "greedy return", size=10)
         axes.xaxis.set_major_locator(MultipleLocator(100_000))
     names = [name for name in result["presets"] if name in lines]
     drawing.legend(

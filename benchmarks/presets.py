@@ -26,7 +26,7 @@ import ddpg
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.records.log import read_metrics
-from ddpg.records.plot import INK, PALETTE, curve_of, dress
+from ddpg.records.plot import INK, PALETTE, curve_of, style_axes
 from ddpg.records.statistics import interval, iqm
 
 SEEDS, GAP, FLOOR = 10, 15.0, 1.0
@@ -134,7 +134,7 @@ def figure(results: dict[str, Any], file: Path) -> None:
     axes.annotate(
         f"{GAP:.0f}", (1, GAP), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center"
     )
-    dress(axes, "gap to the optimum")
+    style_axes(axes, "gap to the optimum")
     axes.set_title(f"Pendulum-v1, {SEEDS} seeds, greedy on 100 fixed starts", loc="left", color=INK, fontsize=13)
     drawing.legend(loc="outside right upper", frameon=False, title="interquartile mean,\n95 % interval")
     FigureCanvasAgg(drawing).print_png(str(file), metadata={"Software": None})

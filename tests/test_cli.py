@@ -256,7 +256,7 @@ def test_training_that_diverges_leaves_a_run(
     folder = tmp_path / "run"
 
     def lost(self: Evaluator, *_: Any) -> Any:
-        return lambda *nets: self(*nets)._replace(returns=np.full((2, 4), np.nan))
+        return lambda *nets: self(*nets)._replace(returns=np.full((1, 4), np.nan))
 
     monkeypatch.setattr(Evaluator, "compile", lost)
     assert main(["train", *TINY, "--run", str(folder)]) == 0

@@ -209,7 +209,7 @@ print(len(tests), len(commands))
     assert parsed > 6
 
 
-def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, **given: Any) -> None:
+def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, quiet: bool, **given: Any) -> None:
     config = override(by_name(preset), {name: value for name, value in given.items() if value is not None})
     check_environment(ENV, config.env_args, config.action_repeat)
 

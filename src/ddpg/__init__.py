@@ -17,18 +17,23 @@ if TYPE_CHECKING:
     from ddpg.commands.train import resume, train
     from ddpg.config.config import Config
     from ddpg.config.presets import PRESETS
+    from ddpg.records.observer import LogPoint, Observer, StopTraining
     from ddpg.training.film import film_run as film
     from ddpg.training.policy import Policy, load
-    from ddpg.training.session import Run
+    from ddpg.training.run import Run
 
-__all__ = ["PRESETS", "Config", "Policy", "Run", "evaluate", "export", "film", "load", "resume", "train"]
+__all__ = ["PRESETS", "Config", "LogPoint", "Observer", "Policy", "Run", "StopTraining"]
+__all__ += ["evaluate", "export", "film", "load", "resume", "train"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "PRESETS": "config.presets.PRESETS",
     "Config": "config.config.Config",
+    "LogPoint": "records.observer.LogPoint",
+    "Observer": "records.observer.Observer",
     "Policy": "training.policy.Policy",
-    "Run": "training.session.Run",
+    "Run": "training.run.Run",
+    "StopTraining": "records.observer.StopTraining",
     "evaluate": "commands.evaluate.evaluate_run",
     "export": "commands.export.export_run",
     "film": "training.film.film_run",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ddpg.mistake import Mistake
 
 if TYPE_CHECKING:
-    from ddpg.training.session import Run
+    from ddpg.training.run import Run
 
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
@@ -75,7 +75,7 @@ def parser(of_train: bool = False) -> Parser:
         return sub
 
     usage = "ddpg train [ENV] [--preset NAME] [--steps N] [--seed S] [--seeds K]\n"
-    usage += "                  [--run DIR] [--PART.FIELD VALUE ...]"
+    usage += "                  [--run DIR] [--quiet] [--PART.FIELD VALUE ...]"
     train = command("train", _train, "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage)
     train.add_argument("ENV", nargs="?", default="Pendulum-v1", help="environment id (Pendulum-v1)")
     train.add_argument(
@@ -85,6 +85,7 @@ def parser(of_train: bool = False) -> Parser:
     train.add_argument("--seed", metavar="S", help="the first seed (0)")
     train.add_argument("--seeds", metavar="K", help="how many agents, with seeds S to S+K-1 (1)")
     train.add_argument("--run", metavar="DIR", help="the run folder (a new one under runs/)")
+    train.add_argument("--quiet", action="store_true", help="print nothing but errors, warnings and the result")
     train.add_argument("--envs", dest="collect.envs", metavar="N", help="environments side by side (1)")
     train.add_argument(
         "--env-args",
@@ -103,6 +104,7 @@ def parser(of_train: bool = False) -> Parser:
     resume.add_argument("RUN", type=Path, help="a run folder")
     resume.add_argument("--steps", type=_natural, metavar="N", help="steps of each seed in all (the run's own)")
     resume.add_argument("--env", metavar="ID", help="the run's own id, where that imports a module")
+    resume.add_argument("--quiet", action="store_true", help="print nothing but errors, warnings and the result")
 
     evaluate = command("eval", _eval, "Play greedy episodes with the policies of a run.")
     evaluate.add_argument("RUN", type=Path, help="a run folder")
@@ -202,16 +204,16 @@ def _nothing(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
-    preset, folder = given.pop("preset"), given.pop("run", None)
+    preset, folder, quiet = given.pop("preset"), given.pop("run", None), given.pop("quiet")
     from ddpg.commands.train import train
 
-    return _report(train(args.ENV, preset=preset, run=folder, options=given))
+    return _report(train(args.ENV, preset=preset, run=folder, options=given, quiet=quiet))
 
 
 def _resume(args: argparse.Namespace) -> int:
     from ddpg.commands.train import resume
 
-    return _report(resume(args.RUN, args.steps, args.env))
+    return _report(resume(args.RUN, args.steps, args.env, quiet=args.quiet))
 
 
 def _report(run: "Run") -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,11 +20,11 @@ def written(folder: Path, options: dict[str, object], preset: str = "article", g
     folder.mkdir()
     write_config(config, folder / "config.json")
     seeds = range(config.seed, config.seed + config.seeds)
-    with Log(folder, seeds) as log:
+    known = {} if gap is None else {"gap_to_optimum": np.full(len(seeds), gap)}
+    with Log(folder / "metrics.jsonl", folder / "tensorboard") as log:
         for step in (1000, 2000):
-            known = {} if gap is None else {"gap_to_optimum": gap}
-            rows = [{"step": step, "seed": seed, "return": -200.0 - seed} for seed in seeds]
-            log.write(step, [row | known for row in rows])
+            point: Any = {"step": step, "seeds": tuple(seeds), "return": -200.0 - np.array(seeds)} | known
+            log(point)
     return folder
 
 

@@ -32,11 +32,10 @@ from ddpg.records.log import TAGS, read_metrics
 from ddpg.records.statistics import iqm
 from ddpg.training import finish as conclusion
 from ddpg.training.devices import SINGLE_THREAD_FLOPS
-from ddpg.training.loop import Report, over_updates
-from ddpg.training.reports import PendingReports, together
+from ddpg.training.saving import Saver
 from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
-from ddpg.types import Key, Metrics
+from ddpg.types import Key
 
 SEEDS, STEPS = [3, 4, 5], [250, 500, 600]
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
@@ -275,24 +274,25 @@ def test_an_environment_of_ones_own_has_no_film(tmp_path: Path, tiny: dict[str, 
 
 @pytest.fixture
 def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Sends Ctrl-C, twice, as a named method of Training begins."""
+    """Sends Ctrl-C, twice, as a named method of Session or Saver begins."""
 
     def at(name: str) -> None:
-        real = getattr(Session, name)
+        owner = Saver if name == "save" else Session
+        real = getattr(owner, name)
 
-        def pressed(self: Session, *args: Any) -> Any:
+        def pressed(self: Any, *args: Any) -> Any:
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
             return real(self, *args)
 
-        monkeypatch.setattr(Session, name, pressed)
+        monkeypatch.setattr(owner, name, pressed)
 
     before = signal.getsignal(signal.SIGINT)
     yield at
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize(("moment", "steps"), [("run", 100), ("records", 250), ("_save", 600), ("draw", 600)])
+@pytest.mark.parametrize(("moment", "steps"), [("run", 100), ("_observe", 250), ("save", 600), ("draw", 600)])
 def test_ctrl_c_leaves_a_complete_run(
     moment: str,
     steps: int,
@@ -301,7 +301,7 @@ def test_ctrl_c_leaves_a_complete_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Before the first chunk, after an evaluation, and while saving: what is there is whole, and can be evaluated."""
+    """Before the first chunk, before an evaluation, and while saving: what is there is whole, and can be evaluated."""
     interrupting(moment)
     monkeypatch.setattr(conclusion, "film_run", lambda run, path, **_: path.touch())  # which is not what is tested
     run = ddpg.train(config=trained.config, run=tmp_path / "run")
@@ -339,31 +339,6 @@ def test_training_in_another_thread(trained: ddpg.Run, tmp_path: Path) -> None:
     thread.join()
     assert done[0].summary["returns"] == trained.summary["returns"]
     complete(tmp_path / "run", SEEDS)
-
-
-def test_chunks_are_short_and_cover_the_run(trained: ddpg.Run, tmp_path: Path) -> None:
-    changes = {"collect": replace(trained.config.collect, updates=3, envs=4), "steps": 5_000}
-    chunks = list(Session(replace(trained.config, **changes), Pendulum(), tmp_path).chunks())
-    assert all((end - first) * 3 <= 1_000 for first, end, _, _ in chunks)
-    assert [first for first, *_ in chunks] == [0, *(end for _, end, *_ in chunks)][:-1]
-    assert chunks[-1][1] * 4 == 5_000
-    assert [learning for _, _, learning, _ in chunks] == [first * 4 >= 100 for first, *_ in chunks]
-    every = round(250 / 4)
-    assert [end for _, end, _, evaluate in chunks if evaluate] == [*range(every, 1_250, every)]
-
-
-def test_reports_of_several_chunks_are_means_over_all() -> None:
-    def pieces(of_one: list[float], of_other: float) -> np.ndarray:
-        return np.array([[each, of_other] for each in of_one])
-
-    q, returns = pieces([math.nan, 2.0, 4.0], 1.0), pieces([-10.0, -40.0, math.nan], math.nan)
-    numbers = Metrics(*[q] * len(Metrics._fields))
-    report = Report(numbers, returns, pieces([1, 2, 0], 0), pieces([3.0, 9.0, 4.0], 0.5))
-    whole = together(PendingReports(report, np.array([5, 30, 10])))
-    np.testing.assert_allclose(whole.metrics.q, [2.5, 1.0])
-    np.testing.assert_allclose(whole.episode_return, [-30.0, math.nan])
-    np.testing.assert_array_equal(whole.episodes, [3, 0])
-    np.testing.assert_array_equal(whole.largest_reward, [9.0, 0.5])
 
 
 def test_a_run_on_normalised_observations_and_scaled_rewards(tmp_path: Path, tiny: dict[str, Any]) -> None:
@@ -409,19 +384,3 @@ def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: 
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files == {"checkpoints", "config.json", "metrics.jsonl", "models", "summary.json", "tensorboard"}
     assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == set(FILES)
-
-
-def test_what_is_lost_within_a_chunk_is_noticed_at_its_end(trained: ddpg.Run, tmp_path: Path) -> None:
-    """Though what was before it is known: the last chunk of a run must not end well with networks of no numbers."""
-    training = Session(replace(trained.config, seeds=1), Pendulum(), tmp_path)
-    training.progress.iteration = 700
-    for last, lost in ((2.0, False), (math.nan, True)):
-        numbers = Metrics(*[np.array([[1.0], [2.0], [last]])] * len(Metrics._fields))
-        none = np.zeros((3, 1))
-        training.pieces = PendingReports(Report(numbers, none, none, none + 1.0), np.ones(3))
-        failure = vars(Session)["_look"](training, 697, True, vars(Session)["_display"](training))
-        assert (failure is not None) == lost
-    moved = jnp.array([math.nan, 3.0, math.nan, 5.0])
-    said = over_updates(Metrics(jnp.array([1.0, 2.0, math.nan, 4.0]), jnp.ones(4), moved, moved, moved))
-    assert [float(x) for x in said[1:]] == [1.0, 4.0, 4.0, 4.0]
-    assert math.isnan(said.q)

@@ -1,8 +1,12 @@
-"""The display says what the records say, fits its terminal, keeps counting, and leaves the terminal as it was."""
+"""The display shows what its log points say, fits its terminal, keeps counting, and restores the terminal."""
 
 import io
 import math
+import sys
 import time
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +15,18 @@ from rich.console import Console
 
 from ddpg.records.braille import draw
 from ddpg.records.display import Display
-from ddpg.records.log import TAGS, Record
+from ddpg.records.log import TAGS
+from ddpg.records.notebook import in_notebook
 
 
-def record(step: int, seed: int, value: float) -> Record:
-    """One with every key."""
-    return {"step": step, "seed": seed, **dict.fromkeys(TAGS, 0.5), "return": value}
+def point(step: int, **numbers: Any) -> Any:
+    """A log point of as many numbers as are given."""
+    return {"step": step, **numbers}
+
+
+def whole(step: int, seeds: int, value: float) -> Any:
+    """One with every number."""
+    return point(step, **dict.fromkeys(TAGS, np.full(seeds, 0.5)) | {"return": np.full(seeds, value)})
 
 
 class Clock:
@@ -35,9 +45,9 @@ def test_plain_display_is_one_aligned_line_an_update() -> None:
         display.note("compiling [dim] …")
         for step, value in ((4000, -151.2), (8000, -140.0), (12000, math.nan)):
             clock.now += 2
-            greedy = {"return": value, "gap_to_optimum": -139.1 - value}
-            trained = {"q": -88.0, "critic_loss": 0.41, "steps_per_second": 7900.0}
-            display.update(step, [{"step": step, "seed": 0, **greedy, **trained}])
+            greedy = {"return": np.array([value]), "gap_to_optimum": np.array([-139.1 - value])}
+            trained = {"q": np.array([-88.0]), "critic_loss": np.array([0.41]), "steps_per_second": 7900.0}
+            display(point(step, **greedy, **trained))
     title, note, first, second, third = out.getvalue().splitlines()
     assert (title, note) == ("ddpg [bold] Pendulum", "compiling [dim] …")
     assert " ".join(first.split()) == (
@@ -53,7 +63,7 @@ def test_plain_display_is_one_aligned_line_an_update() -> None:
 def test_many_seeds_show_their_interquartile_mean_of_what_is_known() -> None:
     out = io.StringIO()
     with Display("t", 10, None, Console(file=out)) as display:
-        display.update(5, [{"step": 5, "seed": i, "return": r} for i, r in enumerate([1, 2, 3, 4, 1000, math.nan])])
+        display(point(5, **{"return": np.array([1, 2, 3, 4, 1000, math.nan])}))
     assert "return     3.00" in out.getvalue()
     assert "gap" not in out.getvalue()
 
@@ -66,7 +76,7 @@ def test_live_display_fits_its_terminal(width: int, height: int) -> None:
     )  # fmt: skip
     with Display("ddpg · Pendulum-v1 · seeds 0–9", 20_000, -139.1, console) as display:
         for step in range(1000, 20_001, 1000):
-            display.update(step, [record(step, seed, -140 - 1e6 / step) for seed in range(10)])
+            display(whole(step, 10, -140 - 1e6 / step))
     text = console.export_text().replace("╭", "\n╭")  # the export leaves out the control codes between frames
     assert max(cell_len(line) for line in text.splitlines()) <= width
     if width >= 40:
@@ -103,3 +113,67 @@ def test_curve_is_drawn_where_it_is() -> None:
     assert flat[1].count(" ") == 3
     below = [line.plain for line in draw(np.array([(0, -50.0), (10, -9.0)]), 10, (0.0, 1.0), None, width=4, rows=2)]
     assert below == ["    ", "    "]
+
+
+def test_a_quiet_display_prints_warnings_alone() -> None:
+    out = io.StringIO()
+    terminal = Console(file=out, force_terminal=True, width=80, height=24, _environ={"TERM": "xterm"})
+    for console in (Console(file=out), terminal):
+        with Display("title", 10, None, console, quiet=True) as display:
+            display.note("compiling")
+            display(whole(5, 1, -3.0))
+            display.warn("the disk is full")
+    assert out.getvalue() == "the disk is full\n" * 2
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
+    """A kernel's IPython: its outputs, each the list of what it has shown."""
+    outputs = list[list[Any]]()
+
+    def display(shown: Any, display_id: bool = False) -> Any:
+        output = [shown]
+        outputs.append(output)
+        return SimpleNamespace(update=output.append) if display_id else None
+
+    ipython: Any = ModuleType("IPython")
+    ipython.get_ipython = lambda: SimpleNamespace(kernel=object())
+    shown: Any = ModuleType("IPython.display")
+    shown.display, shown.HTML, shown.Image = display, str, lambda filename: ("picture", filename)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", shown)
+    return outputs
+
+
+def test_a_notebook_has_one_output_updated_in_place_and_the_curve(
+    notebook: list[list[Any]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    curve = tmp_path / "learning_curve.png"
+    with Display("Pendulum <1>", 10, -139.1) as display:
+        display.note("compiling & so on")
+        for step, value in ((5, -200.0), (10, -150.0)):
+            display(whole(step, 2, value))
+    display.show(curve)  # which is not drawn of a run that diverged
+    curve.touch()
+    display.show(curve)
+    frames, picture = notebook
+    assert picture == [("picture", str(curve))]
+    assert ["100 %" in frame for frame in frames] == [False, False, True, True]
+    for text in ("Pendulum &lt;1&gt;", "compiling &amp; so on", "-150.0", "10 / 10", "✓"):
+        assert text in frames[-1]
+    assert frames[-1].startswith("<pre")
+    assert capfd.readouterr() == ("", "")
+    with Display("title", 10, quiet=True) as display:
+        display.note("compiling")
+        display(whole(5, 1, -3.0))
+        display.show(curve)
+    assert len(notebook) == 2
+
+
+def test_no_notebook_without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not in_notebook()
+    terminal: Any = ModuleType("IPython")
+    monkeypatch.setitem(sys.modules, "IPython", terminal)
+    for shell in (None, SimpleNamespace()):  # IPython imported by others, and its terminal
+        terminal.get_ipython = lambda shell=shell: shell
+        assert not in_notebook()

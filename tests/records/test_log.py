@@ -2,13 +2,17 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ddpg.records.log import TAGS, Log, Record, read_metrics
+from ddpg.records.log import TAGS, Log, read_metrics
+from ddpg.records.observer import LogPoint
 
 CONTRACT = {
     "return": "eval/return",
@@ -23,12 +27,29 @@ CONTRACT = {
     "noise_scale": "train/noise_scale",
     "steps_per_second": "train/steps_per_second",
 }
+SHARED = ("noise_scale", "steps_per_second")  # by all seeds
 
 
-def record(step: int, seed: int, **changed: float) -> Record:
-    """Every key, each with a number of its own."""
-    numbers = {key: 100.0 * seed + i + step / 1000 for i, key in enumerate(CONTRACT)}
-    return {"step": step, "seed": seed, **numbers, **changed}
+def number(key: str, step: int, seed: int) -> float:
+    """One of its own for every key, step and seed."""
+    return 100.0 * (0 if key in SHARED else seed) + list(CONTRACT).index(key) + step / 1000
+
+
+def point(step: int, *seeds: int, **changed: Any) -> LogPoint:
+    """Every key of a log point."""
+    numbers: Any = {key: np.array([number(key, step, seed) for seed in seeds]) for key in CONTRACT}
+    numbers |= {key: number(key, step, 0) for key in SHARED}
+    named: Any = {"run": Path(), "step": step, "seeds": seeds, "dq_da_at_starts": np.ones((len(seeds), 2))}
+    return named | numbers | changed
+
+
+def row(step: int, seed: int, **changed: float) -> dict[str, float]:
+    """The same as a line of metrics.jsonl has it."""
+    return {"step": step, "seed": seed} | {key: number(key, step, seed) for key in CONTRACT} | changed
+
+
+def log_in(folder: Path, resume_at: int | None = None) -> Log:
+    return Log(folder / "metrics.jsonl", folder / "tensorboard", resume_at=resume_at)
 
 
 def lines(folder: Path) -> list[dict[str, float | None]]:
@@ -47,23 +68,27 @@ def test_tags_are_the_contracts() -> None:
 
 
 def test_every_number_is_in_json_and_in_tensorboard(tmp_path: Path) -> None:
-    with Log(tmp_path, [3, 5]) as log:
-        log.write(1000, [record(1000, 3), record(1000, 5)], {})
-        log.write(2000, [record(2000, 3), record(2000, 5)], {})
+    with log_in(tmp_path) as log:
+        log(point(1000, 3, 5))
+        log(point(2000, 3, 5))
     assert lines(tmp_path) == read_metrics(tmp_path)
-    assert lines(tmp_path) == [record(step, seed) for step in (1000, 2000) for seed in (3, 5)]
+    assert lines(tmp_path) == [row(step, seed) for step in (1000, 2000) for seed in (3, 5)]
     assert list(lines(tmp_path)[0]) == ["step", "seed", *CONTRACT]
     for seed in (3, 5):
         board = events(tmp_path, seed)
         assert set(board.Tags()["scalars"]) == set(CONTRACT.values())
         for key, tag in CONTRACT.items():
             found = [(event.step, event.value) for event in board.Scalars(tag)]
-            assert found == [(s, pytest.approx(record(s, seed)[key])) for s in (1000, 2000)]
+            assert found == [(s, pytest.approx(number(key, s, seed))) for s in (1000, 2000)]
 
 
 def test_unknown_numbers_are_null_and_not_in_tensorboard(tmp_path: Path) -> None:
-    with Log(tmp_path, [0]) as log:
-        log.write(1, [{"step": 1, "seed": 0, "q": math.nan, "critic_loss": math.inf, "return": -2.0}])
+    values = dict.fromkeys(CONTRACT, np.array([math.nan])) | {"critic_loss": np.array([math.inf])}
+    values |= {"return": np.array([-2.0])}
+    whole: Any = point(1, 0, **values)
+    del whole["gap_to_optimum"]
+    with log_in(tmp_path) as log:
+        log(whole)
     (line,) = lines(tmp_path)
     assert line == {"step": 1, "seed": 0, "return": -2.0} | {
         key: None for key in CONTRACT if key not in ("return", "gap_to_optimum")
@@ -76,46 +101,74 @@ def test_unknown_numbers_are_null_and_not_in_tensorboard(tmp_path: Path) -> None
 
 
 def test_histograms_go_to_their_seed_without_what_is_not_finite(tmp_path: Path) -> None:
-    samples = np.stack([np.linspace(0, 1, 100), np.linspace(5, 7, 100), np.full(100, np.nan)]).reshape(3, 10, 10)
-    samples[1, 0, 0] = np.inf
-    with Log(tmp_path, [0, 1, 2]) as log:
-        log.write(500, [record(500, seed) for seed in (2, 1, 0)], {"dq_da": samples})
-    for seed, (low, high, count) in {0: (0, 1, 100), 1: (samples[1, 0, 1], 7, 99)}.items():
+    samples = np.stack([np.linspace(0, 1, 100), np.linspace(5, 7, 100), np.full(100, np.nan)]).astype(np.float32)
+    samples[1, 0] = np.inf
+    with log_in(tmp_path) as log:
+        log(point(500, 0, 1, 2, dq_da_at_starts=samples))
+    for seed, (low, high, count) in {0: (0, 1, 100), 1: (samples[1, 1], 7, 99)}.items():
         (event,) = events(tmp_path, seed).Histograms("critic/dq_da_histogram")
-        drawn = event.histogram_value
+        drawn, finite = event.histogram_value, np.float64(samples[seed][np.isfinite(samples[seed])])
         assert event.step == 500
         assert (drawn.min, drawn.max, drawn.num, sum(drawn.bucket)) == pytest.approx((low, high, count, count))
+        assert (drawn.sum, drawn.sum_squares) == pytest.approx((finite.sum(), np.square(finite).sum()))
+        below = [np.sum(finite <= limit + 1e-9) for limit in drawn.bucket_limit]
+        assert np.abs(np.cumsum(drawn.bucket) - below).max() <= 1  # a bucket holds what lies up to its limit
     assert events(tmp_path, 2).Tags()["histograms"] == []
 
 
 def test_a_write_is_on_disk_when_it_returns(tmp_path: Path) -> None:
-    with Log(tmp_path, [0]) as log:
-        log.write(1, [record(1, 0)], {})
-        assert lines(tmp_path) == [record(1, 0)]
+    with log_in(tmp_path) as log:
+        log(point(1, 0))
+        assert lines(tmp_path) == [row(1, 0)]
         assert [event.step for event in events(tmp_path, 0).Scalars("critic/q")] == [1]
 
 
 def test_a_line_cut_off_by_a_kill_is_left_out_and_then_removed(tmp_path: Path) -> None:
-    with Log(tmp_path, [0]) as log:
-        log.write(1, [record(1, 0)])
+    with log_in(tmp_path) as log:
+        log(point(1, 0))
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2, "se')
     assert [r["step"] for r in read_metrics(tmp_path)] == [1]
-    with Log(tmp_path, [0]) as log:
-        log.write(3, [record(3, 0)])
+    with log_in(tmp_path) as log:
+        log(point(3, 0))
     assert [r["step"] for r in lines(tmp_path)] == [1, 3]
 
 
-def test_a_resumed_run_says_later_steps_once(tmp_path: Path) -> None:
-    with Log(tmp_path, [0]) as log:
+def test_a_resumed_run_has_later_steps_once(tmp_path: Path) -> None:
+    with log_in(tmp_path) as log:
         for step in (1, 2, 3):
-            log.write(step, [record(step, 0, q=-1.0)])
-    with Log(tmp_path, [0], resume_at=2) as log:  # within the second: the first file must not be overwritten
+            log(point(step, 0, q=np.array([-1.0])))
+    with log_in(tmp_path, resume_at=2) as log:  # within the second: the first file must not be overwritten
         for step in (3, 4):
-            log.write(step, [record(step, 0, q=-2.0)])
+            log(point(step, 0, q=np.array([-2.0])))
     expected = [(1, -1.0), (2, -1.0), (3, -2.0), (4, -2.0)]
     assert [(r["step"], r["q"]) for r in lines(tmp_path)] == expected
     assert [(event.step, event.value) for event in events(tmp_path, 0).Scalars("critic/q")] == expected
+
+
+def test_no_file_of_events_takes_the_place_of_another(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        with log_in(tmp_path) as log:
+            log(point(step, 0))
+    first, _, last = sorted((tmp_path / "tensorboard/seed-0").iterdir())
+    first.unlink()
+    with log_in(tmp_path) as log:
+        log(point(4, 0))
+    assert sorted((tmp_path / "tensorboard/seed-0").iterdir())[-1] > last
+    assert [event.step for event in events(tmp_path, 0).Scalars("critic/q")] == [2, 3, 4]
+
+
+def test_writing_events_imports_no_tensorflow_and_warns_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
+    code = """
+from pathlib import Path
+from ddpg.records.tensorboard import EventFile
+events = EventFile(Path("events"))
+events.write(1, {"a": 1.0}, {})
+events.close()
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +186,7 @@ def test_a_resumed_run_says_later_steps_once(tmp_path: Path) -> None:
 )
 def test_rubbish_is_named_by_path_and_line(tmp_path: Path, rubbish: str) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text(json.dumps(record(1, 0)) + "\n" + rubbish + "\n" + json.dumps(record(2, 0)) + "\n")
+    path.write_text(json.dumps(row(1, 0)) + "\n" + rubbish + "\n" + json.dumps(row(2, 0)) + "\n")
     with pytest.raises(ValueError, match="line 2: ") as error:
         read_metrics(tmp_path)
     assert f"{path}, line 2: " in str(error.value)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import trim_mean
 
-from ddpg.records.plot import Curve, curve_of, learning_curve, window
+from ddpg.records.plot import Curve, axis_limits, curve_of, learning_curve
 from ddpg.records.statistics import interval, iqm, summary
 
 
@@ -97,14 +97,14 @@ def test_curve_of_records_takes_the_last_word() -> None:
 
 def test_window_keeps_the_end_legible_and_hides_no_collapse() -> None:
     level = pendulum(1).returns[0]
-    low, high = window([level], -139.0)
+    low, high = axis_limits([level], -139.0)
     assert high > -139.0
     assert -500 < low < level[10:].min()
     level[-1] = -1400.0
-    assert window([level])[0] < -1400.0
+    assert axis_limits([level])[0] < -1400.0
     slow = np.linspace(0.0, 3000.0, 50)
-    assert window([slow])[0] < 0.0  # no early disaster, nothing to hide
-    assert window([np.zeros(3)])[0] < window([np.zeros(3)])[1]
+    assert axis_limits([slow])[0] < 0.0  # no early disaster, nothing to hide
+    assert axis_limits([np.zeros(3)])[0] < axis_limits([np.zeros(3)])[1]
 
 
 def test_picture_shows_curve_and_optimum_and_is_the_same_twice(tmp_path: Path) -> None:

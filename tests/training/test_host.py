@@ -50,7 +50,7 @@ from ddpg.training.learner import LearnerState
 from ddpg.training.loop import Loop
 from ddpg.training.python_collector import SteppedEnvs
 from ddpg.training.randomness import ActionRandomness
-from ddpg.training.reports import PendingReports, together
+from ddpg.training.reports import PendingReports, mean_report
 from ddpg.training.scan import Scan
 from ddpg.types import Key, Row, Transition
 
@@ -182,7 +182,7 @@ def test_it_learns_what_the_scan_driver_learns(config: Config) -> None:
         )
         done += iterations
         assert len(heard.episodes) == iterations
-        close(together(PendingReports(heard, np.ones(iterations))), said)
+        close(mean_report(PendingReports(heard, np.ones(iterations))), said)
         learner, block = gathered([(s.learner._replace(key=None), s.block) for s in vars(scan)["_states"]])
         close(stored(host), (learner, block))
         close(host.read(), scan.read())
@@ -339,7 +339,7 @@ def played() -> tuple[Recorded, list[Report], Learned]:
     for chunk in range(3):
         report = host.compile(iterations=BLOCKS, learning=chunk > 0)(np.int32(chunk * BLOCKS))
         assert len(report.episodes) == BLOCKS
-        reports.append(together(PendingReports(report, np.ones(BLOCKS))))
+        reports.append(mean_report(PendingReports(report, np.ones(BLOCKS))))
     return recorded, reports, host.read()
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +25,6 @@ from ddpg.training.driver import Report
 from ddpg.training.loop import Loop, TrainState
 from ddpg.training.randomness import IterationRandomness, UpdateRandomness
 from ddpg.training.scan import Scan, _program
-from ddpg.training.session import Session
 from ddpg.types import Key, Row, Spec
 
 N, LIMIT = 2, 7
@@ -249,22 +247,6 @@ def test_nothing_is_learned_before_learning_starts(
     assert_identical(before.learner.agent, after.learner.agent)
     assert all(np.isnan(value) for value in report.metrics)
     assert report.episodes > 0
-
-
-@pytest.mark.parametrize(("starts", "steps", "envs"), [(None, 1, 1), (300, 5, 2), (333, 20, 3)])
-def test_training_asks_for_learning_from_learning_starts_on(starts: int | None, steps: int, envs: int) -> None:
-    collect = CollectionConfig(steps=steps, updates=1, envs=envs, warmup=200, learning_starts=starts)
-    training = Session(Config(steps=2000, collect=collect), Cart(), Path("unused"))
-    steps_per_iteration, begin = steps * envs, 200 if starts is None else starts
-    done = 0
-    for first, end, learning, _ in training.chunks():
-        assert first == done
-        assert end > first
-        assert learning == (first * steps_per_iteration >= begin)
-        if not learning:  # and no longer than needed
-            assert (end - 1) * steps_per_iteration < begin
-        done = end
-    assert (done - 1) * steps_per_iteration < 2000 <= done * steps_per_iteration
 
 
 def ring_copies(program: str, shape: tuple[int, ...]) -> list[str]:

@@ -32,7 +32,9 @@ def test_actions_are_within_bounds_of_64_bits(push: float, dtype: Any) -> None:
     spec = Spec((1,), tuple(map(float, space.low)), tuple(map(float, space.high)))
     actor = Actor((Dense(jnp.zeros((1, 2)), jnp.full(2, push)),), "relu")
     critic = Critic((Dense(jnp.zeros((1, 3, 1)), jnp.zeros((1, 1))),), "relu", 0)
-    action = Policy(Nets(FlatEmbedding(), actor, critic), None, spec)(np.zeros(1))
+    policy = Policy(Nets(FlatEmbedding(), actor, critic), None, spec, 7)
+    assert repr(policy) == "Policy(obs [1] -> action [2] in [-0.3, 0.1], [0.1, 0.3], seed 7)"
+    action = policy(np.zeros(1))
     assert action.dtype == np.float32
     assert space.contains(action.astype(space.dtype))
     np.testing.assert_allclose(

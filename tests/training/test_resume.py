@@ -3,7 +3,7 @@
 import json
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from ddpg.config.file import load_config
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.records import checkpoint
+from ddpg.records.display import Display
 from ddpg.records.log import TAGS
+from ddpg.training.saving import Saver
 from ddpg.training.session import Session
 
 SMALL: dict[str, Any] = {
@@ -275,13 +277,12 @@ def test_checkpoints_by_the_minute_follow_a_clock_that_nobody_sets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = override(ddpg.PRESETS["ddpg"], SMALL | {"checkpoint.every": "none", "checkpoint.minutes": 5})
-    training = Session(config, Pendulum(), tmp_path)
-    began = vars(training)["_saved_at"]
-    due = vars(Session)["_due"]
-    for passed, expected in [(0, False), (299, False), (301, True)]:
-        monkeypatch.setattr("time.monotonic", lambda passed=passed: began + passed)
-        monkeypatch.setattr("time.time", lambda: 0.0)
-        assert due(training) is expected
+    monkeypatch.setattr("time.monotonic", lambda: 1e6)
+    with closing(Saver(tmp_path, config, Pendulum.spec, Display("", 800, quiet=True), 0)) as saver:
+        for passed, expected in [(0, False), (299, False), (301, True)]:
+            monkeypatch.setattr("time.monotonic", lambda passed=passed: 1e6 + passed)
+            monkeypatch.setattr("time.time", lambda: 0.0)
+            assert saver.due(100) is expected
 
 
 def test_what_is_damaged_does_not_count_among_those_to_keep(tmp_path: Path, stop_at: Stopping) -> None:

@@ -31,6 +31,11 @@ class Value(Protocol):
         """Whether returns must come scaled into [-1, 1]."""
         ...
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest return that can be represented."""
+        ...
+
     def mean(self, prediction: Float[Array, "*k b outputs"]) -> Float[Array, "*k b"]:
         """Q, the expected return."""
         ...
@@ -74,6 +79,10 @@ class Scalar:
     def scales_returns(self) -> bool:
         return False
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return -np.inf, np.inf
+
     def mean(self, prediction: Float[Array, "*k b 1"]) -> Float[Array, "*k b"]:
         return prediction[..., 0]
 
@@ -113,6 +122,10 @@ class Categorical:
     @property
     def scales_returns(self) -> bool:
         return self.low is None or self.high is None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return (-np.inf, np.inf) if self.low is None or self.high is None else (self.low, self.high)
 
     @property
     def support(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 """`ddpg train` and `ddpg resume`."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -18,12 +18,14 @@ from ddpg.environment import Known, _plain_id, environment_of, make
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
 from ddpg.mistake import Mistake
+from ddpg.records.observer import Observer
 from ddpg.records.untrusted import check_within
 from ddpg.training.devices import cache_programs, configure_jax
 from ddpg.training.finish import count
 from ddpg.training.folder import _ended, _steps_done, _unused, claim, held
 from ddpg.training.memory import _memory_there, memory
-from ddpg.training.session import Run, Session
+from ddpg.training.run import Run
+from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
 
 
@@ -37,6 +39,8 @@ def train(
     seeds: int | None = None,
     run: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
+    observers: Iterable[Observer] = (),
+    quiet: bool = False,
 ) -> Run:
     """Train `seeds` independent agents and leave a complete run folder (docs/files.md).
 
@@ -46,6 +50,9 @@ def train(
     {"actor.lr": 1e-4}. With a preset, what `suited` says is changed too for environments that Python steps.
     `run` is the folder, by default a new one under runs/. ValueError, in one line, for anything that cannot be;
     nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its folder complete.
+
+    `observers` are called with every log point (`ddpg.LogPoint`): one that raises `ddpg.StopTraining` ends the run
+    early and complete, and any other exception is raised here once the folder is complete. `quiet` shows no progress.
     """
     given = {"steps": steps, "seed": seed, "seeds": seeds}
     given = {name: value for name, value in given.items() if value is not None} | dict(options or {})
@@ -64,13 +71,20 @@ def train(
     with ready(config, environment) as stopped:
         folder = Path(run) if run is not None else _unused(config)
         # The folder is claimed last: an environment that cannot be made, or begun, leaves nothing behind.
-        with closing(Session(config, environment, folder)) as training:
+        with closing(Session(config, environment, folder, False, observers, quiet)) as training:
             claim(folder, config)
             with held(folder):
                 return training.run(stopped)
 
 
-def resume(run: str | Path, steps: int | None = None, env: Known | None = None) -> Run:
+def resume(
+    run: str | Path,
+    steps: int | None = None,
+    env: Known | None = None,
+    *,
+    observers: Iterable[Observer] = (),
+    quiet: bool = False,
+) -> Run:
     """Go on with a run where its last checkpoint left it, up to `steps` if it is to be longer (or shorter) than it was.
 
     What follows is bit for bit what would have followed then: networks, optimisers, replay, metrics (docs/recovery.md
@@ -99,7 +113,10 @@ def resume(run: str | Path, steps: int | None = None, env: Known | None = None) 
             raise Mistake(f"steps {steps}: {folder} is at step {done} already; use --steps above that")
         if done >= config.steps and _ended(folder):
             raise Mistake(f"{folder} has had its {done} steps; use --steps above {done} to train on")
-        with ready(config, environment) as stopped, closing(Session(config, environment, folder, True)) as training:
+        with (
+            ready(config, environment) as stopped,
+            closing(Session(config, environment, folder, True, observers, quiet)) as training,
+        ):
             return training.run(stopped)
 
 

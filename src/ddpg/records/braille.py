@@ -1,4 +1,4 @@
-"""A curve drawn with characters, for terminals: braille has two by four dots in each."""
+"""Curves in a terminal: a braille character has two by four dots."""
 
 from itertools import groupby
 
@@ -14,13 +14,13 @@ def draw(
 ) -> list[Text]:
     """The curve through `points` [points, (step, value)], `rows` lines of `width`.
 
-    Dots below the limits are left out, so a curve that starts far below comes in from beneath.
+    Dots below the limits are left out: a curve that starts far below comes in from beneath.
     """
     wide, tall = 2 * width, 4 * rows
     columns = np.clip(np.rint(points[:, 0] / max(total, 1) * (wide - 1)), 0, wide - 1).astype(int)
     crossed = np.arange(columns[0], columns[-1] + 1)
     level = depth(np.interp(crossed, columns, points[:, 1]), limits, tall)
-    dots = np.zeros((tall + 1, wide), dtype=bool)  # one row too many takes what lies too low
+    dots = np.zeros((tall + 1, wide), dtype=bool)  # one row more takes what lies below the limits
     for column, here, before in zip(crossed, level, [level[0], *level[:-1]], strict=True):
         between = (before + 1, here + 1) if before < here else (here, max(before, here + 1))
         dots[slice(*between), column] = True
@@ -29,18 +29,18 @@ def draw(
     if optimum is not None:
         marks[int(depth(optimum, limits, tall)), ::2] = True
     drawn = np.any(curve, axis=(1, 3), keepdims=True)
-    # A character has one colour: where the curve runs, the optimum's dots give way to it.
+    # A character has one colour: the curve's dots replace the optimum's.
     shown = np.where(drawn, curve, marks[:tall].reshape(rows, 4, width, 2))
     codes = 0x2800 + np.einsum("rywx,yx->rw", shown, DOTS)
     lines = [Text(no_wrap=True) for _ in range(rows)]
     for line, row, mine in zip(lines, codes, drawn[:, 0, :, 0], strict=True):
-        cells = zip(row, mine, strict=True)  # in runs of one colour: rich takes its time for every piece
+        cells = zip(row, mine, strict=True)  # in runs of one colour: rich is slow per piece
         for own, run in groupby(cells, key=lambda cell: bool(cell[1])):
             line.append("".join(chr(code) for code, _ in run).replace("\u2800", " "), LINE if own else OPTIMUM)
     return lines
 
 
 def depth(values: np.ndarray | float, limits: tuple[float, float], rows: int) -> np.ndarray:
-    """Row of each value where 0 is on top; `rows` for what lies below the limits."""
+    """The row of each value, 0 at the top; `rows` for values below the limits."""
     low, high = limits
     return np.clip(np.rint((high - np.asarray(values)) / (high - low) * (rows - 1)), 0, rows).astype(int)

@@ -1,31 +1,28 @@
-"""A run's log: one JSON object a log point and seed, and the same numbers for TensorBoard."""
+"""A run's log: metrics.jsonl, one JSON object per log point and seed, and the same numbers for TensorBoard."""
 
-import importlib
 import json
 import math
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import Self, TextIO
 
 import numpy as np
 
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import write_text
+from ddpg.records.observer import LogPoint
+from ddpg.records.tensorboard import EventFile
 from ddpg.records.untrusted import check_plain
 
-if TYPE_CHECKING:
-    from tensorboardX.event_file_writer import EventsWriter
-
 Record = dict[str, int | float]
-"""What is said of one seed at one log point: step, seed and any keys of `TAGS`; NaN or absent is "not known yet"."""
+"""One seed at one log point: step, seed and any keys of `TAGS`; NaN or missing is "unknown"."""
 
-TAGS = {  # key in metrics.jsonl -> tag in TensorBoard; the histogram of a key is `TAGS[key] + "_histogram"`
-    "return": "eval/return",  # greedy, undiscounted, in the environment's units
-    "gap_to_optimum": "eval/gap_to_optimum",  # only in environments whose optimum is known
-    "episode_return": "train/episode_return",  # of the exploring policy
+TAGS = {  # key of a log point and in metrics.jsonl -> tag in TensorBoard
+    "return": "eval/return",
+    "gap_to_optimum": "eval/gap_to_optimum",
+    "episode_return": "train/episode_return",
     "q": "critic/q",
     "critic_loss": "critic/loss",
     "actor_loss": "actor/loss",
@@ -35,45 +32,46 @@ TAGS = {  # key in metrics.jsonl -> tag in TensorBoard; the histogram of a key i
     "noise_scale": "train/noise_scale",
     "steps_per_second": "train/steps_per_second",
 }
-OPTIONAL = {"gap_to_optimum"}
+HISTOGRAMS = {"dq_da_at_starts": "critic/dq_da_histogram"}  # of whole samples, in TensorBoard alone
 LARGEST = 2**53  # steps, and as many as a float can count
 LONGEST, LARGEST_LOG = 2**16, 2**30  # characters of a line, which has a few hundred, and bytes of all
 
 
 class Log:
-    """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/seed-S/; every write is the system's when it returns,
-    so that a killed process loses none, and on the disk after `settle`.
+    """The observer that appends to METRICS, a file of JSON lines, and to TENSORBOARD/seed-S/.
 
-    `resume_at` is the step of the checkpoint that a run continues from: what an interrupted run had said of later
-    steps is dropped, since it will be said again. Raises ValueError if the metrics already there cannot be read.
+    Every write has reached the operating system when it returns, so that a killed process loses none; `fsync` takes
+    the lines to the disk. `resume_at` is the step of the checkpoint that a run continues from: what the log has of
+    later steps is dropped, since they will be done again. Mistake if the metrics already there cannot be read.
     """
 
-    def __init__(self, folder: str | Path, seeds: Sequence[int], *, resume_at: int | None = None) -> None:
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._seeds = tuple(seeds)
-        self._lines = _open_lines(folder / "metrics.jsonl", resume_at)
-        self._events = {s: _open_events(folder / "tensorboard" / f"seed-{s}", resume_at) for s in self._seeds}
+    def __init__(self, metrics: Path, tensorboard: Path, *, resume_at: int | None = None) -> None:
+        self._tensorboard, self._resume_at = tensorboard, resume_at
+        metrics.parent.mkdir(parents=True, exist_ok=True)
+        self._lines = _open_lines(metrics, resume_at)
+        self._events = dict[int, EventFile]()
 
-    def write(self, step: int, records: Sequence[Record], histograms: Mapping[str, np.ndarray] | None = None) -> None:
-        """Say at `step` one record a seed, and of some keys whole samples, [seeds, ...] in the order of `seeds`."""
-        self._lines.write("".join(json.dumps(_line(step, r), allow_nan=False) + "\n" for r in records))
+    def __call__(self, point: LogPoint) -> None:
+        step, seeds = point["step"], point["seeds"]
+        if not self._events:  # not before the first log point: until then the imports can pass in the background
+            self._events = {seed: EventFile(self._tensorboard / f"seed-{seed}", self._resume_at) for seed in seeds}
+        columns = {key: np.broadcast_to(np.asarray(point[key], float), len(seeds)) for key in TAGS if key in point}
+        rows = {seed: {key: float(column[i]) for key, column in columns.items()} for i, seed in enumerate(seeds)}
+        self._lines.write("".join(_line(step, seed, row) for seed, row in rows.items()))
         self._lines.flush()
-        samples = {key: np.asarray(array) for key, array in (histograms or {}).items()}
-        for record in records:
-            seed = int(record["seed"])
-            of_seed = {key: array[self._seeds.index(seed)] for key, array in samples.items()}
-            _write_event(self._events[seed], step, record, of_seed)
+        samples = {tag: np.asarray(point[key]) for key, tag in HISTOGRAMS.items() if key in point}
+        for i, (seed, row) in enumerate(rows.items()):
+            scalars = {TAGS[key]: number for key, number in row.items()}
+            self._events[seed].write(step, scalars, {tag: sample[i] for tag, sample in samples.items()})
 
-    def settle(self) -> None:
-        """Have the lines on the disk, where a power cut leaves them: a checkpoint says that they are there."""
+    def fsync(self) -> None:
+        """Take the lines to the disk, where a power cut leaves them: a checkpoint relies on them."""
         os.fsync(self._lines.fileno())
 
     def close(self) -> None:
         self._lines.close()
         for events in self._events.values():
             events.close()
-        self._events = {}
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +85,7 @@ class Log:
 def read_metrics(folder: str | Path) -> list[Record]:
     """All records of FOLDER/metrics.jsonl in the order written, `null` as NaN; a cut-off last line is left out.
 
-    Raises ValueError, in one line with path and line number, if there is no such file or a line is no record.
+    Mistake, in one line with path and line number, if there is no such file or a line is no record.
     """
     path = Path(folder) / "metrics.jsonl"
     try:
@@ -98,16 +96,10 @@ def read_metrics(folder: str | Path) -> list[Record]:
         raise Mistake(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _line(step: int, record: Record) -> dict[str, float | None]:
-    """The record as JSON can say it, in the order of the table; JSON has no NaN and no infinity, so those are null."""
-    keys = [key for key in TAGS if key in record or key not in OPTIONAL]
-    keys += [key for key in record if key not in TAGS and key not in ("step", "seed")]
-    return {"step": int(step), "seed": int(record["seed"])} | {key: _finite(record, key) for key in keys}
-
-
-def _finite(record: Record, key: str) -> float | None:
-    value = float(record.get(key, math.nan))
-    return value if math.isfinite(value) else None
+def _line(step: int, seed: int, numbers: Mapping[str, float]) -> str:
+    """JSON has neither NaN nor infinity, so those are null."""
+    known = {key: x if math.isfinite(x) else None for key, x in numbers.items()}
+    return json.dumps({"step": step, "seed": seed} | known, allow_nan=False) + "\n"
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
@@ -124,69 +116,29 @@ def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
 
 def _record(line: str, path: Path, number: int) -> Record:
     try:
-        found = json.loads(line, parse_constant=_refuse)
-        whole = isinstance(found, dict) and type(found.get("step")) is type(found.get("seed")) is int
-        if not whole or not all(v is None or type(v) in (int, float) for v in found.values()):
+        record = json.loads(line, parse_constant=_refuse)
+        whole = isinstance(record, dict) and type(record.get("step")) is type(record.get("seed")) is int
+        if not whole or not all(v is None or type(v) in (int, float) for v in record.values()):
             raise ValueError
-        if not (0 <= found["step"] < LARGEST and all(v is None or abs(v) < 1e300 for v in found.values())):
+        if not (0 <= record["step"] < LARGEST and all(v is None or abs(v) < 1e300 for v in record.values())):
             raise ValueError
     except (ValueError, RecursionError):
         raise Mistake(
             f"{path}, line {number}: expected one JSON object of numbers with step and seed, "
             f"found {line[:60]!r}; delete or repair that line"
         ) from None
-    return {key: math.nan if value is None else value for key, value in found.items()}
+    return {key: math.nan if value is None else value for key, value in record.items()}
 
 
 def _refuse(constant: str) -> float:
-    raise Mistake(f"{constant} is not JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _open_lines(path: Path, resume_at: int | None) -> TextIO:
-    """The file, open at its end, without a cut-off last line and without what was said of steps to be done again."""
+    """The file, open at its end, without a cut-off last line and without the steps that will be done again."""
     if path.exists():
         limit = math.inf if resume_at is None else resume_at
-        kept = "".join(line + "\n" for line, record in _read_lines(path) if record["step"] <= limit)
-        if len(kept) != path.stat().st_size:
-            write_text(path, kept)
+        whole = "".join(line + "\n" for line, record in _read_lines(path) if record["step"] <= limit)
+        if len(whole) != path.stat().st_size:
+            write_text(path, whole)
     return path.open("a", encoding="utf-8", newline="\n")
-
-
-def _open_events(folder: Path, resume_at: int | None) -> "EventsWriter":
-    # tensorboardX's SummaryWriter sends every number through a multiprocessing queue to a thread of its own: 4 ms a
-    # seed and log point, against 1 ms with its file writer alone, which also has the data on disk after a flush.
-    from tensorboardX.event_file_writer import EventsWriter
-
-    folder.mkdir(parents=True, exist_ok=True)
-    # TensorBoard reads files in the order of their names, which hold the seconds of a clock that may have been set
-    # back since: one of a run that goes on has to come after those before it, also in the same second.
-    before = len(list(folder.iterdir()))
-    events = EventsWriter(str(folder / (f"events.resumed-{before:06d}" if before else "events")))
-    if resume_at is not None:  # tells TensorBoard to forget later steps, as the JSON lines do
-        pb = _protocol()
-        start = pb.SessionLog(status=pb.SessionLog.START)
-        events.write_event(pb.Event(wall_time=time.time(), step=resume_at + 1, session_log=start))
-    events.flush()
-    return events
-
-
-def _write_event(events: "EventsWriter", step: int, record: Record, samples: Mapping[str, np.ndarray]) -> None:
-    """All that is said of one seed at one step is one event."""
-    from tensorboardX import summary
-
-    event = _protocol().Event(wall_time=time.time(), step=int(step))
-    for key, tag in TAGS.items():
-        value = _finite(record, key)
-        if value is not None:
-            event.summary.MergeFrom(summary.scalar(tag, value))
-    for key, sample in samples.items():
-        finite = sample[np.isfinite(sample)]
-        if finite.size:
-            event.summary.MergeFrom(summary.histogram(f"{TAGS[key]}_histogram", finite, bins=32))
-    events.write_event(event)
-    events.flush()
-
-
-def _protocol() -> Any:
-    # By name, since protobuf makes these classes when the module is imported and no type checker can see them.
-    return importlib.import_module("tensorboardX.proto.event_pb2")

@@ -9,12 +9,12 @@ import numpy as np
 
 from ddpg.mistake import Mistake
 from ddpg.records.log import Record
+from ddpg.records.statistics import interval, iqm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from ddpg.records.statistics import interval, iqm
 
-# Okabe and Ito's colours, told apart by colour-blind readers; their yellow, too pale on white, gives way to grey.
+# Okabe and Ito's colours, which colour-blind readers can tell apart; grey replaces their yellow, too pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 
 INK, FAINT = "#333333", "#767676"
@@ -22,7 +22,7 @@ INK, FAINT = "#333333", "#767676"
 
 @dataclass(frozen=True)
 class Curve:
-    """Returns of one agent over training: `steps` [points] ascending, `returns` [seeds, points], NaN where unknown."""
+    """Returns of one agent over training: `steps` [points] ascending, `returns` [seeds, points], NaN if unknown."""
 
     label: str
     steps: np.ndarray
@@ -31,7 +31,7 @@ class Curve:
 
 
 def curve_of(records: Sequence[Record], label: str, key: str = "return") -> Curve:
-    """The curve of one run's records (`read_metrics`): seeds as rows; of a step said twice, the last word counts."""
+    """The curve of one run's records (`read_metrics`): seeds as rows; of two records of a step the last counts."""
     seeds = sorted({int(record["seed"]) for record in records})
     steps = sorted({int(record["step"]) for record in records})
     returns = np.full((len(seeds), len(steps)), np.nan)
@@ -41,18 +41,18 @@ def curve_of(records: Sequence[Record], label: str, key: str = "return") -> Curv
     return Curve(label, np.array(steps), returns)
 
 
-def window(levels: Sequence[np.ndarray], optimum: float | None = None) -> tuple[float, float]:
-    """Lower and upper limit of an axis on which `levels` (one array [points] a curve, finite) are worth looking at.
+def axis_limits(levels: Sequence[np.ndarray], optimum: float | None = None) -> tuple[float, float]:
+    """Lower and upper limit of an axis that shows `levels` (one array [points] per curve, finite) legibly.
 
     Returns before learning are often ten times further from the end than anything of interest, and would press it
     into a line. So the upper limit shows everything, and the lower limit all of each curve's second half (a late
-    collapse is never hidden) and of the first half as much as takes two thirds of the height; or everything, where
-    that no more than doubles the height.
+    collapse is never hidden) and two thirds of the height of its first half; or everything, if that no more than
+    doubles the height.
     """
     everything = np.concatenate(levels) if optimum is None else np.concatenate([*levels, [optimum]])
     top, bottom = float(everything.max()), float(everything.min())
     late = min(float(level[len(level) // 2 :].min()) for level in levels)
-    # A run that ends flat would leave no height at all; a twentieth of the whole is kept for its end.
+    # A run that ends flat would leave no height at all: its end gets a twentieth of the whole.
     end = max(top - late, (top - bottom) / 20)
     low = bottom if top - bottom <= 6 * end else top - 3 * end
     margin = 0.06 * max(top - low, 1e-3 * abs(top), 1e-6)
@@ -62,8 +62,8 @@ def window(levels: Sequence[np.ndarray], optimum: float | None = None) -> tuple[
 def learning_curve(curves: Sequence[Curve], file: str | Path, title: str, optimum: float | None = None) -> None:
     """Write a PNG, made for 800 pixels of width: interquartile mean (bold), 95 % interval (band), seeds (faint).
 
-    A step at which no seed was evaluated is passed over; one at which only some were leaves a gap in mean and band.
-    Raises ValueError if no curve has a return to draw.
+    A step at which no seed was evaluated is skipped; one at which only some were leaves a gap in mean and band.
+    Mistake if no curve has a finite return.
     """
     # No pyplot: it keeps figures in a global list and may pick a backend that opens windows.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -93,7 +93,7 @@ def learning_curve(curves: Sequence[Curve], file: str | Path, title: str, optimu
         axes.axhline(optimum, color=INK, linewidth=1, linestyle=(0, (5, 4)), zorder=1)
         labels.append((optimum, "optimum", INK))
 
-    bottom, top = window(levels, optimum)
+    bottom, top = axis_limits(levels, optimum)
     axes.set_ylim(bottom, top)
     axes.set_xlim(0, max(float(curve.steps[-1]) for curve in drawn) or 1)
     _label_right(axes, labels)
@@ -103,13 +103,13 @@ def learning_curve(curves: Sequence[Curve], file: str | Path, title: str, optimu
         axes.text(0.99, 0.02, note, transform=axes.transAxes, color=FAINT, fontsize=9, ha="right")
     axes.set_title(title, loc="left", color=INK, fontsize=14, fontweight="bold", pad=26, parse_math=False)
     axes.text(0, 1.04, _caption(drawn), transform=axes.transAxes, color=FAINT, fontsize=10)
-    dress(axes, "return")
+    style_axes(axes, "return")
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     canvas.print_png(str(file), metadata={"Software": None})  # the same curves give the same bytes
 
 
-def dress(axes: "Axes", ylabel: str, size: int = 11) -> None:
-    """Sober axes: their names, a few numbers, horizontal lines to read along."""
+def style_axes(axes: "Axes", ylabel: str, size: int = 11) -> None:
+    """Plain axes: their names, a few numbers, horizontal grid lines."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_xlabel("environment steps", color=INK, fontsize=size)
@@ -131,7 +131,7 @@ def _evaluated(curve: Curve) -> Curve:
 
 
 def number(x: float) -> str:
-    """Four digits where they say something, thin spaces between thousands, a true minus sign."""
+    """Up to four significant digits, thin spaces between thousands, a true minus sign."""
     places = 0 if abs(x) >= 1000 or float(x).is_integer() else 1 if abs(x) >= 10 else 2
     return f"{x:,.{places}f}".replace(",", "\N{THIN SPACE}").replace("-", "\N{MINUS SIGN}")
 
@@ -145,7 +145,7 @@ def _caption(curves: Sequence[Curve]) -> str:
 
 
 def _label_right(axes: "Axes", labels: Sequence[tuple[float, str, str]]) -> None:
-    """Name the lines (height, name, colour) at their right end, moved apart where they would overlap."""
+    """Name the lines (height, name, colour) at their right end, moved apart if they would overlap."""
     bottom, top = axes.get_ylim()
     gap = 0.062  # height of a line of text, as a share of the axes
     labels = sorted(labels)
@@ -154,7 +154,7 @@ def _label_right(axes: "Axes", labels: Sequence[tuple[float, str, str]]) -> None
     for i in range(1, len(labels)):
         up[i] = max(up[i], up[i - 1] + gap)
         down[-i - 1] = min(down[-i - 1], down[-i] - gap)
-    places = (up + down) / 2  # both keep the gap, and so does their mean, which is centred on what was wanted
+    places = (up + down) / 2  # both keep the gap, so their mean does, and it is centred on the wanted places
     places -= max(0.0, places.max(initial=0) - 0.98)
     for place, (height, name, color) in zip(places, labels, strict=True):
         text = f"{name if len(name) <= 28 else name[:27] + '…'}  {number(height)}"

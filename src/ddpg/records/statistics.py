@@ -1,20 +1,15 @@
 """Statistics over seeds: interquartile means and bootstrap intervals."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from jaxtyping import Float
-
-if TYPE_CHECKING:
-    pass
 
 
 def iqm(x: Float[np.ndarray, "..."], axis: int = 0) -> Float[np.ndarray, "..."]:
     """Interquartile mean along `axis`: the mean of the middle half, robust to a failed seed as the mean is not.
 
-    The 25 % trimmed mean, which leaves out floor(K / 4) of K values at either end (so it is the mean for K < 4):
-    exactly `scipy.stats.trim_mean(x, 0.25)`, the definition of rliable (Agarwal et al. 2021, arXiv 2108.13264,
-    section 4.3), but NaN if any value is NaN and without the 0.9 s that importing scipy.stats takes.
+    The 25 % trimmed mean, which drops floor(K / 4) of K values at either end (the mean for K < 4): exactly
+    `scipy.stats.trim_mean(x, 0.25)`, the definition of rliable (Agarwal et al. 2021, arXiv 2108.13264, section 4.3),
+    but NaN if any value is NaN, and without the 0.9 s that importing scipy.stats takes.
     """
     ordered = np.sort(x, axis=axis)
     cut = x.shape[axis] // 4
@@ -28,7 +23,7 @@ def interval(
     """Lower and upper end of the percentile-bootstrap interval of the interquartile mean at every point.
 
     Seeds are drawn with replacement, whole curves at a time (Agarwal et al. 2021, section 4.1); `seed` fixes the
-    draws, so a figure drawn twice is the same figure. One seed says nothing of the spread: NaN, no interval.
+    draws, so a figure drawn twice is the same figure. One seed has no spread: NaN.
     """
     seeds, points = returns.shape
     if seeds < 2:
@@ -44,7 +39,7 @@ def interval(
 def summary(
     returns_last: Float[np.ndarray, " seeds"], *, seed: int = 0
 ) -> dict[str, float | list[float | None] | None]:
-    """The last return of each seed as summary.json says it: iqm, ci_low, ci_high, mean, returns; `None` for unknown."""
+    """The last return of each seed as in summary.json: iqm, ci_low, ci_high, mean, returns; None instead of NaN."""
     returns = np.asarray(returns_last, dtype=float)
     low, high = interval(returns[:, None], seed=seed)
     known = [float(x) if np.isfinite(x) else None for x in (iqm(returns), low[0], high[0], returns.mean(), *returns)]

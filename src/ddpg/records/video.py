@@ -13,11 +13,11 @@ import numpy as np
 
 from ddpg.mistake import Mistake
 
-WIDTH, RATE = 240, 20  # pixels; frames a second, which is what viewers show of a GIF
+WIDTH, RATE = 240, 20  # pixels; frames per second, the most that viewers show of a GIF
 
 
 def check_film(path: Path) -> None:
-    """ValueError, in one line, if no film can be written there."""
+    """Mistake if no film can be written there."""
     kind = path.suffix.lower()
     if kind not in (".gif", ".mp4"):
         raise Mistake(f"film {path}: expected a name that ends in .gif or .mp4")
@@ -29,13 +29,13 @@ def check_film(path: Path) -> None:
 
 
 def check_screen() -> None:
-    """ValueError if there is no screen: SDL would fall back on an invisible one without a word."""
+    """Mistake if there is no screen: SDL would silently fall back on an invisible one."""
     chosen = os.environ.get("SDL_VIDEODRIVER")
     if chosen or not sys.platform.startswith("linux"):
         visible = chosen not in ("dummy", "offscreen")
     else:
         visible = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    # An address of a screen that is not there is noticed once something has been drawn.
+    # SDL notices a wrong address of a screen only after something has been drawn.
     pygame = sys.modules.get("pygame")
     if pygame is not None and pygame.display.get_init():
         visible = visible and pygame.display.get_driver() not in ("dummy", "offscreen")
@@ -45,7 +45,7 @@ def check_screen() -> None:
 
 @contextmanager
 def screenless() -> Iterator[None]:
-    """Within it neither SDL nor MuJoCo, which draw Gymnasium's environments, looks for a screen."""
+    """A context in which SDL and MuJoCo, which draw Gymnasium's environments, need no screen."""
     chosen = {"SDL_VIDEODRIVER": "dummy"}
     if sys.platform.startswith("linux") and "MUJOCO_GL" not in os.environ:
         chosen["MUJOCO_GL"] = "egl"
@@ -62,13 +62,13 @@ def screenless() -> Iterator[None]:
 
 
 def play(env: Any, policy: Callable[[np.ndarray], np.ndarray], seed: int, steps: int = 1_000) -> Iterator[int]:
-    """One greedy episode; yields the number of steps done at each of its states."""
+    """One greedy episode; yields the number of steps done, at every state."""
     obs, _ = env.reset(seed=seed)
     yield 0
     for step in range(1, steps + 1):
         action = policy(obs)
         if not np.isfinite(action).all():
-            raise Mistake("the policy's action is not a number: its training diverged; train with a lower lr")
+            raise Mistake("the policy's action is NaN: its training diverged; train with a lower lr")
         obs, _, terminated, truncated, _ = env.step(action)
         yield step
         if terminated or truncated:
@@ -82,79 +82,85 @@ def film(
     every: int = 1,
     fit: Callable[[np.ndarray], np.ndarray] = np.copy,
 ) -> list[np.ndarray]:
-    """Every `every`-th frame [h, w, 3] uint8 of one greedy episode, with render_mode rgb_array; kept as `fit` makes it.
+    """Every `every`-th frame [h, w, 3] uint8 of one greedy episode, through `fit`; render_mode is rgb_array.
 
-    ValueError, in one line, if a frame is none, or of another size than the first.
+    Mistake if a frame is invalid, or of another size than the first.
     """
-    shots, shape = list[np.ndarray](), None
+    frames, shape = list[np.ndarray](), None
     for step in play(env, policy, seed):
         if step % every == 0:
-            shot = _drawn(env)
-            shape = shape or shot.shape
-            if shot.shape != shape:
-                raise Mistake(f"render() gave uint8 {list(shot.shape)}, expected {list(shape)} as the first frame")
-            shots.append(fit(shot))
-    return shots
+            frame = _drawn(env)
+            shape = shape or frame.shape
+            if frame.shape != shape:
+                raise Mistake(f"render() gave uint8 {list(frame.shape)}, expected {list(shape)} as the first frame")
+            frames.append(fit(frame))
+    return frames
 
 
 def _drawn(env: Any) -> np.ndarray:
     try:
-        shot = env.render()
+        frame = env.render()
     except Exception as error:  # whatever the environment's own drawing library raises
-        said = " ".join(str(error).split())[:200]
-        raise Mistake(f"the environment's render() raised {type(error).__name__}: {said}") from None
-    if isinstance(shot, np.ndarray) and shot.dtype == np.uint8 and shot.ndim == 3 and shot.shape[2] == 3 and shot.size:
-        return shot
-    what = f"{shot.dtype} {list(shot.shape)}" if isinstance(shot, np.ndarray) else type(shot).__name__
+        reason = " ".join(str(error).split())[:200]
+        raise Mistake(f"the environment's render() raised {type(error).__name__}: {reason}") from None
+    if (
+        isinstance(frame, np.ndarray)
+        and frame.dtype == np.uint8
+        and frame.ndim == 3
+        and frame.shape[2] == 3
+        and frame.size
+    ):
+        return frame
+    what = f"{frame.dtype} {list(frame.shape)}" if isinstance(frame, np.ndarray) else type(frame).__name__
     raise Mistake(f"the environment's render() gave {what}, expected uint8 [h, w, 3]")
 
 
 def fit_of(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """What a film there keeps of a frame; a copy, since an environment may draw into the same array again."""
+    """How a film at `path` resizes a frame; always a copy, since an environment may draw into the same array again."""
     return _even if path.suffix.lower() == ".mp4" else _small
 
 
-def _even(shot: np.ndarray) -> np.ndarray:
+def _even(frame: np.ndarray) -> np.ndarray:
     """Cut to even numbers of pixels, which H.264 needs."""
-    height, width = (n // 2 * 2 for n in shot.shape[:2])
+    height, width = (n // 2 * 2 for n in frame.shape[:2])
     if not height * width:
-        raise Mistake(f"the environment's render() gave uint8 {list(shot.shape)}, expected two pixels each way")
-    return shot[:height, :width].copy()
+        raise Mistake(f"the environment's render() gave uint8 {list(frame.shape)}, expected two pixels each way")
+    return frame[:height, :width].copy()
 
 
-def _small(shot: np.ndarray) -> np.ndarray:
+def _small(frame: np.ndarray) -> np.ndarray:
     from PIL import Image
 
-    image = Image.fromarray(shot)
+    image = Image.fromarray(frame)
     height = max(1, round(WIDTH * image.height / image.width))
     return np.array(image.resize((WIDTH, height), Image.Resampling.BILINEAR))
 
 
-def write_film(shots: list[np.ndarray], path: Path, rate: float) -> None:
-    """A film of `rate` frames a second, which `fit_of` made: an endless GIF, or an MP4, as the name says."""
-    (write_mp4 if path.suffix.lower() == ".mp4" else write_gif)(shots, path, rate)
+def write_film(frames: list[np.ndarray], path: Path, rate: float) -> None:
+    """A film of `rate` frames per second, which `fit_of` resized: an endless GIF or an MP4, by the suffix."""
+    (write_mp4 if path.suffix.lower() == ".mp4" else write_gif)(frames, path, rate)
 
 
-def write_mp4(shots: list[np.ndarray], path: Path, rate: float) -> None:
-    """H.264 in the size of the frames."""
+def write_mp4(frames: list[np.ndarray], path: Path, rate: float) -> None:
+    """H.264, in the size of the frames."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    height, width = shots[0].shape[:2]
+    height, width = frames[0].shape[:2]
     pixels = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{rate:g}", "-i", "-")
     coded = ("-c:v", "libx264", "-pix_fmt", "yuv420p", str(path.absolute()))
-    # Not by imageio_ffmpeg's own writer: it forks this process, whose threads are JAX's.
+    # Not imageio_ffmpeg's own writer: it forks this process, which has JAX's threads.
     done = subprocess.run(
         [get_ffmpeg_exe(), "-y", "-loglevel", "error", *pixels, *coded],
-        input=b"".join(shot.tobytes() for shot in shots),
+        input=b"".join(frame.tobytes() for frame in frames),
         capture_output=True,
     )
     if done.returncode:
         raise OSError(" ".join(done.stderr.decode(errors="replace").split())[-200:])
 
 
-def write_gif(shots: list[np.ndarray], path: Path, rate: float) -> None:
-    """An endless GIF of `rate` frames a second."""
+def write_gif(frames: list[np.ndarray], path: Path, rate: float) -> None:
+    """An endless GIF of `rate` frames per second."""
     from PIL import Image
 
-    images = [Image.fromarray(shot).quantize(64, dither=Image.Dither.NONE) for shot in shots]
+    images = [Image.fromarray(frame).quantize(64, dither=Image.Dither.NONE) for frame in frames]
     images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / rate), loop=0)

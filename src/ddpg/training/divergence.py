@@ -1,4 +1,4 @@
-"""Which seeds have numbers from which none comes back."""
+"""Detects seeds whose training has diverged."""
 
 from typing import NamedTuple
 
@@ -6,36 +6,37 @@ import numpy as np
 
 from ddpg.training.driver import Report
 
-EXPLODED, GROWTH = 100.0, 3  # times the largest return there can be, and still growing for so many chunks: Q is lost
+# Q is lost once it is so many times the largest possible return, and has grown for so many chunks in a row.
+EXPLODED, GROWTH = 100.0, 3
+FIXES = "use a smaller --critic.lr, --critic.max_grad_norm 1, --normalise true or a smaller --reward_scale"
 
 
 class DivergenceState(NamedTuple):
-    """What was seen of every seed so far [S]."""
+    """What every chunk so far has shown of each seed [S]."""
 
-    largest: np.ndarray  # reward in size, as the update sees it
-    before: np.ndarray  # |Q|
-    growth: np.ndarray  # chunks that it grew for, beyond what there can be
+    largest_reward: np.ndarray  # in size, as the update sees it
+    last_q: np.ndarray  # |Q| of the last chunk
+    growth: np.ndarray  # chunks in a row in which |Q| grew beyond any possible return
 
 
 def init_divergence(seeds: int) -> DivergenceState:
     return DivergenceState(np.zeros(seeds), np.full(seeds, np.inf), np.zeros(seeds, np.int64))
 
 
-def seen(
-    watch: DivergenceState, report: Report, gamma: float, learning: bool
+def check_divergence(
+    state: DivergenceState, report: Report, *, gamma: float, reward_scale: float, learning: bool
 ) -> tuple[DivergenceState, dict[int, str]]:
-    """With one report [S] more, whose rewards are the update's; and of the seeds that are lost, how it shows."""
-    largest = np.maximum(watch.largest, np.asarray(report.largest_reward))
+    """Add the report of one chunk [S]; also return the index of each diverged seed, with its symptom and the fix."""
+    largest = np.maximum(state.largest_reward, reward_scale * np.asarray(report.largest_reward))
     if not learning:
-        return watch._replace(largest=largest), {}
+        return state._replace(largest_reward=largest), {}
     q, loss = np.asarray(report.metrics.q), np.asarray(report.metrics.critic_loss)
     bound = EXPLODED * np.maximum(largest / max(1 - gamma, 1e-3), 1.0)
-    # Large observations make large first values, which learning brings down: only growth is lost.
-    beyond = np.abs(q) > np.maximum(bound, watch.before)
-    growth = np.where(beyond, watch.growth + 1, 0)
-    lost = dict[int, str]()
+    # Large observations make large initial values, which learning reduces: only growth is divergence.
+    beyond = np.abs(q) > np.maximum(bound, state.last_q)
+    growth = np.where(beyond, state.growth + 1, 0)
+    diverged = dict[int, str]()
     for i in np.flatnonzero(~(np.isfinite(q) & np.isfinite(loss) & (growth < GROWTH))):
-        lost[int(i)] = f"Q is {q[i]:.3g} and the critic's loss {loss[i]:.3g}"
-        if beyond[i]:
-            lost[int(i)] += f", and growing, where rewards are at most {largest[i]:.3g} in size"
-    return DivergenceState(largest, np.abs(q).astype(float), growth), lost
+        growing = f", and growing, while rewards are at most {largest[i]:.3g} in size" if beyond[i] else ""
+        diverged[int(i)] = f"Q is {q[i]:.3g} and the critic's loss {loss[i]:.3g}{growing}; {FIXES}"
+    return DivergenceState(largest, np.abs(q).astype(float), growth), diverged

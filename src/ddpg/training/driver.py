@@ -37,6 +37,10 @@ class Learned(NamedTuple):
     def of(cls, state: LearnerState) -> "Learned":
         return cls(state.agent.online, state.agent.target, state.stats, state.return_scale)
 
+    @property
+    def evaluation_inputs(self) -> tuple[Nets, RunningStats | None, ReturnScale | None]:
+        return self.online, self.stats, self.return_scale
+
 
 class Driver(Protocol):
     """The state of every seed, and how it moves on.

@@ -23,9 +23,15 @@ class Policy:
     Observations of Dict and Tuple spaces are taken as they come, one at a time, if their parts are numbers.
     """
 
-    def __init__(self, nets: Nets, stats: RunningStats | None, spec: Spec) -> None:
-        self.nets, self.spec = nets, spec
+    def __init__(self, nets: Nets, stats: RunningStats | None, spec: Spec, seed: int | None = None) -> None:
+        self.nets, self.spec, self.seed = nets, spec, seed
         self.greedy = jax.tree.map(np.asarray, GreedyPolicy(stats, nets.encoder, nets.actor))
+
+    def __repr__(self) -> str:
+        pairs = dict.fromkeys(zip(self.spec.action_low, self.spec.action_high, strict=True))
+        bounds = ", ".join(f"[{low:g}, {high:g}]" for low, high in pairs)
+        shapes = f"obs {list(self.spec.obs_shape)} -> action [{self.spec.action_dim}] in {bounds}"
+        return f"Policy({shapes}{'' if self.seed is None else f', seed {self.seed}'})"
 
     def unit(self, obs: Shaped[np.ndarray, "b *obs"]) -> Float[np.ndarray, "b m"]:
         """mu(s) in [-1, 1]^m."""
@@ -53,8 +59,9 @@ def load(run: str | Path, seed: int | None = None) -> Policy:
     ValueError, in one line, if the folder is no run, or has no such seed, or its files cannot be read.
     """
     run = Path(run)
-    saved, spec = load_seed(run, load_config(run), seed)
-    return Policy(saved.online, saved.stats, spec)
+    config = load_config(run)
+    saved, spec = load_seed(run, config, seed)
+    return Policy(saved.online, saved.stats, spec, config.seed if seed is None else seed)
 
 
 def load_seed(run: Path, config: Config, seed: int | None, expected: Spec | None = None) -> tuple[SavedNetworks, Spec]:

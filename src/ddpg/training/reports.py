@@ -1,19 +1,30 @@
-"""Reports since the last log point, and their means."""
+"""Reports since the last log point, their means, and the log point that they become."""
 
+from operator import itemgetter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from ddpg.config.config import Config
+from ddpg.records.observer import LogPoint
 from ddpg.training.driver import Report
+from ddpg.training.evaluation import Evaluation
 from ddpg.types import Metrics
 
 
 class PendingReports(NamedTuple):
-    """What was reported since the last log point: leaves [pieces, S], and how many iterations each piece is of."""
+    """Reports since the last log point: leaves [pieces, S], and how many iterations each piece covers [pieces]."""
 
     report: Report
     weights: np.ndarray
+
+    def add(self, report: Report, iterations: int) -> "PendingReports":
+        """With the report of `iterations` more: one of all [S], or one of each [iterations, S]."""
+        report = jax.tree.map(np.atleast_2d, report)
+        weights = np.full(len(report.episodes), iterations / len(report.episodes))
+        return jax.tree.map(lambda *both: np.concatenate(both), self, PendingReports(report, weights))
 
 
 def no_reports(seeds: int) -> PendingReports:
@@ -21,9 +32,9 @@ def no_reports(seeds: int) -> PendingReports:
     return PendingReports(Report(Metrics(*[none] * len(Metrics._fields)), none, none, none), np.zeros(0))
 
 
-def together(pieces: PendingReports) -> Report:
-    """What pieces say as one: means over the iterations, or episodes, of those that know."""
-    report, weights = pieces
+def mean_report(pending: PendingReports) -> Report:
+    """Means over the iterations, or episodes, of which a number is known [S]."""
+    report, weights = pending
 
     def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         weights = np.where(np.isnan(values), 0, weights)
@@ -33,3 +44,62 @@ def together(pieces: PendingReports) -> Report:
     metrics = jax.tree.map(lambda values: mean(values, weights[:, None] * np.ones_like(values)), report.metrics)
     returns: Any = mean(report.episode_return, report.episodes)
     return Report(metrics, returns, report.episodes.sum(axis=0), report.largest_reward.max(axis=0))
+
+
+def chunk_report(pending: PendingReports, iterations: int) -> Report:
+    """The same over the last chunk, of so many iterations; but q and critic_loss are NaN if any piece's are.
+
+    Within one chunk the critic's NaN are lost numbers, and not unknown ones.
+    """
+    since = np.cumsum(pending.weights[::-1])[::-1]  # iterations from the beginning of each piece on
+    chunk = jax.tree.map(itemgetter(since < iterations + 0.5), pending)
+    report, weights = mean_report(chunk), chunk.weights
+    q, loss = (weights @ values / weights.sum() for values in chunk.report.metrics[:2])
+    return report._replace(metrics=report.metrics._replace(q=q, critic_loss=loss))
+
+
+def log_point(
+    config: Config,
+    folder: Path,
+    step: int,
+    report: Report,
+    evaluation: Evaluation | None,
+    optimum: float | None,
+    steps_per_second: float,
+) -> LogPoint:
+    """The log point of a report [S]; what an evaluation would have measured is NaN without one."""
+    if evaluation is None:
+        nan: Any = np.full((config.seeds, 1), np.nan)
+        evaluation = Evaluation(nan, nan, nan, nan)
+    returns, exploration = np.asarray(evaluation.returns.mean(axis=1), float), config.agent.exploration
+    point: LogPoint = {
+        "run": folder,
+        "step": step,
+        "seeds": tuple(config.seed_range),
+        "return": returns,
+        "episode_return": np.asarray(report.episode_return),
+        "q": np.asarray(report.metrics.q),
+        "critic_loss": np.asarray(report.metrics.critic_loss),
+        "actor_loss": np.asarray(report.metrics.actor_loss),
+        "dq_da": np.asarray(report.metrics.dq_da),
+        "saturation": np.asarray(report.metrics.saturation),
+        "q_bias": np.asarray(evaluation.q_bias.mean(axis=1)),
+        "noise_scale": float(np.mean(exploration.sigma) * exploration.schedule(np.int64(step))),
+        "steps_per_second": steps_per_second,
+        "dq_da_at_starts": np.asarray(evaluation.dq_da),
+    }
+    return point if optimum is None else {**point, "gap_to_optimum": optimum - returns}
+
+
+def support_warning(config: Config, returns: np.ndarray) -> str | None:
+    """A line on the discounted return that lies furthest outside the value's bounds, if any does."""
+    low, high = config.agent.value.bounds
+    outside = returns[(returns < low) | (returns > high)]
+    if not outside.size:
+        return None
+    worst = outside[np.argmax(np.abs(outside - (low + high) / 2))]
+    unscaled = "" if config.reward_scale == 1 else " --reward_scale 1"
+    return (
+        f"a discounted return of {worst:.4g} lies outside the support from {low:g} to {high:g} and is cut; "
+        f"use a wider one, or --value.low none --value.high none{unscaled} to have it found"
+    )

@@ -1,69 +1,57 @@
-"""A run under way: chunks, and between them log, evaluate and save."""
+"""One run under way: begin, advance, observe, save, end."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, closing
 from importlib import import_module
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.normaliser import RunningStats
-from ddpg.algorithm.values import Categorical
 from ddpg.config.config import Config
-from ddpg.config.file import rewrite_config, versions
-from ddpg.config.reading import to_data
+from ddpg.config.file import rewrite_config
 from ddpg.envs.gymnasium_edge import Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
-from ddpg.experience.return_scale import ReturnScale
 from ddpg.mistake import Mistake
-from ddpg.records.checkpoint import Checkpoints, Saved
+from ddpg.records import tensorboard
 from ddpg.records.display import Display
-from ddpg.records.log import Log, Record, read_metrics
+from ddpg.records.log import Log, read_metrics
+from ddpg.records.observer import Observer, Observers
 from ddpg.training.backend import driver_for, evaluator_for
-from ddpg.training.divergence import init_divergence, seen
-from ddpg.training.driver import ChunkInterrupted, Driver, Report
+from ddpg.training.divergence import check_divergence, init_divergence
+from ddpg.training.driver import ChunkInterrupted, Report
 from ddpg.training.evaluation import Evaluation
-from ddpg.training.finish import conclude, count, pictures, reason, save_networks, seeds
+from ddpg.training.finish import conclude, count, pictures, reason, save_networks
 from ddpg.training.memory import memory
 from ddpg.training.programs import Programs
-from ddpg.training.reports import PendingReports, no_reports, together
-from ddpg.training.restore import Progress, State, restored
+from ddpg.training.reports import chunk_report, log_point, mean_report, no_reports, support_warning
+from ddpg.training.restore import Progress, restored
+from ddpg.training.run import Run
+from ddpg.training.saving import Saver
+from ddpg.training.schedule import Chunk, chunks
 
-LONGEST = 1_000  # updates, or steps, of a chunk
-
-# A second of imports, behind the first updates.
-PICTURES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "gymnasium", "pygame", "PIL.Image")
-
-
-@dataclass(frozen=True)
-class Run:
-    """What training leaves behind: the run folder, its configuration and what summary.json says."""
-
-    path: Path
-    config: Config
-    summary: dict[str, Any]
-    signal: int = 0  # which asked the run to stop, as Ctrl-C does
-
-    @property
-    def interrupted(self) -> bool:
-        return bool(self.summary["interrupted"])
+# A second of imports, during the first updates.
+LATER = (*tensorboard.MODULES, "matplotlib.figure", "matplotlib.backends.backend_agg", "pygame", "PIL.Image")
 
 
 class Session:
-    """One run under way."""
+    """One run under way; the log, the display and then `observers` are called with every log point."""
 
-    def __init__(self, config: Config, env: Environment | GymFactory, folder: Path, resumed: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        env: Environment | GymFactory,
+        folder: Path,
+        resumed: bool = False,
+        observers: Iterable[Observer] = (),
+        quiet: bool = False,
+    ) -> None:
         self.config, self.env, self.folder, self.resumed = config, env, folder, resumed
-        self.seeds = seeds(config)
-        self.keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
+        self.keys = jax.numpy.stack([jax.random.key(seed) for seed in config.seed_range])
         self.driver = driver_for(config, env)
         with ExitStack() as opened:
             opened.callback(self.driver.close)
@@ -71,281 +59,191 @@ class Session:
             opened.callback(self.evaluator.close)
             self.optimum = self.evaluator.optimum()
             self._opened = opened.pop_all()
-        self.progress, self.pieces, self.watch = Progress(), no_reports(config.seeds), init_divergence(config.seeds)
-        self._saved, self._saved_at, self._doubted = 0, time.monotonic(), False
-
-    @property
-    def steps_per_iteration(self) -> int:
-        return self.config.collect.steps * self.config.collect.envs
+        title = f"{config.preset} on {config.env} · {count(config.seeds, 'seed')} · {self.folder}"
+        self.display, self.observers = Display(title, config.steps, self.optimum, quiet=quiet), Observers(observers)
+        self.progress, self.pending = Progress(), no_reports(config.seeds)
+        self.divergence = init_divergence(config.seeds)
+        self.failure: str | None = None  # an environment misbehaved, or training diverged
+        self._rate, self._warned = np.nan, False
 
     @property
     def step(self) -> int:
         """Environment steps of each seed, so far."""
-        return self.progress.iteration * self.steps_per_iteration
+        return self.progress.iteration * self.config.steps_per_iteration
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.config.steps
 
     def run(self, stopped: Callable[[], int]) -> Run:
-        """The whole run, or what is left of it, or as much of it as there is time for until `stopped`.
+        """The whole run, or the rest of it; until `stopped` gives a signal, or an observer stops it.
 
-        ValueError if an environment misbehaves or every seed diverges, a file cannot be written, or there is no
-        checkpoint to go on from; the run so far is on disk then too.
+        Mistake if an environment misbehaves or every seed diverges, a file cannot be written, or there is no
+        checkpoint to go on from; the run so far is on disk then too, and if an observer raises anything else.
         """
-        began = time.perf_counter()
+        self._signal, self._began = stopped, time.perf_counter()
         try:
-            with self._display() as display:
-                self._begin(display)
-                before = self.progress.wall_seconds
-                failure = self._train(display, stopped, lambda: before + time.perf_counter() - began)
-                save_networks(self.folder, self.config, self.driver.read(), self.env.spec)
-                display.note(f"networks saved in {self.folder / 'models'}")
-                try:
-                    if failure is None:
-                        self.draw(display.note)
-                finally:  # whatever an environment's own drawing does, the run is told to its end
-                    said = self._said(before + time.perf_counter() - began, bool(stopped()), failure)
-                    summary = conclude(self.folder, self.config, self.optimum, said)
+            with self.display:
+                self._begin()
+                self._began -= self.progress.wall_seconds
+                self._train()
+                summary = self._end()
         except OSError as error:
             raise Mistake(
                 f"{error.filename or self.folder} cannot be written ({reason(error)}); what is there stays: "
                 f"once it can, `ddpg resume {self.folder}` goes on from its last checkpoint"
             ) from None
-        if failure is not None:
-            raise Mistake(f"{failure}; the run until then is in {self.folder}")
+        if self.observers.error is not None:
+            raise self.observers.error
+        if self.failure is not None:
+            raise Mistake(f"{self.failure}; the run until then is in {self.folder}")
         return Run(self.folder, self.config, summary, stopped())
 
     def close(self) -> None:
         """Close the environments, if Python steps them."""
         self._opened.close()
 
-    def _begin(self, display: Display) -> None:
-        """At the first step, or where the newest checkpoint is that can be restored."""
-        config = self.config
+    def chunks(self) -> Iterator[Chunk]:
+        """The whole run, from its first iteration."""
+        run, updates = self.config, self.config.collect.updates
+        return chunks(run.steps, run.learning_starts, run.eval.every, run.steps_per_iteration, updates)
+
+    def _begin(self) -> None:
+        """Go to the first step, or to the newest checkpoint that can be restored."""
+        config, note = self.config, self.display.note
         if not self.resumed:
-            display.note(f"replay: {config.replay.capacity:,} steps, {memory(config, self.env) / 1e6:,.1f} MB")
+            note(f"replay: {config.replay.capacity:,} steps, {memory(config, self.env) / 1e6:,.1f} MB")
             self.driver.start(self.keys)
             return
-        self.progress, self.pieces, self.watch, notes = restored(
-            self.folder, config, self.driver, self.keys, display.note
+        self.progress, self.pending, self.divergence, notes = restored(
+            self.folder, config, self.driver, self.keys, note
         )
-        self._saved, logged = self.step, self.progress.logged
+        logged = self.progress.logged
         records = read_metrics(self.folder) if (self.folder / "metrics.jsonl").exists() else []
-        display.recall(records, logged)
+        self.display.recall(records, logged)
         last = max((int(record["step"]) for record in records), default=0)
         again = f"; what had come after it, up to step {last:,}, is done again" if last > self.step else ""
-        display.note(f"resumed at step {self.step:,} of {config.steps:,}{again}")
+        note(f"resumed at step {self.step:,} of {config.steps:,}{again}")
         if last < logged:
-            display.note(f"metrics.jsonl ends at step {last:,}: what followed, to step {logged:,}, is lost")
-        for note in notes:
-            display.note(note)
+            note(f"metrics.jsonl ends at step {last:,}: what followed, to step {logged:,}, is lost")
+        for line in notes:
+            note(line)
         rewrite_config(config, self.folder / "config.json")  # which may be longer now
         (self.folder / "summary.json").unlink(missing_ok=True)  # which is of a run that had ended
 
-    def _train(self, display: Display, stopped: Callable[[], int], wall: Callable[[], float]) -> str | None:
-        """All that is left; and what ended it early, if that was a failure."""
-        self.driver.stop_when(lambda: bool(stopped()) or self._due())
+    def _train(self) -> None:
+        """All iterations that are left, until something stops the run."""
         resume_at = self.progress.logged if self.resumed else None
         with (
-            Checkpoints(self.folder / "checkpoints", self.config.checkpoint.keep, self._tell(display)) as checkpoints,
-            Log(self.folder, self.seeds, resume_at=resume_at) as log,
+            closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step)) as saver,
+            Log(self.folder / "metrics.jsonl", self.folder / "tensorboard", resume_at=resume_at) as log,
             ThreadPoolExecutor() as pool,
         ):
-            display.note("compiling")
-            programs = Programs(self.driver, pool)
-            programs.prepare({(learning, end - self._from(first)) for first, end, learning, _ in self.chunks()})
-            play = pool.submit(self.evaluator.compile, *learned(self.driver))
-            for name in PICTURES:
+            self.driver.stop_when(lambda: bool(self._signal()) or saver.due(self.step))
+            self.display.note("compiling")
+            programs, done, stopping = Programs(self.driver, pool), self.progress.iteration, False
+            programs.prepare({(c.learning, c.end - max(c.first, done)) for c in self.chunks() if c.end > done})
+            evaluate = pool.submit(self.evaluator.compile, *self.driver.read().evaluation_inputs)
+            for name in LATER:
                 pool.submit(import_module, name)
-            failure, stopping, rate, last = None, False, np.nan, -(-self.config.steps // self.steps_per_iteration)
-            for first, end, learning, evaluate in self.chunks():
-                # Once, but where a host was cut short, to stop or for a checkpoint.
-                while self.progress.iteration < end and not stopping:
-                    program = programs[learning, end - self.progress.iteration]
-                    failure, rate = self._advance(program, end, learning)
-                    if self.progress.iteration == end and failure is None:
-                        failure = self._look(first, learning, display)
-                        if evaluate and failure is None:
-                            failure = self._log(log, display, rate, play.result())
+            for chunk in self.chunks():
+                # Once, unless a host was cut short, to stop or for a checkpoint.
+                while self.progress.iteration < chunk.end and not stopping:
+                    self._advance(programs[chunk.learning, chunk.end - self.progress.iteration], chunk)
+                    if self.progress.iteration == chunk.end and self.failure is None:
+                        self._check_divergence(chunk)
+                        if chunk.log and self.failure is None:
+                            self._observe(log, evaluate.result())
                             self.progress.logged = self.step
-                    stopping = failure is not None or bool(stopped())
-                    if failure is None and (stopping or self._due() or self.progress.iteration == last):
-                        self.progress.wall_seconds = wall()
-                        log.settle()
-                        self._save(checkpoints, display)
+                    stopping = bool(self.failure or self.observers.stopped or self._signal())
+                    if self.failure is None and (stopping or saver.due(self.step) or self.finished):
+                        log.fsync()
+                        self.progress.wall_seconds = time.perf_counter() - self._began
+                        saver.save(self.step, self.driver, self.progress, self.pending, self.divergence)
             if stopping:
-                display.note(f"stopped at step {self.step}{'' if failure else '; saving'}")
-            # The last log point of a run that ends between two: when it goes on, it is as if it had not been.
-            if len(self.pieces.weights):
-                failure = self._log(log, display, rate, None if failure else play.result()) or failure
-        return failure
+                self.display.note(f"stopped at step {self.step}{'' if self.failure else '; saving'}")
+            # The last log point of a run that ends between two: no checkpoint has it, so a resumed run drops it.
+            if len(self.pending.weights):
+                self._observe(log, None if self.failure else evaluate.result())
 
-    def _advance(self, program: Callable[[np.int32], Report], end: int, learning: bool) -> tuple[str | None, float]:
-        """What is left of a chunk, what went wrong in it, and its steps per second."""
-        first, started, failure, report = self.progress.iteration, time.perf_counter(), None, None
+    def _advance(self, program: Callable[[np.int32], Report], chunk: Chunk) -> None:
+        """Do what is left of a chunk, or less if an environment fails or a host is to stop."""
+        first, end, started, report = self.progress.iteration, chunk.end, time.perf_counter(), None
         try:
             report = program(np.int32(first))
         except ChunkInterrupted as cut:
             report, end = cut.report, first + cut.iterations
-            failure = None if cut.error is None else str(cut.error)
+            self.failure = None if cut.error is None else str(cut.error)
         seconds, iterations = time.perf_counter() - started, end - first
-        self.progress.iteration = end
-        if learning:  # random steps cost next to nothing and would flatter the speed
-            self.progress.learned += iterations * self.steps_per_iteration
+        steps = iterations * self.config.steps_per_iteration
+        self.progress.iteration, self._rate = end, steps * self.config.seeds / seconds
+        if chunk.learning:  # random steps cost next to nothing and would flatter the speed
+            self.progress.learned += steps
             self.progress.learning_seconds += seconds
         if report is not None:
-            # Of a host a report of every iteration, of a scan one of the chunk.
-            report = jax.tree.map(np.atleast_2d, report)
-            weights = np.full(len(report.episodes), iterations / len(report.episodes))
-            self.pieces = jax.tree.map(lambda *both: np.concatenate(both), self.pieces, PendingReports(report, weights))
-        return failure, iterations * self.steps_per_iteration * self.config.seeds / seconds
+            self.pending = self.pending.add(report, iterations)
 
-    def _look(self, first: int, learning: bool, display: Display) -> str | None:
-        """Note which seeds have diverged in the chunk that began at iteration `first`; a failure if none is left."""
-        since = np.cumsum(self.pieces.weights[::-1])[::-1]  # iterations from the beginning of each piece on
-        chunk = jax.tree.map(itemgetter(since < self.progress.iteration - first + 0.5), self.pieces)
-        report = together(chunk)
-        if learning:  # where the critic's numbers are missing they are lost, and not unknown
-            q, loss = (chunk.weights @ x / chunk.weights.sum() for x in chunk.report.metrics[:2])
-            report = report._replace(metrics=report.metrics._replace(q=q, critic_loss=loss))
-        scaled = report._replace(largest_reward=self.config.reward_scale * report.largest_reward)
-        self.watch, lost = seen(self.watch, scaled, self.config.gamma, learning)
-        hint = "use a smaller --critic.lr, --critic.max_grad_norm 1, --normalise true or a smaller --reward_scale"
-        for i, how in lost.items():
-            seed = self.seeds[i]
-            if seed not in self.progress.lost:
-                self.progress.lost[seed] = f"seed {seed}: {how}; {hint}"
+    def _check_divergence(self, chunk: Chunk) -> None:
+        """Note the seeds that diverged in a chunk; a failure if no other is left."""
+        self.divergence, diverged = check_divergence(
+            self.divergence,
+            chunk_report(self.pending, chunk.end - chunk.first),
+            gamma=self.config.gamma,
+            reward_scale=self.config.reward_scale,
+            learning=chunk.learning,
+        )
+        lost = self.progress.lost
+        for i, how in diverged.items():
+            seed = self.config.seed_range[i]
+            if seed not in lost:
+                lost[seed] = f"seed {seed}: {how}"
                 if self.config.seeds > 1:
-                    display.note(f"diverged: {self.progress.lost[seed]}")
-        if len(self.progress.lost) < self.config.seeds:
-            return None
-        return f"training diverged by step {self.step}: {self.progress.lost[self.config.seed]}"
+                    self.display.warn(f"diverged: {lost[seed]}")
+        if len(lost) == self.config.seeds:
+            self.failure = f"training diverged by step {self.step}: {lost[self.config.seed]}"
 
-    def _log(self, log: Log, display: Display, rate: float, play: Callable[..., Evaluation] | None) -> str | None:
-        """Evaluate, and say all that was since the last log point; what went wrong in it."""
-        evaluation, failure = None, None
-        if play is not None:
+    def _observe(self, log: Log, evaluate: Callable[..., Evaluation] | None) -> None:
+        """Evaluate, and call all observers with the means since the last log point."""
+        evaluation = None
+        if evaluate is not None:
             try:
-                evaluation = play(*learned(self.driver))
+                evaluation = evaluate(*self.driver.read().evaluation_inputs)
+            except Misbehaved as error:
+                self.failure = f"in evaluation, {error}"
+            else:
                 returned = float(np.mean(evaluation.returns))
                 self.progress.returned = returned if np.isfinite(returned) else None
-            except Misbehaved as error:
-                failure = f"in evaluation, {error}"
-        records = self.records(rate, together(self.pieces), evaluation)
-        log.write(self.step, records, {} if evaluation is None else {"dq_da": np.asarray(evaluation.dq_da)})
-        display.update(self.step, records)
-        if evaluation is not None:
-            self._doubt(evaluation, display)
-        self.pieces = no_reports(self.config.seeds)
-        return failure
+                if not self._warned and (warning := support_warning(self.config, np.asarray(evaluation.discounted))):
+                    self._warned = True  # once per process
+                    self.display.warn(warning)
+        report = mean_report(self.pending)
+        point = log_point(self.config, self.folder, self.step, report, evaluation, self.optimum, self._rate)
+        for observer in (log, self.display, self.observers):
+            observer(point)
+        self.pending = no_reports(self.config.seeds)
 
-    def _doubt(self, evaluation: Evaluation, display: Display) -> None:
-        """Say once a process that a support that was set does not hold the returns."""
-        value = self.config.agent.value
-        if self._doubted or not isinstance(value, Categorical) or value.scales_returns:
-            return
-        (low, high), returns = value.support[[0, -1]], evaluation.discounted
-        if (beyond := returns[(returns < low) | (returns > high)]).size:
-            self._doubted = True
-            far = beyond[np.argmax(np.abs(beyond - (low + high) / 2))]
-            unscaled = "" if self.config.reward_scale == 1 else " --reward_scale 1"
-            display.note(
-                f"a discounted return of {far:.4g} lies outside the support from {low:g} to {high:g} and is cut; "
-                f"use a wider one, or --value.low none --value.high none{unscaled} to have it found"
-            )
-
-    def _due(self) -> bool:
-        """Whether it is time for a checkpoint, by steps or by minutes of a clock that nobody can set."""
-        every, minutes = self.config.checkpoint.every, self.config.checkpoint.minutes
-        by_steps = every is not None and self.step // every > self._saved // every
-        return by_steps or (minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes)
-
-    def _save(self, checkpoints: Checkpoints, display: Display) -> None:
-        """Copy everything; the rest is the writer's, while training goes on."""
-        networks_now = self.driver.read()
-        said = {
-            "config": to_data(self.config),
-            "versions": versions(),
-            "step": self.step,
-            **asdict(self.progress),
-        }
-
-        def networks(step: int = self.step) -> None:
-            try:
-                save_networks(self.folder, self.config, networks_now, self.env.spec)
-            except OSError as error:
-                display.note(f"the networks of step {step:,} could not be written ({reason(error)})")
-
-        checkpoints.save(self.step, State(self.driver.snapshot(), self.pieces, self.watch), said, networks)
-        self._saved, self._saved_at = self.step, time.monotonic()
-
-    def _tell(self, display: Display) -> Callable[[int, Saved | OSError], None]:
-        def tell(step: int, said: Saved | OSError) -> None:
-            if isinstance(said, Saved):
-                display.note(f"checkpoint of step {step:,}: {said.size / 1e6:,.1f} MB in {said.seconds:.2f} s")
-            else:
-                why = reason(said)
-                display.note(f"the checkpoint of step {step:,} could not be written ({why}); earlier ones stay")
-
-        return tell
-
-    def chunks(self) -> Iterator[tuple[int, int, bool, bool]]:
-        """(first iteration, the one after the last, whether to learn, whether it is a log point), over the whole run.
-
-        A chunk has at most LONGEST updates, and as many steps: Ctrl-C has to wait for its end, its random numbers for
-        memory.
-        """
-        steps_per_iteration, config = self.steps_per_iteration, self.config
-        total = -(-config.steps // steps_per_iteration)
-        begin = -(-config.learning_starts // steps_per_iteration)
-        every = max(1, round(config.eval.every / steps_per_iteration))
-        longest = max(1, LONGEST // max(config.collect.updates, steps_per_iteration))
-        first = 0
-        for end in sorted({*range(every, total, every), begin, total}):
-            while first < end:
-                last = min(first + longest, end)
-                yield first, last, first >= begin, last % every == 0
-                first = last
-
-    def _from(self, first: int) -> int:
-        """Where a chunk is taken up."""
-        return max(first, self.progress.iteration)
-
-    def records(self, rate: float, report: Report, evaluation: Evaluation | None) -> list[Record]:
-        """One record a seed, in the contract's keys."""
-        returns = bias = np.full(self.config.seeds, np.nan)
-        if evaluation is not None:
-            returns, bias = evaluation.returns.mean(axis=1), evaluation.q_bias.mean(axis=1)
-        exploration = self.config.agent.exploration
-        noise = float(np.mean(exploration.sigma) * exploration.schedule(np.int64(self.step)))
-        records = []
-        for i, seed in enumerate(self.seeds):
-            record = {"step": self.step, "seed": seed, "return": float(returns[i])}
-            if self.optimum is not None:
-                record["gap_to_optimum"] = self.optimum - record["return"]
-            record["episode_return"] = float(report.episode_return[i])
-            record |= {name: float(values[i]) for name, values in report.metrics._asdict().items()}
-            records.append(record | {"q_bias": float(bias[i]), "noise_scale": noise, "steps_per_second": rate})
-        return records
+    def _end(self) -> dict[str, Any]:
+        """Write the networks, the pictures and the summary, which is returned."""
+        save_networks(self.folder, self.config, self.driver.read(), self.env.spec)
+        self.display.note(f"networks saved in {self.folder / 'models'}")
+        try:
+            if self.failure is None:
+                self.draw(self.display.note)
+        finally:  # whatever an environment's own drawing raises, the run has its summary
+            summary = conclude(self.folder, self.config, self.optimum, self._summary_fields())
+        self.display.show(self.folder / "learning_curve.png")
+        return summary
 
     def draw(self, note: Callable[[str], None]) -> None:
         pictures(self.folder, self.config, self.env, self.optimum, note)
 
-    def _said(self, wall: float, interrupted: bool, failure: str | None) -> dict[str, Any]:
+    def _summary_fields(self) -> dict[str, Any]:
         """What the summary has beside the returns."""
-        done = self.progress
-        said: dict[str, Any] = {"steps": self.step, "interrupted": interrupted}
-        if done.lost:
-            said["diverged"] = {str(seed): why for seed, why in done.lost.items()}
-        if failure is not None:
-            said["failure"] = failure
+        done, stopped = self.progress, self.observers.stopped
+        interrupted = bool(self._signal()) or (stopped is not None and not self.finished)
+        diverged = {str(seed): how for seed, how in done.lost.items()} or None
+        exceptional = {"stopped": stopped, "diverged": diverged, "failure": self.failure}
+        fields = {"steps": self.step, "interrupted": interrupted}
+        fields |= {name: value for name, value in exceptional.items() if value is not None}
         rate = done.learned * self.config.seeds / done.learning_seconds if done.learned else None
-        return said | {"steps_per_second": rate, "wall_seconds": wall}
-
-    def _display(self) -> Display:
-        config = self.config
-        title = f"{config.preset} on {config.env} · {count(config.seeds, 'seed')} · {self.folder}"
-        return Display(title, config.steps, self.optimum)
-
-
-def learned(driver: Driver) -> tuple[Nets, RunningStats | None, ReturnScale | None]:
-    """What an evaluation asks for, of every seed [S, ...]."""
-    now = driver.read()
-    return now.online, now.stats, now.return_scale
+        return fields | {"steps_per_second": rate, "wall_seconds": time.perf_counter() - self._began}
