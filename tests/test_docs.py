@@ -327,6 +327,15 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_lines_are_short(page: Path) -> None:
+    """At most 100 characters of what a reader sees, but for tables and code."""
+    lines = [line for line in prose(page).splitlines() if not line.startswith("|")]
+    shown = [re.sub(r"\]\([^)]*\)|<[^>]*>", "", line) for line in lines]
+    too_long = [line for line in shown if len(line) > 100]
+    assert not too_long
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_named_scripts_exist(page: Path) -> None:
     for script in re.findall(r"python ((?:examples|benchmarks)/\S+\.py)", page.read_text(encoding="utf-8")):
         assert (ROOT / script).is_file(), script
