@@ -17,25 +17,35 @@ if TYPE_CHECKING:
     from ddpg.commands.train import resume, train
     from ddpg.config.config import Config
     from ddpg.config.presets import PRESETS
+    from ddpg.mistake import Mistake
+    from ddpg.records.plot import curve_of, learning_curve
+    from ddpg.records.statistics import iqm
     from ddpg.training.film import film_run as film
+    from ddpg.training.folder import load_config, read_metrics
     from ddpg.training.policy import Policy, load
     from ddpg.training.session import Run
-
-__all__ = ["PRESETS", "Config", "Policy", "Run", "evaluate", "export", "film", "load", "resume", "train"]
-__version__ = "0.1.0"
 
 _HOMES = {
     "PRESETS": "config.presets.PRESETS",
     "Config": "config.config.Config",
+    "Mistake": "mistake.Mistake",
     "Policy": "training.policy.Policy",
     "Run": "training.session.Run",
+    "curve_of": "records.plot.curve_of",
     "evaluate": "commands.evaluate.evaluate_run",
     "export": "commands.export.export_run",
     "film": "training.film.film_run",
+    "iqm": "records.statistics.iqm",
+    "learning_curve": "records.plot.learning_curve",
     "load": "training.policy.load",
+    "load_config": "training.folder.load_config",
+    "read_metrics": "training.folder.read_metrics",
     "resume": "commands.train.resume",
     "train": "commands.train.train",
 }
+__all__ = ["PRESETS", "Config", "Mistake", "Policy", "Run", "curve_of", "evaluate", "export"]
+__all__ += ["film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "resume", "train"]
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

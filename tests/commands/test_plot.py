@@ -19,7 +19,7 @@ def written(folder: Path, options: dict[str, object], preset: str = "article", g
     folder.mkdir()
     write_config(config, folder / "config.json")
     seeds = range(config.seed, config.seed + config.seeds)
-    with Log(folder, seeds) as log:
+    with Log(folder / "metrics.jsonl", folder / "tensorboard", seeds) as log:
         for step in (1000, 2000):
             known = {} if gap is None else {"gap_to_optimum": gap}
             rows = [{"step": step, "seed": seed, "return": -200.0 - seed} for seed in seeds]

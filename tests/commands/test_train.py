@@ -23,16 +23,16 @@ import ddpg
 from ddpg.commands.evaluate import evaluate_run
 from ddpg.commands.export import FORMATS
 from ddpg.commands.plot import plot_runs
-from ddpg.config.file import load_config
 from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import ACTION
-from ddpg.records.log import TAGS, read_metrics
+from ddpg.records.log import TAGS
 from ddpg.records.statistics import iqm
-from ddpg.training import finish as conclusion
+from ddpg.training import finish
 from ddpg.training.devices import SINGLE_THREAD_FLOPS
-from ddpg.training.loop import Report, over_updates
+from ddpg.training.driver import Report, mean_metrics
+from ddpg.training.folder import RunFolder, load_config, read_metrics
 from ddpg.training.reports import PendingReports, together
 from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
@@ -202,20 +202,20 @@ def test_runs_of_one_preset_are_one_curve(trained: ddpg.Run, tmp_path: Path) -> 
 
 def test_runs_get_numbers_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Session, "run", lambda self, stopped: self.folder)
+    monkeypatch.setattr(Session, "run", lambda self, folder, stopped: folder)
     folders = [str(ddpg.train(preset=preset)) for preset in ("ddpg", "ddpg", "article")]
     assert folders == ["runs/Pendulum-v1-ddpg-1", "runs/Pendulum-v1-ddpg-2", "runs/Pendulum-v1-article-1"]
 
 
 def test_what_train_takes_for_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "run", lambda self, stopped: self)
+    monkeypatch.setattr(Session, "run", lambda self, folder, stopped: self)
     for i, env in enumerate([None, "Pendulum-v1", "jax:Pendulum-v1", Pendulum, Pendulum()]):
         found = ddpg.train(env, run=tmp_path / f"{i}")
         assert isinstance(found, Session)
         assert found.env == Pendulum()
         assert found.config.env == "Pendulum-v1"
     nonsense: Any = 3
-    with pytest.raises(ValueError, match="env 3: expected an id, an environment as"):
+    with pytest.raises(ValueError, match=r"env 3: expected an id, an environment as ddpg\.envs\.protocol describes"):
         ddpg.train(nonsense, run=tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
@@ -256,7 +256,7 @@ def test_turns_with_environments_that_python_steps(
 
 
 def test_one_sigma_or_one_for_each_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "run", lambda self, stopped: self.config)
+    monkeypatch.setattr(Session, "run", lambda self, folder, stopped: self.config)
     for sigma in ("0.3", "0.3,0.1"):
         ddpg.train(Two(), run=tmp_path / sigma, options={"exploration.sigma": sigma})
     with pytest.raises(ValueError, match=r"exploration.sigma 0.1,0.2,0.3: 3 values, but two has 2 action dimensions"):
@@ -303,7 +303,7 @@ def test_ctrl_c_leaves_a_complete_run(
 ) -> None:
     """Before the first chunk, after an evaluation, and while saving: what is there is whole, and can be evaluated."""
     interrupting(moment)
-    monkeypatch.setattr(conclusion, "film_run", lambda run, path, **_: path.touch())  # which is not what is tested
+    monkeypatch.setattr(finish, "film_policy", lambda policy, env, config, path: path.touch())  # tested elsewhere
     run = ddpg.train(config=trained.config, run=tmp_path / "run")
     complete(run.path, SEEDS)
     assert run.interrupted
@@ -343,7 +343,7 @@ def test_training_in_another_thread(trained: ddpg.Run, tmp_path: Path) -> None:
 
 def test_chunks_are_short_and_cover_the_run(trained: ddpg.Run, tmp_path: Path) -> None:
     changes = {"collect": replace(trained.config.collect, updates=3, envs=4), "steps": 5_000}
-    chunks = list(Session(replace(trained.config, **changes), Pendulum(), tmp_path).chunks())
+    chunks = list(Session(replace(trained.config, **changes), Pendulum()).chunks())
     assert all((end - first) * 3 <= 1_000 for first, end, _, _ in chunks)
     assert [first for first, *_ in chunks] == [0, *(end for _, end, *_ in chunks)][:-1]
     assert chunks[-1][1] * 4 == 5_000
@@ -413,7 +413,8 @@ def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: 
 
 def test_what_is_lost_within_a_chunk_is_noticed_at_its_end(trained: ddpg.Run, tmp_path: Path) -> None:
     """Though what was before it is known: the last chunk of a run must not end well with networks of no numbers."""
-    training = Session(replace(trained.config, seeds=1), Pendulum(), tmp_path)
+    training = Session(replace(trained.config, seeds=1), Pendulum())
+    training.folder = RunFolder.at(tmp_path)
     training.progress.iteration = 700
     for last, lost in ((2.0, False), (math.nan, True)):
         numbers = Metrics(*[np.array([[1.0], [2.0], [last]])] * len(Metrics._fields))
@@ -422,6 +423,6 @@ def test_what_is_lost_within_a_chunk_is_noticed_at_its_end(trained: ddpg.Run, tm
         failure = vars(Session)["_look"](training, 697, True, vars(Session)["_display"](training))
         assert (failure is not None) == lost
     moved = jnp.array([math.nan, 3.0, math.nan, 5.0])
-    said = over_updates(Metrics(jnp.array([1.0, 2.0, math.nan, 4.0]), jnp.ones(4), moved, moved, moved))
+    said = mean_metrics(Metrics(jnp.array([1.0, 2.0, math.nan, 4.0]), jnp.ones(4), moved, moved, moved))
     assert [float(x) for x in said[1:]] == [1.0, 4.0, 4.0, 4.0]
     assert math.isnan(said.q)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -254,7 +253,7 @@ def test_nothing_is_learned_before_learning_starts(
 @pytest.mark.parametrize(("starts", "steps", "envs"), [(None, 1, 1), (300, 5, 2), (333, 20, 3)])
 def test_training_asks_for_learning_from_learning_starts_on(starts: int | None, steps: int, envs: int) -> None:
     collect = CollectionConfig(steps=steps, updates=1, envs=envs, warmup=200, learning_starts=starts)
-    training = Session(Config(steps=2000, collect=collect), Cart(), Path("unused"))
+    training = Session(Config(steps=2000, collect=collect), Cart())
     steps_per_iteration, begin = steps * envs, 200 if starts is None else starts
     done = 0
     for first, end, learning, _ in training.chunks():

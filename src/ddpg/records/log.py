@@ -41,19 +41,18 @@ LONGEST, LARGEST_LOG = 2**16, 2**30  # characters of a line, which has a few hun
 
 
 class Log:
-    """Appends to FOLDER/metrics.jsonl and FOLDER/tensorboard/seed-S/; every write is the system's when it returns,
-    so that a killed process loses none, and on the disk after `settle`.
+    """Appends to METRICS, a file of JSON lines, and to TENSORBOARD/seed-S/; every write is the system's when it
+    returns, so that a killed process loses none, and on the disk after `fsync`.
 
     `resume_at` is the step of the checkpoint that a run continues from: what an interrupted run had said of later
     steps is dropped, since it will be said again. Raises ValueError if the metrics already there cannot be read.
     """
 
-    def __init__(self, folder: str | Path, seeds: Sequence[int], *, resume_at: int | None = None) -> None:
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, metrics: Path, tensorboard: Path, seeds: Sequence[int], *, resume_at: int | None = None) -> None:
+        metrics.parent.mkdir(parents=True, exist_ok=True)
         self._seeds = tuple(seeds)
-        self._lines = _open_lines(folder / "metrics.jsonl", resume_at)
-        self._events = {s: _open_events(folder / "tensorboard" / f"seed-{s}", resume_at) for s in self._seeds}
+        self._lines = _open_lines(metrics, resume_at)
+        self._events = {s: _open_events(tensorboard / f"seed-{s}", resume_at) for s in self._seeds}
 
     def write(self, step: int, records: Sequence[Record], histograms: Mapping[str, np.ndarray] | None = None) -> None:
         """Say at `step` one record a seed, and of some keys whole samples, [seeds, ...] in the order of `seeds`."""
@@ -65,7 +64,7 @@ class Log:
             of_seed = {key: array[self._seeds.index(seed)] for key, array in samples.items()}
             _write_event(self._events[seed], step, record, of_seed)
 
-    def settle(self) -> None:
+    def fsync(self) -> None:
         """Have the lines on the disk, where a power cut leaves them: a checkpoint says that they are there."""
         os.fsync(self._lines.fileno())
 
@@ -84,16 +83,15 @@ class Log:
         self.close()
 
 
-def read_metrics(folder: str | Path) -> list[Record]:
-    """All records of FOLDER/metrics.jsonl in the order written, `null` as NaN; a cut-off last line is left out.
+def read_records(path: Path) -> list[Record]:
+    """All records of a file of JSON lines in the order written, `null` as NaN; a cut-off last line is left out.
 
-    Raises ValueError, in one line with path and line number, if there is no such file or a line is no record.
+    Raises Mistake, in one line with path and line number, if there is no such file or a line is no record.
     """
-    path = Path(folder) / "metrics.jsonl"
     try:
         return [record for _, record in _read_lines(path)]
     except FileNotFoundError:
-        raise Mistake(f"{path}: no such file; expected the folder of a run, which holds its metrics.jsonl") from None
+        raise Mistake(f"{path}: no such file; expected the folder of a run, which holds its {path.name}") from None
     except OSError as error:
         raise Mistake(f"{path}: cannot be read ({error.strerror})") from None
 
@@ -113,7 +111,7 @@ def _finite(record: Record, key: str) -> float | None:
 def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
     try:
         check_plain(path, LARGEST_LOG)
-    except ValueError as error:
+    except Mistake as error:
         raise Mistake(f"{path}: {error}") from None
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(iter(lambda: file.readline(LONGEST), ""), start=1):

@@ -19,23 +19,24 @@ from ddpg.algorithm.values import Categorical
 from ddpg.config.config import Config
 from ddpg.config.file import rewrite_config, versions
 from ddpg.config.reading import to_data
+from ddpg.environment import AnyEnvironment
 from ddpg.envs.gymnasium_edge import Misbehaved
-from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.protocol import Environment
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.mistake import Mistake
 from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
-from ddpg.records.log import Log, Record, read_metrics
+from ddpg.records.log import Log, Record, read_records
+from ddpg.terminal import count, reason
 from ddpg.training.backend import driver_for, evaluator_for
 from ddpg.training.divergence import init_divergence, seen
 from ddpg.training.driver import ChunkInterrupted, Driver, Report
 from ddpg.training.evaluation import Evaluation
-from ddpg.training.finish import conclude, count, pictures, reason, save_networks, seeds
-from ddpg.training.memory import memory
+from ddpg.training.finish import draw_pictures, save_networks, write_summary
+from ddpg.training.folder import RunFolder
+from ddpg.training.memory import replay_bytes
 from ddpg.training.programs import Programs
 from ddpg.training.reports import PendingReports, no_reports, together
-from ddpg.training.restore import Progress, State, restored
+from ddpg.training.restore import Progress, State, restore
 
 LONGEST = 1_000  # updates, or steps, of a chunk
 
@@ -60,9 +61,9 @@ class Run:
 class Session:
     """One run under way."""
 
-    def __init__(self, config: Config, env: Environment | GymFactory, folder: Path, resumed: bool = False) -> None:
-        self.config, self.env, self.folder, self.resumed = config, env, folder, resumed
-        self.seeds = seeds(config)
+    def __init__(self, config: Config, env: AnyEnvironment, resumed: bool = False) -> None:
+        self.config, self.env, self.resumed = config, env, resumed
+        self.seeds = config.seed_range
         self.keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
         self.driver = driver_for(config, env)
         with ExitStack() as opened:
@@ -83,26 +84,28 @@ class Session:
         """Environment steps of each seed, so far."""
         return self.progress.iteration * self.steps_per_iteration
 
-    def run(self, stopped: Callable[[], int]) -> Run:
+    def run(self, folder: RunFolder, stopped: Callable[[], int]) -> Run:
         """The whole run, or what is left of it, or as much of it as there is time for until `stopped`.
+
+        The folder is this process's alone.
 
         ValueError if an environment misbehaves or every seed diverges, a file cannot be written, or there is no
         checkpoint to go on from; the run so far is on disk then too.
         """
-        began = time.perf_counter()
+        self.folder, began = folder, time.perf_counter()
         try:
             with self._display() as display:
                 self._begin(display)
                 before = self.progress.wall_seconds
                 failure = self._train(display, stopped, lambda: before + time.perf_counter() - began)
                 save_networks(self.folder, self.config, self.driver.read(), self.env.spec)
-                display.note(f"networks saved in {self.folder / 'models'}")
+                display.note(f"networks saved in {self.folder.models}")
                 try:
                     if failure is None:
                         self.draw(display.note)
                 finally:  # whatever an environment's own drawing does, the run is told to its end
                     said = self._said(before + time.perf_counter() - began, bool(stopped()), failure)
-                    summary = conclude(self.folder, self.config, self.optimum, said)
+                    summary = write_summary(self.folder, self.config, self.optimum, said)
         except OSError as error:
             raise Mistake(
                 f"{error.filename or self.folder} cannot be written ({reason(error)}); what is there stays: "
@@ -110,7 +113,7 @@ class Session:
             ) from None
         if failure is not None:
             raise Mistake(f"{failure}; the run until then is in {self.folder}")
-        return Run(self.folder, self.config, summary, stopped())
+        return Run(self.folder.path, self.config, summary, stopped())
 
     def close(self) -> None:
         """Close the environments, if Python steps them."""
@@ -120,14 +123,14 @@ class Session:
         """At the first step, or where the newest checkpoint is that can be restored."""
         config = self.config
         if not self.resumed:
-            display.note(f"replay: {config.replay.capacity:,} steps, {memory(config, self.env) / 1e6:,.1f} MB")
+            display.note(f"replay: {config.replay.capacity:,} steps, {replay_bytes(config, self.env) / 1e6:,.1f} MB")
             self.driver.start(self.keys)
             return
-        self.progress, self.pieces, self.watch, notes = restored(
+        self.progress, self.pieces, self.watch, notes = restore(
             self.folder, config, self.driver, self.keys, display.note
         )
         self._saved, logged = self.step, self.progress.logged
-        records = read_metrics(self.folder) if (self.folder / "metrics.jsonl").exists() else []
+        records = read_records(self.folder.metrics) if self.folder.metrics.exists() else []
         display.recall(records, logged)
         last = max((int(record["step"]) for record in records), default=0)
         again = f"; what had come after it, up to step {last:,}, is done again" if last > self.step else ""
@@ -136,16 +139,16 @@ class Session:
             display.note(f"metrics.jsonl ends at step {last:,}: what followed, to step {logged:,}, is lost")
         for note in notes:
             display.note(note)
-        rewrite_config(config, self.folder / "config.json")  # which may be longer now
-        (self.folder / "summary.json").unlink(missing_ok=True)  # which is of a run that had ended
+        rewrite_config(config, self.folder.config)  # which may be longer now
+        self.folder.summary.unlink(missing_ok=True)  # which is of a run that had ended
 
     def _train(self, display: Display, stopped: Callable[[], int], wall: Callable[[], float]) -> str | None:
         """All that is left; and what ended it early, if that was a failure."""
         self.driver.stop_when(lambda: bool(stopped()) or self._due())
         resume_at = self.progress.logged if self.resumed else None
         with (
-            Checkpoints(self.folder / "checkpoints", self.config.checkpoint.keep, self._tell(display)) as checkpoints,
-            Log(self.folder, self.seeds, resume_at=resume_at) as log,
+            Checkpoints(self.folder.checkpoints, self.config.checkpoint.keep, self._tell(display)) as checkpoints,
+            Log(self.folder.metrics, self.folder.tensorboard, self.seeds, resume_at=resume_at) as log,
             ThreadPoolExecutor() as pool,
         ):
             display.note("compiling")
@@ -168,7 +171,7 @@ class Session:
                     stopping = failure is not None or bool(stopped())
                     if failure is None and (stopping or self._due() or self.progress.iteration == last):
                         self.progress.wall_seconds = wall()
-                        log.settle()
+                        log.fsync()
                         self._save(checkpoints, display)
             if stopping:
                 display.note(f"stopped at step {self.step}{'' if failure else '; saving'}")
@@ -326,7 +329,7 @@ class Session:
         return records
 
     def draw(self, note: Callable[[str], None]) -> None:
-        pictures(self.folder, self.config, self.env, self.optimum, note)
+        draw_pictures(self.folder, self.config, self.env, self.optimum, note)
 
     def _said(self, wall: float, interrupted: bool, failure: str | None) -> dict[str, Any]:
         """What the summary has beside the returns."""
