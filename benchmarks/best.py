@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mujoco_learning import current, finished, planned, refuse, rounded, train
 
-from ddpg.config.file import load_config
-from ddpg.records.log import read_metrics
+from ddpg import load_config, read_metrics
 from ddpg.records.plot import curve_of
 
 STEPS, SEED, EVERY, LATE = 150_000, 7, 25_000, 100_000  # the seed is none of those of mujoco_learning.py

@@ -30,8 +30,8 @@ from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.networks import Network
 from ddpg.config.config import Config
 from ddpg.experience.replay import Replay
-from ddpg.records import checkpoint
-from ddpg.records.checkpoint import Checkpoints, Saved
+from ddpg.records.checkpoint import Checkpoints, Saved, list_checkpoints
+from ddpg.records.tree_file import read
 from ddpg.training.backend import loop_for
 from ddpg.training.scan import Scan
 from ddpg.types import Keys, Spec
@@ -100,9 +100,9 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
             checkpoints.save(i, snapshot, {"step": i}, lambda: None)
             stretch()
             saving.append(perf_counter() - began)
-    path = checkpoint.found(folder / "checkpoints")[0]
+    path = list_checkpoints(folder / "checkpoints")[0]
     began = perf_counter()
-    scan.resume(checkpoint.read(path, scan.snapshot_shapes(keys)), keys)
+    scan.resume(read(path, scan.snapshot_shapes(keys)), keys)
     restored = perf_counter() - began
     np.testing.assert_array_equal(scan.snapshot().learner.ring.columns, snapshot.learner.ring.columns)
     lost = median(b - a for a, b in zip(plain, saving, strict=True))
@@ -115,7 +115,7 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
         "stretch_seconds": median(plain),
         "share_every_5_minutes": lost / 300,
         "share_every_minute": lost / 60,
-        "flipped_byte": flipped(path, lambda: checkpoint.read(path, scan.snapshot_shapes(keys))),
+        "flipped_byte": flipped(path, lambda: read(path, scan.snapshot_shapes(keys))),
         "orbax": orbax(jax.tree.map(np.asarray, scan.snapshot()), folder / "orbax"),
     }
 

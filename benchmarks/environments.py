@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium import spaces
 
 import ddpg
-from ddpg.records.log import read_metrics
+from ddpg import read_metrics
 
 
 class Reach(gymnasium.Env):

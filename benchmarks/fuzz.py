@@ -5,7 +5,7 @@
 
 Each target is a reader of ddpg and a good folder. An input is that folder with something done to one of its files: to
 its text or bytes, to its structure, or to what it is (a link, a pipe, a device, a folder, terabytes of holes). Seed,
-target and number determine it. Right is what was loaded, or refused by a ValueError of one short printable line. Wrong
+target and number determine it. Right is what was loaded, or refused by a Mistake of one short printable line. Wrong
 is any other exception, a message of several lines, a crash, more than LIMIT_SECONDS, more memory than LIMIT_BYTES
 beyond twice what the files hold, a word on stdout or stderr, a file opened beside the folder, anything written, and
 code that is compiled, run or imported.
@@ -335,7 +335,7 @@ def damage_config(folder: Path, rng: Rng) -> None:
 
 
 def read_config(folder: Path) -> None:
-    from ddpg.config.file import load_config
+    from ddpg import load_config
     from ddpg.config.reading import from_data, to_data
 
     found = load_config(folder)
@@ -372,10 +372,10 @@ def damage_environment(folder: Path, rng: Rng) -> None:
 
 
 def read_environment(folder: Path) -> None:
-    from ddpg.config.file import load_config
-    from ddpg.environment import environment_of
+    from ddpg import load_config
+    from ddpg.environment import resolve_for
 
-    environment_of(load_config(folder))
+    resolve_for(load_config(folder))
 
 
 # --- metrics.jsonl ---------------------------------------------------------------------------------------------------
@@ -420,7 +420,7 @@ def damage_metrics(folder: Path, rng: Rng) -> None:
 
 
 def read_metrics(folder: Path) -> None:
-    from ddpg.records.log import read_metrics
+    from ddpg import read_metrics
 
     for record in read_metrics(folder):
         assert all(type(value) in (int, float) for value in record.values()), "a value that is no number"
@@ -478,7 +478,7 @@ def _other_spec(path: Path, rng: Rng) -> None:
     import jax
     import numpy as np
 
-    from ddpg.records import checkpoint
+    from ddpg.records.tree_file import write
 
     spec: Any = {"obs_shape": [2, 3], "obs_dtype": "float32", "action_low": [-1.0, 0.0], "action_high": [3.0, 0.5]}
     odd: dict[str, list[Any]] = {
@@ -496,7 +496,7 @@ def _other_spec(path: Path, rng: Rng) -> None:
         leaves[at] = np.full_like(leaves[at], rng.choice([np.nan, np.inf, -1.0, 3e38, 1e-45]))
     path.unlink()
     try:
-        checkpoint.write(path, jax.tree.unflatten(structure, leaves), {"spec": spec})
+        write(path, jax.tree.unflatten(structure, leaves), {"spec": spec})
     except (ValueError, TypeError, UnicodeError, OverflowError, RecursionError, OSError):
         path.write_bytes(b"")
 
@@ -541,12 +541,12 @@ def like() -> dict[str, Any]:
 
 
 def good_checkpoints(folder: Path) -> None:
-    from ddpg.records import checkpoint
+    from ddpg.records.tree_file import write
 
     folder.mkdir(parents=True)
     said = {"step": 1_000, "iteration": 10, "returned": -150.0, "config": {"env": "Pendulum-v1"}}
     for step in (1_000, 2_000):
-        checkpoint.write(folder / f"step-{step:012d}.safetensors", tree(5, Rng(step)), said)
+        write(folder / f"step-{step:012d}.safetensors", tree(5, Rng(step)), said)
 
 
 def damage_checkpoints(folder: Path, rng: Rng) -> None:
@@ -570,7 +570,7 @@ def _other_tree(path: Path, rng: Rng) -> None:
     """Whole, and said to be so, but of something else."""
     import numpy as np
 
-    from ddpg.records import checkpoint
+    from ddpg.records.tree_file import write
 
     arrays = tree(rng.choice([0, 1, 5, 1_000]), rng)
     said: Any = {"step": 1_000, "iteration": 10, "returned": -150.0, "config": {"env": "Pendulum-v1"}}
@@ -592,7 +592,7 @@ def _other_tree(path: Path, rng: Rng) -> None:
     said = said if isinstance(said, dict) else {"returned": said}
     path.unlink()
     try:
-        checkpoint.write(path, arrays, said)
+        write(path, arrays, said)
     except (ValueError, TypeError, UnicodeError, OverflowError, RecursionError, OSError):
         path.write_bytes(b"")
 
@@ -628,7 +628,7 @@ def _header(path: Path, rng: Rng) -> None:
             case 4:
                 data[rng.choice([*EVIL, "__metadata__", "['count']"])] = rng.choice([entry, junk(rng)])
             case 5 | 6 if "sha256" in entry:
-                entry["said"] = rng.choice([text_of(junk(rng)), text_of(deep(rng)), "", "NaN", '{"returned": 1e999}'])
+                entry["header"] = rng.choice([text_of(junk(rng)), text_of(deep(rng)), "", "NaN", '{"returned": 1e999}'])
             case _:
                 data = damaged_data(data, rng)
                 if not isinstance(data, dict):
@@ -661,13 +661,14 @@ def _holes(path: Path, rng: Rng) -> None:
 
 
 def read_checkpoints(folder: Path) -> None:
-    from ddpg.records import checkpoint
+    from ddpg.records.checkpoint import best_checkpoint, list_checkpoints
+    from ddpg.records.tree_file import read, read_header
 
-    checkpoint.best(folder)  # which must pass over what it cannot read
-    assert folder / CHECKPOINT in checkpoint.found(folder), "it was overlooked"
-    said = checkpoint.read_said(folder / CHECKPOINT)
-    assert isinstance(said, dict), f"it says {type(said)}"
-    checkpoint.read(folder / CHECKPOINT, like())
+    best_checkpoint(folder)  # which must pass over what it cannot read
+    assert folder / CHECKPOINT in list_checkpoints(folder), "it was overlooked"
+    header = read_header(folder / CHECKPOINT)
+    assert isinstance(header, dict), f"its header is {type(header)}"
+    read(folder / CHECKPOINT, like())
 
 
 # --- All of them -----------------------------------------------------------------------------------------------------
@@ -804,6 +805,8 @@ def held(folder: Path) -> int:
 
 def verdict(read: Callable[[Path], None], folder: Path) -> tuple[str, str]:
     """(loaded, refused or wrong; what was said)."""
+    from ddpg.mistake import Mistake
+
     try:
         read(folder)
     except ValueError as error:
@@ -812,7 +815,7 @@ def verdict(read: Callable[[Path], None], folder: Path) -> tuple[str, str]:
             if isinstance(cause, MemoryError) and held(folder) < ADDRESS_SPACE:
                 return "wrong", f"memory: {cause!r}"
             cause = cause.__context__
-        if type(error) is not ValueError and not type(error).__module__.startswith("ddpg."):
+        if not isinstance(error, Mistake):
             return "wrong", f"exception: {type(error).__name__}: {said[:300]}"
         if len(said.splitlines()) != 1 or not said.isprintable():
             return "wrong", f"lines: {said[:300]!r}"

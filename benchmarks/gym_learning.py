@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 import ddpg
-from ddpg.config.file import load_config
-from ddpg.records.log import read_metrics
+from ddpg import load_config, read_metrics
 from ddpg.records.plot import curve_of, learning_curve
 from ddpg.records.statistics import interval, iqm
 

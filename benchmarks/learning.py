@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import ddpg
-from ddpg.records.log import read_metrics
+from ddpg import read_metrics
 from ddpg.records.plot import Curve, curve_of, learning_curve
 from ddpg.records.statistics import interval, iqm
 

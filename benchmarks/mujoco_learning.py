@@ -32,11 +32,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from scipy import stats
 
+from ddpg import load_config, read_metrics
 from ddpg.config.config import Config
-from ddpg.config.file import load_config
 from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override, values
-from ddpg.records.log import read_metrics
 from ddpg.records.plot import INK, PALETTE, curve_of, number, style_axes
 from ddpg.records.statistics import interval, iqm
 

@@ -23,9 +23,9 @@ import numpy as np
 from mujoco_learning import learned_with, rounded
 
 import ddpg
+from ddpg import read_metrics
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
-from ddpg.records.log import read_metrics
 from ddpg.records.plot import INK, PALETTE, curve_of, style_axes
 from ddpg.records.statistics import interval, iqm
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ddpg
-from ddpg.records.log import read_metrics
+from ddpg import read_metrics
 from ddpg.records.plot import curve_of, learning_curve
 
 EXPERIMENTS = {

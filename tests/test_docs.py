@@ -21,10 +21,9 @@ import pytest
 
 from ddpg import cli
 from ddpg.commands import train as training
-from ddpg.config.config import Config
 from ddpg.config.presets import by_name
 from ddpg.config.reading import override
-from ddpg.environment import make
+from ddpg.environment import resolve
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
@@ -73,7 +72,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return real(*args, options={**TINY, **(options or {})}, seeds=seeds and min(seeds, 2), **rest)
 
     monkeypatch.setattr(training, "train", partial(short, training.train))
-    monkeypatch.setattr("ddpg.training.finish.film_run", lambda *_, **__: None)  # a second each, and tested elsewhere
+    monkeypatch.setattr("ddpg.training.finish.film_policy", lambda *_: None)  # a second each, and tested elsewhere
     monkeypatch.chdir(tmp_path)
 
 
@@ -218,7 +217,7 @@ def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, quiet: 
 def check_environment(id: str, env_args: tuple[str, ...] = (), action_repeat: int = 1) -> None:
     """The environment can be made, or the test is skipped if a package that it needs is not installed."""
     try:
-        make(id, Config(env_args=env_args, action_repeat=action_repeat))
+        resolve(id, env_args, action_repeat)
     except ValueError as error:
         extra = [name for name in ("mujoco", "Box2D") if name.lower() in str(error).lower()]
         if not extra or importlib.util.find_spec(extra[0]):

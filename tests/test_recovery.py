@@ -22,9 +22,11 @@ import ddpg
 from ddpg.cli import main
 from ddpg.envs.gymnasium_factory import by_callable
 from ddpg.envs.python_vector import PythonVector
-from ddpg.records import checkpoint
-from ddpg.records.log import Log, read_metrics
-from ddpg.training.folder import held
+from ddpg.mistake import Mistake
+from ddpg.records import tree_file
+from ddpg.records.checkpoint import list_checkpoints
+from ddpg.records.log import Log
+from ddpg.training.folder import RunFolder, read_metrics
 from ddpg.training.session import Session
 
 TINY = ["--steps=300", "--collect.warmup=100", "--actor.widths=8", "--critic.widths=8,8", "--replay.batch=16"]
@@ -62,7 +64,7 @@ def at(folder: Path, step: int) -> Path:
 
 
 def steps(folder: Path) -> list[int]:
-    return sorted(int(path.stem.removeprefix("step-")) for path in checkpoint.found(folder / "checkpoints"))
+    return sorted(int(path.stem.removeprefix("step-")) for path in list_checkpoints(folder / "checkpoints"))
 
 
 def flipped(path: Path) -> None:
@@ -80,7 +82,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "flipped": (flipped, "cannot be used: its bytes are not those that were written; trying the one before"),
     "half": (lambda path: os.truncate(path, path.stat().st_size // 2), "cannot be used: it is cut off or damaged"),
     "empty": (lambda path: os.truncate(path, 0), "cannot be used: it is cut off, or no safetensors file"),
-    "pipe": (piped, "cannot be used: it is no plain file; trying the one before"),
+    "pipe": (
+        piped,
+        "cannot be used: it is a pipe or device, expected a plain file; "
+        "put the file itself there; trying the one before",
+    ),
     "missing": (Path.unlink, "what had come after it, up to step 300, is done again"),
 }
 
@@ -111,6 +117,21 @@ def test_without_any_nothing_is_touched(copy: Path, capsys: pytest.CaptureFixtur
     assert steps(copy) == [100, 200, 300]
 
 
+def test_a_bug_while_resuming_damages_no_checkpoint(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("operands could not be broadcast together")
+
+    before = sorted((copy / "checkpoints").iterdir())
+    # After a checkpoint was read, and in between.
+    for place in ("ddpg.training.scan.Scan.resume", "ddpg.records.tree_file._digest"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, broken)
+            with pytest.raises(ValueError, match=r"^operands could not be broadcast together$") as error:
+                main(["resume", str(copy), "--steps", "400"])
+        assert not isinstance(error.value, Mistake)
+        assert sorted((copy / "checkpoints").iterdir()) == before
+
+
 def test_a_damaged_one_takes_no_other_ones_place(copy: Path) -> None:
     at(copy, 300).rename(at(copy, 900))
     flipped(at(copy, 900))
@@ -132,14 +153,14 @@ def test_what_train_says_of_a_folder_that_is_a_run(copy: Path, capsys: pytest.Ca
     assert "already holds another run; choose another --run" in said("--gamma=0.5")
     (copy / "summary.json").unlink()
     assert f"this very run, not at its end; go on with `ddpg resume {copy}`" in said()
-    with held(copy):
-        assert "a run that another process is at" in said()
+    with RunFolder.at(copy).locked():
+        assert "a run that another process is training" in said()
     shutil.rmtree(copy / "checkpoints")
     assert "this very run, stopped before its first checkpoint" in said()
 
 
 def test_a_second_process_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with held(copy):
+    with RunFolder.at(copy).locked():
         assert main(["resume", str(copy), "--steps", "400"]) == 2
     assert f"ddpg: another process is training in {copy}; wait for its end, or stop it\n" == capsys.readouterr().err
     assert steps(copy) == [100, 200, 300]
@@ -178,14 +199,14 @@ def test_a_full_disk_keeps_earlier_checkpoints_and_training_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    real = checkpoint.save_file
+    real = tree_file.save_file
 
     def full(*args: Any) -> None:
         if at(tmp_path / "run", 100).exists():
             raise error
         real(*args)
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(tree_file, "save_file", full)
     assert main(["train", *TINY, "--run", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().err.splitlines()
     for step in (200, 300):

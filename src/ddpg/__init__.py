@@ -17,30 +17,40 @@ if TYPE_CHECKING:
     from ddpg.commands.train import resume, train
     from ddpg.config.config import Config
     from ddpg.config.presets import PRESETS
+    from ddpg.mistake import Mistake
     from ddpg.records.observer import LogPoint, Observer, StopTraining
+    from ddpg.records.plot import curve_of, learning_curve
+    from ddpg.records.statistics import iqm
     from ddpg.training.film import film_run as film
+    from ddpg.training.folder import load_config, read_metrics
     from ddpg.training.policy import Policy, load
     from ddpg.training.run import Run
-
-__all__ = ["PRESETS", "Config", "LogPoint", "Observer", "Policy", "Run", "StopTraining"]
-__all__ += ["evaluate", "export", "film", "load", "resume", "train"]
-__version__ = "0.1.0"
 
 _HOMES = {
     "PRESETS": "config.presets.PRESETS",
     "Config": "config.config.Config",
     "LogPoint": "records.observer.LogPoint",
+    "Mistake": "mistake.Mistake",
     "Observer": "records.observer.Observer",
     "Policy": "training.policy.Policy",
     "Run": "training.run.Run",
     "StopTraining": "records.observer.StopTraining",
+    "curve_of": "records.plot.curve_of",
     "evaluate": "commands.evaluate.evaluate_run",
     "export": "commands.export.export_run",
     "film": "training.film.film_run",
+    "iqm": "records.statistics.iqm",
+    "learning_curve": "records.plot.learning_curve",
     "load": "training.policy.load",
+    "load_config": "training.folder.load_config",
+    "read_metrics": "training.folder.read_metrics",
     "resume": "commands.train.resume",
     "train": "commands.train.train",
 }
+__all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "curve_of"]
+__all__ += ["evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "resume"]
+__all__ += ["train"]
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -1,23 +1,18 @@
 """The command line: train · resume · eval · plot · export · doctor · presets. A mistake is one line, and status 2."""
 
 import argparse
-import json
-import math
-import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
+from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
 from ddpg.mistake import Mistake
-
-if TYPE_CHECKING:
-    from ddpg.training.run import Run
+from ddpg.terminal import drop_stdout, plain
 
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
@@ -36,7 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args, rest = parser(of_train="train" in argv[:1]).parse_known_args(argv)
         refuse(rest, [name for name in vars(args) if name.islower()])
-        status = args.COMMAND(args)
+        if args.COMMAND is None:
+            raise Mistake(
+                "no command; expected train, resume, eval, plot, export, doctor or presets; see `ddpg --help`"
+            )
+        module, _, function = args.COMMAND.partition(".")
+        status = getattr(import_module(f"ddpg.commands.{module}"), function)(args)  # with JAX, for a second
         sys.stdout.flush()
         return status
     except SystemExit as stop:  # --help, or a mistake argparse found
@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("ddpg: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # who read our output has had enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()
         return 0
-    except (ValueError, OSError) as error:
+    except Mistake as error:
         print(f"ddpg: {error}", file=sys.stderr)
         return MISTAKE
     except (MemoryError, RuntimeError) as error:  # JAX's is a RuntimeError
@@ -63,10 +63,10 @@ def parser(of_train: bool = False) -> Parser:
     `of_train` adds the options by path, which need the configuration, whose import takes a second.
     """
     top = Parser(prog="ddpg", description="Deterministic policy gradients for continuous control.", allow_abbrev=False)
-    top.set_defaults(COMMAND=_nothing)
+    top.set_defaults(COMMAND=None)
     commands = top.add_subparsers(metavar="COMMAND")
 
-    def command(name: str, function: Callable[..., int], summary: str, usage: str | None = None) -> Parser:
+    def command(name: str, function: str, summary: str, usage: str | None = None) -> Parser:
         layout = partial(argparse.HelpFormatter, max_help_position=36)
         sub = commands.add_parser(
             name, help=summary, description=summary, usage=usage, formatter_class=layout, allow_abbrev=False
@@ -76,7 +76,9 @@ def parser(of_train: bool = False) -> Parser:
 
     usage = "ddpg train [ENV] [--preset NAME] [--steps N] [--seed S] [--seeds K]\n"
     usage += "                  [--run DIR] [--quiet] [--PART.FIELD VALUE ...]"
-    train = command("train", _train, "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage)
+    train = command(
+        "train", "train.train_command", "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage
+    )
     train.add_argument("ENV", nargs="?", default="Pendulum-v1", help="environment id (Pendulum-v1)")
     train.add_argument(
         "--preset", default="ddpg", metavar="NAME", help="where to start from; see `ddpg presets` (ddpg)"
@@ -100,13 +102,13 @@ def parser(of_train: bool = False) -> Parser:
     if of_train:
         _add_paths(train)
 
-    resume = command("resume", _resume, "Go on with a run exactly where its last checkpoint left it.")
+    resume = command("resume", "train.resume_command", "Go on with a run exactly where its last checkpoint left it.")
     resume.add_argument("RUN", type=Path, help="a run folder")
     resume.add_argument("--steps", type=_natural, metavar="N", help="steps of each seed in all (the run's own)")
-    resume.add_argument("--env", metavar="ID", help="the run's own id, where that imports a module")
+    resume.add_argument("--env", metavar="ID", help="the run's own id, if that imports a module")
     resume.add_argument("--quiet", action="store_true", help="print nothing but errors, warnings and the result")
 
-    evaluate = command("eval", _eval, "Play greedy episodes with the policies of a run.")
+    evaluate = command("eval", "evaluate.eval_command", "Play greedy episodes with the policies of a run.")
     evaluate.add_argument("RUN", type=Path, help="a run folder")
     evaluate.add_argument("--episodes", type=_natural, default=100, metavar="N", help="episodes of each seed (100)")
     evaluate.add_argument(
@@ -120,26 +122,32 @@ def parser(of_train: bool = False) -> Parser:
     evaluate.add_argument("--render", action="store_true", help="show one episode in a window")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
-    plot = command("plot", _plot, "Draw the learning curves of runs in one figure, grouped by preset.")
+    plot = command("plot", "plot.plot_command", "Draw the learning curves of runs in one figure, grouped by preset.")
     plot.add_argument("RUN", nargs="+", type=Path, help="run folders")
     plot.add_argument(
         "-o", type=Path, default=Path("learning_curves.png"), metavar="FILE", help="the PNG (learning_curves.png)"
     )
 
-    export = command("export", _export, "Write the greedy policy of a run as a file that needs no ddpg.")
+    export = command(
+        "export", "export.export_command", "Write the greedy policy of a run as a file that needs no ddpg."
+    )
     export.add_argument("RUN", type=Path, help="a run folder")
     export.add_argument("--format", required=True, choices=("onnx", "hdf5", "numpy"), help="onnx, hdf5 or numpy")
     export.add_argument("--seed", type=_whole, metavar="S", help="whose policy (the run's first seed)")
     export.add_argument("-o", type=Path, metavar="PATH", help="the file (RUN/policy.onnx, .hdf5 or .npz)")
 
-    doctor = command("doctor", _doctor, "Step an environment at random; say what it is like and what to choose for it.")
+    doctor = command(
+        "doctor",
+        "doctor.doctor_command",
+        "Step an environment at random; say what it is like and what to choose for it.",
+    )
     doctor.add_argument("ENV", help="environment id")
     doctor.add_argument("--env-args", nargs="+", default=[], metavar="KEY=VALUE", help="its keyword arguments")
     doctor.add_argument("--steps", type=_natural, default=5_000, metavar="N", help="random steps (5000)")
     doctor.add_argument("--seed", type=_whole, default=0, metavar="S", help="of its episodes and the actions (0)")
     doctor.add_argument("--json", action="store_true", help="print one JSON object on stdout instead")
 
-    command("presets", _presets, "Print the presets side by side, only where they differ.")
+    command("presets", "presets.presets_command", "Print the presets side by side, only where they differ.")
     return top
 
 
@@ -178,12 +186,12 @@ def _add_paths(train: Parser) -> None:
             f"--{option.path}",
             dest=option.path,
             metavar="N,N" if isinstance(option.value, tuple) else letter,
-            help=f"{choices}{kinds}({_plain(option.value)})",
+            help=f"{choices}{kinds}({plain(option.value)})",
         )
 
 
 def refuse(rest: Sequence[str], known: Sequence[str]) -> None:
-    """ValueError if anything on the command line was not understood, with the options it is near to."""
+    """Mistake if anything on the command line was not understood, with the options it is near to."""
     if rest and rest[0].startswith("-"):
         word = rest[0].split("=")[0]
         near = get_close_matches(word.strip("-").replace("-", "_"), known, n=2, cutoff=0.7)
@@ -196,147 +204,6 @@ def refuse(rest: Sequence[str], known: Sequence[str]) -> None:
 def _dashed(name: str) -> str:
     """An option as it is written; of those with an underscore only this one is no path."""
     return "--env-args" if name == "env_args" else "-" + "-" * (len(name) > 1) + name
-
-
-def _nothing(args: argparse.Namespace) -> int:
-    raise Mistake("no command; expected train, resume, eval, plot, export, doctor or presets, see `ddpg --help`")
-
-
-def _train(args: argparse.Namespace) -> int:
-    given = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
-    preset, folder, quiet = given.pop("preset"), given.pop("run", None), given.pop("quiet")
-    from ddpg.commands.train import train
-
-    return _report(train(args.ENV, preset=preset, run=folder, options=given, quiet=quiet))
-
-
-def _resume(args: argparse.Namespace) -> int:
-    from ddpg.commands.train import resume
-
-    return _report(resume(args.RUN, args.steps, args.env, quiet=args.quiet))
-
-
-def _report(run: "Run") -> int:
-    """How training ended, and the exit status."""
-    said = run.summary
-    interval = "" if said["ci_low"] is None else f" [{said['ci_low']:.1f}, {said['ci_high']:.1f}]"
-    speed = "no" if said["steps_per_second"] is None else f"{said['steps_per_second']:,.0f}".replace(",", " ")
-    print(
-        f"return {_one(said['iqm'])}{interval}{_gap(said)} · {speed} steps/s · {said['wall_seconds']:.1f} s",
-        file=sys.stderr,
-    )
-    print(f"run folder: {run.path}", file=sys.stderr)
-    if run.interrupted:
-        print(f"to go on: ddpg resume {run.path}", file=sys.stderr)
-    return 128 + run.signal if run.interrupted else 0
-
-
-def _eval(args: argparse.Namespace) -> int:
-    from ddpg.commands.evaluate import evaluate_run
-    from ddpg.records.video import check_film, check_screen
-    from ddpg.training.film import film_run, show_run
-
-    if args.video:
-        check_film(args.video)  # before the minutes that many episodes may take
-    if args.render:
-        check_screen()
-    with redirect_stdout(sys.stderr):  # an environment that prints spoils no JSON
-        said = evaluate_run(args.RUN, args.episodes, args.seed, args.env, args.env_args)
-    if args.json:
-        print(json.dumps({key: _known(value) for key, value in said.items()}, allow_nan=False))
-    else:
-        mean = f"return {_one(said['return_mean'])} ± {_one(said['return_std'])} · IQM {_one(said['return_iqm'])}"
-        print(f"{mean}{_gap(said)} · {said['episodes']} episodes on {said['env']}", file=sys.stderr)
-    with redirect_stdout(sys.stderr):
-        if args.video:
-            film_run(args.RUN, args.video, args.seed, args.env, env_args=args.env_args)
-            print(f"film: {args.video}", file=sys.stderr)
-        if args.render:
-            show_run(args.RUN, args.seed, args.env, env_args=args.env_args)
-    return 0
-
-
-def _plot(args: argparse.Namespace) -> int:
-    from ddpg.commands.plot import plot_runs
-
-    plot_runs(args.RUN, args.o)
-    print(f"curves: {args.o}", file=sys.stderr)
-    return 0
-
-
-def _export(args: argparse.Namespace) -> int:
-    from ddpg.commands.export import export_run
-
-    said = export_run(args.RUN, args.format, args.o, args.seed)
-    over = f"{said.observations:,}".replace(",", " ")
-    print(f"policy: {said.path}", file=sys.stderr)
-    print(
-        f"parity over {over} observations: largest difference {said.difference:.1e} of the action range",
-        file=sys.stderr,
-    )
-    return 0
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    from ddpg.commands.doctor import doctor
-
-    said = doctor(args.ENV, args.env_args, args.steps, args.seed, args.json)
-    if args.json:
-        print(json.dumps(said, allow_nan=False))
-    return 0
-
-
-def _presets(args: argparse.Namespace) -> int:
-    """Tables of the first preset beside as many others as fit, of the options in which one of them differs."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from ddpg.config.presets import PRESETS
-    from ddpg.config.reading import options, values
-
-    paths = [option.path for option in options(PRESETS["ddpg"]) if option.path != "preset"]
-    columns = {name: {path: _plain(value) for path, value in values(PRESETS[name]).items()} for name in PRESETS}
-    first, *others = columns
-    console = Console()
-
-    def table(shown: Sequence[str]) -> Table:
-        drawn = Table("", *shown, box=None, header_style="bold")
-        for path in paths:
-            row = [columns[name].get(path, "-") for name in shown]
-            if len(set(row)) > 1:
-                drawn.add_row(path, *row)
-        return drawn
-
-    while others:
-        count = len(others)
-        while count > 1 and console.measure(table([first, *others[:count]])).maximum >= console.width:
-            count -= 1
-        console.print(table([first, *others[:count]]))
-        others = others[count:]
-        if others:
-            console.print()
-    return 0
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ",".join(map(_plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value).lower() if value is None else str(value)
-
-
-def _one(value: float | None) -> str:
-    return "unknown" if _known(value) is None else f"{value:.1f}"
-
-
-def _gap(said: Mapping[str, Any]) -> str:
-    return "" if _known(said.get("gap_to_optimum")) is None else f" · {said['gap_to_optimum']:.1f} below the optimum"
-
-
-def _known(value: Any) -> Any:
-    """JSON has no NaN, which is what a policy earns whose training diverged."""
-    if isinstance(value, list):
-        return [_known(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _natural(text: str) -> int:

@@ -1,64 +1,100 @@
 """Which environment is meant: an id, an object or a function."""
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, cast
 
 import gymnasium
+from gymnasium.envs.registration import find_highest_version, parse_env_id, registry
 
 from ddpg.config.config import Config
-from ddpg.envs import catalogue
-from ddpg.envs.gymnasium_factory import GymFactory, Maker, by_callable
+from ddpg.envs.catalogue import NATIVE
+from ddpg.envs.gymnasium_factory import GymFactory, Maker, by_callable, by_id, parse_args
 from ddpg.envs.protocol import Environment
 from ddpg.envs.repeat import Repeat
 from ddpg.mistake import Mistake
 
+AnyEnvironment = Environment | GymFactory
+EnvironmentLike = str | AnyEnvironment | Callable[[], Any]  # an id, an environment, or a function that makes one
 
-def _plain_id(env: str) -> str:
-    return env.removeprefix("gym:").removeprefix("jax:")
 
+def resolve(env: EnvironmentLike, args: Sequence[str] = (), repeat: int = 1) -> AnyEnvironment:
+    """The environment that is meant, every action repeated. Mistake, in one line, if it cannot be made.
 
-def make(
-    env: str | Environment | Callable[[], Environment | gymnasium.Env], config: Config
-) -> Environment | GymFactory:
-    """The environment that a run of this configuration acts in. ValueError, in one line, if it cannot be."""
-    args, repeat = config.env_args, config.action_repeat
+    An id is one that `gymnasium.make` takes, with keyword arguments such as "gravity=9.8". A JAX-native version with
+    the same dynamics is used if there is one, except with arguments; `gym:ID` and `jax:ID` choose.
+    """
     if isinstance(env, str):
-        return catalogue.make(env, args, repeat)
+        return _from_id(env, args, repeat)
     if args:
         raise Mistake(f"env_args {', '.join(args)}: an environment that is no id takes none; give them to its maker")
+    if isinstance(env, GymFactory | Repeat):  # which repeats already
+        return env
     made = env() if callable(env) else env
     if isinstance(made, gymnasium.Env) and callable(env):
         return by_callable(cast(Maker, env), made, repeat)
     if not isinstance(made, Environment):
         raise Mistake(
-            f"env {made!r}: expected an id, a ddpg.envs.protocol.Environment, or a function that makes one or a "
-            f"Gymnasium environment"
+            f"env {made!r}: expected an id, an environment as ddpg.envs.protocol describes it, or a function that "
+            f"makes one or a Gymnasium environment"
         )
     if type(made).__hash__ is None:
         raise Mistake(f"env {made!r} is not hashable; make its class a frozen dataclass of hashable fields")
     return Repeat(made, repeat) if repeat > 1 else made
 
 
-Known = str | Environment | GymFactory | Callable[[], Any]  # ways to say what environment is meant
+def resolve_for(config: Config, env: EnvironmentLike | None = None, args: Sequence[str] = ()) -> AnyEnvironment:
+    """The environment of a run, or another one for its policies.
 
-
-def environment_of(config: Config, env: Known | None = None, args: Sequence[str] = ()) -> Environment | GymFactory:
-    """The environment of a run, or another one: an id, one that is made, or a function as `ddpg.train` takes it.
-
-    `args` are keyword arguments as key=value, after those of the run where it is the run's own id. ValueError if the
-    run's own id imports a module: what a folder says is never imported unless the user says it too.
+    `args` come after those of the run if the id is the run's own. Mistake if the run's own id imports a module: what
+    a folder says is never imported unless the user says it too.
     """
-    if isinstance(env, GymFactory | Repeat):  # which repeats already
-        return env
-    if env is None and ":" in re.sub("^(gym|jax):", "", config.env):  # one of them: "gym:jax:X" imports jax
+    _, own = split_id(config.env)
+    if env is None and ":" in own:
         raise Mistake(
             f"the run's environment {config.env} imports a module, which is not done because a folder says so; "
             f"add --env {config.env} if you trust it"
         )
-    if env is not None and not isinstance(env, str):
-        return make(env, replace(config, env_args=tuple(args)))
     env = config.env if env is None else env
-    own = config.env_args if env.removeprefix("gym:") == config.env.removeprefix("gym:") else ()
-    return catalogue.make(env, (*own, *args), config.action_repeat)
+    if isinstance(env, str) and split_id(env)[1] == own:
+        args = (*config.env_args, *args)
+    return resolve(env, args, config.action_repeat)
+
+
+def split_id(id: str) -> tuple[str, str]:
+    """Prefix and name: "gym:Pendulum-v1" -> ("gym", "Pendulum-v1"). One prefix alone: "gym:jax:X" imports jax."""
+    prefix, colon, name = id.partition(":")
+    return (prefix, name) if colon and prefix in ("gym", "jax") else ("", id)
+
+
+def gymnasium_version(env: AnyEnvironment, repeat: int = 1) -> GymFactory:
+    """The same environment as Python steps and draws it; for a native one Gymnasium's of that id."""
+    return env if isinstance(env, GymFactory) else _from_gymnasium(env.id, (), repeat)
+
+
+def _from_id(id: str, args: Sequence[str], repeat: int) -> AnyEnvironment:
+    prefix, name = split_id(id)
+    if prefix == "jax" and (name not in NATIVE or args):
+        lack = "takes no env-args" if name in NATIVE else f"does not exist; available: {', '.join(NATIVE)}"
+        raise Mistake(f"the JAX-native environment {name!r} {lack}; use gym:{name} for Gymnasium's")
+    if prefix != "gym" and name in NATIVE and not args:
+        return resolve(NATIVE[name], (), repeat)
+    return _from_gymnasium(id, args, repeat)
+
+
+def _from_gymnasium(id: str, args: Sequence[str], repeat: int) -> GymFactory:
+    _, name = split_id(id)
+    keywords = parse_args(args)
+    if ":" not in name and not _registered(name):  # a module is imported first, and may register what it likes
+        near = get_close_matches(name, {**NATIVE, **registry}, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else "expected an id that gymnasium.make takes"
+        raise Mistake(f"unknown environment {id!r}; {hint}")
+    return by_id(name, keywords, repeat)
+
+
+def _registered(name: str) -> bool:
+    try:
+        space, base, number = parse_env_id(name)
+    except (gymnasium.error.Error, ValueError):  # a version of thousands of digits
+        return False
+    return name in registry or (number is None and find_highest_version(space, base) is not None)

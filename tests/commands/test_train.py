@@ -23,15 +23,15 @@ import ddpg
 from ddpg.commands.evaluate import evaluate_run
 from ddpg.commands.export import FORMATS
 from ddpg.commands.plot import plot_runs
-from ddpg.config.file import load_config
 from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import ACTION
-from ddpg.records.log import TAGS, read_metrics
+from ddpg.records.log import TAGS
 from ddpg.records.statistics import iqm
-from ddpg.training import finish as conclusion
+from ddpg.training import finish
 from ddpg.training.devices import SINGLE_THREAD_FLOPS
+from ddpg.training.folder import load_config, read_metrics
 from ddpg.training.saving import Saver
 from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
@@ -201,20 +201,20 @@ def test_runs_of_one_preset_are_one_curve(trained: ddpg.Run, tmp_path: Path) -> 
 
 def test_runs_get_numbers_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Session, "run", lambda self, stopped: self.folder)
+    monkeypatch.setattr(Session, "run", lambda self, folder, stopped: folder)
     folders = [str(ddpg.train(preset=preset)) for preset in ("ddpg", "ddpg", "article")]
     assert folders == ["runs/Pendulum-v1-ddpg-1", "runs/Pendulum-v1-ddpg-2", "runs/Pendulum-v1-article-1"]
 
 
 def test_what_train_takes_for_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "run", lambda self, stopped: self)
+    monkeypatch.setattr(Session, "run", lambda self, folder, stopped: self)
     for i, env in enumerate([None, "Pendulum-v1", "jax:Pendulum-v1", Pendulum, Pendulum()]):
         found = ddpg.train(env, run=tmp_path / f"{i}")
         assert isinstance(found, Session)
         assert found.env == Pendulum()
         assert found.config.env == "Pendulum-v1"
     nonsense: Any = 3
-    with pytest.raises(ValueError, match="env 3: expected an id, an environment as"):
+    with pytest.raises(ValueError, match=r"env 3: expected an id, an environment as ddpg\.envs\.protocol describes"):
         ddpg.train(nonsense, run=tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
@@ -255,7 +255,7 @@ def test_turns_with_environments_that_python_steps(
 
 
 def test_one_sigma_or_one_for_each_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "run", lambda self, stopped: self.config)
+    monkeypatch.setattr(Session, "run", lambda self, folder, stopped: self.config)
     for sigma in ("0.3", "0.3,0.1"):
         ddpg.train(Two(), run=tmp_path / sigma, options={"exploration.sigma": sigma})
     with pytest.raises(ValueError, match=r"exploration.sigma 0.1,0.2,0.3: 3 values, but two has 2 action dimensions"):
@@ -303,7 +303,7 @@ def test_ctrl_c_leaves_a_complete_run(
 ) -> None:
     """Before the first chunk, before an evaluation, and while saving: what is there is whole, and can be evaluated."""
     interrupting(moment)
-    monkeypatch.setattr(conclusion, "film_run", lambda run, path, **_: path.touch())  # which is not what is tested
+    monkeypatch.setattr(finish, "film_policy", lambda policy, env, config, path: path.touch())  # tested elsewhere
     run = ddpg.train(config=trained.config, run=tmp_path / "run")
     complete(run.path, SEEDS)
     assert run.interrupted

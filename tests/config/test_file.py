@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ddpg.config.config import Config
-from ddpg.config.file import FORMAT, load_config, write_config
+from ddpg.config.file import FORMAT, read_config, write_config
 from ddpg.config.presets import PRESETS
 
 
@@ -14,7 +14,7 @@ from ddpg.config.presets import PRESETS
 def test_a_configuration_survives_its_file(name: str, tmp_path: Path) -> None:
     preset = PRESETS[name]
     write_config(preset, tmp_path / "config.json")
-    assert load_config(tmp_path) == preset
+    assert read_config(tmp_path / "config.json") == preset
     written = json.loads((tmp_path / "config.json").read_text())
     assert written["format"] == FORMAT == 3
     assert written["versions"].keys() >= {"ddpg", "jax", "numpy"}
@@ -27,7 +27,7 @@ def test_a_file_of_another_format_is_named_as_such(tmp_path: Path) -> None:
     data = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(data | {"format": 2}))
     with pytest.raises(ValueError, match=r"format 2, expected 3; it is not a run of this version of ddpg"):
-        load_config(tmp_path)
+        read_config(tmp_path / "config.json")
 
 
 @pytest.mark.parametrize(
@@ -36,5 +36,5 @@ def test_a_file_of_another_format_is_named_as_such(tmp_path: Path) -> None:
 def test_an_invalid_file_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"config\.json") as error:
-        load_config(tmp_path)
+        read_config(tmp_path / "config.json")
     assert len(str(error.value).splitlines()) == 1

@@ -15,7 +15,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from ddpg.envs import catalogue
+from ddpg.environment import resolve
 from ddpg.envs.gymnasium_edge import CheckedEnv, Misbehaved, in_order
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable, by_id, episode_seed, parse_args
 from ddpg.envs.pendulum import Pendulum
@@ -263,22 +263,22 @@ def walks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def made(*args: Any, **kwargs: Any) -> GymFactory:
-    found = catalogue.make(*args, **kwargs)
+    found = resolve(*args, **kwargs)
     assert isinstance(found, GymFactory)
     return found
 
 
 def test_ids_choose_between_native_and_gymnasium() -> None:
-    assert catalogue.make("Pendulum-v1") == catalogue.make("jax:Pendulum-v1") == Pendulum()
+    assert resolve("Pendulum-v1") == resolve("jax:Pendulum-v1") == Pendulum()
     gym = made("gym:Pendulum-v1")
     assert (gym.id, gym.spec, gym.max_episode_steps, gym.changed) == ("Pendulum-v1", Pendulum.spec, 200, False)
     assert made("Pendulum-v1", ["g=5"]).changed
     with pytest.raises(
         ValueError, match=r"JAX-native environment 'Hopper-v5' does not exist; available: Pendulum-v1; use gym:"
     ):
-        catalogue.make("jax:Hopper-v5")
+        resolve("jax:Hopper-v5")
     with pytest.raises(ValueError, match="'Pendulum-v1' takes no env-args; use gym:Pendulum-v1"):
-        catalogue.make("jax:Pendulum-v1", ["g=5"])
+        resolve("jax:Pendulum-v1", ["g=5"])
 
 
 @pytest.mark.usefixtures("walks")
@@ -293,22 +293,22 @@ def test_a_module_of_ones_own(id: str) -> None:
 @pytest.mark.usefixtures("walks")
 def test_what_cannot_be_made_is_said_on_one_line() -> None:
     with pytest.raises(ValueError, match=r"cannot be made: OSError: no such robot$"):
-        catalogue.make(WALK, ["mode=broken"])
+        resolve(WALK, ["mode=broken"])
     with pytest.raises(ValueError, match=r"cannot be made: TypeError: .*unexpected keyword argument 'weight'"):
-        catalogue.make(WALK, ["weight=3"])
+        resolve(WALK, ["weight=3"])
     for id in ("no_module_of_this_name:Walk-v3", "ddpg_test_walks:Walkk-v3"):
         with pytest.raises(ValueError, match=f"environment '{id}' cannot be made: .*(No module|Walkk|Error)") as caught:
-            catalogue.make(id)
+            resolve(id)
         assert "\n" not in str(caught.value)
 
 
 def test_unknown_ids_have_neighbours() -> None:
     with pytest.raises(ValueError, match=r"unknown environment 'Pendulum-v7'; did you mean .*Pendulum-v1"):
-        catalogue.make("Pendulum-v7")
+        resolve("Pendulum-v7")
     with pytest.raises(ValueError, match=r"unknown environment 'gym:Pendulun'; did you mean .*Pendulum-v1"):
-        catalogue.make("gym:Pendulun")
+        resolve("gym:Pendulun")
     with pytest.raises(ValueError, match=r"unknown environment 'zzz'; expected an id that gymnasium.make takes"):
-        catalogue.make("zzz")
+        resolve("zzz")
 
 
 def test_arguments_are_json_where_they_can_be() -> None:

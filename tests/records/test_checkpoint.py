@@ -1,244 +1,62 @@
-"""A checkpoint is what was written or it is refused in one line; the folder keeps what it should, whatever fails."""
+"""The folder of checkpoints keeps the last ones and the best, whatever fails."""
 
 import errno
-import json
 import os
-import struct
-from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddpg.records import checkpoint
-from ddpg.records.checkpoint import Checkpoints, Damaged, Saved, best, copied, found, read, read_said, restored, write
-
-
-class Part(NamedTuple):
-    flags: Any
-    empty: Any
-    nothing: None = None
+from ddpg.records import tree_file
+from ddpg.records.checkpoint import Checkpoints, Saved, best_checkpoint, list_checkpoints
+from ddpg.records.tree_file import read_header, write
 
 
 def tree(seed: int = 0) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    part = Part(rng.normal(size=(4, 2)) > 0, np.zeros((3, 0, 2), np.float32))
-    return {
-        "rows": rng.normal(size=(5, 3)).astype(np.float32),
-        "parts": [part, (np.int32(7) + np.zeros((), np.int32), np.array([np.nan, -0.0, np.inf]))],
-        "pixels": rng.integers(0, 256, (2, 3, 3), np.uint8),
-    }
+    return {"rows": np.random.default_rng(seed).normal(size=(5, 3)).astype(np.float32)}
 
 
-def like(whole: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((-9, *x.shape[1:]) if x.shape else (), x.dtype), whole)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "step-000000000005.safetensors"
-    write(path, tree(), {"step": 5, "returned": -1.5})
-    return path
-
-
-def test_what_is_read_is_what_was_written(path: Path, assert_identical: Callable[[Any, Any], None]) -> None:
-    assert_identical(read(path, like(tree())), tree())
-    assert_identical(read(path, tree()), tree())
-    assert read_said(path) == {"step": 5, "returned": -1.5}
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-def test_random_keys_are_kept_as_words_and_restored_as_keys(
-    tmp_path: Path, assert_identical: Callable[[Any, Any], None]
-) -> None:
-    keys = {
-        "one": jax.random.key(3),
-        "two": jax.random.split(jax.random.key(4, impl="rbg"), (2, 3)),
-        "x": jnp.arange(3.0),
-    }
-    kept = copied(keys)
-    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(kept))
-    path = tmp_path / "step-000000000001.safetensors"
-    write(path, kept, {})
-    again = restored(read(path, jax.eval_shape(lambda: keys)), jax.eval_shape(lambda: keys))
-    assert_identical(again, keys)
-    for name in ("one", "two"):
-        assert jax.random.key_impl(again[name]) == jax.random.key_impl(keys[name])
-
-
-def test_copies_are_nobody_elses(path: Path) -> None:
-    array = np.zeros(3)
-    copy = copied({"x": array})
-    array[:] = 1
-    assert copy["x"].sum() == 0
-
-
-def test_every_flipped_bit_is_found(path: Path) -> None:
-    whole, refused = path.read_bytes(), 0
-    rng = np.random.default_rng(0)
-    places = [*range(200), *rng.integers(0, len(whole), 300).tolist(), *range(len(whole) - 50, len(whole))]
-    for place in places:
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << int(rng.integers(8))
-        path.write_bytes(damaged)
-        with pytest.raises(Damaged) as error:
-            read(path, like(tree()))
-        assert len(str(error.value).splitlines()) == 1
-        refused += 1
-    assert refused == len(places)
-
-
-@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 100, -200, -1])
-def test_what_is_cut_off_is_refused(size: int, path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(Damaged, match=r"^checkpoint .* cannot be used: "):
-        read(path, like(tree()))
-    with pytest.raises(Damaged, match=r"^checkpoint .* cannot be used: "):
-        read_said(path)
-
-
-def change(field: str, value: Any) -> Callable[[dict[str, Any]], None]:
-    def apply(header: dict[str, Any]) -> None:
-        header["['rows']"][field] = value
-
-    return apply
-
-
-def drop(header: dict[str, Any]) -> None:
-    del header["['pixels']"]
-
-
-def other_format(header: dict[str, Any]) -> None:
-    header["__metadata__"]["format"] = "somebody else's"
-
-
-def later_version(header: dict[str, Any]) -> None:
-    header["__metadata__"]["version"] = "99"
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        change("shape", [3, 5]),
-        change("shape", [2**40, 2**20]),
-        change("shape", [-1, 3]),
-        change("dtype", "I32"),
-        change("dtype", "F99"),
-        change("data_offsets", [0, 2**62]),
-        change("data_offsets", "all"),
-        drop,
-        other_format,
-        later_version,
-    ],
-)
-def test_a_header_that_lies_is_refused(damage: Callable[[dict[str, Any]], None], path: Path) -> None:
-    whole = path.read_bytes()
-    size = struct.unpack("<Q", whole[:8])[0]
-    header = json.loads(whole[8 : 8 + size])
-    damage(header)
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size :])
-    with pytest.raises(Damaged, match=r"^checkpoint .* cannot be used: "):
-        read(path, like(tree()))
-
-
-def test_headers_beyond_all_measure_are_not_read(path: Path) -> None:
-    path.write_bytes(struct.pack("<Q", 2**60) + b"{" * 100)
-    with pytest.raises(Damaged, match=r"a header of 1152921504606846976 bytes"):
-        read_said(path)
-    with path.open("wb") as file:  # sparse: it takes no room
-        file.write(struct.pack("<Q", 2**28))
-        file.truncate(2**30)
-    with pytest.raises(Damaged, match=r"a header of 268435456 bytes"):
-        read_said(path)
-
-
-def test_only_plain_files_are_opened(path: Path) -> None:
-    link, pipe, folder = (path.with_name(f"step-00000000000{i}.safetensors") for i in (6, 7, 8))
-    link.symlink_to(path)
-    os.mkfifo(pipe)
-    folder.mkdir()
-    for odd in (link, pipe, folder, path.with_name("step-000000000009.safetensors")):
-        with pytest.raises(Damaged):
-            read_said(odd)
-
-
-@pytest.mark.parametrize(
-    ("other", "said"),
-    [
-        ({"rows": np.zeros((5, 3), np.float32)}, "it has"),
-        (tree() | {"more": np.zeros(2)}, r"it lacks \"\['more'\]\""),
-        (tree() | {"rows": np.zeros((5, 4), np.float32)}, r"\['rows'\] is float32\[5, 3\], expected float32\[5, 4\]"),
-        (tree() | {"rows": np.zeros((5, 3))}, r"\['rows'\] is float32\[5, 3\], expected float64\[5, 3\]"),
-        (
-            like(tree()) | {"rows": jax.ShapeDtypeStruct((-4, 3), np.float32)},
-            r"\['rows'\] is float32\[5, 3\], expected float32\[-4, 3\]",
-        ),
-        (tree() | {"rows": np.zeros(15, np.float32)}, r"\['rows'\] is float32\[5, 3\], expected float32\[15\]"),
-    ],
-)
-def test_another_tree_is_refused(other: Any, said: str, path: Path) -> None:
-    with pytest.raises(Damaged, match=said):
-        read(path, other)
-
-
-def test_a_failing_write_leaves_what_was_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = path.read_bytes()
-
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            write(path, tree(1), {})
-    assert path.read_bytes() == before
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-class Said:
-    """What a writer told."""
+class Reports:
+    """Of a writer, in order."""
 
     def __init__(self) -> None:
         self.all = list[tuple[int, Saved | OSError]]()
 
-    def __call__(self, step: int, said: Saved | OSError) -> None:
-        self.all.append((step, said))
+    def __call__(self, step: int, outcome: Saved | OSError) -> None:
+        self.all.append((step, outcome))
 
 
 def steps(folder: Path) -> list[int]:
-    return [read_said(path)["step"] for path in found(folder)]
+    return [read_header(path)["step"] for path in list_checkpoints(folder)]
 
 
-def test_the_last_stay_and_the_best(tmp_path: Path) -> None:
-    told, done = Said(), list[int]()
-    with Checkpoints(tmp_path / "checkpoints", 2, told) as checkpoints:
+def test_the_last_stay_and_the_best_checkpoint(tmp_path: Path) -> None:
+    reports, done = Reports(), list[int]()
+    with Checkpoints(tmp_path / "checkpoints", 2, reports) as checkpoints:
         for step, returned in enumerate([None, -5.0, -1.0, -1.5, None, -1.0, -3.0, -4.0]):
             checkpoints.save(
                 step, tree(step), {"step": step, "returned": returned}, lambda step=step: done.append(step)
             )
     folder = tmp_path / "checkpoints"
     assert steps(folder) == [7, 6, 5]  # of two that are as good the later
-    kept = best(folder)
+    kept = best_checkpoint(folder)
     assert kept is not None
-    assert read_said(kept)["step"] == 5
-    assert [step for step, _ in told.all] == done == list(range(8))
-    for step, said in told.all:
-        assert isinstance(said, Saved)
-        assert (said.step, said.size > 0, said.seconds > 0) == (step, True, True)
+    assert read_header(kept)["step"] == 5
+    assert [step for step, _ in reports.all] == done == list(range(8))
+    for step, outcome in reports.all:
+        assert isinstance(outcome, Saved)
+        assert (outcome.step, outcome.size > 0, outcome.seconds > 0) == (step, True, True)
 
 
-def test_without_a_return_none_is_best(tmp_path: Path) -> None:
-    with Checkpoints(tmp_path, 1, Said()) as checkpoints:
+def test_without_a_return_none_is_best_checkpoint(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, 1, Reports()) as checkpoints:
         for step in range(3):
             checkpoints.save(step, tree(), {"step": step}, lambda: None)
     assert steps(tmp_path) == [2]
-    assert best(tmp_path) is None
-    assert best(tmp_path / "nowhere") is None
+    assert best_checkpoint(tmp_path) is None
+    assert best_checkpoint(tmp_path / "nowhere") is None
 
 
 def test_what_a_killed_writer_left_is_cleared_and_foreign_files_are_not(tmp_path: Path) -> None:
@@ -247,39 +65,39 @@ def test_what_a_killed_writer_left_is_cleared_and_foreign_files_are_not(tmp_path
     (tmp_path / "notes.txt").write_text("mine")
     for step in (1, 2):  # killed before it could drop the first
         write(tmp_path / f"step-{step:012d}.safetensors", tree(), {"step": step})
-    with Checkpoints(tmp_path, 1, Said()):
+    with Checkpoints(tmp_path, 1, Reports()):
         assert steps(tmp_path) == [2]
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"step-000000000002.safetensors", "step-1.safetensors", "notes.txt"}
 
 
-def test_a_full_disk_is_told_and_the_next_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told, flush = Said(), os.fsync
+def test_a_full_disk_is_reported_and_the_next_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports, flush = Reports(), os.fsync
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with Checkpoints(tmp_path, 1, told) as checkpoints:
+    with Checkpoints(tmp_path, 1, reports) as checkpoints:
         for step, flushing in [(1, flush), (2, full), (3, flush)]:
             monkeypatch.setattr(os, "fsync", flushing)
             checkpoints.save(step, tree(), {"step": step}, lambda: None)
             vars(checkpoints)["_last"].result()
             assert steps(tmp_path) == [{1: 1, 2: 1, 3: 3}[step]]
-    assert [type(said) for _, said in told.all] == [Saved, OSError, Saved]
+    assert [type(outcome) for _, outcome in reports.all] == [Saved, OSError, Saved]
 
 
 def test_training_waits_for_one_writing_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free, begun, real = Event(), list[int](), checkpoint.write
+    free, begun, real = Event(), list[int](), tree_file.write
 
-    def slow(path: Path, tree: Any, said: Any) -> int:
-        begun.append(said["step"])
+    def slow(path: Path, tree: Any, header: Any) -> int:
+        begun.append(header["step"])
         free.wait()
-        return real(path, tree, said)
+        return real(path, tree, header)
 
-    monkeypatch.setattr(checkpoint, "write", slow)
-    with Checkpoints(tmp_path, 1, Said()) as checkpoints:
+    monkeypatch.setattr(tree_file, "write", slow)
+    with Checkpoints(tmp_path, 1, Reports()) as checkpoints:
         checkpoints.save(1, tree(), {"step": 1}, lambda: None)  # and goes on at once
-        assert found(tmp_path) == []
+        assert list_checkpoints(tmp_path) == []
         free.set()
         checkpoints.save(2, tree(), {"step": 2}, lambda: None)
     assert begun == [1, 2]

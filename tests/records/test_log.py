@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ddpg.records.log import TAGS, Log, read_metrics
+from ddpg.records.log import TAGS, Log, read_records
 from ddpg.records.observer import LogPoint
 
 CONTRACT = {
@@ -52,6 +52,10 @@ def log_in(folder: Path, resume_at: int | None = None) -> Log:
     return Log(folder / "metrics.jsonl", folder / "tensorboard", resume_at=resume_at)
 
 
+def files(folder: Path) -> tuple[Path, Path]:
+    return folder / "metrics.jsonl", folder / "tensorboard"
+
+
 def lines(folder: Path) -> list[dict[str, float | None]]:
     def refuse(constant: str) -> float:
         raise AssertionError(f"{constant} is not JSON")
@@ -71,7 +75,7 @@ def test_every_number_is_in_json_and_in_tensorboard(tmp_path: Path) -> None:
     with log_in(tmp_path) as log:
         log(point(1000, 3, 5))
         log(point(2000, 3, 5))
-    assert lines(tmp_path) == read_metrics(tmp_path)
+    assert lines(tmp_path) == read_records(files(tmp_path)[0])
     assert lines(tmp_path) == [row(step, seed) for step in (1000, 2000) for seed in (3, 5)]
     assert list(lines(tmp_path)[0]) == ["step", "seed", *CONTRACT]
     for seed in (3, 5):
@@ -93,7 +97,7 @@ def test_unknown_numbers_are_null_and_not_in_tensorboard(tmp_path: Path) -> None
     assert line == {"step": 1, "seed": 0, "return": -2.0} | {
         key: None for key in CONTRACT if key not in ("return", "gap_to_optimum")
     }  # the gap is absent, not null, where there is no optimum
-    (read,) = read_metrics(tmp_path)
+    (read,) = read_records(files(tmp_path)[0])
     assert math.isnan(read["q"])
     assert math.isnan(read["actor_loss"])
     assert read["return"] == -2.0
@@ -128,7 +132,7 @@ def test_a_line_cut_off_by_a_kill_is_left_out_and_then_removed(tmp_path: Path) -
         log(point(1, 0))
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2, "se')
-    assert [r["step"] for r in read_metrics(tmp_path)] == [1]
+    assert [r["step"] for r in read_records(files(tmp_path)[0])] == [1]
     with log_in(tmp_path) as log:
         log(point(3, 0))
     assert [r["step"] for r in lines(tmp_path)] == [1, 3]
@@ -188,11 +192,11 @@ def test_rubbish_is_named_by_path_and_line(tmp_path: Path, rubbish: str) -> None
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps(row(1, 0)) + "\n" + rubbish + "\n" + json.dumps(row(2, 0)) + "\n")
     with pytest.raises(ValueError, match="line 2: ") as error:
-        read_metrics(tmp_path)
+        read_records(files(tmp_path)[0])
     assert f"{path}, line 2: " in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"metrics\.jsonl: no such file"):
-        read_metrics(tmp_path)
+        read_records(files(tmp_path)[0])

@@ -41,10 +41,10 @@ from ddpg.envs.python_vector import History, PythonStepResult, PythonVector
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import unpack
 from ddpg.experience.sampling import Prioritised
-from ddpg.records.log import read_metrics
 from ddpg.training.backend import behaviour_for, learner_for, loop_for
 from ddpg.training.devices import gathered
 from ddpg.training.driver import Learned, Report
+from ddpg.training.folder import read_metrics
 from ddpg.training.host import Host
 from ddpg.training.learner import LearnerState
 from ddpg.training.loop import Loop

@@ -1,4 +1,4 @@
-"""A policy on its own: its actions are within the bounds, and its environment is the one that is meant."""
+"""A policy on its own: its actions are within the bounds, and it can be filmed."""
 
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,6 @@ from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.encoders import FlatEmbedding
 from ddpg.algorithm.layers import Dense
 from ddpg.algorithm.networks import Actor, Critic
-from ddpg.config.presets import PRESETS
-from ddpg.config.reading import override
-from ddpg.environment import environment_of
-from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.pendulum import Pendulum
-from ddpg.envs.repeat import Repeat
 from ddpg.training.policy import Policy
 from ddpg.types import Spec
 
@@ -40,38 +34,6 @@ def test_actions_are_within_bounds_of_64_bits(push: float, dtype: Any) -> None:
     np.testing.assert_allclose(
         action, {-100.0: space.low, 0.0: (space.low + space.high) / 2, 100.0: space.high}[push], 1e-6
     )
-
-
-@pytest.mark.parametrize(
-    ("own", "env", "args", "g"),
-    [
-        ("gym:Pendulum-v1", None, (), 9.0),
-        ("gym:Pendulum-v1", "Pendulum-v1", (), 9.0),
-        ("Pendulum-v1", "gym:Pendulum-v1", (), 9.0),
-        ("Pendulum-v1", None, ("g=5",), 5.0),
-        ("MountainCarContinuous-v0", "Pendulum-v1", ("g=5",), 5.0),
-    ],
-)
-def test_arguments_of_a_run_are_kept_where_its_id_is(
-    own: str, env: str | None, args: tuple[str, ...], g: float
-) -> None:
-    config = override(PRESETS["ddpg"], {"env": own, "env_args": "g=9.0"})
-    made = environment_of(config, env, args)
-    assert isinstance(made, GymFactory)
-    with made.one() as one:
-        assert getattr(one.unwrapped, "g") == g  # noqa: B009
-
-
-def test_environments_that_are_no_ids() -> None:
-    config = override(PRESETS["ddpg"], {"action_repeat": 2})
-    repeated = environment_of(config, Pendulum())
-    assert isinstance(repeated, Repeat)
-    assert environment_of(config, repeated) is repeated
-    made = environment_of(config, lambda: gymnasium.make("Pendulum-v1"))
-    assert isinstance(made, GymFactory)
-    assert (made.repeat, made.changed) == (2, True)
-    with pytest.raises(ValueError, match="an environment that is no id takes none"):
-        environment_of(config, Pendulum(), ["g=5"])
 
 
 class Painted(gymnasium.Wrapper):

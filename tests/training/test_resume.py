@@ -17,12 +17,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import ddpg
 from ddpg.cli import main
 from ddpg.commands import train as beginning
-from ddpg.config.file import load_config
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
-from ddpg.records import checkpoint
+from ddpg.records.checkpoint import best_checkpoint, list_checkpoints
 from ddpg.records.display import Display
 from ddpg.records.log import TAGS
+from ddpg.records.tree_file import read_header
+from ddpg.training.folder import RunFolder, load_config
 from ddpg.training.saving import Saver
 from ddpg.training.session import Session
 
@@ -102,7 +103,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Stopping:
 
 def same(one: Path, other: Path, mean: float = 0.0) -> None:
     """Asserts that two runs left the same in networks, metrics (means to so small a part), and the whole state."""
-    newest = [checkpoint.found(run / "checkpoints")[0] for run in (one, other)]
+    newest = [list_checkpoints(run / "checkpoints")[0] for run in (one, other)]
     assert newest[0].name == newest[1].name
     arrays = [load_file(path) for path in newest]
     assert arrays[0].keys() == arrays[1].keys()
@@ -199,11 +200,11 @@ def test_the_best_stays_and_the_last_two(tmp_path: Path) -> None:
     run = ddpg.train("Pendulum-v1", run=tmp_path / "run", options=options)
     rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     best = max(rows[1:], key=lambda row: row["return"])["step"]
-    steps = [checkpoint.read_said(path)["step"] for path in checkpoint.found(run.path / "checkpoints")]
+    steps = [read_header(path)["step"] for path in list_checkpoints(run.path / "checkpoints")]
     assert steps == sorted({1600, 1400, best}, reverse=True)
-    found = checkpoint.best(run.path / "checkpoints")
+    found = best_checkpoint(run.path / "checkpoints")
     assert found is not None
-    assert checkpoint.read_said(found)["step"] == best
+    assert read_header(found)["step"] == best
 
 
 def test_stopped_for_good_at_the_step_it_had_reached(tmp_path: Path, stop_at: Stopping) -> None:
@@ -266,7 +267,7 @@ def test_nothing_to_do_and_nothing_to_go_on_from(tmp_path: Path, capsys: pytest.
     assert main(["resume", str(tmp_path / "nowhere")]) == 2
     assert "is no run folder" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    for path in checkpoint.found(folder / "checkpoints"):
+    for path in list_checkpoints(folder / "checkpoints"):
         path.unlink()
     assert main(["resume", str(folder), "--steps", "9e2"]) == 2
     assert "cannot be resumed: it has no checkpoint" in capsys.readouterr().err
@@ -278,7 +279,7 @@ def test_checkpoints_by_the_minute_follow_a_clock_that_nobody_sets(
 ) -> None:
     config = override(ddpg.PRESETS["ddpg"], SMALL | {"checkpoint.every": "none", "checkpoint.minutes": 5})
     monkeypatch.setattr("time.monotonic", lambda: 1e6)
-    with closing(Saver(tmp_path, config, Pendulum.spec, Display("", 800, quiet=True), 0)) as saver:
+    with closing(Saver(RunFolder.at(tmp_path), config, Pendulum.spec, Display("", 800, quiet=True), 0)) as saver:
         for passed, expected in [(0, False), (299, False), (301, True)]:
             monkeypatch.setattr("time.monotonic", lambda passed=passed: 1e6 + passed)
             monkeypatch.setattr("time.time", lambda: 0.0)
@@ -290,12 +291,12 @@ def test_what_is_damaged_does_not_count_among_those_to_keep(tmp_path: Path, stop
     ddpg.train("Pendulum-v1", run=tmp_path / "whole", options=options)
     stop_at(4)
     folder = ddpg.train("Pendulum-v1", run=tmp_path / "parts", options=options).path
-    newest, before, *_ = checkpoint.found(folder / "checkpoints")
+    newest, before, *_ = list_checkpoints(folder / "checkpoints")
     newest.write_bytes(newest.read_bytes()[:-1])
     stop_at(1)
     ddpg.resume(folder)
     assert newest.with_suffix(".damaged").exists()
-    assert before in checkpoint.found(folder / "checkpoints")
+    assert before in list_checkpoints(folder / "checkpoints")
     stop_at(None)
     ddpg.resume(folder)
     same(tmp_path / "whole", folder)

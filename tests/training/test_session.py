@@ -13,8 +13,9 @@ import pytest
 import ddpg
 from ddpg.cli import main
 from ddpg.envs.probes import ACTION
-from ddpg.records import checkpoint
+from ddpg.records.checkpoint import list_checkpoints
 from ddpg.records.log import TAGS
+from ddpg.records.tree_file import read_header
 from ddpg.training.session import Session
 
 TINY: dict[str, Any] = {
@@ -89,7 +90,7 @@ def test_an_observer_ends_a_run_that_then_resumes_exactly(env: str, tmp_path: Pa
     assert (run.summary["steps"], run.summary["stopped"]) == (400, "no progress")
     assert run.summary["returns"] == [row["return"] for row in rows(run.path)[-2:]]
     assert json.loads((run.path / "summary.json").read_text()) == run.summary
-    assert checkpoint.read_said(checkpoint.found(run.path / "checkpoints")[0])["step"] == 400
+    assert read_header(list_checkpoints(run.path / "checkpoints")[0])["step"] == 400
     assert ddpg.load(run.path, seed=4)(np.zeros(3)).shape == (1,)
     with pytest.raises(ValueError, match="this very run, not at its end; go on with `ddpg resume"):
         ddpg.train(env, seed=3, seeds=2, run=run.path, options=options(env))

@@ -1,6 +1,7 @@
 """`ddpg doctor`: examine an environment and print what follows."""
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
@@ -11,28 +12,32 @@ from rich.text import Text
 from ddpg.doctor.advise import advise, command_line
 from ddpg.doctor.examine import examine
 from ddpg.doctor.report import as_data, page
-from ddpg.envs import catalogue
-from ddpg.envs.gymnasium_factory import GymFactory
+from ddpg.environment import gymnasium_version, resolve
+from ddpg.terminal import print_json
 
 
 def doctor(id: str, args: Sequence[str] = (), steps: int = 5_000, seed: int = 0, json: bool = False) -> dict[str, Any]:
-    """Examine the environment of an id, print what follows on stderr unless it is wanted as `json`, and answer it all.
+    """Examine the environment of an id, print the advice on stderr unless it is wanted as `json`, and return it all.
 
-    ValueError, in one line, if the environment cannot be made or misbehaves.
+    Mistake, in one line, if the environment cannot be made or misbehaves.
     """
-    gym = catalogue.make(id, args)
-    if not isinstance(gym, GymFactory):  # what is examined is what Python would step
-        gym = catalogue.make(f"gym:{id.removeprefix('jax:')}", args)
-    assert isinstance(gym, GymFactory)
+    gym = gymnasium_version(resolve(id, args))  # what is examined is what Python would step
     with redirect_stdout(sys.stderr):  # an environment that prints spoils no JSON
-        found = examine(gym, steps, seed)
-    advice = advise(found)
+        findings = examine(gym, steps, seed)
+    advice = advise(findings)
     command = command_line(id, args, advice)
     if not json:
         console = Console(stderr=True)
-        console.print(page(found, advice))
+        console.print(page(findings, advice))
         console.print(Text(command, "bold"), soft_wrap=True)  # so that it can be pasted
-    return as_data(found) | {
+    return as_data(findings) | {
         "advice": [{"why": each.why, "options": dict(each.options)} for each in advice],
         "command": command,
     }
+
+
+def doctor_command(args: Namespace) -> int:
+    result = doctor(args.ENV, args.env_args, args.steps, args.seed, args.json)
+    if args.json:
+        print_json(result)
+    return 0

@@ -1,56 +1,85 @@
 """`ddpg eval`: greedy returns of every seed of a run."""
 
+import sys
+from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from ddpg.config.file import load_config
-from ddpg.environment import Known, environment_of
+from ddpg.environment import EnvironmentLike, resolve_for
 from ddpg.records.statistics import iqm
+from ddpg.records.video import check_film, check_screen
+from ddpg.terminal import gap, one_decimal, print_json
 from ddpg.training.backend import evaluator_for
 from ddpg.training.devices import configure_jax
+from ddpg.training.film import film_run, show_run
+from ddpg.training.folder import RunFolder, absolute
 from ddpg.training.policy import load_seed
 from ddpg.types import AnyArray
 
 
 def evaluate_run(
-    run: str | Path, episodes: int = 100, seed: int = 0, env: Known | None = None, env_args: Sequence[str] = ()
+    run: str | Path,
+    episodes: int = 100,
+    seed: int = 0,
+    env: EnvironmentLike | None = None,
+    env_args: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Greedy returns of every seed of a run: what `ddpg eval` prints, and `ddpg.evaluate` answers.
+    """Greedy returns of every seed of a run: `ddpg.evaluate`.
 
     `env` is by default the run's own; a run of a function that makes environments needs that function, or an id.
-    `env_args` are keyword arguments as key=value, beside those of the run where `env` is the run's own id.
+    `env_args` are keyword arguments as key=value, after those of the run if `env` is the run's own id.
     `return_mean`, `return_std` and `return_iqm` are over all episodes of all seeds, `returns` the mean of each seed.
-    ValueError, in one line, if the folder is no run, or `env` is none or has other spaces.
+    Mistake, in one line, if the folder is no run, or `env` cannot be made or has other spaces.
     """
-    run = Path(run)
-    config = load_config(run)
-    environment = environment_of(config, env, env_args)
-    seeds = range(config.seed, config.seed + config.seeds)
-    evaluator = evaluator_for(config, environment, episodes, seed)
-    configure_jax(1, 0.0)
-    saved = [load_seed(run, config, s, environment.spec)[0] for s in seeds]
-    with ExitStack() as stack:
-        stack.callback(evaluator.close)
+    folder = RunFolder.at(run)
+    config = folder.read_config()
+    environment = resolve_for(config, env, env_args)
+    with closing(evaluator_for(config, environment, episodes, seed)) as evaluator:
+        configure_jax(1, 0.0)
+        saved = [load_seed(folder, config, s, environment.spec)[0] for s in config.seed_range]
         returns = np.concatenate([evaluator(*jax.tree.map(_one, (one.online, one.stats))).returns for one in saved])
         optimum = evaluator.optimum()
-    said: dict[str, Any] = {
+    result: dict[str, Any] = {
         "env": (env or config.env) if env is None or isinstance(env, str) else environment.id,
         "episodes": int(returns.size),
-        "seeds": list(seeds),
+        "seeds": list(config.seed_range),
         "return_mean": float(returns.mean()),
         "return_std": float(returns.std()),
         "return_iqm": float(iqm(returns.ravel())),
         "returns": returns.mean(axis=1).tolist(),
     }
     if optimum is not None:
-        said |= {"optimum": optimum, "gap_to_optimum": optimum - said["return_mean"]}
-    return said
+        result |= {"optimum": optimum, "gap_to_optimum": optimum - result["return_mean"]}
+    return result
 
 
 def _one(leaf: AnyArray) -> AnyArray:
     return leaf[None]
+
+
+def eval_command(args: Namespace) -> int:
+    folder, video = absolute(args.RUN), args.video and absolute(args.video)  # wherever an environment changes to
+    if args.video:
+        check_film(args.video)  # before the minutes that many episodes may take
+    if args.render:
+        check_screen()
+    with redirect_stdout(sys.stderr):  # an environment that prints spoils no JSON
+        result = evaluate_run(args.RUN, args.episodes, args.seed, args.env, args.env_args)
+    if args.json:
+        print_json(result)
+    else:
+        mean = f"return {one_decimal(result['return_mean'])} ± {one_decimal(result['return_std'])}"
+        mean += f" · IQM {one_decimal(result['return_iqm'])}{gap(result)}"
+        print(f"{mean} · {result['episodes']} episodes on {result['env']}", file=sys.stderr)
+    with redirect_stdout(sys.stderr):
+        if video:
+            film_run(folder, video, args.seed, args.env, env_args=args.env_args)
+            print(f"film: {args.video}", file=sys.stderr)
+        if args.render:
+            show_run(folder, args.seed, args.env, env_args=args.env_args)
+    return 0

@@ -1,6 +1,10 @@
 """`ddpg export`: a trained policy as a file that runs without ddpg, compared with the policy before it is there."""
 
+import os
+import sys
+from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +17,14 @@ from jaxtyping import Shaped
 from ddpg.algorithm.agent import GreedyPolicy
 from ddpg.algorithm.normaliser import EPSILON, RunningStats
 from ddpg.mistake import Mistake
-from ddpg.records.atomic import settle
+from ddpg.records.atomic import replace_atomically
 from ddpg.records.networks import standalone_policy
 from ddpg.records.networks.hdf5 import reread_hdf5, save_hdf5
 from ddpg.records.networks.npz import save_npz
 from ddpg.records.networks.onnx import check_onnx, load_onnx, save_onnx
 from ddpg.records.networks.steps import LARGEST, arrays_of, check_finite, policy_steps
+from ddpg.terminal import reason, thousands
+from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load
 from ddpg.types import Spec
 
@@ -60,15 +66,15 @@ def export_run(run: str | Path, format: str, path: str | Path | None = None, see
     """Write the greedy policy of one seed, by default the first, as "onnx", "hdf5" or "numpy": `ddpg.export`.
 
     The file is RUN/policy.onnx, .hdf5 or .npz unless `path` says otherwise. It is there only if it answers as the
-    policy does. ValueError, in one line, if it does not, or if anything is missing or cannot be written.
+    policy does. Mistake, in one line, if it does not, or if anything is missing or cannot be written.
     """
-    run = Path(run)
+    folder = RunFolder.at(run)
     if format not in FORMATS:
         raise Mistake(f"format {format!r}, expected one of {', '.join(FORMATS)}")
     form = FORMATS[format]
-    path = run / f"policy{form.suffix}" if path is None else Path(path)
+    path = Path(run) / folder.exported(form.suffix).name if path is None else Path(path)
     policy = load(run, seed)
-    _check(run, format, path)
+    _check(folder, format, path)
     arrays = arrays_of(policy_steps(policy.greedy, policy.spec), policy.spec)
     check_finite(arrays)
     partial = path.with_name(f"{path.name}.partial")
@@ -77,26 +83,25 @@ def export_run(run: str | Path, format: str, path: str | Path | None = None, see
         form.save(partial, arrays)
         obs = observations(policy.spec, policy.greedy.stats)
         difference = compare(form.load(partial), policy.greedy, policy.spec, obs)
-        settle(partial, path)
+        replace_atomically(partial, path)
     except OSError as error:
-        said = error.strerror or " ".join(str(error).split())[:200]
-        raise Mistake(f"{path} cannot be written ({said}); choose another file with -o") from None
+        raise Mistake(f"{path} cannot be written ({reason(error)}); choose another file with -o") from None
     finally:
-        if path.parent.is_dir():
+        with suppress(OSError):  # the same once more, if it could not be written
             partial.unlink(missing_ok=True)
     return Exported(path, format, len(obs), difference)
 
 
-def _check(run: Path, format: str, path: Path) -> None:
-    """ValueError if a file of that format cannot be at `path`."""
+def _check(folder: RunFolder, format: str, path: Path) -> None:
+    """Mistake if a file of that format cannot be at `path`."""
     suffix = FORMATS[format].suffix
     if path.suffix != suffix:
         raise Mistake(f"file {path}: the format {format} ends in {suffix}; choose another file with -o")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # os.path raises nothing, whatever the name
         raise Mistake(f"file {path}: {path.parent} is no folder; make it, or choose another file with -o")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise Mistake(f"file {path} is a folder; choose another file with -o")
-    if (run / "models").resolve() in path.resolve().parents:
+    if folder.models.resolve() in path.resolve().parents:
         raise Mistake(f"file {path} would be among the networks of the run; choose another file with -o")
     if format == "onnx":
         check_onnx()
@@ -164,3 +169,14 @@ def compare(form: Form, policy: GreedyPolicy, spec: Spec, obs: Shaped[np.ndarray
             f"the written policy differs from the trained one by {difference.max():.1e} of the range, {ADVICE}"
         )
     return float(difference.max())
+
+
+def export_command(args: Namespace) -> int:
+    exported = export_run(args.RUN, args.format, args.o, args.seed)
+    print(f"policy: {exported.path}", file=sys.stderr)
+    print(
+        f"parity over {thousands(exported.observations)} observations: largest difference {exported.difference:.1e} "
+        f"of the action range",
+        file=sys.stderr,
+    )
+    return 0

@@ -1,5 +1,7 @@
 """`ddpg plot`: the learning curves of several runs in one figure."""
 
+import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,53 +9,60 @@ import numpy as np
 from gymnasium import registry
 
 from ddpg.config.config import Config
-from ddpg.config.file import load_config
 from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override, values
+from ddpg.environment import split_id
 from ddpg.envs import catalogue
 from ddpg.mistake import Mistake
-from ddpg.records.log import Record, read_metrics
+from ddpg.records.log import Record, read_records
 from ddpg.records.plot import Curve, curve_of, learning_curve
+from ddpg.terminal import reason
+from ddpg.training.folder import RunFolder
 
 
-def plot_runs(runs: Sequence[Path], file: Path) -> None:
+def plot_runs(runs: Sequence[str | Path], file: Path) -> None:
     """Runs of one preset with the same options become one curve, their seeds side by side, on the steps all have.
 
-    ValueError, in one line, if a folder is no run, or two are of different environments or say the same seed twice,
+    Mistake, in one line, if a folder is no run, or two are of different environments or hold the same seed twice,
     or the file is no PNG.
     """
     if file.suffix.lower() != ".png":
         raise Mistake(f"{file}: expected a name that ends in .png; choose another -o")
-    configs = {run: load_config(run) for run in dict.fromkeys(runs)}
+    configs = {folder: folder.read_config() for folder in map(RunFolder.at, runs)}
     environments = {_id(config) for config in configs.values()}
-    named = {id.removeprefix("gym:") for id in environments}
+    named = {split_id(id)[1] for id in environments}
     if len(named) > 1:
         raise Mistake(f"runs of different environments ({', '.join(sorted(named))}); plot one at a time")
     curves: dict[str, Curve] = {}
-    seen: set[tuple[str, int]] = set()
+    drawn: set[tuple[str, int]] = set()
     optima = list[float | None]()
-    for run, config in configs.items():
+    for folder, config in configs.items():
         label = _label(config) if len(environments) == 1 else f"{_label(config)}, {_id(config)}"
-        said = {(label, seed) for seed in range(config.seed, config.seed + config.seeds)}
-        if seen & said:
-            seed = min(seed for _, seed in seen & said)
-            raise Mistake(f"{run} holds seed {seed} of {label} a second time; plot it once")
-        seen |= said
-        records = read_metrics(run)
+        seeds = {(label, seed) for seed in config.seed_range}
+        if twice := drawn & seeds:
+            raise Mistake(f"{folder} holds seed {min(twice)[1]} of {label} a second time; plot it once")
+        drawn |= seeds
+        records = read_records(folder.metrics)
         optima.append(_optimum(records))
         curve = curve_of(records, label)
         curves[label] = _beside(curves[label], curve) if label in curves else curve
-    optimum = None if None in optima else optima[0]  # of an environment that somebody changed nothing is known
+    optimum = None if None in optima else optima[0]  # of an environment that somebody changed it is unknown
     try:
         learning_curve(list(curves.values()), file, named.pop(), optimum)
     except OSError as error:
-        raise Mistake(f"{file} cannot be written ({error.strerror or error}); choose another -o") from None
+        raise Mistake(f"{file} cannot be written ({reason(error)}); choose another -o") from None
+
+
+def plot_command(args: Namespace) -> int:
+    plot_runs(args.RUN, args.o)
+    print(f"curves: {args.o}", file=sys.stderr)
+    return 0
 
 
 def _id(config: Config) -> str:
-    """The run's environment; `gym:` is said only where it makes a difference."""
-    bare = config.env.removeprefix("gym:")
-    return config.env if bare in catalogue.NATIVE else bare
+    """The run's environment, with `gym:` only if there is a native one too."""
+    _, name = split_id(config.env)
+    return config.env if name in catalogue.NATIVE else name
 
 
 def _optimum(records: Sequence[Record]) -> float | None:
@@ -76,12 +85,12 @@ def _label(config: Config) -> str:
         usual["collect.updates"] = host_defaults(config, {"collect.steps": config.collect.steps})["collect.updates"]
     differing = kinds | {path: value for path, value in own.items() if usual.get(path) != value}
     of_length = ("env", "steps", "seed", "seeds")
-    said = [f"{path} {value}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."]
-    return ", ".join([config.preset, *said])
+    shown = [f"{path} {value}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."]
+    return ", ".join([config.preset, *shown])
 
 
 def _stepped(config: Config) -> bool:
-    """Whether Python stepped the run's environment, so that training began with what is `suited`."""
+    """Whether Python stepped the run's environment, so that `host_defaults` changed its preset."""
     if config.env_args or config.env.startswith("gym:"):
         return True
     if config.env in catalogue.NATIVE:

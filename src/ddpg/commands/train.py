@@ -1,6 +1,8 @@
 """`ddpg train` and `ddpg resume`."""
 
 import os
+import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -8,29 +10,25 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-
 from ddpg.config.config import Config
-from ddpg.config.file import load_config
 from ddpg.config.presets import by_name, host_defaults
 from ddpg.config.reading import override
-from ddpg.environment import Known, _plain_id, environment_of, make
+from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve, resolve_for, split_id
 from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.protocol import Environment
 from ddpg.mistake import Mistake
 from ddpg.records.observer import Observer
 from ddpg.records.untrusted import check_within
+from ddpg.terminal import count, gap, one_decimal, thousands
 from ddpg.training.devices import cache_programs, configure_jax
-from ddpg.training.finish import count
-from ddpg.training.folder import _ended, _steps_done, _unused, claim, held
-from ddpg.training.memory import _memory_there, memory
+from ddpg.training.folder import RunFolder, absolute
+from ddpg.training.memory import check_memory
 from ddpg.training.run import Run
 from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
 
 
 def train(
-    env: str | Environment | Callable[[], Environment | gymnasium.Env] | None = None,
+    env: EnvironmentLike | None = None,
     config: Config | None = None,
     *,
     preset: str = "ddpg",
@@ -45,84 +43,102 @@ def train(
     """Train `seeds` independent agents and leave a complete run folder (docs/files.md).
 
     `env` is an id, a JAX-native environment or a function that makes one or a Gymnasium environment (it is called for
-    each that is needed, and with `render_mode` for the film if it takes that), by default what the configuration says,
-    which is Pendulum-v1; `config` replaces the preset; `options` changes single fields by path, such as
-    {"actor.lr": 1e-4}. With a preset, what `suited` says is changed too for environments that Python steps.
-    `run` is the folder, by default a new one under runs/. ValueError, in one line, for anything that cannot be;
-    nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its folder complete.
+    each that is needed, and with `render_mode` for the film if it takes that), by default the configuration's, which
+    is Pendulum-v1; `config` replaces the preset; `options` changes single fields by path, such as {"actor.lr": 1e-4}.
+    For environments that Python steps a preset is changed by `host_defaults`. `run` is the folder, by default a new
+    one under runs/. Mistake, in one line, for anything that cannot be; nothing is overwritten. Ctrl-C, in the main
+    thread, ends the run early and leaves its folder complete.
 
     `observers` are called with every log point (`ddpg.LogPoint`): one that raises `ddpg.StopTraining` ends the run
     early and complete, and any other exception is raised here once the folder is complete. `quiet` shows no progress.
     """
+    # Before the constructor of an environment, which may change the working directory.
+    folder, runs = None if run is None else RunFolder.at(run), absolute("runs")
     given = {"steps": steps, "seed": seed, "seeds": seeds}
     given = {name: value for name, value in given.items() if value is not None} | dict(options or {})
-    config, own = (by_name(preset), False) if config is None else (config, True)
-    env = config.env if env is None else env
+    base = by_name(preset) if config is None else config
+    env = base.env if env is None else env
     if isinstance(env, str):
         given["env"] = env
-    asked = override(config, given)
-    environment = make(env, asked)
-    if isinstance(environment, GymFactory) and not own:
-        asked = override(config, host_defaults(asked, given))
-    # gym:ID is another environment than ID, where that is native here; jax:ID is the same.
-    named = isinstance(env, str) and isinstance(environment, GymFactory)
-    config = asked if named else replace(asked, env=environment.id)
-    check_fit(config, environment)
-    with ready(config, environment) as stopped:
-        folder = Path(run) if run is not None else _unused(config)
-        # The folder is claimed last: an environment that cannot be made, or begun, leaves nothing behind.
-        with closing(Session(config, environment, folder, False, observers, quiet)) as training:
-            claim(folder, config)
-            with held(folder):
-                return training.run(stopped)
+    asked = override(base, given)
+    environment = resolve(env, asked.env_args, asked.action_repeat)
+    in_python = isinstance(environment, GymFactory)
+    if in_python and config is None:
+        asked = override(base, host_defaults(asked, given))
+    # gym:ID is another environment than ID, if that is native here; jax:ID is the same.
+    chosen = asked if in_python and isinstance(env, str) else replace(asked, env=environment.id)
+    check_fit(chosen, environment)
+    # The folder is claimed last: an environment that cannot be made, or begun, leaves nothing behind.
+    with (
+        prepared_jax(chosen, environment) as stopped,
+        closing(Session(chosen, environment, False, observers, quiet)) as session,
+    ):
+        if folder is None:
+            folder = RunFolder.claim_new(runs, chosen)
+        else:
+            folder.claim(chosen)
+        with folder.locked():
+            return session.run(folder, stopped)
 
 
 def resume(
     run: str | Path,
     steps: int | None = None,
-    env: Known | None = None,
+    env: EnvironmentLike | None = None,
     *,
     observers: Iterable[Observer] = (),
     quiet: bool = False,
 ) -> Run:
-    """Go on with a run where its last checkpoint left it, up to `steps` if it is to be longer (or shorter) than it was.
+    """Go on with a run from its last checkpoint, up to `steps` if it is to be longer (or shorter) than it was.
 
-    What follows is bit for bit what would have followed then: networks, optimisers, replay, metrics (docs/recovery.md
-    says where a longer run is not quite the run of that length). `env` is needed for a run of a function or object, or
-    of an id that imports a module, and must be what it was. ValueError, in one line, if there is nothing to go on from
-    or to do, or another process is at it; nothing is lost then.
+    The result is bit for bit that of a run that was never stopped: networks, optimisers, replay, metrics
+    (docs/recovery.md says how a longer run may differ from a run of that length). `env` is needed for a run of a
+    function or object, or of an id that imports a module, and must be what it was. Mistake, in one line, if there is
+    no checkpoint or nothing to do, or another process trains there; nothing is lost then. `observers` and `quiet` are
+    those of `train`.
     """
-    folder = Path(run)
-    config = load_config(folder)
-    check_within(folder)
+    folder = RunFolder.at(run)
+    config = folder.read_config()
+    check_within(folder.path)
     if steps is not None:
         config = override(config, {"steps": steps})
-    try:
-        environment = environment_of(config, env)
-    except ValueError as error:
-        own = env is None and ":" not in config.env
-        hint = f"; a run of a function goes on from Python, ddpg.resume({str(folder)!r}, env=...)" if own else ""
-        raise Mistake(f"{error}{hint}") from None
-    asked = env if isinstance(env, str) else environment.id
-    if _plain_id(asked) != _plain_id(config.env):
-        raise Mistake(f"env {asked}: {folder} was trained in {config.env}, and can go on in that alone")
+    environment = _own_environment(folder, config, env)
     check_fit(config, environment)
-    with held(folder):
-        done = _steps_done(folder, config)
+    with folder.locked():
+        done = folder.steps_done(config)
         if steps is not None and steps < done:
             raise Mistake(f"steps {steps}: {folder} is at step {done} already; use --steps above that")
-        if done >= config.steps and _ended(folder):
+        if done >= config.steps and folder.finished():
             raise Mistake(f"{folder} has had its {done} steps; use --steps above {done} to train on")
         with (
-            ready(config, environment) as stopped,
-            closing(Session(config, environment, folder, True, observers, quiet)) as training,
+            prepared_jax(config, environment) as stopped,
+            closing(Session(config, environment, True, observers, quiet)) as session,
         ):
-            return training.run(stopped)
+            return session.run(folder, stopped)
+
+
+def _own_environment(folder: RunFolder, config: Config, env: EnvironmentLike | None) -> AnyEnvironment:
+    """The run's own environment; `env` makes it, or permits that its id imports a module. Mistake if it is another."""
+    if env is None:
+        try:
+            return resolve_for(config)
+        except Mistake as error:
+            again = f"; a run of a function goes on from Python, ddpg.resume({str(folder)!r}, env=...)"
+            raise Mistake(f"{error}{'' if ':' in config.env else again}") from error
+    if isinstance(env, str):
+        if split_id(env)[1] == split_id(config.env)[1]:
+            return resolve(config.env, config.env_args, config.action_repeat)
+    else:
+        made = resolve(env, (), config.action_repeat)
+        if made.id == config.env:
+            return made
+        env = made.id
+    raise Mistake(f"env {env}: {folder} was trained in {config.env}, and can go on in that alone")
 
 
 @contextmanager
-def ready(config: Config, env: Environment | GymFactory) -> Iterator[Callable[[], int]]:
-    """JAX prepared, and signals turned into a question, while a run is under way."""
+def prepared_jax(config: Config, env: AnyEnvironment) -> Iterator[Callable[[], int]]:
+    """JAX is configured for a run, and signals only ask it to stop."""
     largest = 2.0 * config.replay.batch * max(w * v for w, v in _layer_pairs(config, env))
     with interruptible() as stopped:
         configure_jax(config.seeds, largest)
@@ -130,15 +146,9 @@ def ready(config: Config, env: Environment | GymFactory) -> Iterator[Callable[[]
         yield stopped
 
 
-def check_fit(config: Config, env: Environment | GymFactory) -> None:
-    """ValueError if there are not as many sigmas as action dimensions, or the replay would not fit into memory."""
-    needed, there = memory(config, env), _memory_there()
-    if 2 * needed > there:
-        raise Mistake(
-            f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')}, "
-            f"and as much again while a checkpoint is written, and this machine has {1e-9 * there:.1f}; "
-            f"use a smaller --replay.capacity"
-        )
+def check_fit(config: Config, env: AnyEnvironment) -> None:
+    """Mistake if there are not as many sigmas as action dimensions, or the replay would not fit into memory."""
+    check_memory(config, env)
     sigma, needed = config.agent.exploration.sigma, env.spec.action_dim
     if isinstance(sigma, tuple) and len(sigma) not in (1, needed):
         dimensions = count(needed, "action dimension")
@@ -148,7 +158,33 @@ def check_fit(config: Config, env: Environment | GymFactory) -> None:
         )
 
 
-def _layer_pairs(config: Config, env: Environment | GymFactory) -> Iterator[tuple[int, int]]:
+def _layer_pairs(config: Config, env: AnyEnvironment) -> Iterator[tuple[int, int]]:
     agent, obs, action = config.agent, env.spec.obs_size, env.spec.action_dim
     for network, inputs, outputs in ((agent.actor, obs, action), (agent.critic, obs + action, agent.value.outputs)):
         yield from pairwise([inputs, *network.block.hidden_sizes(network.widths), outputs])
+
+
+def train_command(args: Namespace) -> int:
+    options = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
+    preset, folder, quiet = options.pop("preset"), options.pop("run", None), options.pop("quiet")
+    return _report(train(args.ENV, preset=preset, run=folder, options=options, quiet=quiet))
+
+
+def resume_command(args: Namespace) -> int:
+    return _report(resume(args.RUN, args.steps, args.env, quiet=args.quiet))
+
+
+def _report(run: Run) -> int:
+    """Print how training ended; returns the exit status."""
+    summary, low, high = run.summary, run.summary["ci_low"], run.summary["ci_high"]
+    interval = "" if low is None else f" [{low:.1f}, {high:.1f}]"
+    speed = "no" if summary["steps_per_second"] is None else thousands(summary["steps_per_second"])
+    print(
+        f"return {one_decimal(summary['iqm'])}{interval}{gap(summary)} · {speed} steps/s · "
+        f"{summary['wall_seconds']:.1f} s",
+        file=sys.stderr,
+    )
+    print(f"run folder: {run.path}", file=sys.stderr)
+    if run.interrupted:
+        print(f"to go on: ddpg resume {run.path}", file=sys.stderr)
+    return 128 + run.signal if run.interrupted else 0

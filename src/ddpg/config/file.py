@@ -10,6 +10,7 @@ from ddpg.config.reading import brief, from_data, to_data
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import flush_folder, write_text
 from ddpg.records.untrusted import check_plain
+from ddpg.terminal import reason
 
 FORMAT = 3  # of everything in a run folder; raise it when an older reader would misread
 
@@ -39,15 +40,14 @@ def _text(config: Config) -> str:
     return json.dumps({"format": FORMAT, "versions": versions(), **to_data(config)}, indent=2) + "\n"
 
 
-def load_config(folder: Path) -> Config:
-    """The configuration of a run folder. Mistake, in one line, if it has none or an invalid one."""
-    path = folder / "config.json"
+def read_config(path: Path) -> Config:
+    """The configuration in a run's config.json. Mistake, in one line, if it cannot be read."""
     try:
         check_plain(path, LARGEST)
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise Mistake(f"{folder} is no run folder: cannot read {path.name} ({error.strerror})") from None
-    except (Mistake, UnicodeDecodeError) as error:
+        raise Mistake(f"{path.parent} is no run folder: cannot read {path.name} ({reason(error)})") from None
+    except (UnicodeDecodeError, Mistake) as error:
         raise Mistake(f"{path} is no run's configuration: {error}") from None
     try:
         data = json.loads(text)

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 
-def settle(partial: Path, path: Path) -> None:
-    """Give what was written as `partial` its name, so that neither a crash nor a power cut leaves half of it."""
+def replace_atomically(partial: Path, path: Path) -> None:
+    """Rename the finished file `partial` to `path`, so that neither a crash nor a power cut leaves half of it."""
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     os.replace(partial, path)
@@ -15,7 +15,7 @@ def settle(partial: Path, path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8", newline="\n")
-    settle(partial, path)
+    replace_atomically(partial, path)
 
 
 def flush_folder(folder: Path) -> None:

@@ -82,16 +82,15 @@ class Log:
         self.close()
 
 
-def read_metrics(folder: str | Path) -> list[Record]:
-    """All records of FOLDER/metrics.jsonl in the order written, `null` as NaN; a cut-off last line is left out.
+def read_records(path: Path) -> list[Record]:
+    """All records of a file of JSON lines in the order written, `null` as NaN; a cut-off last line is left out.
 
     Mistake, in one line with path and line number, if there is no such file or a line is no record.
     """
-    path = Path(folder) / "metrics.jsonl"
     try:
         return [record for _, record in _read_lines(path)]
     except FileNotFoundError:
-        raise Mistake(f"{path}: no such file; expected the folder of a run, which holds its metrics.jsonl") from None
+        raise Mistake(f"{path}: no such file; expected the folder of a run, which holds its {path.name}") from None
     except OSError as error:
         raise Mistake(f"{path}: cannot be read ({error.strerror})") from None
 
@@ -105,7 +104,7 @@ def _line(step: int, seed: int, numbers: Mapping[str, float]) -> str:
 def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
     try:
         check_plain(path, LARGEST_LOG)
-    except ValueError as error:
+    except Mistake as error:
         raise Mistake(f"{path}: {error}") from None
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(iter(lambda: file.readline(LONGEST), ""), start=1):

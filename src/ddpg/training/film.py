@@ -1,74 +1,106 @@
 """Films and windows of greedy episodes."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ddpg.config.file import load_config
-from ddpg.environment import Known, environment_of
+import numpy as np
+
+from ddpg.config.config import Config
+from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
 from ddpg.envs import catalogue
+from ddpg.envs.gymnasium_edge import CheckedEnv, Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.protocol import Environment
 from ddpg.mistake import Mistake
 from ddpg.records.video import RATE, check_film, check_screen, film, fit_of, play, screenless, write_film
-from ddpg.training.policy import load
+from ddpg.terminal import one_line, reason
+from ddpg.training.folder import RunFolder, absolute
+from ddpg.training.policy import Policy, load_policy
 
 
 def film_run(
     run: str | Path,
     path: str | Path,
     episode: int = 0,
-    env: Known | None = None,
+    env: EnvironmentLike | None = None,
     seed: int | None = None,
     env_args: Sequence[str] = (),
 ) -> None:
     """A film of one greedy episode (seed `episode`), drawn by Gymnasium's own renderer: `ddpg.film`.
 
-    `env` and `env_args` as in `ddpg.evaluate`; a function must take `render_mode`. ValueError if it cannot be.
+    `env` and `env_args` as in `ddpg.evaluate`; a function must take `render_mode`. Mistake if it cannot be drawn.
     """
-    run, path = Path(run), Path(path)
+    folder, path = RunFolder.at(run), absolute(path)
     check_film(path)
-    with (
-        screenless(),
-        _stage(run, environment_of(load_config(run), env, env_args), seed, "rgb_array") as (drawn, policy),
-    ):
+    config = folder.read_config()
+    with screenless():
+        film_policy(load_policy(folder, config, seed), resolve_for(config, env, env_args), config, path, episode)
+
+
+def film_policy(policy: Policy, env: AnyEnvironment, config: Config, path: Path, episode: int = 0) -> None:
+    """The same for a policy, and an environment made already."""
+    with screenless(), _stage(policy, env, config, "rgb_array") as drawn:
         rate = float(drawn.metadata.get("render_fps") or 30)
         every = max(1, round(rate / RATE))
-        shots = film(drawn, policy, episode, every, fit_of(path))
+        frames = film(drawn, _greedy(policy), episode, every, fit_of(path))
     try:
-        write_film(shots, path, rate / every)
+        write_film(frames, path, rate / every)
     except OSError as error:
-        raise Mistake(f"film {path} cannot be written ({error.strerror or error}); choose another file") from None
-    except Exception as error:  # whatever Pillow raises
-        raise Mistake(f"film {path} cannot be made ({' '.join(str(error).split())[:200]})") from None
+        raise Mistake(f"film {path} cannot be written ({reason(error)}); choose another file") from error
+    except Exception as error:  # of several types, by Pillow
+        raise Mistake(f"film {path} cannot be made ({one_line(error)})") from error
 
 
 def show_run(
-    run: Path, episode: int = 0, env: Known | None = None, seed: int | None = None, env_args: Sequence[str] = ()
+    run: Path,
+    episode: int = 0,
+    env: EnvironmentLike | None = None,
+    seed: int | None = None,
+    env_args: Sequence[str] = (),
 ) -> None:
-    """One greedy episode in a window. ValueError if there is no screen to show it on."""
+    """One greedy episode in a window. Mistake if there is no screen to show it on."""
     check_screen()
-    with _stage(run, environment_of(load_config(run), env, env_args), seed, "human") as (drawn, policy):
-        for _ in play(drawn, policy, episode):  # every step shows itself
+    folder = RunFolder.at(run)
+    config = folder.read_config()
+    policy = load_policy(folder, config, seed)
+    with _stage(policy, resolve_for(config, env, env_args), config, "human") as drawn:
+        for _ in play(drawn, _greedy(policy), episode):  # every step shows itself
             check_screen()
 
 
-@contextmanager
-def _stage(run: Path, env: Environment | GymFactory, seed: int | None, mode: str) -> Iterator[tuple]:
-    """An environment that draws itself, and what acts in it; what drawing raises becomes one line."""
-    config, policy = load_config(run), load(run, seed)
-    if not isinstance(env, GymFactory):  # Gymnasium's own of that name draws for it
-        env = catalogue.make(f"gym:{env.id}", (), config.action_repeat)
-    assert isinstance(env, GymFactory)
-    if env.spec != policy.spec:
-        raise Mistake(f"{env.id} has other spaces than the run in {run}; choose an environment of the same")
+def can_film(env: AnyEnvironment) -> bool:
+    """Whether Gymnasium can draw it: its own environments with such a render mode, and the native ones by their ids."""
+    if not isinstance(env, GymFactory):
+        return isinstance(getattr(env, "env", env), type(catalogue.NATIVE.get(env.id)))
     try:
-        with closing(env.one(render_mode=mode)) as drawn:
-            if drawn.render_mode != mode:
-                raise Mistake(f"Gymnasium cannot draw {env.id}: it has no render mode {mode}")
-            yield drawn, lambda obs: policy.unit(obs[None])[0]
-    except Exception as error:
-        if isinstance(error, ValueError) and "\n" not in str(error):  # which says what is wrong by itself
-            raise
-        # Whatever the environment's own drawing library raises, or a window closed early.
-        raise Mistake(f"Gymnasium cannot draw {env.id} ({' '.join(str(error).split())[:200]})") from None
+        with screenless(), _opened(env, "rgb_array") as drawn:
+            return drawn.render_mode == "rgb_array"
+    except Misbehaved:  # as a maker that takes no render mode
+        return False
+
+
+def _greedy(policy: Policy) -> Callable[[np.ndarray], np.ndarray]:
+    """One observation -> its action in [-1, 1]^m, which the environment rescales."""
+    return lambda obs: policy.unit(obs[None])[0]
+
+
+@contextmanager
+def _stage(policy: Policy, env: AnyEnvironment, config: Config, mode: str) -> Iterator[CheckedEnv]:
+    """An environment of the policy's spaces that draws itself."""
+    gym = gymnasium_version(env, config.action_repeat)
+    if gym.spec != policy.spec:
+        raise Mistake(f"{gym.id} has other spaces than the run; choose an environment of the same")
+    with _opened(gym, mode) as drawn:
+        if drawn.render_mode != mode:
+            raise Mistake(f"Gymnasium cannot draw {gym.id}: it has no render mode {mode}")
+        yield drawn
+
+
+@contextmanager
+def _opened(gym: GymFactory, mode: str) -> Iterator[CheckedEnv]:
+    drawn = gym.one(render_mode=mode)
+    try:
+        yield drawn
+    finally:
+        with suppress(Exception):  # whatever it raises once more when it closes
+            drawn.close()

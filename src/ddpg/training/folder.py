@@ -1,102 +1,213 @@
-"""The run folder: names, lock, claim and state."""
+"""The run folder: names of its files, lock, claim and state."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
+from typing import Literal, Self
 
 from filelock import FileLock, Timeout
 
 from ddpg.config.config import Config
-from ddpg.config.file import load_config, write_config
+from ddpg.config.file import read_config, write_config
 from ddpg.mistake import Mistake
-from ddpg.records import checkpoint
+from ddpg.records import log
+from ddpg.records.checkpoint import list_checkpoints
+from ddpg.records.tree_file import Damaged, read_header
 from ddpg.records.untrusted import check_plain
+from ddpg.terminal import reason
+
+State = Literal["empty", "foreign", "running", "started", "interrupted", "finished"]
+
+# What a folder already holds, by its state and by how its run differs from the one that is to begin there.
+HOLDS = {
+    "foreign": "other files; choose another --run or move them away",
+    "running": "a run that another process is training; choose another --run, or wait for its end",
+    "started": "this very run, stopped before its first checkpoint; choose another --run or remove it",
+    "interrupted": "this very run, not at its end; go on with `ddpg resume {folder}`",
+    "finished": "this very run, at its end after {steps} steps; choose another --run, or more --steps",
+    "shorter": "this run, of {steps} steps; train on with `ddpg resume {folder} --steps {longer}`",
+    "other": "another run; choose another --run or move it away",
+}
+LARGEST_SUMMARY = 2**20  # bytes
 
 
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """The folder for this process alone. ValueError if another one trains in it; the system frees what dies."""
-    lock = FileLock(folder / "checkpoints" / "lock")
-    try:
-        (folder / "checkpoints").mkdir(exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Mistake(f"another process is training in {folder}; wait for its end, or stop it") from None
-    except OSError as error:
-        raise Mistake(f"{folder} cannot be written ({error.strerror}); what is there stays as it is") from None
-    try:
-        yield
-    finally:
-        lock.release()
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run: where each lies, which process may write them, and how far the run is.
 
+    `path` is absolute, since an environment may change the working directory; `name` is what the user wrote.
+    """
 
-def _steps_done(folder: Path, config: Config) -> int:
-    """Steps of the newest checkpoint that says how many; 0 if none does."""
-    for path in checkpoint.found(folder / "checkpoints"):
-        with suppress(ValueError):
-            said = checkpoint.read_said(path).get("iteration")
-            if isinstance(said, int):
-                return said * config.collect.steps * config.collect.envs
-    return 0
+    path: Path
+    name: str = field(compare=False)
 
+    @classmethod
+    def at(cls, run: str | Path) -> Self:
+        return cls(absolute(run), str(run))
 
-def _ended(folder: Path) -> bool:
-    """Whether a run came to its end, and said so."""
-    try:
-        check_plain(folder / "summary.json", 2**20)
-        said = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(said, dict) and said.get("interrupted") is False and "failure" not in said
+    @classmethod
+    def claim_new(cls, runs: Path, config: Config) -> Self:
+        """A new numbered folder in `runs`, for this run alone: of several that begin at once, each gets its own."""
+        stem, numbers = f"{config.env.replace(':', '-').replace('/', '-')}-{config.preset}", count(1)
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            while True:
+                name = f"{stem}-{next(numbers)}"
+                with suppress(FileExistsError):
+                    (runs / name).mkdir()
+                    break
+        except OSError as error:
+            raise Mistake(f"run folder {runs} cannot be written ({reason(error)}); choose another --run") from None
+        folder = cls(runs / name, f"{runs.name}/{name}")
+        folder.claim(config)
+        return folder
 
+    def __str__(self) -> str:
+        return self.name
 
-def claim(folder: Path, config: Config) -> Path:
-    """Make the folder this run's own. ValueError if it holds anything or cannot be written."""
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise Mistake(f"run folder {folder} already holds {_content(folder, config)}")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_config(config, folder / "config.json")
-    except OSError as error:
-        raise Mistake(f"run folder {folder} cannot be written ({error.strerror}); choose another --run") from None
-    return folder
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
 
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
 
-def _content(folder: Path, config: Config) -> str:
-    """What is in a folder that is not empty, and what to do instead of training there."""
-    if not (folder / "config.json").exists():
-        return "other files; choose another --run or move them away"
-    if _in_use(folder):
-        return "a run that another process is at; choose another --run, or wait for its end"
-    with suppress(ValueError):
-        there = load_config(folder)
-        every = replace(there.eval, every=config.eval.every)  # which follows from the steps, unless it is chosen
-        if replace(there, steps=config.steps, checkpoint=config.checkpoint, eval=every) == config:
-            if config.steps > there.steps:
-                return f"this run, of {there.steps} steps; train on with `ddpg resume {folder} --steps {config.steps}`"
-            if not _ended(folder) and not checkpoint.found(folder / "checkpoints"):
-                return "this very run, stopped before its first checkpoint; choose another --run or remove it"
-            if not _ended(folder):
-                return f"this very run, not at its end; go on with `ddpg resume {folder}`"
-            return f"this very run, at its end after {there.steps} steps; choose another --run, or more --steps"
-    return "another run; choose another --run or move it away"
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
 
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
 
-def _in_use(folder: Path) -> bool:
-    """Whether another process trains there now."""
-    lock = folder / "checkpoints" / "lock"
-    try:
-        with FileLock(lock, timeout=0) if lock.exists() else nullcontext():
+    @property
+    def models(self) -> Path:
+        return self.path / "models"
+
+    @property
+    def curve(self) -> Path:
+        return self.path / "learning_curve.png"
+
+    @property
+    def film(self) -> Path:
+        return self.path / "policy.gif"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    def networks(self, seed: int) -> Path:
+        return self.models / f"seed-{seed}"
+
+    def exported(self, suffix: str) -> Path:
+        return self.path / f"policy{suffix}"
+
+    def read_config(self) -> Config:
+        """Mistake, in one line, if there is none that can be read."""
+        return read_config(self.config)
+
+    def claim(self, config: Config) -> None:
+        """Make the folder this run's own. Mistake if it holds anything or cannot be written."""
+        try:
+            if (state := self.state()) != "empty":
+                raise Mistake(f"run folder {self} already holds {self._content(state, config)}")
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_config(config, self.config)
+        except OSError as error:
+            raise Mistake(f"run folder {self} cannot be written ({reason(error)}); choose another --run") from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """For this process alone. Mistake if another one trains there; a lock of a process that died is free."""
+        lock = FileLock(self._lock)
+        try:
+            self.checkpoints.mkdir(exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise Mistake(f"another process is training in {self}; wait for its end, or stop it") from None
+        except OSError as error:
+            raise Mistake(f"{self} cannot be written ({reason(error)}); what is there stays as it is") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def state(self) -> State:
+        """How far the run is. OSError if that cannot be read."""
+        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+            return "empty"
+        if not self.config.exists():
+            return "foreign"
+        if self._in_use():
+            return "running"
+        if self.finished():
+            return "finished"
+        return "interrupted" if list_checkpoints(self.checkpoints) else "started"
+
+    def finished(self) -> bool:
+        """Whether a run came to its end, and its summary says so."""
+        try:
+            check_plain(self.summary, LARGEST_SUMMARY)
+            summary = json.loads(self.summary.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):  # missing, damaged, or no JSON
             return False
-    except Timeout:
-        return True
-    except OSError:  # a folder that cannot be written
-        return False
+        return isinstance(summary, dict) and summary.get("interrupted") is False and "failure" not in summary
+
+    def steps_done(self, config: Config) -> int:
+        """Steps of the newest checkpoint whose header can be read; 0 if there is none."""
+        for path in list_checkpoints(self.checkpoints):
+            with suppress(Damaged):
+                iterations = read_header(path).get("iteration")
+                if isinstance(iterations, int):
+                    return iterations * config.steps_per_iteration
+        return 0
+
+    @property
+    def _lock(self) -> Path:
+        return self.checkpoints / "lock"
+
+    def _in_use(self) -> bool:
+        """Whether another process trains there now."""
+        try:
+            with FileLock(self._lock, timeout=0) if self._lock.exists() else nullcontext():
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a folder that cannot be written
+            return False
+
+    def _content(self, state: State, config: Config) -> str:
+        """What the folder holds, and what to do instead of training there."""
+        found, steps = str(state), 0
+        if state not in ("foreign", "running"):
+            found = "other"
+            with suppress(Mistake):
+                there = self.read_config()
+                steps = there.steps
+                # It follows from the steps, unless it is chosen.
+                evaluation = replace(there.eval, every=config.eval.every)
+                if replace(there, steps=config.steps, checkpoint=config.checkpoint, eval=evaluation) == config:
+                    found = "shorter" if steps < config.steps else state
+        return HOLDS[found].format(folder=self, steps=steps, longer=config.steps)
 
 
-def _unused(config: Config) -> Path:
-    stem = f"{config.env.replace(':', '-').replace('/', '-')}-{config.preset}"
-    numbers = (n for n in range(1, 10**9) if not (Path("runs") / f"{stem}-{n}").exists())
-    return Path("runs") / f"{stem}-{next(numbers)}"
+def absolute(path: str | Path) -> Path:
+    """The same place whatever working directory an environment changes to. Mistake if there is none to start from."""
+    try:
+        return Path(path).absolute()
+    except OSError as error:
+        raise Mistake(f"{path}: the working directory is lost ({reason(error)}); change to another") from None
+
+
+def load_config(run: str | Path) -> Config:
+    """The configuration of a run: `ddpg.load_config`. Mistake, in one line, if the folder has none to read."""
+    return RunFolder.at(run).read_config()
+
+
+def read_metrics(run: str | Path) -> list[log.Record]:
+    """The records of a run, NaN for null, in the order written: `ddpg.read_metrics`. Mistake if they cannot be read."""
+    return log.read_records(RunFolder.at(run).metrics)

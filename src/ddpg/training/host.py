@@ -19,7 +19,7 @@ from jax.stages import Wrapped
 
 from ddpg.envs.gymnasium_edge import Misbehaved
 from ddpg.experience.ring import any_rows, refilled, trimmed
-from ddpg.records.checkpoint import copied, restored
+from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.driver import ChunkInterrupted, Learned, Report, mean_metrics
 from ddpg.training.learner import Learner, LearnerState
@@ -60,7 +60,7 @@ class Host:
     def snapshot(self) -> HostSnapshot:
         rings = [trimmed(jax.tree.map(lambda x: np.asarray(x)[None], state.ring)) for state in self._states]
         ring = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rings)
-        learner = stacked([copied(state._replace(ring=None)) for state in self._states])._replace(ring=ring)
+        learner = stacked([to_numpy(state._replace(ring=None)) for state in self._states])._replace(ring=ring)
         return HostSnapshot(learner, stacked(self._blocks), self.collector.snapshot())
 
     def snapshot_shapes(self, keys: Keys) -> HostSnapshot:
@@ -73,7 +73,7 @@ class Host:
 
     def resume(self, snapshot: HostSnapshot, keys: Keys) -> list[str]:
         like, _ = jax.eval_shape(_start(self.learner), keys[0], jnp.asarray(self.collector.first[0]))
-        learner = restored(snapshot.learner._replace(ring=refilled(snapshot.learner.ring, like.ring)), like)
+        learner = from_numpy(snapshot.learner._replace(ring=refilled(snapshot.learner.ring, like.ring)), like)
         each = [jax.tree.map(itemgetter(s), learner) for s in range(len(keys))]
         self._states = [jax.device_put(*pair) for pair in zip(each, cycle(jax.devices()), strict=False)]
         cut, block, notes = self.collector.resume(snapshot.collector), snapshot.block, list[str]()

@@ -6,23 +6,35 @@ from pathlib import Path
 import numpy as np
 
 from ddpg.config.config import Config
-from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.protocol import Environment
+from ddpg.environment import AnyEnvironment
 from ddpg.experience.sampling import Prioritised
+from ddpg.mistake import Mistake
+from ddpg.terminal import count
 
 
-def memory(config: Config, env: Environment | GymFactory) -> int:
+def replay_bytes(config: Config, env: AnyEnvironment) -> int:
     """Bytes of the replay of all seeds."""
     obs = env.spec.obs_size * np.dtype(env.spec.obs_dtype).itemsize
     priority = 4 if isinstance(config.replay.sampling, Prioritised) else 0
     return config.replay.capacity * config.seeds * (obs + 4 * (env.spec.action_dim + 4) + priority)
 
 
-def _memory_there() -> float:
-    """Bytes of this machine, or of the container it is."""
-    there = float("inf")
+def available_bytes() -> float:
+    """Memory of this machine, or of the container it is."""
+    available = float("inf")
     if hasattr(os, "sysconf"):
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text().strip() if limit.is_file() else ""
-    return min(there, int(text)) if text.isdecimal() else there
+    return min(available, int(text)) if text.isdecimal() else available
+
+
+def check_memory(config: Config, env: AnyEnvironment) -> None:
+    """Mistake if the replay, and its copy while a checkpoint is written, would not fit."""
+    needed, available = replay_bytes(config, env), available_bytes()
+    if 2 * needed > available:
+        raise Mistake(
+            f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')}, "
+            f"and as much again while a checkpoint is written, and this machine has {1e-9 * available:.1f}; "
+            f"use a smaller --replay.capacity"
+        )

@@ -11,14 +11,14 @@ from jaxtyping import Float, Shaped
 from ddpg.algorithm.agent import GreedyPolicy, Nets
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.config.config import Config
-from ddpg.config.file import load_config
 from ddpg.mistake import Mistake
 from ddpg.records.networks.safetensors import SavedNetworks, load_networks
+from ddpg.training.folder import RunFolder
 from ddpg.types import Spec
 
 
 class Policy:
-    """mu(s) of one seed, in NumPy. `policy(obs)` takes one observation or a batch and answers alike, within the bounds.
+    """mu(s) of one seed, in NumPy. `policy(obs)` takes one observation or a batch; actions are within the bounds.
 
     Observations of Dict and Tuple spaces are taken as they come, one at a time, if their parts are numbers.
     """
@@ -38,7 +38,7 @@ class Policy:
         return self.greedy(obs)
 
     def __call__(self, obs: Any) -> np.ndarray:
-        """[*obs] -> [m], or [b, *obs] -> [b, m], in float32. ValueError if the shape is neither."""
+        """[*obs] -> [m], or [b, *obs] -> [b, m], in float32. Mistake if the shape is neither."""
         if isinstance(obs, Mapping | tuple):
             obs = np.concatenate([np.ravel(part) for part in _parts(obs)])
         obs, shape = np.asarray(obs, self.spec.obs_dtype), self.spec.obs_shape
@@ -49,28 +49,35 @@ class Policy:
         return action[0] if obs.shape == shape else action
 
     def predict(self, obs: Any, *_: Any, **__: Any) -> tuple[np.ndarray, None]:
-        """(action, None): what tools made for Stable-Baselines3 call; state and episode starts are of no use here."""
+        """(action, None), as tools made for Stable-Baselines3 expect; state and episode starts are ignored."""
         return self(obs), None
 
 
 def load(run: str | Path, seed: int | None = None) -> Policy:
-    """The greedy policy of one seed of a run folder, by default its first.
+    """The greedy policy of one seed of a run folder, by default its first: `ddpg.load`.
 
-    ValueError, in one line, if the folder is no run, or has no such seed, or its files cannot be read.
+    Mistake, in one line, if the folder is no run, or has no such seed, or its files cannot be read.
     """
-    run = Path(run)
-    config = load_config(run)
-    saved, spec = load_seed(run, config, seed)
-    return Policy(saved.online, saved.stats, spec, config.seed if seed is None else seed)
+    folder = RunFolder.at(run)
+    return load_policy(folder, folder.read_config(), seed)
 
 
-def load_seed(run: Path, config: Config, seed: int | None, expected: Spec | None = None) -> tuple[SavedNetworks, Spec]:
-    """What was saved of one seed, by default the first; Mistake if it is for another spec than `expected`."""
-    return load_networks(model_folder(run, config, seed), config.agent, config.normalise, expected)
+def load_policy(folder: RunFolder, config: Config, seed: int | None = None) -> Policy:
+    seeds = config.seed_range
+    if seed is not None and seed not in seeds:
+        raise Mistake(f"seed {seed}: {folder} holds seeds {seeds[0]} to {seeds[-1]}; choose one of them")
+    seed = seeds[0] if seed is None else seed
+    saved, spec = load_seed(folder, config, seed)
+    return Policy(saved.online, saved.stats, spec, seed)
+
+
+def load_seed(folder: RunFolder, config: Config, seed: int, expected: Spec | None = None) -> tuple[SavedNetworks, Spec]:
+    """The saved networks of one seed and their spec. Mistake if it is another than `expected`."""
+    return load_networks(folder.networks(seed), config.agent, config.normalise, expected)
 
 
 def _parts(obs: Any) -> Iterator[Any]:
-    """The parts of a nested observation in the order in which envs/gym.py flattens them."""
+    """The parts of a nested observation in the order in which envs/gymnasium_edge.py flattens them."""
     if isinstance(obs, Mapping):
         obs = [obs[key] for key in sorted(obs)]
     if isinstance(obs, tuple | list):
@@ -78,11 +85,3 @@ def _parts(obs: Any) -> Iterator[Any]:
             yield from _parts(part)
     else:
         yield obs
-
-
-def model_folder(run: Path, config: Config, seed: int | None) -> Path:
-    seeds = range(config.seed, config.seed + config.seeds)
-    seed = config.seed if seed is None else seed
-    if seed not in seeds:
-        raise Mistake(f"seed {seed}: {run} holds seeds {seeds[0]} to {seeds[-1]}; choose one of them")
-    return run / "models" / f"seed-{seed}"

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from ddpg.algorithm.agent import GreedyPolicy
 from ddpg.envs.python_vector import History, PythonStepResult
-from ddpg.records.checkpoint import copied
+from ddpg.records.tree_file import to_numpy
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.randomness import ActionRandomness
 from ddpg.types import Row
@@ -99,7 +99,7 @@ class PythonCollector:
 
     def snapshot(self) -> CollectorSnapshot:
         """All that `resume` needs, in arrays that nothing changes any more."""
-        env = copied(self._state._replace(noise=np.stack(list(self._state.noise))))
+        env = to_numpy(self._state._replace(noise=np.stack(list(self._state.noise))))
         return CollectorSnapshot(env, self._running.copy(), self.envs.history())
 
     def resume(self, snapshot: CollectorSnapshot) -> np.ndarray:

@@ -2,16 +2,17 @@
 
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 from ddpg.config.config import Config
 from ddpg.config.file import versions
 from ddpg.config.reading import to_data
 from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
+from ddpg.terminal import reason
 from ddpg.training.divergence import DivergenceState
 from ddpg.training.driver import Driver
-from ddpg.training.finish import reason, save_networks
+from ddpg.training.finish import save_networks
+from ddpg.training.folder import RunFolder
 from ddpg.training.reports import PendingReports
 from ddpg.training.restore import Progress, State
 from ddpg.types import Spec
@@ -20,10 +21,10 @@ from ddpg.types import Spec
 class Saver:
     """Writes checkpoints, and the networks beside them, in a thread; `step` is that of the last one."""
 
-    def __init__(self, folder: Path, config: Config, spec: Spec, display: Display, step: int) -> None:
+    def __init__(self, folder: RunFolder, config: Config, spec: Spec, display: Display, step: int) -> None:
         self._folder, self._config, self._spec, self._display = folder, config, spec, display
         self._saved, self._saved_at = step, time.monotonic()
-        self._checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep, self._report)
+        self._checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep, self._report)
 
     def due(self, step: int) -> bool:
         """Whether it is time for a checkpoint, by steps or by minutes of a clock that nobody can set."""

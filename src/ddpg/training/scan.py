@@ -8,7 +8,7 @@ import numpy as np
 from jax.stages import Wrapped
 
 from ddpg.experience.ring import Ring, any_rows, refilled, trimmed
-from ddpg.records.checkpoint import restored, words
+from ddpg.records.tree_file import from_numpy, keys_to_data
 from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
 from ddpg.training.driver import Learned, Report
 from ddpg.training.loop import Loop, TrainState
@@ -29,7 +29,7 @@ class Scan:
         return gathered([Learned.of(state.learner) for state in self._states])
 
     def snapshot(self) -> TrainState:
-        return gathered([words(_with_ring(state, trimmed(state.learner.ring))) for state in self._states])
+        return gathered([keys_to_data(_with_ring(state, trimmed(state.learner.ring))) for state in self._states])
 
     def snapshot_shapes(self, keys: Keys) -> TrainState:
         state = jax.eval_shape(jax.vmap(self.loop.init), keys)
@@ -38,7 +38,7 @@ class Scan:
     def resume(self, snapshot: TrainState, keys: Keys) -> list[str]:
         like = jax.eval_shape(self.loop.init, keys[0])
         state = _with_ring(snapshot, refilled(snapshot.learner.ring, like.learner.ring))
-        self._continue_from(place_on_devices(restored(state, like)))
+        self._continue_from(place_on_devices(from_numpy(state, like)))
         return []
 
     def stop_when(self, stop: Callable[[], bool]) -> None:

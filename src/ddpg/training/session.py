@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,23 +12,24 @@ import numpy as np
 
 from ddpg.config.config import Config
 from ddpg.config.file import rewrite_config
+from ddpg.environment import AnyEnvironment
 from ddpg.envs.gymnasium_edge import Misbehaved
-from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.protocol import Environment
 from ddpg.mistake import Mistake
 from ddpg.records import tensorboard
 from ddpg.records.display import Display
-from ddpg.records.log import Log, read_metrics
+from ddpg.records.log import Log, read_records
 from ddpg.records.observer import Observer, Observers
+from ddpg.terminal import count, reason
 from ddpg.training.backend import driver_for, evaluator_for
 from ddpg.training.divergence import check_divergence, init_divergence
 from ddpg.training.driver import ChunkInterrupted, Report
 from ddpg.training.evaluation import Evaluation
-from ddpg.training.finish import conclude, count, pictures, reason, save_networks
-from ddpg.training.memory import memory
+from ddpg.training.finish import draw_pictures, save_networks, write_summary
+from ddpg.training.folder import RunFolder
+from ddpg.training.memory import replay_bytes
 from ddpg.training.programs import Programs
 from ddpg.training.reports import chunk_report, log_point, mean_report, no_reports, support_warning
-from ddpg.training.restore import Progress, restored
+from ddpg.training.restore import Progress, restore
 from ddpg.training.run import Run
 from ddpg.training.saving import Saver
 from ddpg.training.schedule import Chunk, chunks
@@ -44,13 +44,12 @@ class Session:
     def __init__(
         self,
         config: Config,
-        env: Environment | GymFactory,
-        folder: Path,
+        env: AnyEnvironment,
         resumed: bool = False,
         observers: Iterable[Observer] = (),
         quiet: bool = False,
     ) -> None:
-        self.config, self.env, self.folder, self.resumed = config, env, folder, resumed
+        self.config, self.env, self.resumed, self._quiet = config, env, resumed, quiet
         self.keys = jax.numpy.stack([jax.random.key(seed) for seed in config.seed_range])
         self.driver = driver_for(config, env)
         with ExitStack() as opened:
@@ -59,9 +58,7 @@ class Session:
             opened.callback(self.evaluator.close)
             self.optimum = self.evaluator.optimum()
             self._opened = opened.pop_all()
-        title = f"{config.preset} on {config.env} · {count(config.seeds, 'seed')} · {self.folder}"
-        self.display, self.observers = Display(title, config.steps, self.optimum, quiet=quiet), Observers(observers)
-        self.progress, self.pending = Progress(), no_reports(config.seeds)
+        self.progress, self.pending, self.observers = Progress(), no_reports(config.seeds), Observers(observers)
         self.divergence = init_divergence(config.seeds)
         self.failure: str | None = None  # an environment misbehaved, or training diverged
         self._rate, self._warned = np.nan, False
@@ -75,13 +72,16 @@ class Session:
     def finished(self) -> bool:
         return self.step >= self.config.steps
 
-    def run(self, stopped: Callable[[], int]) -> Run:
+    def run(self, folder: RunFolder, stopped: Callable[[], int]) -> Run:
         """The whole run, or the rest of it; until `stopped` gives a signal, or an observer stops it.
 
+        `folder` is locked by this process.
         Mistake if an environment misbehaves or every seed diverges, a file cannot be written, or there is no
         checkpoint to go on from; the run so far is on disk then too, and if an observer raises anything else.
         """
-        self._signal, self._began = stopped, time.perf_counter()
+        self.folder, self._signal, self._began = folder, stopped, time.perf_counter()
+        title = f"{self.config.preset} on {self.config.env} · {count(self.config.seeds, 'seed')} · {folder}"
+        self.display = Display(title, self.config.steps, self.optimum, quiet=self._quiet)
         try:
             with self.display:
                 self._begin()
@@ -97,7 +97,7 @@ class Session:
             raise self.observers.error
         if self.failure is not None:
             raise Mistake(f"{self.failure}; the run until then is in {self.folder}")
-        return Run(self.folder, self.config, summary, stopped())
+        return Run(folder.path, self.config, summary, stopped())
 
     def close(self) -> None:
         """Close the environments, if Python steps them."""
@@ -112,14 +112,12 @@ class Session:
         """Go to the first step, or to the newest checkpoint that can be restored."""
         config, note = self.config, self.display.note
         if not self.resumed:
-            note(f"replay: {config.replay.capacity:,} steps, {memory(config, self.env) / 1e6:,.1f} MB")
+            note(f"replay: {config.replay.capacity:,} steps, {replay_bytes(config, self.env) / 1e6:,.1f} MB")
             self.driver.start(self.keys)
             return
-        self.progress, self.pending, self.divergence, notes = restored(
-            self.folder, config, self.driver, self.keys, note
-        )
+        self.progress, self.pending, self.divergence, notes = restore(self.folder, config, self.driver, self.keys, note)
         logged = self.progress.logged
-        records = read_metrics(self.folder) if (self.folder / "metrics.jsonl").exists() else []
+        records = read_records(self.folder.metrics) if self.folder.metrics.exists() else []
         self.display.recall(records, logged)
         last = max((int(record["step"]) for record in records), default=0)
         again = f"; what had come after it, up to step {last:,}, is done again" if last > self.step else ""
@@ -128,15 +126,15 @@ class Session:
             note(f"metrics.jsonl ends at step {last:,}: what followed, to step {logged:,}, is lost")
         for line in notes:
             note(line)
-        rewrite_config(config, self.folder / "config.json")  # which may be longer now
-        (self.folder / "summary.json").unlink(missing_ok=True)  # which is of a run that had ended
+        rewrite_config(config, self.folder.config)  # which may be longer now
+        self.folder.summary.unlink(missing_ok=True)  # which is of a run that had ended
 
     def _train(self) -> None:
         """All iterations that are left, until something stops the run."""
         resume_at = self.progress.logged if self.resumed else None
         with (
             closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step)) as saver,
-            Log(self.folder / "metrics.jsonl", self.folder / "tensorboard", resume_at=resume_at) as log,
+            Log(self.folder.metrics, self.folder.tensorboard, resume_at=resume_at) as log,
             ThreadPoolExecutor() as pool,
         ):
             self.driver.stop_when(lambda: bool(self._signal()) or saver.due(self.step))
@@ -217,7 +215,7 @@ class Session:
                     self._warned = True  # once per process
                     self.display.warn(warning)
         report = mean_report(self.pending)
-        point = log_point(self.config, self.folder, self.step, report, evaluation, self.optimum, self._rate)
+        point = log_point(self.config, self.folder.path, self.step, report, evaluation, self.optimum, self._rate)
         for observer in (log, self.display, self.observers):
             observer(point)
         self.pending = no_reports(self.config.seeds)
@@ -225,17 +223,17 @@ class Session:
     def _end(self) -> dict[str, Any]:
         """Write the networks, the pictures and the summary, which is returned."""
         save_networks(self.folder, self.config, self.driver.read(), self.env.spec)
-        self.display.note(f"networks saved in {self.folder / 'models'}")
+        self.display.note(f"networks saved in {self.folder.models}")
         try:
             if self.failure is None:
                 self.draw(self.display.note)
         finally:  # whatever an environment's own drawing raises, the run has its summary
-            summary = conclude(self.folder, self.config, self.optimum, self._summary_fields())
-        self.display.show(self.folder / "learning_curve.png")
+            summary = write_summary(self.folder, self.config, self.optimum, self._summary_fields())
+        self.display.show(self.folder.curve)
         return summary
 
     def draw(self, note: Callable[[str], None]) -> None:
-        pictures(self.folder, self.config, self.env, self.optimum, note)
+        draw_pictures(self.folder, self.config, self.env, self.optimum, note)
 
     def _summary_fields(self) -> dict[str, Any]:
         """What the summary has beside the returns."""

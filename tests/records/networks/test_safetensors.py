@@ -15,7 +15,7 @@ from ddpg.algorithm.networks import Network, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.algorithm.values import Categorical
 from ddpg.mistake import Mistake
-from ddpg.records import checkpoint
+from ddpg.records import tree_file
 from ddpg.records.networks.safetensors import NAME, SavedNetworks, load_networks, save_networks
 from ddpg.types import Spec
 from tests.networks import random_nets
@@ -102,9 +102,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a link": (replaced(lambda path: path.symlink_to("before")), "cannot be used"),
     "a link to nothing": (replaced(lambda path: path.symlink_to("nothing")), "cannot be used"),
     "a folder": (replaced(Path.mkdir), "cannot be used"),
-    "a checkpoint": (lambda path: checkpoint.write(path, {"a": np.zeros(3)}, {"step": 1}), "its spec is invalid"),
+    "a checkpoint": (lambda path: tree_file.write(path, {"a": np.zeros(3)}, {"step": 1}), "its spec is invalid"),
     "another tree": (
-        lambda path: checkpoint.write(path, {"a": np.zeros(3)}, {"spec": asdict(ARM)}),
+        lambda path: tree_file.write(path, {"a": np.zeros(3)}, {"spec": asdict(ARM)}),
         "it lacks '.online.",
     ),
 }
@@ -138,7 +138,7 @@ SPECS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("change", SPECS)
 def test_a_spec_that_no_environment_has_is_refused(change: str, folder: Path) -> None:
-    checkpoint.write(folder / NAME, networks(), {"spec": asdict(ARM) | SPECS[change]})
+    tree_file.write(folder / NAME, networks(), {"spec": asdict(ARM) | SPECS[change]})
     assert f"{folder / NAME} cannot be used: its spec is invalid" in refused(folder)
 
 

@@ -7,7 +7,7 @@ import h5py
 
 from ddpg.algorithm.agent import GreedyPolicy
 from ddpg.algorithm.values import AnyValue
-from ddpg.records.atomic import settle
+from ddpg.records.atomic import replace_atomically
 from ddpg.records.networks.safetensors import SavedNetworks
 from ddpg.records.networks.steps import arrays_of, critic_steps, policy_steps
 from ddpg.types import Spec
@@ -26,7 +26,7 @@ def save_models(folder: Path, saved: SavedNetworks, spec: Spec, value: AnyValue,
         for role, steps in programs.items():
             partial = folder / f"{role}{suffix}.partial"
             save_hdf5(partial, arrays_of(steps, spec))
-            settle(partial, folder / f"{role}{suffix}.hdf5")
+            replace_atomically(partial, folder / f"{role}{suffix}.hdf5")
 
 
 def save_hdf5(path: Path, arrays: dict[str, Any]) -> None:

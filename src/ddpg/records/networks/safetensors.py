@@ -14,12 +14,12 @@ from pydantic import TypeAdapter
 from ddpg.algorithm.agent import DPG, Nets
 from ddpg.algorithm.normaliser import RunningStats, init_stats
 from ddpg.mistake import Mistake
-from ddpg.records import checkpoint
+from ddpg.records import tree_file
 from ddpg.types import Spec
 
 NAME = "networks.safetensors"
 
-DTYPES = set(checkpoint.DTYPES.values())  # of observations
+DTYPES = set(tree_file.DTYPES.values())  # of observations
 
 PARAMETERS, DIMENSIONS = 2**28, 32  # more than any network and any observation here; files that claim more are refused
 
@@ -34,7 +34,7 @@ class SavedNetworks(NamedTuple):
 
 def save_networks(folder: Path, saved: SavedNetworks, spec: Spec) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.write(folder / NAME, saved, {"spec": asdict(spec)})
+    tree_file.write(folder / NAME, saved, {"spec": asdict(spec)})
 
 
 def load_networks(
@@ -48,13 +48,13 @@ def load_networks(
     path = folder / NAME
     if not os.path.lexists(path):
         raise Mistake(f"{path} does not exist: the run has saved no networks yet")
-    spec = _spec(path, checkpoint.read_said(path))
+    spec = _spec(path, tree_file.read_header(path))
     if expected not in (spec, None):
         raise Mistake(
             f"{folder} was trained for {_spaces(spec)}, not for {_spaces(expected)}; "
             f"choose an environment of the same spaces"
         )
-    return checkpoint.read(path, _shapes(path, agent, normalise, spec)), spec
+    return tree_file.read(path, _shapes(path, agent, normalise, spec)), spec
 
 
 def _shapes(path: Path, agent: DPG, normalise: bool, spec: Spec) -> SavedNetworks:
@@ -70,10 +70,10 @@ def _shapes(path: Path, agent: DPG, normalise: bool, spec: Spec) -> SavedNetwork
     return like
 
 
-def _spec(path: Path, said: Mapping[str, Any]) -> Spec:
+def _spec(path: Path, header: Mapping[str, Any]) -> Spec:
     """The spec in a file that anyone may have made."""
     try:
-        spec = TypeAdapter(Spec).validate_python(said.get("spec"))
+        spec = TypeAdapter(Spec).validate_python(header.get("spec"))
         low, high = spec.bounds
         bounds = len(low) > 0 and bool(np.isfinite(spec.bounds).all() and (low < high).all())
     except (ValueError, OverflowError):  # other fields, or lists of different lengths
