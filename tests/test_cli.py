@@ -20,7 +20,7 @@ from ddpg.config.presets import PRESETS
 from ddpg.envs import catalogue
 from ddpg.envs.probes import ACTION
 from ddpg.records.networks.safetensors import SavedNetworks, save_networks
-from ddpg.training.evaluate import Evaluator
+from ddpg.training.evaluate import CompiledEvaluator
 
 TINY = ["--steps", "600", "--collect.warmup", "100", "--actor.widths", "8", "--critic.widths", "8,8"]
 TINY += ["--replay.batch", "16", "--eval.every", "300", "--eval.episodes", "4"]
@@ -255,10 +255,10 @@ def test_training_that_diverges_leaves_a_run(
 ) -> None:
     folder = tmp_path / "run"
 
-    def lost(self: Evaluator, *_: Any) -> Any:
+    def lost(self: CompiledEvaluator, *_: Any) -> Any:
         return lambda *nets: self(*nets)._replace(returns=np.full((1, 4), np.nan))
 
-    monkeypatch.setattr(Evaluator, "compile", lost)
+    monkeypatch.setattr(CompiledEvaluator, "compile", lost)
     assert main(["train", *TINY, "--run", str(folder)]) == 0
     err = capsys.readouterr().err
     assert "nothing to draw" in err
