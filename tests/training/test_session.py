@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import ddpg
 from ddpg.cli import main
@@ -45,8 +46,11 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) | {"steps_per_second": 0} for line in lines]
 
 
-def networks(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("models/*/*")}
+def networks(folder: Path) -> dict[str, Any]:
+    """Every network's bytes; safetensors orders its metadata at random, so of those files every array's."""
+    own = {path: load_file(path) for path in folder.glob("models/*/*.safetensors")}
+    arrays = {f"{path.parent.name} {name}": array.tobytes() for path in own for name, array in own[path].items()}
+    return arrays | {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("models/*/*.hdf5")}
 
 
 def files(folder: Path) -> set[str]:
