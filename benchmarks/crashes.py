@@ -217,7 +217,7 @@ def contents(run: Path) -> dict[str, Any]:
     for path in sorted((run / "checkpoints").glob("*.safetensors")):
         with safe_open(path, framework="numpy") as file:
             arrays = {name: (file.get_slice(name).get_dtype(), file.get_tensor(name).tobytes()) for name in file.keys()}  # noqa: SIM118
-            said = json.loads((file.metadata() or {})["said"])
+            said = json.loads(json.loads((file.metadata() or {})["ddpg"])["header"])
         found["checkpoints"][path.name] = arrays, {key: said[key] for key in said if key not in TIMED}
     found["networks"] = {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.glob("models/*/*"))}
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

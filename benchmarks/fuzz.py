@@ -627,8 +627,10 @@ def _header(path: Path, rng: Rng) -> None:
                 entry["data_offsets"] = [rng.choice(offsets) for _ in range(rng.choice([2, 2, 3]))]
             case 4:
                 data[rng.choice([*EVIL, "__metadata__", "['count']"])] = rng.choice([entry, junk(rng)])
-            case 5 | 6 if "sha256" in entry:
-                entry["header"] = rng.choice([text_of(junk(rng)), text_of(deep(rng)), "", "NaN", '{"returned": 1e999}'])
+            case 5 | 6 if "ddpg" in entry:
+                texts = [text_of(junk(rng)), text_of(deep(rng)), "", "NaN", '{"returned": 1e999}']
+                about = json.loads(entry["ddpg"]) | {"header": rng.choice(texts)}
+                entry["ddpg"] = rng.choice([json.dumps(about), json.dumps(about), *texts])
             case _:
                 data = damaged_data(data, rng)
                 if not isinstance(data, dict):

@@ -111,11 +111,16 @@ def drop(header: dict[str, Any]) -> None:
 
 
 def other_format(header: dict[str, Any]) -> None:
-    header["__metadata__"]["format"] = "somebody else's"
+    tell(header, format="somebody else's")
 
 
 def later_version(header: dict[str, Any]) -> None:
-    header["__metadata__"]["version"] = "99"
+    tell(header, version="99")
+
+
+def tell(header: dict[str, Any], **changes: str) -> None:
+    about = json.loads(header["__metadata__"]["ddpg"])
+    header["__metadata__"]["ddpg"] = json.dumps(about | changes)
 
 
 @pytest.mark.parametrize(

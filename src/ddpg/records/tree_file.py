@@ -28,7 +28,7 @@ from ddpg.records.untrusted import check_plain
 from ddpg.terminal import one_line
 from ddpg.types import PyTree
 
-FORMAT, VERSION = "ddpg-checkpoint", "1"
+FORMAT, VERSION, KEY = "ddpg-checkpoint", "1", "ddpg"
 OS_ERROR = re.compile(r"I/O error: (.*?) \(os error (\d+)\)")
 LARGEST_HEADER = 2**20  # bytes, a hundred times what a run here writes
 DTYPES = {"BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32", "I32": "int32"}
@@ -63,10 +63,10 @@ def write(path: Path, tree: PyTree, header: Mapping[str, Any]) -> int:
     arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in _named(tree)}
     text = json.dumps(dict(header), allow_nan=False, sort_keys=True)
     partial = path.with_suffix(".partial")
-    metadata = {"format": FORMAT, "version": VERSION, "header": text, "sha256": _digest(arrays, text)}
+    about = {"format": FORMAT, "version": VERSION, "header": text, "sha256": _digest(arrays, text)}
     try:
         try:
-            save_file(arrays, partial, metadata)
+            save_file(arrays, partial, {KEY: json.dumps(about)})  # one entry: safetensors writes several in any order
         except SafetensorError as error:  # as on a full disk
             system = OS_ERROR.search(str(error))
             raise (OSError(int(system[2]), system[1]) if system else OSError(str(error))) from None
@@ -81,14 +81,8 @@ def write(path: Path, tree: PyTree, header: Mapping[str, Any]) -> int:
 
 def read_header(path: Path) -> dict[str, Any]:
     """The JSON object of a file, not compared with its digest. Damaged, in one line, if it has none."""
-    with _opened(path) as (_, metadata):
-        try:
-            header = json.loads(metadata["header"], parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
-            raise Mistake(f"its header is not JSON: {error}") from None
-        if not isinstance(header, dict):
-            raise Mistake("its header is no JSON object")
-        return header
+    with _opened(path) as (_, about):
+        return _object(about["header"])
 
 
 def read(path: Path, like: PyTree) -> PyTree:
@@ -98,10 +92,10 @@ def read(path: Path, like: PyTree) -> PyTree:
     """
     plain = jax.tree.map(lambda x: jax.eval_shape(jax.random.key_data, x) if _is_key(x) else x, like)
     expected = {name: (tuple(leaf.shape), np.dtype(leaf.dtype)) for name, leaf in _named(plain)}
-    with _opened(path) as (file, metadata):
+    with _opened(path) as (file, about):
         _check_tree(file, expected)
         arrays = {name: file.get_tensor(name) for name in expected}
-        if _digest(arrays, metadata["header"]) != metadata.get("sha256"):
+        if _digest(arrays, about["header"]) != about.get("sha256"):
             raise Mistake("its bytes are not those that were written")
     return jax.tree.unflatten(jax.tree.structure(plain), list(arrays.values()))
 
@@ -124,8 +118,8 @@ def _check_tree(file: Any, expected: Mapping[str, tuple[tuple[int, ...], np.dtyp
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
-    """A file that `write` wrote, and its metadata. Damaged for all that is wrong with it, also while it is read.
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """A file that `write` wrote, and what its metadata say. Damaged for all that is wrong with it, also while it is read.
 
     Only what a file from elsewhere can cause is caught: any other exception is a bug of ours, and no damage.
     """
@@ -133,11 +127,11 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
         check_plain(path)  # a folder from elsewhere could hold links, pipes and devices, which may have no end
         _check_header(path)
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            found = [metadata.get("format"), metadata.get("version")]
-            if found != [FORMAT, VERSION] or "header" not in metadata:
+            about = _object((file.metadata() or {}).get(KEY, "{}"))
+            found = [about.get("format"), about.get("version")]
+            if found != [FORMAT, VERSION] or not isinstance(about.get("header"), str):
                 raise Mistake(f"its format is {found}, expected {[FORMAT, VERSION]} and a header")
-            yield file, metadata
+            yield file, about
     except (OSError, MemoryError, SafetensorError, Mistake) as error:
         # Printable, since names in it may be a stranger's and drive a terminal.
         text = "".join(c if c.isprintable() else "?" for c in one_line(error))
@@ -150,6 +144,17 @@ def _check_header(path: Path) -> None:
         size = int.from_bytes(file.read(8), "little")
     if not 2 <= size <= min(LARGEST_HEADER, os.path.getsize(path) - 8):
         raise Mistake(f"it is cut off, or no safetensors file (a header of {size} bytes)")
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object. Mistake if it is none."""
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise Mistake(f"its header is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise Mistake("its header is no JSON object")
+    return value
 
 
 def _digest(arrays: Mapping[str, np.ndarray], header: str) -> str:
