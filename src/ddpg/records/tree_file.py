@@ -136,7 +136,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
         # Printable, since names in it may be a stranger's and drive a terminal.
         text = "".join(c if c.isprintable() else "?" for c in one_line(error))
         text = f"it is cut off or damaged ({text})" if isinstance(error, SafetensorError) else text
-        raise Damaged(f"checkpoint {path} cannot be used: {text}") from None
+        raise Damaged(f"{path} cannot be used: {text}") from None
 
 
 def _check_header(path: Path) -> None:

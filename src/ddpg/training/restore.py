@@ -71,7 +71,7 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
             progress = _progress(path, header, config)
             state: State = tree_file.read(path, like)
             if len({len(leaf) for leaf in jax.tree.leaves(state.pieces)}) > 1:
-                raise Mistake(f"checkpoint {path} cannot be used: its reports are of different lengths")
+                raise Mistake(f"{path} cannot be used: its reports are of different lengths")
             notes = driver.resume(state.driver, keys)
         except Misbehaved as error:
             raise Mistake(f"while episodes were played again up to where they stood, {error}") from error
@@ -92,13 +92,13 @@ def _progress(path: Path, header: Mapping[str, Any], config: Config) -> Progress
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise Mistake(f"checkpoint {path} cannot be used: {where}: {first['msg']}") from None
+        raise Mistake(f"{path} cannot be used: {where}: {first['msg']}") from None
     if not isinstance(header.get("config"), dict):
-        raise Mistake(f"checkpoint {path} cannot be used: its header has no configuration")
+        raise Mistake(f"{path} cannot be used: its header has no configuration")
     try:
         own = from_data(header["config"])
     except Mistake as error:
-        raise Mistake(f"checkpoint {path} cannot be used: in its configuration, {error}") from None
+        raise Mistake(f"{path} cannot be used: in its configuration, {error}") from None
     # A run may be made longer, and its checkpoints more or less frequent.
     own = replace(own, steps=config.steps, checkpoint=config.checkpoint)
     if own != config:
@@ -109,7 +109,7 @@ def _progress(path: Path, header: Mapping[str, Any], config: Config) -> Progress
             f"({odd} {repr(then.get(odd))[:60]}, and config.json has {repr(now.get(odd))[:60]})"
         )
     if progress.iteration * config.steps_per_iteration >= LARGEST:
-        raise Mistake(f"checkpoint {path} cannot be used: it claims {progress.iteration} iterations")
+        raise Mistake(f"{path} cannot be used: it claims {progress.iteration} iterations")
     return progress
 
 
