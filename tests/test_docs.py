@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from functools import cache, partial
+from inspect import get_annotations
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -338,6 +339,18 @@ def test_lines_are_short(page: Path) -> None:
 def test_named_scripts_exist(page: Path) -> None:
     for script in re.findall(r"python ((?:examples|benchmarks)/\S+\.py)", page.read_text(encoding="utf-8")):
         assert (ROOT / script).is_file(), script
+
+
+def test_the_table_of_protocols_is_whole() -> None:
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[`(\w+)`\]\(\.\./src/(\S+)\.py\) \|[^|]*\| ([^|]*) \|", page, re.MULTILINE)
+    assert len(rows) > 9
+    for name, module, answers in rows:
+        protocol = getattr(importlib.import_module(module.replace("/", ".")), name)
+        if not isinstance(protocol, type):  # an observer is any function
+            continue
+        members = {name.replace("__call__", "call") for name in {*vars(protocol), *get_annotations(protocol)}}
+        assert set(re.findall(r"\w+", answers)) == {name for name in members if name[0] != "_"}, name
 
 
 def test_notation_names_every_step() -> None:
