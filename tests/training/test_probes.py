@@ -227,15 +227,26 @@ NEVER = {("networks", "batch norm"): ("noise", "parameters")}  # refused by DPG.
 Chosen = dict[str, str]  # part -> alternative
 
 
-# Per combination the number of each part's alternative: few rows with every pair of alternatives of two parts.
-ROWS = """
-01030011312011 30112312401100 10021110000111 21103210110000 10130211202100 01003302211111 31121101012000
-10112002100011 21012200302101 20030100411010 00121202301100 00003101102100 00012011011100 01131301400001
-01011000200011 31000202000111 30023000412110 31020300111111 31033302302101 31122102202000 11113311011101
-11102002400110 11101110310011 21121001210100 20032312000010 01010112410010 00031210110000
-""".split()
+# Which alternative of each part the combinations have: few with every pair of alternatives of two parts.
+CHOSEN = {
+    "critics": "031210312200000333331112200",
+    "policy_delay": "100101101000011101111111010",
+    "smoothing": "010110110010010000011111000",
+    "value": "312030211320131022321002313",
+    "targets": "021303122013211030323211201",
+    "networks": "031223102121030203313010312",
+    "activation": "111110000000100000001010111",
+    "optimiser": "120012120021110200221201220",
+    "noise": "340122013431042041320432041",
+    "schedule": "100101100100100011001011011",
+    "replay": "210021202112100021221000000",
+    "return": "011011001011100111101101000",
+    "observations": "101001010100001111000110110",
+    "updates": "101001011000011101101010000",
+}
 PAIRS: list[Chosen] = [
-    {part: list(names)[int(number)] for (part, names), number in zip(PARTS.items(), row, strict=True)} for row in ROWS
+    {part: list(PARTS[part])[int(number)] for part, number in zip(CHOSEN, row, strict=True)}
+    for row in zip(*CHOSEN.values(), strict=True)
 ]
 # Tried every time, with all probes; the others by `pytest -m slow`.
 QUICK = next(i for i, row in enumerate(PAIRS) if row["networks"] != "batch norm")
