@@ -13,9 +13,10 @@ from jaxtyping import install_import_hook
 if TYPE_CHECKING:
     import ddpg
 
-# Wherever arrays are; before ddpg is imported for the first time.
-CHECKED = ["types", "algorithm", "experience", "envs", "records", "training", "commands.export"]
-install_import_hook([f"ddpg.{name}" for name in CHECKED], "beartype.beartype")
+# Every module with shapes in its signatures; before ddpg is imported for the first time.
+SRC = Path(__file__).parents[1] / "src"
+SHAPED = [path.relative_to(SRC) for path in SRC.rglob("*.py") if "from jaxtyping import" in path.read_text()]
+install_import_hook([".".join(path.with_suffix("").parts) for path in SHAPED], "beartype.beartype")
 
 # Files that compile most are run first, so that no process is left with a long one while the others have ended.
 FIRST = []

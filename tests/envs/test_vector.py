@@ -14,7 +14,6 @@ from ddpg.envs.probes import PROBES
 from ddpg.envs.protocol import Environment, HasOptimum
 from ddpg.envs.repeat import Repeat
 from ddpg.envs.vector import Vector
-from ddpg.types import Spec
 from tests.gym_worlds import GymWalk
 from tests.worlds import Walk
 
