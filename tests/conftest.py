@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.tiny import TINY
+
 if TYPE_CHECKING:
     import ddpg
 
@@ -67,27 +69,23 @@ def forgotten() -> Iterator[None]:
         jax.clear_caches()
 
 
-TINY: dict[str, Any] = {
-    "collect.warmup": 100,
-    "actor.widths": 8,
-    "critic.widths": (8, 8),
-    "replay.batch": 16,
-    "eval.every": 250,
-    "eval.episodes": 4,
-    "exploration": "ou",
-    "exploration.schedule": "linear",
-}
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run ends without its curve and its film, which take longer than the run."""
+    monkeypatch.setattr("ddpg.training.session.Session.draw", lambda self, note: None)
 
 
-@pytest.fixture(scope="session")
-def tiny() -> dict[str, Any]:
-    """Options of networks so small that a run takes seconds, nearly all of them compilation."""
-    return dict(TINY)
+@pytest.fixture
+def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All seeds are computed on the first device: every other compiles the same programs for itself."""
+    first = jax.devices()[:1]
+    monkeypatch.setattr(jax, "devices", lambda: first)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> "ddpg.Run":
-    """600 steps of seeds 3, 4 and 5, evaluated after 250, 500 and 600."""
+    """600 steps of seeds 3, 4 and 5, evaluated after every hundred."""
     import ddpg
 
     return ddpg.train(

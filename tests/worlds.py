@@ -79,7 +79,7 @@ class Windy:
 class TwoActions:
     """A probe with two action dimensions, of which the first counts."""
 
-    id = "two-actions"
+    id = "two"
     spec = replace(ACTION.spec, action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
     max_episode_steps = 1
 
