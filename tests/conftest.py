@@ -1,7 +1,7 @@
 """Before any test: shapes checked in every function of ddpg, two CPU devices, and compiled programs kept on disk."""
 
-import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -10,23 +10,33 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.tiny import TINY
+
 if TYPE_CHECKING:
     import ddpg
 
-# Wherever arrays are; before ddpg is imported for the first time.
-CHECKED = ["types", "algorithm", "experience", "envs", "records.statistics", "records.networks"]
-CHECKED += [f"training.{name}" for name in ("loop", "scan", "evaluate", "devices", "policy")]
-install_import_hook([f"ddpg.{name}" for name in CHECKED], "beartype.beartype")
+# Every module with shapes in its signatures; before ddpg is imported for the first time.
+SRC = Path(__file__).parents[1] / "src"
+SHAPED = [path.relative_to(SRC) for path in SRC.rglob("*.py") if "from jaxtyping import" in path.read_text()]
+install_import_hook([".".join(path.with_suffix("").parts) for path in SHAPED], "beartype.beartype")
+
+# Files that compile most are run first, so that no process is left with a long one while the others have ended.
+FIRST = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    from ddpg.training.devices import cache_programs
+
     if hasattr(config, "cache"):  # not under -p no:cacheprovider
-        own = f"jax-{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')}"  # two processes must not write one file
-        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir(own)))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # small ones are the many
+        cache_programs(str(config.cache.mkdir("jax")))
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 2)
     assert jax.device_count() == 2  # starts JAX, so that nothing can change its devices any more
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: i for i, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(FIRST)))
 
 
 def bits(leaf: Any) -> np.ndarray:
@@ -52,32 +62,30 @@ def assert_identical() -> Callable[[Any, Any], None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def forgotten() -> Iterator[None]:
-    """Compiled programs are dropped after every module: thousands in one process exhaust its memory mappings."""
+    """Compiled programs are dropped if a module leaves many: each has memory mappings, and Linux grants 65 530."""
     yield
-    jax.clear_caches()
+    maps = Path("/proc/self/maps")
+    if not maps.exists() or maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
 
 
-TINY: dict[str, Any] = {
-    "collect.warmup": 100,
-    "actor.widths": 8,
-    "critic.widths": (8, 8),
-    "replay.batch": 16,
-    "eval.every": 250,
-    "eval.episodes": 4,
-    "exploration": "ou",
-    "exploration.schedule": "linear",
-}
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run ends without its curve and its film, which take longer than the run."""
+    monkeypatch.setattr("ddpg.training.session.Session.draw", lambda self, note: None)
 
 
-@pytest.fixture(scope="session")
-def tiny() -> dict[str, Any]:
-    """Options of networks so small that a run takes seconds, nearly all of them compilation."""
-    return dict(TINY)
+@pytest.fixture
+def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All seeds are computed on the first device: every other compiles the same programs for itself."""
+    first = jax.devices()[:1]
+    monkeypatch.setattr(jax, "devices", lambda: first)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> "ddpg.Run":
-    """600 steps of seeds 3, 4 and 5, evaluated after 250, 500 and 600."""
+    """600 steps of seeds 3, 4 and 5, evaluated after every hundred."""
     import ddpg
 
     return ddpg.train(

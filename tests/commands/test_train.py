@@ -8,14 +8,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import Array
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -35,9 +35,11 @@ from ddpg.training.folder import load_config, read_metrics
 from ddpg.training.saving import Saver
 from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
-from ddpg.types import Key
+from ddpg.types import Metrics
+from tests.tiny import MORE_PARTS, TINY, TURNS
+from tests.worlds import TwoActions
 
-SEEDS, STEPS = [3, 4, 5], [250, 500, 600]
+SEEDS, STEPS = [3, 4, 5], [100, 200, 300, 400, 500, 600]
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
 FILES = [f"{name}.hdf5" for name in NETWORKS] + ["networks.safetensors"]
 
@@ -69,10 +71,11 @@ def test_metrics_are_the_contracts(trained: ddpg.Run) -> None:
     for record in records:
         assert record.keys() == {"step", "seed", *TAGS}
         # The first episode ends at step 200, the next at 401, the third after the run: the reset is a step.
-        assert (record["episode_return"] is None) == (record["step"] == 600)
-        finite = [value for key, value in record.items() if key != "episode_return"]
-        assert all(math.isfinite(value) for value in finite)
-        assert 0 <= record["saturation"] <= 1
+        assert (record["episode_return"] is not None) == (record["step"] in (200, 500))
+        assert all((record[name] is not None) == (record["step"] > 100) for name in Metrics._fields)  # the warm-up
+        known = [value for key, value in record.items() if key not in ("episode_return", *Metrics._fields)]
+        assert all(math.isfinite(value) for value in known)
+        assert record["saturation"] is None or 0 <= record["saturation"] <= 1
         assert record["noise_scale"] == pytest.approx(0.2 * (1 - 0.9 * record["step"] / 10_000))
         assert record["return"] + record["gap_to_optimum"] == pytest.approx(trained.summary["optimum"])
     assert len({record["return"] for record in records}) == len(records)
@@ -142,6 +145,7 @@ def test_eval_of_three_seeds(trained: ddpg.Run) -> None:
     assert other["returns"] != said["returns"]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_seed_is_the_same_in_every_run(trained: ddpg.Run, tmp_path: Path) -> None:
     again = ddpg.train(config=replace(trained.config, seed=4), run=tmp_path / "run")  # seeds 4, 5 and 6
     for seed in (4, 5):
@@ -154,18 +158,14 @@ def test_a_seed_is_the_same_in_every_run(trained: ddpg.Run, tmp_path: Path) -> N
             assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("driver", [pytest.param("Pendulum-v1", marks=pytest.mark.slow), "gym:Pendulum-v1"])
 @pytest.mark.parametrize(
     "preset", [pytest.param(name, marks=[] if name == "d4pg" else pytest.mark.slow) for name in PRESETS]
 )
-def test_a_seed_of_every_preset_is_that_seed_alone(
-    preset: str, driver: str, tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Session, "draw", lambda self, note: None)  # pictures take longer than the runs
-    options = {path: value for path, value in tiny.items() if not path.startswith("exploration")}
-    options |= {"collect.steps": 10, "collect.updates": 10, "collect.learning_starts": 100, "replay.capacity": 300}
-    if preset == "fasttd3":
-        options["collect.envs"] = 2
+def test_a_seed_of_every_preset_is_that_seed_alone(preset: str, driver: str, tmp_path: Path) -> None:
+    options = TURNS | {"collect.updates": 10}
+    options |= {"d4pg": MORE_PARTS, "fasttd3": {"collect.envs": 2}}.get(preset, {})
     alone, among = (
         ddpg.train(driver, preset=preset, steps=400, seed=first, seeds=n, run=tmp_path / str(n), options=options)
         for first, n in ((4, 1), (3, 3))
@@ -219,21 +219,6 @@ def test_what_train_takes_for_an_environment(tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "none").exists()
 
 
-@dataclass(frozen=True)
-class Two:
-    """A probe with two action dimensions, of which the first counts."""
-
-    id = "two"
-    spec = replace(ACTION.spec, action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
-    max_episode_steps = 1
-
-    def reset(self, key: Key) -> tuple[Any, Array]:
-        return ACTION.reset(key)
-
-    def step(self, state: Any, action: Array) -> tuple[Any, Array, Array, Array, Array]:
-        return ACTION.step(state, action[:1])
-
-
 @pytest.mark.parametrize(
     ("preset", "given", "turn"),
     [  # docs/parts.md, "Acting and learning in turns"
@@ -257,14 +242,14 @@ def test_turns_with_environments_that_python_steps(
 def test_one_sigma_or_one_for_each_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "run", lambda self, folder, stopped: self.config)
     for sigma in ("0.3", "0.3,0.1"):
-        ddpg.train(Two(), run=tmp_path / sigma, options={"exploration.sigma": sigma})
+        ddpg.train(TwoActions(), run=tmp_path / sigma, options={"exploration.sigma": sigma})
     with pytest.raises(ValueError, match=r"exploration.sigma 0.1,0.2,0.3: 3 values, but two has 2 action dimensions"):
-        ddpg.train(Two(), run=tmp_path / "none", options={"exploration.sigma": "0.1,0.2,0.3"})
+        ddpg.train(TwoActions(), run=tmp_path / "none", options={"exploration.sigma": "0.1,0.2,0.3"})
     assert not (tmp_path / "none").exists()
 
 
-def test_an_environment_of_ones_own_has_no_film(tmp_path: Path, tiny: dict[str, Any]) -> None:
-    run = ddpg.train(ACTION, steps=400, run=tmp_path / "run", options=tiny)
+def test_an_environment_of_ones_own_has_no_film(tmp_path: Path) -> None:
+    run = ddpg.train(ACTION, steps=400, run=tmp_path / "run", options=TINY)
     assert run.config.env == "probe-action"
     assert "gap_to_optimum" not in run.summary
     assert not (run.path / "policy.gif").exists()
@@ -273,15 +258,15 @@ def test_an_environment_of_ones_own_has_no_film(tmp_path: Path, tiny: dict[str, 
 
 
 @pytest.fixture
-def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Sends Ctrl-C, twice, as a named method of Session or Saver begins."""
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, int], None]]:
+    """Sends Ctrl-C, twice, as a named method of Session or Saver begins for the nth time."""
 
-    def at(name: str) -> None:
+    def at(name: str, n: int) -> None:
         owner = Saver if name == "save" else Session
-        real = getattr(owner, name)
+        real, calls = getattr(owner, name), count(1)
 
         def pressed(self: Any, *args: Any) -> Any:
-            for _ in range(2):
+            for _ in range(2 if next(calls) == n else 0):
                 os.kill(os.getpid(), signal.SIGINT)
             return real(self, *args)
 
@@ -292,17 +277,20 @@ def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], No
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize(("moment", "steps"), [("run", 100), ("_observe", 250), ("save", 600), ("draw", 600)])
+@pytest.mark.parametrize(
+    ("moment", "n", "steps"), [("run", 1, 100), ("_observe", 3, 300), ("save", 1, 600), ("draw", 1, 600)]
+)
 def test_ctrl_c_leaves_a_complete_run(
     moment: str,
+    n: int,
     steps: int,
-    interrupting: Callable[[str], None],
+    interrupting: Callable[[str, int], None],
     trained: ddpg.Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before the first chunk, before an evaluation, and while saving: what is there is whole, and can be evaluated."""
-    interrupting(moment)
+    interrupting(moment, n)
     monkeypatch.setattr(finish, "film_policy", lambda policy, env, config, path: path.touch())  # tested elsewhere
     run = ddpg.train(config=trained.config, run=tmp_path / "run")
     complete(run.path, SEEDS)
@@ -341,8 +329,9 @@ def test_training_in_another_thread(trained: ddpg.Run, tmp_path: Path) -> None:
     complete(tmp_path / "run", SEEDS)
 
 
-def test_a_run_on_normalised_observations_and_scaled_rewards(tmp_path: Path, tiny: dict[str, Any]) -> None:
-    options = tiny | {"normalise": True, "reward_scale": 0.5, "eval.every": 600}
+@pytest.mark.usefixtures("no_pictures")
+def test_a_run_on_normalised_observations_and_scaled_rewards(tmp_path: Path) -> None:
+    options = TINY | {"normalise": True, "reward_scale": 0.5, "eval.every": 600}
     run = ddpg.train(steps=600, run=tmp_path / "run", options=options)
     policy = ddpg.load(run.path)
     stats = policy.greedy.stats
@@ -360,19 +349,20 @@ def test_a_run_on_normalised_observations_and_scaled_rewards(tmp_path: Path, tin
     assert run.summary["gap_to_optimum"] == pytest.approx(run.summary["optimum"] - record["return"])
 
 
-@pytest.mark.parametrize(("end", "scale", "times"), [(20, 1.0, 1), (20_000, 1.0, 0), (20, 0.001, 0)])
+@pytest.mark.usefixtures("no_pictures")
 def test_a_support_that_does_not_hold_the_returns_is_noticed_once(
-    end: int, scale: float, times: int, tmp_path: Path, tiny: dict[str, Any], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    options = tiny | {"value": "categorical", "value.atoms": 5, "value.low": -end, "value.high": end}
-    ddpg.train(steps=600, run=tmp_path / "run", options=options | {"eval.every": 200, "reward_scale": scale})
+    options = TINY | {"value": "categorical", "value.atoms": 5, "value.low": -20, "value.high": 20}
+    ddpg.train(steps=400, run=tmp_path / "run", options=options)
     _, err = capfd.readouterr()
-    assert err.count("outside the support from -20 to 20") == err.count("outside the support") == times
+    assert err.count("outside the support from -20 to 20") == err.count("outside the support") == 1
     assert err.count("step ") >= 3
 
 
-def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: Path, tiny: dict[str, Any]) -> None:
-    options = tiny | {"critic.lr": 1e6, "actor.lr": 1e3}
+@pytest.mark.usefixtures("one_device")
+def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: Path) -> None:
+    options = TINY | {"critic.lr": 1e6, "actor.lr": 1e3}
     with pytest.raises(ValueError, match=r"training diverged by step \d+: seed 0: Q is .*; use a smaller") as error:
         ddpg.train(steps=5_000, seeds=2, run=tmp_path / "run", options=options)
     assert len(str(error.value).splitlines()) == 1

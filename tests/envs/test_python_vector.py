@@ -1,43 +1,24 @@
 """Environments that Python steps come back to where they stood, or it is said that they cannot."""
 
+import os
+import re
+import signal
+from functools import partial
 from typing import Any, Literal
 
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddpg.envs import python_vector as hosted
-from ddpg.envs.gymnasium_factory import GymFactory, by_callable
+from ddpg.envs import python_vector
+from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.envs.gymnasium_factory import GymFactory, by_callable, by_id, episode_seed
 from ddpg.envs.python_vector import PythonStepResult, PythonVector
+from tests.gym_worlds import Puppet, Wander, factory_of, play
 
-
-class Wander(gymnasium.Env):
-    """A random walk with episodes of random length, ended in either way; `whim` is added by each life to its pushes."""
-
-    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
-    action_space = spaces.Box(-1.0, 1.0, (1,))
-    lives = 0
-
-    def __init__(self, whimsical: bool = False) -> None:
-        Wander.lives += 1
-        self.whim = 0.001 * Wander.lives * whimsical
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.x, self.t, self.length = 0.0, 0, int(self.np_random.integers(1, 9))
-        return self.observe(), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        self.t += 1
-        self.x += float(action[0]) + self.np_random.normal() + self.whim
-        over = self.t >= self.length
-        return self.observe(), self.x, over and self.length % 2 == 0, over and self.length % 2 == 1, {}
-
-    def observe(self) -> np.ndarray:
-        return np.array([self.x, self.t])
+STROLL = "tests.gym_worlds:Stroll-v3"
 
 
 def recipe(whimsical: bool = False, repeat: int = 1) -> GymFactory:
@@ -53,7 +34,7 @@ def go(envs: PythonVector, actions: np.ndarray) -> list[PythonStepResult]:
 def test_what_follows_is_what_would_have_followed(before: int, seeds: int, n: int, repeat: int, kept: int) -> None:
     actions = np.random.default_rng(before).uniform(-1, 1, (before + 30, seeds, n, 1)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(hosted, "PRUNE_EVERY", kept)
+        patched.setattr(python_vector, "PRUNE_EVERY", kept)
         one = PythonVector(recipe(repeat=repeat), range(seeds), n)
         obs, over = one.reset(), np.zeros((seeds, n), bool)
         for said in go(one, actions[:before]):
@@ -74,12 +55,12 @@ def test_what_follows_is_what_would_have_followed(before: int, seeds: int, n: in
 def test_only_what_is_open_is_kept() -> None:
     envs = PythonVector(recipe(), [0], 2)
     envs.reset()
-    go(envs, np.zeros((3 * hosted.PRUNE_EVERY, 1, 2, 1), np.float32))
+    go(envs, np.zeros((3 * python_vector.PRUNE_EVERY, 1, 2, 1), np.float32))
     history = envs.history()
     assert (history.lengths < 9).all()
     assert len(history.actions) == history.lengths.sum()
     assert (history.episodes > 300).all()
-    assert (history.episodes + history.steps == 3 * hosted.PRUNE_EVERY + 1).all()
+    assert (history.episodes + history.steps == 3 * python_vector.PRUNE_EVERY + 1).all()
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
@@ -103,3 +84,143 @@ def test_an_environment_that_comes_out_differently_is_cut_there(mode: Literal["s
     np.testing.assert_array_equal(after.obs[..., 1], 0)
     assert not (after.terminated | after.truncated).any()
     other.close()
+
+
+def test_autoreset_is_gymnasiums() -> None:
+    gym = by_id(STROLL)
+    seed, n, steps = 3, 4, 60
+    hosted = PythonVector(gym, [seed], n)
+    theirs = SyncVectorEnv(
+        [partial(gym.one, i, partial(episode_seed, seed, i)) for i in range(n)], autoreset_mode=AutoresetMode.NEXT_STEP
+    )
+    np.testing.assert_array_equal(hosted.reset()[0], theirs.reset()[0])
+    rng, ends = np.random.default_rng(0), []
+    for _ in range(steps):
+        action = rng.uniform(-1, 1, (n, 1)).astype(np.float32)
+        got, (obs, reward, *flags, _) = hosted.step(action[None]), theirs.step(action)
+        np.testing.assert_array_equal(got.obs[0], obs)
+        np.testing.assert_array_equal(got.reward[0], reward.astype(np.float32))
+        np.testing.assert_array_equal([got.terminated[0], got.truncated[0]], flags)
+        ends.append(flags)
+    kinds = {tuple(pair) for pair in np.moveaxis(np.array(ends), 1, 2).reshape(-1, 2).tolist()}
+    assert kinds == {(False, False), (True, False), (False, True), (True, True)}
+    theirs.close()
+
+
+def test_processes_say_what_one_process_says() -> None:
+    gym, before = by_id(STROLL), signal.getsignal(signal.SIGINT)
+    hosted = PythonVector(gym, [5, 6], 1, "async")
+    assert signal.getsignal(signal.SIGINT) is before  # ignored by the workers alone
+    for one, other in zip(play(hosted, 20), play(PythonVector(gym, [5, 6], 1), 20), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
+
+
+def test_episodes_are_seeded_by_run_environment_and_number() -> None:
+    puppets = list[Puppet]()
+
+    def make() -> Puppet:
+        puppets.append(Puppet(length=2))
+        return puppets[-1]
+
+    play(PythonVector(factory_of(make), [5, 6, 7], 2), 7)
+    several, expected = [puppet.seeds for puppet in puppets[1:]], []
+    for run in (5, 6, 7):
+        expected += [[episode_seed(run, env, episode) for episode in range(3)] for env in (0, 1)]
+    assert several == expected
+    assert len({seed for seeds in several for seed in seeds}) == 18
+    puppets.clear()
+    play(PythonVector(factory_of(make), [7], 2), 7)
+    assert [puppet.seeds for puppet in puppets[1:]] == several[4:]
+
+
+def test_a_seed_among_several_meets_what_it_meets_alone() -> None:
+    gym, action = by_id(STROLL), np.full((3, 2, 1), 0.1, np.float32)
+    several, alone = PythonVector(gym, [5, 6, 7], 2), PythonVector(gym, [7], 2)
+    np.testing.assert_array_equal(several.reset()[2:], alone.reset())
+    for _ in range(30):
+        for one, other in zip(several.step(action), alone.step(action[2:]), strict=True):
+            np.testing.assert_array_equal(one[2:], other)
+
+
+def test_episodes_of_one_step() -> None:
+    hosted = PythonVector(factory_of(partial(Puppet, length=1)), [0], 2)
+    hosted.reset()
+    action = np.zeros((1, 2, 1), np.float32)
+    for i in range(6):
+        said = hosted.step(action)
+        assert said.terminated.all() == said.terminated.any() == (i % 2 == 0)
+        assert not said.truncated.any()
+        np.testing.assert_array_equal(said.reward, (i + 1) % 2)
+
+
+def test_environments_end_when_they_end() -> None:
+    made, ends = iter([1, 2, 3, 5]), [(True, False), (False, True), (True, True)]
+    kinds = iter([(False, False), *ends])
+
+    def make() -> Puppet:
+        terminated, truncated = next(kinds)
+        return Puppet(length=next(made), terminated=terminated, truncated=truncated)
+
+    hosted = PythonVector(factory_of(make), [0], 3)
+    hosted.reset()
+    said = [hosted.step(np.zeros((1, 3, 1), np.float32)) for _ in range(12)]
+    for env, (length, (terminated, truncated)) in enumerate(zip([2, 3, 5], ends, strict=True)):
+        ended = [(i + 1) % (length + 1) == length for i in range(12)]
+        boundary = [i % (length + 1) == length for i in range(12)]
+        assert [bool(s.terminated[0, env]) for s in said] == [terminated and end for end in ended]
+        assert [bool(s.truncated[0, env]) for s in said] == [truncated and end for end in ended]
+        assert [float(s.reward[0, env]) for s in said] == [0.0 if b else 1.0 for b in boundary]
+
+
+def test_closing_what_misbehaves_is_silent() -> None:
+    class Stuck(Puppet):
+        def close(self) -> None:
+            raise RuntimeError("the lid is stuck")
+
+    puppets = iter([Puppet(), Stuck()])
+    hosted = PythonVector(factory_of(lambda: next(puppets)), [0], 1)
+    hosted.reset()
+    hosted.close()
+
+
+RAISED = r"environment 1 at its step 3 \(episode 1\): step raised RuntimeError: out of fuel$"
+SHUT = r"environment 1 at its step 0 \(episode 1\): reset raised RuntimeError: door is shut$"
+DIED = r"environment 1 at step 3: its worker process died \(exit status {}\)$"
+
+
+@pytest.mark.parametrize(
+    ("mode", "trouble", "said"),
+    [
+        ("sync", "raise", RAISED),
+        ("sync", "reset", SHUT),
+        ("async", "raise", RAISED),
+        ("async", "reset", SHUT),
+        ("async", "exit", DIED.format(3)),
+        ("async", "kill", DIED.format(-signal.SIGKILL)),
+    ],
+)
+def test_trouble_of_one_among_several(mode: Literal["sync", "async"], trouble: str, said: str) -> None:
+    gym = by_id(STROLL, {"trouble": trouble, "victim": episode_seed(4, 1, 0), "limit": 20})
+    hosted = PythonVector(gym, [4], 2, mode)
+    message, actions = "", np.full((1, 2, 1), -1.0, np.float32)
+    try:
+        hosted.reset()
+        for _ in range(10):
+            hosted.step(actions)
+    except Misbehaved as error:
+        message = str(error)
+    finally:
+        hosted.close()
+    assert re.match(said, message)
+
+
+def test_a_worker_killed_from_outside() -> None:
+    hosted = PythonVector(by_id(STROLL), [0], 2, "async")
+    hosted.reset()
+    processes: Any = vars(hosted)["_all"]._all.processes
+    os.kill(processes[1].pid, signal.SIGKILL)
+    with pytest.raises(Misbehaved, match=r"^environment 1 at step \d+: its worker process died \(exit status -9\)$"):
+        play(hosted, 10)
+    hosted.close()
+    assert not any(process.is_alive() for process in processes)

@@ -1,63 +1,23 @@
 """Environments side by side: the autoreset beside Gymnasium's own, and the rescaling of actions."""
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from jax import Array
-from jaxtyping import Float
 
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import PROBES
 from ddpg.envs.protocol import Environment, HasOptimum
 from ddpg.envs.repeat import Repeat
 from ddpg.envs.vector import Vector
-from ddpg.types import Key, Spec
+from tests.gym_worlds import GymWalk
+from tests.worlds import Walk
 
-N, LIMIT, STEPS = 4, 6, 60
-
-
-class WalkState(NamedTuple):
-    x: Array
-    t: Array
-
-
-@dataclass(frozen=True)
-class Walk:
-    """x <- x + a from 0; an episode ends above 1 and is cut after 6 steps, both at once too."""
-
-    id: str = "walk"
-    spec: Spec = Spec(obs_shape=(2,), action_low=(-1.0,), action_high=(1.0,))
-    max_episode_steps: int = LIMIT
-
-    def reset(self, key: Key) -> tuple[WalkState, Array]:
-        return WalkState(jnp.float32(0), jnp.int32(0)), jnp.zeros(2)
-
-    def step(self, state: WalkState, action: Float[Array, "1"]) -> tuple[WalkState, Array, Array, Array, Array]:
-        state = WalkState(state.x + action[0], state.t + 1)
-        obs = jnp.stack([state.x, state.t.astype(jnp.float32)])
-        return state, obs, 10 * state.x + 1, state.x > 1, state.t >= LIMIT
-
-
-class GymWalk(gymnasium.Env):
-    """The same for Gymnasium."""
-
-    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
-    action_space = gymnasium.spaces.Box(-1, 1, (1,))
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
-        self.x, self.t = np.float32(0), 0
-        return np.zeros(2, np.float32), {}
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        self.x, self.t = self.x + np.float32(action[0]), self.t + 1
-        obs = np.array([self.x, self.t], np.float32)
-        return obs, float(10 * self.x + 1), bool(self.x > 1), self.t >= LIMIT, {}
+N, STEPS = 4, 60
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +66,7 @@ def test_step_after_an_end_resets_and_counts_for_nothing(played: dict[str, np.nd
     assert not played["reward"][boundary].any()
     np.testing.assert_array_equal(played["obs"][boundary], np.zeros((boundary.sum(), 2)))
     # The last observation of an episode is returned once, by the step that ended it.
-    np.testing.assert_array_equal((played["obs"][..., 1] == LIMIT), truncated := played["truncated"])
+    np.testing.assert_array_equal((played["obs"][..., 1] == Walk.max_episode_steps), truncated := played["truncated"])
     assert truncated.any()
 
 

@@ -1,6 +1,8 @@
 """Seeds in groups: each by itself on a CPU, side by side on what takes the place of an accelerator here."""
 
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from jax import Array
 
-from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
+from ddpg.training.devices import cache_programs, compiled, gathered, jit_group, place_on_devices
 
 SEEDS = 5
 TREE: dict[str, Any] = {
@@ -64,3 +66,20 @@ def test_what_is_computed_in_groups_is_in_the_order_of_the_seeds(
         np.testing.assert_allclose(said["sum"], x.sum(axis=1))
         np.testing.assert_array_equal(said["n"], np.arange(1, SEEDS + 1))
         assert_identical(said, gathered([program(group, np.float32(at)) for group in groups]))
+
+
+def test_the_cache_of_programs_is_locked_and_half_written_entries_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = set(jax.config.values)
+    settings: dict[str, Any] = {"jax_compilation_cache_dir": None}
+    monkeypatch.setattr(jax, "config", SimpleNamespace(values=settings, update=settings.__setitem__))
+    for name in ("whole-1f-cache", "whole-1f-atime", "half-2e-cache", "half-cache-3d-cache"):
+        (tmp_path / name).touch()
+    cache_programs(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"whole-1f-cache", "whole-1f-atime"}
+    assert settings["jax_compilation_cache_dir"] == str(tmp_path)
+    assert settings["jax_compilation_cache_max_size"] > 0  # without a size JAX does not lock
+    assert settings.keys() <= names
+    cache_programs(str(tmp_path / "other"))  # a folder that is set already
+    assert settings["jax_compilation_cache_dir"] == str(tmp_path)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,38 +25,20 @@ from ddpg.training.driver import Report
 from ddpg.training.loop import Loop, TrainState
 from ddpg.training.randomness import IterationRandomness, UpdateRandomness
 from ddpg.training.scan import Scan, _program
-from ddpg.types import Key, Row, Spec
+from ddpg.types import Key, Row
+from tests.worlds import Cart, Point
 
-N, LIMIT = 2, 7
-traced = 0  # how often Python has passed through Cart.step
-
-
-class CartState(NamedTuple):
-    x: Array
-    t: Array
+N = 2
+traced = 0
 
 
-@dataclass(frozen=True)
-class Cart:
-    """x <- x / 2 + a, rewarded by x - 2 a; an episode ends beyond 1.2 and is cut after 7 steps."""
+class Counted(Cart):
+    """A cart that counts how often Python has passed through its step."""
 
-    id: str = "cart"
-    spec: Spec = Spec(obs_shape=(2,), action_low=(-1.0,), action_high=(1.0,))
-    max_episode_steps: int = LIMIT
-
-    def reset(self, key: Key) -> tuple[CartState, Array]:
-        state = CartState(jax.random.uniform(key, minval=-1.0), jnp.int32(0))
-        return state, self.observe(state)
-
-    def step(self, state: CartState, action: Float[Array, "1"]) -> tuple[CartState, Array, Array, Array, Array]:
+    def step(self, state: Point, action: Float[Array, "1"]) -> tuple[Point, Array, Array, Array, Array]:
         global traced
         traced += 1
-        reward = state.x - 2 * action[0]
-        state = CartState(state.x / 2 + action[0], state.t + 1)
-        return state, self.observe(state), reward, jnp.abs(state.x) > 1.2, state.t >= LIMIT
-
-    def observe(self, state: CartState) -> Array:
-        return jnp.stack([state.x, state.t.astype(jnp.float32)])
+        return super().step(state, action)
 
 
 AGENT = DPG(
@@ -71,7 +53,7 @@ CONFIG = Config(
     gamma=0.9,
     collect=CollectionConfig(steps=3, envs=N, updates=2, warmup=12),
 )
-LOOP = loop_for(CONFIG, Cart())
+LOOP = loop_for(CONFIG, Counted())
 TEN = 10  # iterations of the chunks here
 
 
@@ -169,7 +151,7 @@ def assert_continuous(row: Row) -> None:
                 np.testing.assert_allclose(row.reward[t, e], x - 2 * a, atol=1e-6)
                 np.testing.assert_allclose(after, [x / 2 + a, time + 1], atol=1e-6)
                 assert row.terminated[t, e] == (abs(after[0]) > np.float32(1.2))
-                assert row.truncated[t, e] == (time + 1 == LIMIT)
+                assert row.truncated[t, e] == (time + 1 == Cart.max_episode_steps)
                 assert row.boundary[t + 1, e] == (row.terminated[t, e] or row.truncated[t, e])
     assert row.terminated.any()
     assert row.truncated.any()
@@ -284,7 +266,7 @@ def test_ring_is_never_copied(kind: type[Loop]) -> None:
 class Halved(Cart):
     """The same cart, at half the reward."""
 
-    def step(self, state: CartState, action: Float[Array, "1"]) -> tuple[CartState, Array, Array, Array, Array]:
+    def step(self, state: Point, action: Float[Array, "1"]) -> tuple[Point, Array, Array, Array, Array]:
         state, obs, reward, *ends = Cart().step(state, action)
         return state, obs, reward / 2, ends[0], ends[1]
 

@@ -1,12 +1,15 @@
 """Means over pieces of a report are those over the iterations and episodes they are of."""
 
 import math
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
 
+from ddpg.algorithm.values import Categorical
+from ddpg.config.presets import PRESETS
 from ddpg.training.driver import Report, mean_metrics
-from ddpg.training.reports import PendingReports, chunk_report, mean_report, no_reports
+from ddpg.training.reports import PendingReports, chunk_report, mean_report, no_reports, support_warning
 from ddpg.types import Metrics
 
 
@@ -57,3 +60,16 @@ def test_metrics_of_updates_that_are_lost_are_not_unknown() -> None:
     mean = mean_metrics(Metrics(jnp.array([1.0, 2.0, math.nan, 4.0]), jnp.ones(4), moved, moved, moved))
     assert [float(x) for x in mean[1:]] == [1.0, 4.0, 4.0, 4.0]
     assert math.isnan(mean.q)
+
+
+def test_a_support_that_does_not_hold_the_returns_is_noticed() -> None:
+    config = replace(PRESETS["d4pg"], agent=replace(PRESETS["d4pg"].agent, value=Categorical(low=-20.0, high=20.0)))
+    assert support_warning(config, np.array([[-20.0, 3.0], [20.0, math.nan]])) is None
+    line = support_warning(config, np.array([[-21.0, 3.0], [60.0, math.nan]]))
+    assert line is not None
+    assert line.startswith("a discounted return of 60 lies outside the support from -20 to 20 and is cut; use a wider")
+    assert line.endswith("--value.low none --value.high none to have it found")
+    scaled = support_warning(replace(config, reward_scale=0.1), np.array([-21.0]))
+    assert scaled is not None
+    assert "--reward_scale 1 to" in scaled
+    assert support_warning(replace(config, agent=PRESETS["td3"].agent), np.array([1e9])) is None

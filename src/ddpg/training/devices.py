@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, pairwise
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from ddpg.types import PyTree
 
 # Floating-point operations of one matrix product below which XLA never splits it among threads.
 SINGLE_THREAD_FLOPS = 1e6
+CACHE_BYTES = 2 * 2**30
 
 
 def configure_jax(seeds: int, product: float) -> None:
@@ -37,9 +39,16 @@ def configure_jax(seeds: int, product: float) -> None:
 
 
 def cache_programs(folder: str) -> None:
-    """Keep compiled programs on disk, so that the second run starts at once; JAX's own setting goes first."""
+    """Keep compiled programs on disk, so that the second run starts at once; JAX's own setting goes first.
+
+    With a size JAX locks the folder, so that no process reads what another writes, and drops what was not used lately.
+    """
     if jax.config.values["jax_compilation_cache_dir"] is None:
+        for program in Path(folder).glob("*-cache"):
+            if not program.with_name(f"{program.name.removesuffix('-cache')}-atime").exists():
+                program.unlink(missing_ok=True)  # of a process killed as it wrote; beside it JAX could write no other
         jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

@@ -1,7 +1,7 @@
 """Collecting with environments that Python steps: K steps of S x N of them, acting in NumPy."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,6 +14,7 @@ from ddpg.training.randomness import ActionRandomness
 from ddpg.types import Row
 
 
+@runtime_checkable
 class SteppedEnvs(Protocol):
     """S x N environments with NEXT_STEP autoreset, in one array each."""
 
