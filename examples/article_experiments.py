@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ddpg
-from ddpg import read_metrics
-from ddpg.records.plot import curve_of, learning_curve
 
 EXPERIMENTS = {
     "article": {},
@@ -29,12 +27,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     curves, optimum = [], None
     for label, options in EXPERIMENTS.items():
         run = ddpg.train(preset="article", steps=args.steps, seeds=args.seeds, options=options)
-        curves.append(curve_of(read_metrics(run.path), label))
+        curves.append(ddpg.curve_of(ddpg.read_metrics(run.path), label))
         optimum = run.summary["optimum"]
         low, high = run.summary["ci_low"], run.summary["ci_high"]
         interval = "" if low is None else f" [{low:.1f}, {high:.1f}]"
         print(f"{label}: return {run.summary['iqm']:.1f}{interval}")
-    learning_curve(curves, args.o, "Pendulum-v1 · the article's experiments", optimum)
+    ddpg.learning_curve(curves, args.o, "Pendulum-v1 · the article's experiments", optimum)
     print(f"curves: {args.o}")
 
 

@@ -5,26 +5,17 @@
 Each run is one colour; thin lines are its seeds, the bold line their mean.
 """
 
-import json
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+import ddpg
+
 CHARTS = {"q": "Q(s, a)", "critic_loss": "critic loss", "dq_da": "|∂Q/∂a|"}
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-
-
-def read(run: Path, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps [points] and values [seeds, points] of one key; NaN if a value is unknown yet."""
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
-    steps = sorted({record["step"] for record in records})
-    by_seed = [[r[key] for r in records if r["seed"] == seed] for seed in sorted({r["seed"] for r in records})]
-    return np.array(steps), np.array(by_seed, dtype=float)  # null becomes NaN
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,9 +26,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     figure = Figure(figsize=(11, 3.2), dpi=110, layout="constrained")
     for axes, (key, title) in zip(figure.subplots(1, 3), CHARTS.items(), strict=True):
         for run, color in zip(args.runs, COLORS, strict=False):
-            steps, values = read(run, key)
-            axes.plot(steps, values.T, color=color, linewidth=0.6, alpha=0.3)
-            axes.plot(steps, values.mean(axis=0), color=color, linewidth=2, label=run.name)
+            curve = ddpg.curve_of(ddpg.read_metrics(run), run.name, key)  # values [seeds, points], NaN if unknown yet
+            axes.plot(curve.steps, curve.returns.T, color=color, linewidth=0.6, alpha=0.3)
+            axes.plot(curve.steps, curve.returns.mean(axis=0), color=color, linewidth=2, label=run.name)
         axes.set_title(title, loc="left", fontsize=11, parse_math=False)
         axes.set_xlabel("environment steps", fontsize=9)
         axes.set_xlim(left=0)
