@@ -38,7 +38,7 @@ def test_a_folder_has_no_module_imported_unless_the_user_names_it(own: str, caps
         resolve_for(config)
     assert "this" not in sys.modules
     assert capsys.readouterr().out == ""
-    with pytest.raises(Mistake, match=r"cannot be made|'this:That-v0' is none"):
+    with pytest.raises(Mistake, match=r"cannot be made|'this:That-v0' does not exist"):
         resolve_for(config, own)
     assert ("this" in sys.modules) == (own in ("this:That-v0", "gym:this:That-v0"))
 

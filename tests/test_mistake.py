@@ -1,5 +1,6 @@
 """A user's mistake is one line and status 2; a bug of ours keeps its traceback, whatever its type."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 import ddpg
 from ddpg.cli import main
+from ddpg.envs.gymnasium_factory import by_id
+from ddpg.envs.python_vector import PythonVector
 from ddpg.mistake import Mistake
 
 
@@ -83,7 +86,7 @@ def test_what_the_system_refuses_is_a_mistake(
     *_, last = capsys.readouterr().err.splitlines()
     assert last.startswith("ddpg: ")
     assert LONG in last
-    assert os.strerror(36) in last or "cannot be written" in last
+    assert os.strerror(errno.ENAMETOOLONG) in last or "cannot be written" in last
     assert not list(tmp_path.iterdir())
 
 
@@ -96,3 +99,12 @@ def test_a_full_device_is_a_mistake(line: str, trained: ddpg.Run) -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.stderr == "ddpg: stdout cannot be written (No space left on device); choose another file or device\n"
     assert done.returncode == 2
+
+
+def test_processes_that_the_system_refuses_are_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("ddpg.envs.worker_processes.AsyncVectorEnv", refuse)
+    with pytest.raises(Mistake, match=r"^worker processes cannot start \(Too many open files\); use fewer"):
+        PythonVector(by_id("Pendulum-v1"), [0], 1, "async")

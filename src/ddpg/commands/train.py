@@ -54,17 +54,17 @@ def train(
     """
     # Before the constructor of an environment, which may change the working directory.
     folder, runs = None if run is None else RunFolder.at(run), absolute("runs")
-    given = {"steps": steps, "seed": seed, "seeds": seeds}
-    given = {name: value for name, value in given.items() if value is not None} | dict(options or {})
+    changes = {"steps": steps, "seed": seed, "seeds": seeds}
+    changes = {name: value for name, value in changes.items() if value is not None} | dict(options or {})
     base = by_name(preset) if config is None else config
     env = base.env if env is None else env
     if isinstance(env, str):
-        given["env"] = env
-    asked = override(base, given)
+        changes["env"] = env
+    asked = override(base, changes)
     environment = resolve(env, asked.env_args, asked.action_repeat)
     in_python = isinstance(environment, GymFactory)
     if in_python and config is None:
-        asked = override(base, host_defaults(asked, given))
+        asked = override(base, host_defaults(asked, changes))
     # gym:ID is another environment than ID, if that is native here; jax:ID is the same.
     chosen = asked if in_python and isinstance(env, str) else replace(asked, env=environment.id)
     check_fit(chosen, environment)

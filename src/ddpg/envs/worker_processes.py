@@ -18,6 +18,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 
 from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory, Misbehaved
+from ddpg.mistake import Mistake
+from ddpg.terminal import reason
 
 PATIENCE = 5.0  # seconds a worker process has to end after it hung up or lost its parent
 
@@ -37,14 +39,16 @@ class Processes:
                 worker=_worker,
                 autoreset_mode=AutoresetMode.NEXT_STEP,
             )
-        except (EOFError, ConnectionError, BrokenPipeError):
+        except BaseException as error:
             logger.min_level = self._level
-            raise Misbehaved(
-                "a worker process did not start; a script that trains with collect.vector async needs "
-                '`if __name__ == "__main__":`, and its own message is above'
-            ) from None
-        except BaseException:
-            logger.min_level = self._level
+            if isinstance(error, EOFError | ConnectionError):
+                raise Misbehaved(
+                    "a worker process did not start; a script that trains with collect.vector async needs "
+                    '`if __name__ == "__main__":`, and its own message is above'
+                ) from None
+            if isinstance(error, OSError):  # too many processes or files, or no shared memory
+                why = f"worker processes cannot start ({reason(error)})"
+                raise Mistake(f"{why}; use fewer environments, or --collect.vector sync") from error
             raise
 
     def set_past(self, past: Sequence[EpisodeHistory]) -> None:

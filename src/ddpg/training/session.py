@@ -142,8 +142,7 @@ class Session:
             programs, done, stopping = Programs(self.driver, pool), self.progress.iteration, False
             programs.prepare({(c.learning, c.end - max(c.first, done)) for c in self.chunks() if c.end > done})
             evaluate = pool.submit(self.evaluator.compile, *self.driver.read().evaluation_inputs)
-            for name in LATER:
-                pool.submit(import_module, name)
+            pool.submit(lambda: [import_module(name) for name in LATER])  # in one thread: some import each other
             for chunk in self.chunks():
                 # Once, unless a host was cut short, to stop or for a checkpoint.
                 while self.progress.iteration < chunk.end and not stopping:

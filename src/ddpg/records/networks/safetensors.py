@@ -1,15 +1,14 @@
 """The networks of a seed in one safetensors file, models/seed-S/networks.safetensors: what ddpg itself reads back."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from ddpg.algorithm.agent import DPG, Nets
 from ddpg.algorithm.normaliser import RunningStats, init_stats
@@ -62,10 +61,10 @@ def _shapes(path: Path, agent: DPG, normalise: bool, spec: Spec) -> SavedNetwork
     too_many = f"{path} cannot be used: its networks would have more than {PARAMETERS} numbers"
     try:
         state, stats = jax.eval_shape(lambda: (agent.init(jax.random.key(0), spec), init_stats(spec.obs_shape)))
-    except (ValueError, OverflowError):  # sizes that JAX cannot count
+    except OverflowError:  # sizes that JAX cannot count
         raise Mistake(too_many) from None
     like = SavedNetworks(state.online, state.target, stats if normalise else None)
-    if sum(prod(leaf.shape) for leaf in jax.tree.leaves(like)) > PARAMETERS:
+    if sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(like)) > PARAMETERS:
         raise Mistake(too_many)
     return like
 
@@ -74,10 +73,11 @@ def _spec(path: Path, header: Mapping[str, Any]) -> Spec:
     """The spec in a file that anyone may have made."""
     try:
         spec = TypeAdapter(Spec).validate_python(header.get("spec"))
-        low, high = spec.bounds
-        bounds = len(low) > 0 and bool(np.isfinite(spec.bounds).all() and (low < high).all())
-    except (ValueError, OverflowError):  # other fields, or lists of different lengths
+    except ValidationError:
         raise Mistake(f"{path} cannot be used: its spec is invalid") from None
+    pairs = list(zip(spec.action_low, spec.action_high, strict=False))
+    bounds = len(pairs) == len(spec.action_low) == len(spec.action_high) > 0
+    bounds = bounds and all(-math.inf < low < high < math.inf for low, high in pairs)
     shape = len(spec.obs_shape) <= DIMENSIONS and min(spec.obs_shape, default=1) > 0 and spec.obs_size <= PARAMETERS
     if not (bounds and shape and spec.obs_dtype in DTYPES):
         raise Mistake(f"{path} cannot be used: its spec is invalid ({_spaces(spec)})")
