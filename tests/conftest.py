@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 SRC = Path(__file__).parents[1] / "src"
 SHAPED = [path.relative_to(SRC) for path in SRC.rglob("*.py") if "from jaxtyping import" in path.read_text()]
 install_import_hook([".".join(path.with_suffix("").parts) for path in SHAPED], "beartype.beartype")
+
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("suite")
 
 # Files that compile most are run first, so that no process is left with a long one while the others have ended.
 FIRST = []
@@ -71,8 +75,8 @@ def forgotten() -> Iterator[None]:
 
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run ends without its curve and its film, which take longer than the run."""
-    monkeypatch.setattr("ddpg.training.session.Session.draw", lambda self, note: None)
+    """A run ends with an empty curve and no film, which take longer than the run."""
+    monkeypatch.setattr("ddpg.training.session.Session.draw", lambda self, note: self.folder.curve.touch())
 
 
 @pytest.fixture
@@ -81,6 +85,20 @@ def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     first = jax.devices()[:1]
     monkeypatch.setattr(jax, "devices", lambda: first)
     monkeypatch.setattr(jax, "device_count", lambda: 1)
+
+
+@pytest.fixture(scope="session")
+def cached_programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment variables of a process of its own that uses the same cache of compiled programs."""
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_compilation_cache_max_size",
+        "jax_persistent_cache_min_compile_time_secs",
+    )
+    variables = {name.upper(): str(jax.config.values[name]) for name in names}
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        variables["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path_factory.mktemp("jax"))
+    return variables
 
 
 @pytest.fixture(scope="session")

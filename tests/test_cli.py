@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,50 +22,68 @@ from ddpg.envs import catalogue
 from ddpg.envs.probes import ACTION
 from ddpg.records.networks.safetensors import SavedNetworks, save_networks
 from ddpg.training.evaluate import CompiledEvaluator
+from ddpg.training.session import Session
+from tests.tiny import TINY, words
 
-TINY = ["--steps", "600", "--collect.warmup", "100", "--actor.widths", "8", "--critic.widths", "8,8"]
-TINY += ["--replay.batch", "16", "--eval.every", "300", "--eval.episodes", "4"]
-TINY += ["--exploration", "ou", "--exploration.sigma=0.3", "--exploration.schedule", "linear"]
+SHORT = [*words(TINY), "--steps", "600", "--exploration.sigma=0.2"]
 
 
-def hashed(folder: Path) -> dict[str, str]:
+def contents(folder: Path) -> dict[str, str]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def unchanged(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """What differs as soon as anything in a folder is written, made or deleted."""
+    stats = {path: path.lstat() for path in folder.rglob("*")}
+    return {path: (stat.st_ino, stat.st_size, stat.st_ctime_ns) for path, stat in stats.items()}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "run"
-    assert main(["train", *TINY, "--run", str(folder)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "draw", lambda self, note: self.folder.curve.touch())
+        assert main(["train", *SHORT, "--run", str(folder)]) == 0
     return folder
+
+
+def copied(run: Path, folder: Path) -> Path:
+    """The run without its event files and its lock."""
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("tensorboard", "lock"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def damaged(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to make mistakes in: a run, its damaged copies, and files that are in the way."""
+    place, text, models = tmp_path_factory.mktemp("place"), (run / "config.json").read_text(), Path("models/seed-0")
+    networks = (run / models / "networks.safetensors").read_bytes()
+    (checkpoint,) = run.glob("checkpoints/step-*")
+    copied(run, place / "run")
+    for name, file, data in [
+        ("cut", "config.json", text[:100].encode()),
+        ("binary", "config.json", b"\xff\xfe\x00{" * 9),
+        ("nan", "config.json", text.replace('"gamma": 0.99', '"gamma": NaN').encode()),
+        ("old", "config.json", text.replace('"format": 3', '"format": 0').encode()),
+        ("junk", "metrics.jsonl", b'{"step": 1, "seed": 0, "return": \xff\xfe}\n'),
+        ("dead", "metrics.jsonl", b""),
+        ("half", models / "networks.safetensors", networks[: len(networks) // 2]),
+        ("swapped", models / "networks.safetensors", checkpoint.read_bytes()),
+    ]:
+        (copied(run, place / name) / file).write_bytes(data)
+    (copied(run, place / "early") / models / "networks.safetensors").unlink()
+    (place / "file").write_text("in the way")
+    (place / "foreign").mkdir()
+    (place / "foreign/config.json").write_text('{"model": "of somebody else"}')
+    return place
 
 
 @pytest.fixture
 def place(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to make mistakes in: a run, its damaged copies, and files that are in the way."""
+    """A folder with a run, which is the current one."""
     monkeypatch.chdir(tmp_path)
-    for name in ("run", "cut", "binary", "nan", "old", "junk", "dead", "swapped", "half", "early"):
-        for file in run.rglob("*.*"):
-            if file.is_file() and "tensorboard" not in file.parts:
-                copy = tmp_path / name / file.relative_to(run)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(file.read_bytes())
-    text = (run / "config.json").read_text()
-    (tmp_path / "cut/config.json").write_text(text[:100])
-    (tmp_path / "binary/config.json").write_bytes(b"\xff\xfe\x00{" * 9)
-    (tmp_path / "nan/config.json").write_text(text.replace('"gamma": 0.99', '"gamma": NaN'))
-    (tmp_path / "old/config.json").write_text(text.replace('"format": 3', '"format": 0'))
-    (tmp_path / "junk/metrics.jsonl").write_bytes(b'{"step": 1, "seed": 0, "return": \xff\xfe}\n')
-    (tmp_path / "dead/metrics.jsonl").write_bytes(b"")
-    models = Path("models/seed-0")
-    networks = (run / models / "networks.safetensors").read_bytes()
-    (tmp_path / "half" / models / "networks.safetensors").write_bytes(networks[: len(networks) // 2])
-    (checkpoint,) = run.glob("checkpoints/step-*")
-    (tmp_path / "swapped" / models / "networks.safetensors").write_bytes(checkpoint.read_bytes())
-    (tmp_path / "early" / models / "networks.safetensors").unlink()
-    (tmp_path / "file").write_text("in the way")
-    (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign/config.json").write_text('{"model": "of somebody else"}')
+    copied(run, tmp_path / "run")
     return tmp_path
 
 
@@ -177,12 +196,13 @@ MISTAKES = [  # command line, what the one line must say
 
 @pytest.mark.parametrize(("line", "said"), MISTAKES, ids=[line[:60] or "nothing" for line, _ in MISTAKES])
 def test_a_mistake_is_one_line_and_changes_nothing(
-    line: str, said: list[str], place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    line: str, said: list[str], damaged: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(damaged)
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(catalogue.NATIVE, "probe-action", ACTION)
-    before = hashed(place)
+    before = unchanged(damaged)
     assert main(line.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -192,14 +212,14 @@ def test_a_mistake_is_one_line_and_changes_nothing(
     assert len(err) < 400
     for part in said:
         assert part in err
-    assert hashed(place) == before
+    assert unchanged(damaged) == before
 
 
 def test_train_then_eval_then_plot(
     run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    before = hashed(run)
+    before = contents(run)
     assert main(["eval", str(run), "--episodes", "3", "--json", "--video", "film.gif"]) == 0
     out, err = capfd.readouterr()
     said = json.loads(out)
@@ -219,19 +239,19 @@ def test_train_then_eval_then_plot(
     out, err = capfd.readouterr()
     assert (out, err) == ("", "curves: curves.png\n")
     assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
-    assert hashed(run) == before
+    assert contents(run) == before
 
 
 @pytest.mark.parametrize(("format", "suffix"), [("onnx", "onnx"), ("hdf5", "hdf5"), ("numpy", "npz")])
 def test_export(format: str, suffix: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = hashed(place)
+    before = contents(place)
     for line, path in (("", f"run/policy.{suffix}"), (f"--seed 0 -o mine.{suffix}", f"mine.{suffix}")):
         assert main(["export", "run", "--format", format, *line.split()]) == 0
         out, err = capsys.readouterr()
         assert out == ""
         assert err.startswith(f"policy: {path}\nparity over 1 064 observations: largest difference ")
         assert err.endswith(" of the action range\n")
-        after = hashed(place)
+        after = contents(place)
         assert after.keys() - before.keys() == {path}
         assert after.items() >= before.items()
         before = after
@@ -259,7 +279,7 @@ def test_training_that_diverges_leaves_a_run(
         return lambda *nets: self(*nets)._replace(returns=np.full((1, 4), np.nan))
 
     monkeypatch.setattr(CompiledEvaluator, "compile", lost)
-    assert main(["train", *TINY, "--run", str(folder)]) == 0
+    assert main(["train", *SHORT, "--run", str(folder)]) == 0
     err = capsys.readouterr().err
     assert "nothing to draw" in err
     assert "return unknown" in err
@@ -346,14 +366,14 @@ def test_help_fits_a_terminal(
         assert "preset's: 20000 of ddpg" in " ".join(out.split())
 
 
-def test_ctrl_c_leaves_a_complete_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_leaves_a_complete_run(
+    cached_programs: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "ddpg", "train", *TINY, "--steps", "1e8", "--run", str(folder)]
-    environment = os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": str(jax.config.values["jax_compilation_cache_dir"] or tmp_path)
-    }
+    # Two seeds, so that there are as many devices as here, and programs of them in the cache.
+    command = [sys.executable, "-m", "ddpg", "train", *SHORT, "--steps=1e8", "--seeds=2", "--run", str(folder)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | cached_programs
     ) as process:
         assert process.stderr is not None
         heard = ""
@@ -382,4 +402,4 @@ def test_ctrl_c_leaves_a_complete_run(tmp_path: Path, capsys: pytest.CaptureFixt
     }
     assert files == whole
     assert main(["eval", str(folder), "--episodes", "2", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["episodes"] == 2
+    assert json.loads(capsys.readouterr().out)["episodes"] == 4

@@ -14,7 +14,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium import spaces
 from safetensors import SafetensorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -28,16 +27,21 @@ from ddpg.records.checkpoint import list_checkpoints
 from ddpg.records.log import Log
 from ddpg.training.folder import RunFolder, read_metrics
 from ddpg.training.session import Session
+from tests.gym_worlds import Unrepeatable
+from tests.tiny import TINY, words
 
-TINY = ["--steps=300", "--collect.warmup=100", "--actor.widths=8", "--critic.widths=8,8", "--replay.batch=16"]
-TINY += ["--eval.every=100", "--eval.episodes=4", "--checkpoint.every=100", "--checkpoint.keep=3"]
+SAVING = TINY | {"steps": 300, "checkpoint.every": 100, "checkpoint.keep": 3}
+SHORT = words(SAVING)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 steps, with checkpoints of step 100, 200 and 300."""
     folder = tmp_path_factory.mktemp("recovery") / "run"
-    assert main(["train", *TINY, "--run", str(folder)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "draw", lambda self, note: self.folder.curve.touch())
+        assert main(["train", *SHORT, "--run", str(folder)]) == 0
     return folder
 
 
@@ -144,7 +148,7 @@ def test_a_damaged_one_takes_no_other_ones_place(copy: Path) -> None:
 
 def test_what_train_says_of_a_folder_that_is_a_run(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said(*options: str) -> str:
-        assert main(["train", *TINY, "--run", str(copy), *options]) == 2
+        assert main(["train", *SHORT, "--run", str(copy), *options]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         return line
 
@@ -179,7 +183,7 @@ def test_a_signal_saves_and_exits(
         return real(self, *args)
 
     monkeypatch.setattr(Session, "_advance", advance)
-    assert main(["train", *TINY, "--run", str(tmp_path / "run")]) == status
+    assert main(["train", *SHORT, "--run", str(tmp_path / "run")]) == status
     signal.signal(getattr(signal, number), before)
     assert steps(tmp_path / "run") == [100, 200]
     monkeypatch.undo()
@@ -207,7 +211,7 @@ def test_a_full_disk_keeps_earlier_checkpoints_and_training_goes_on(
         real(*args)
 
     monkeypatch.setattr(tree_file, "save_file", full)
-    assert main(["train", *TINY, "--run", str(tmp_path / "run")]) == 0
+    assert main(["train", *SHORT, "--run", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().err.splitlines()
     for step in (200, 300):
         line = f"the checkpoint of step {step} could not be written (No space left on device); earlier ones stay"
@@ -216,39 +220,22 @@ def test_a_full_disk_keeps_earlier_checkpoints_and_training_goes_on(
     assert left(tmp_path / "run") == left(run)
 
 
-class Drifting(gymnasium.Env):
-    """An environment of which no episode can be had twice."""
-
-    observation_space: spaces.Space = spaces.Box(-np.inf, np.inf, (1,))
-    action_space: spaces.Space = spaces.Box(-1, 1, (1,))
-    steps = 0
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        return np.zeros(1, np.float32), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        Drifting.steps += 1
-        return np.array([Drifting.steps], np.float32), 0.0, False, False, {}
-
-
 def test_an_environment_that_is_not_deterministic_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = dict(option.removeprefix("--").split("=") for option in TINY) | {"eval.episodes": 1}
-    options |= {"collect.envs": 2, "collect.warmup": 200}
+    options = SAVING | {"eval.episodes": 1, "collect.envs": 2, "collect.warmup": 200}
     maker = gymnasium.wrappers.TimeLimit
-    env: Callable[[], gymnasium.Env] = lambda: maker(Drifting(), 1_000)  # noqa: E731
+    env: Callable[[], gymnasium.Env] = lambda: maker(Unrepeatable(), 1_000)  # noqa: E731
     ddpg.train(env, run=tmp_path / "run", options=options)
     ddpg.resume(tmp_path / "run", steps=400, env=env)
     said = capsys.readouterr().err
     assert "environment 0, 1 is not deterministic: its open episode came out differently, so a new one begins" in said
     assert main(["resume", str(tmp_path / "run"), "--steps", "500"]) == 2  # there is no id to make it by
     (line,) = capsys.readouterr().err.splitlines()
-    assert "Drifting" in line
+    assert "Unrepeatable" in line
 
 
 def test_worker_processes_hear_no_signal_that_is_for_all() -> None:
     others = multiprocessing.active_children()  # of tests before
-    hosted = PythonVector(by_callable(Drifting, Drifting()), [0], 1, "async")
+    hosted = PythonVector(by_callable(Unrepeatable, Unrepeatable()), [0], 1, "async")
     try:
         hosted.reset()
         (worker,) = set(multiprocessing.active_children()) - set(others)

@@ -11,7 +11,8 @@ SIZES: dict[str, Any] = {
     "eval.episodes": 4,
 }
 TINY = SIZES | {"exploration": "ou", "exploration.schedule": "linear"}
-WORDS = [f"--{path}={value}" for path, value in TINY.items()]
+# Two environments that Python steps, of the tests' own.
+PAIR = SIZES | {"replay.capacity": 1000, "collect.envs": 2, "collect.steps": 10, "collect.updates": 5}
 # Ten steps, then as many updates; the replay is full before the end.
 TURNS = SIZES | {
     "steps": 800,
@@ -30,3 +31,8 @@ MORE_PARTS = {
     "normalise": True,
     "action_repeat": 2,
 }
+
+
+def words(options: dict[str, Any]) -> list[str]:
+    """As they are typed."""
+    return [f"--{path}={value}" for path, value in options.items()]

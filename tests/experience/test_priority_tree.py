@@ -58,7 +58,7 @@ def assert_drawn(priority: np.ndarray, u: np.ndarray) -> None:
     zeros=st.sampled_from([0, 0.5, 0.99, 1]),  # with 1, a single leaf is left
     decades=st.sampled_from([0, 2, 70]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_draws_are_those_of_the_running_sum(size: int, seed: int, zeros: float, decades: float) -> None:
     rng = np.random.default_rng(seed)
     u = rng.random(100, dtype=np.float32)

@@ -62,7 +62,7 @@ def windows(draw: st.DrawFn) -> Row:
     return of_numpy(obs, np.float32(action), np.float32(reward), terminated, truncated, boundary)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(windows())
 def test_fold_is_the_slow_loop(window: Row) -> None:
     compare(window)

@@ -14,10 +14,11 @@ from ddpg.cli import main
 from ddpg.commands.evaluate import evaluate_run
 from ddpg.training.folder import read_metrics
 from tests.gym_worlds import Drift
-from tests.tiny import SIZES
+from tests.tiny import PAIR
 
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
 FILES = [f"{name}.hdf5" for name in NETWORKS] + ["networks.safetensors"]
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture
@@ -27,11 +28,8 @@ def drift() -> str:
     return "Drift-v0"
 
 
-SMALL = SIZES | {"replay.capacity": 1000, "collect.envs": 2, "collect.steps": 10, "collect.updates": 5}
-
-
 def trouble(kind: str, victim: int, at: int) -> dict[str, Any]:
-    return SMALL | {"env_args": f"trouble={kind},victim={victim},at={at}"}
+    return PAIR | {"env_args": f"trouble={kind},victim={victim},at={at}"}
 
 
 def whole(folder: Path, seeds: Sequence[int] = (0,), drawn: bool = True) -> dict[str, Any]:
@@ -45,10 +43,10 @@ def whole(folder: Path, seeds: Sequence[int] = (0,), drawn: bool = True) -> dict
 
 @pytest.mark.slow
 def test_a_seed_among_several_is_that_seed_alone(drift: str, tmp_path: Path) -> None:
-    several = ddpg.train(drift, steps=400, seed=3, seeds=3, run=tmp_path / "several", options=SMALL)
+    several = ddpg.train(drift, steps=400, seed=3, seeds=3, run=tmp_path / "several", options=PAIR)
     whole(several.path, [3, 4, 5])
     for seed in (3, 4, 5):
-        alone = ddpg.train(drift, steps=400, seed=seed, run=tmp_path / f"{seed}", options=SMALL)
+        alone = ddpg.train(drift, steps=400, seed=seed, run=tmp_path / f"{seed}", options=PAIR)
         for name in NETWORKS:
             one, other = (run.path / "models" / f"seed-{seed}" / f"{name}.hdf5" for run in (several, alone))
             assert one.read_bytes() == other.read_bytes()
@@ -89,7 +87,7 @@ def test_misbehaviour_leaves_the_run_so_far(
 def test_the_networks_are_those_of_the_last_update(drift: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="environment 1 at its step 130"):
         ddpg.train(drift, steps=400, run=tmp_path / "bad", options=trouble("obs", 2, 130))
-    ddpg.train(drift, steps=300, run=tmp_path / "good", options=SMALL)  # what was collected last is not yet learned
+    ddpg.train(drift, steps=300, run=tmp_path / "good", options=PAIR)  # what was collected last is not yet learned
     for name in NETWORKS:
         one, other = (tmp_path / run / "models" / "seed-0" / f"{name}.hdf5" for run in ("bad", "good"))
         assert one.read_bytes() == other.read_bytes()
@@ -129,7 +127,7 @@ def test_an_environment_that_cannot_even_start(drift: str, tmp_path: Path) -> No
 def test_a_function_that_makes_what_misbehaves(tmp_path: Path) -> None:
     Drift.instances = 0
     with pytest.raises(ValueError, match=r"^environment 0 at its step 150 \(episode 15\): step raised RuntimeError"):
-        ddpg.train(lambda: Drift("raise", victim=1, at=150), steps=400, run=tmp_path / "run", options=SMALL)
+        ddpg.train(lambda: Drift("raise", victim=1, at=150), steps=400, run=tmp_path / "run", options=PAIR)
     assert whole(tmp_path / "run", drawn=False)["env"] == "Drift"
     action = ddpg.load(tmp_path / "run")(np.zeros((3, 2)))
     assert action.shape == (3, 1)
@@ -155,7 +153,7 @@ def test_a_worker_that_dies(tmp_path: Path) -> None:
 def test_divergence_is_diagnosed(drift: str, tmp_path: Path) -> None:
     said = r"^training diverged by step \d+: seed 0: Q is .*use a smaller --critic.lr, .*; the run until then is in"
     with pytest.raises(ValueError, match=said) as caught:
-        ddpg.train(drift, steps=800, run=tmp_path / "run", options=SMALL | {"critic.lr": 1e4})
+        ddpg.train(drift, steps=800, run=tmp_path / "run", options=PAIR | {"critic.lr": 1e4})
     assert "\n" not in str(caught.value)
     assert "diverged" in whole(tmp_path / "run", drawn=False)["failure"]
 
@@ -166,12 +164,13 @@ def test_a_network_without_numbers_is_divergence_and_no_misbehaviour(drift: str,
     whole(tmp_path / "run", drawn=False)
 
 
+@pytest.mark.usefixtures("one_device")
 def test_one_lost_seed_does_not_stop_the_others(drift: str, tmp_path: Path) -> None:
     options = trouble("huge", 3, 0)  # environment 0 of the second seed: its critic overflows
     lost = ddpg.train(drift, steps=400, seeds=3, run=tmp_path / "lost", options=options)
     summary = whole(lost.path, [0, 1, 2])
     assert (summary["steps"], "failure" in summary) == (400, False)
-    well = ddpg.train(drift, steps=400, seeds=3, run=tmp_path / "well", options=SMALL)
+    well = ddpg.train(drift, steps=400, seeds=3, run=tmp_path / "well", options=PAIR)
     assert not np.isfinite(ddpg.load(lost.path, seed=1).nets.critic.layers[0].weight).all()
     for seed in (0, 2):
         one, other = (run.path / "models" / f"seed-{seed}" / "actor.hdf5" for run in (lost, well))
@@ -190,7 +189,7 @@ def test_ctrl_c_while_an_environment_steps(at: int, steps: int, drift: str, tmp_
 
 
 def test_the_saved_policy_normalises(drift: str, tmp_path: Path) -> None:
-    run = ddpg.train(drift, steps=400, run=tmp_path / "run", options=SMALL | {"normalise": True})
+    run = ddpg.train(drift, steps=400, run=tmp_path / "run", options=PAIR | {"normalise": True})
     policy = ddpg.load(run.path)
     nets, stats, spec = policy.nets, policy.greedy.stats, policy.spec
     assert stats is not None

@@ -72,7 +72,7 @@ episodes = st.tuples(st.integers(1, 9), st.sampled_from(sorted(ENDS)))
 scripts = st.lists(episodes, min_size=1, max_size=5)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.lists(scripts, min_size=2 * ENVS, max_size=2 * ENVS), st.integers(1, 4))
 def test_every_transition_is_the_scripts(scripts: list[Script], n_step: int) -> None:
     config, add, everything = tools(n_step)

@@ -16,28 +16,15 @@ from ddpg.envs.probes import ACTION
 from ddpg.records.checkpoint import list_checkpoints
 from ddpg.records.log import TAGS
 from ddpg.records.tree_file import read_header
-from ddpg.training.session import Session
+from tests.tiny import TINY, TURNS, words
 
-TINY: dict[str, Any] = {
-    "steps": 600,
-    "collect.warmup": 200,
-    "actor.widths": 8,
-    "critic.widths": 8,
-    "replay.batch": 16,
-    "eval.every": 200,
-    "eval.episodes": 2,
-}
+SHORT = TINY | {"steps": 600}
 DRIVERS = ("Pendulum-v1", "gym:Pendulum-v1")
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty one instead, since they take longer than the runs."""
-    monkeypatch.setattr(Session, "draw", lambda self, note: (self.folder / "learning_curve.png").touch())
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def options(env: str) -> dict[str, Any]:
-    return TINY if env == "Pendulum-v1" else TINY | {"collect.steps": 50, "collect.updates": 10}
+    return SHORT if env == "Pendulum-v1" else TURNS | {"steps": 600, "collect.envs": 2}
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -83,20 +70,20 @@ def test_an_observer_ends_a_run_that_then_resumes_exactly(env: str, tmp_path: Pa
         point["return"][:] = np.nan
         point["q"][:] = 7
 
-    observers = [lambda point: points.append(dict(point)), stop_at(400, "no progress"), spoil]
+    observers = [lambda point: points.append(dict(point)), stop_at(300, "no progress"), spoil]
     run = ddpg.train(env, seed=3, seeds=2, run=tmp_path / "run", options=options(env), observers=observers)
-    assert [point["step"] for point in points] == [200, 400]
+    assert [point["step"] for point in points] == [100, 200, 300]
     assert files(run.path) == COMPLETE
     assert run.interrupted
-    assert (run.summary["steps"], run.summary["stopped"]) == (400, "no progress")
+    assert (run.summary["steps"], run.summary["stopped"]) == (300, "no progress")
     assert run.summary["returns"] == [row["return"] for row in rows(run.path)[-2:]]
     assert json.loads((run.path / "summary.json").read_text()) == run.summary
-    assert read_header(list_checkpoints(run.path / "checkpoints")[0])["step"] == 400
+    assert read_header(list_checkpoints(run.path / "checkpoints")[0])["step"] == 300
     assert ddpg.load(run.path, seed=4)(np.zeros(3)).shape == (1,)
     with pytest.raises(ValueError, match="this very run, not at its end; go on with `ddpg resume"):
         ddpg.train(env, seed=3, seeds=2, run=run.path, options=options(env))
     again = ddpg.resume(run.path, observers=[observers[0], stop_at(600, "at its end")])
-    assert [point["step"] for point in points] == [200, 400, 600]
+    assert [point["step"] for point in points] == [100, 200, 300, 400, 500, 600]
     assert (again.interrupted, again.summary["stopped"], again.summary["steps"]) == (False, "at its end", 600)
     assert rows(again.path) == rows(whole.path)
     assert networks(again.path) == networks(whole.path)
@@ -104,14 +91,15 @@ def test_an_observer_ends_a_run_that_then_resumes_exactly(env: str, tmp_path: Pa
 
 def test_a_log_point_is_what_is_documented(tmp_path: Path) -> None:
     points = list[Any]()
-    run = ddpg.train(seed=3, seeds=2, run=tmp_path / "run", options=TINY | {"steps": 500}, observers=[points.append])
+    every = TINY | {"steps": 300, "eval.every": 200}
+    run = ddpg.train(seed=3, seeds=2, run=tmp_path / "run", options=every, observers=[points.append])
     logged = rows(run.path)
-    assert [point["step"] for point in points] == [200, 400, 500]
+    assert [point["step"] for point in points] == [200, 300]
     for i, point in enumerate(points):
         assert type(point) is dict
         assert point.keys() == ddpg.LogPoint.__required_keys__ | ddpg.LogPoint.__optional_keys__
         assert (point["run"], point["seeds"]) == (run.path, (3, 4))
-        assert point["dq_da_at_starts"].shape == (2, 2)
+        assert point["dq_da_at_starts"].shape == (2, 4)
         assert [type(point[key]) for key in ("noise_scale", "steps_per_second")] == [float, float]
         for key in TAGS.keys() - {"noise_scale", "steps_per_second"}:
             assert (point[key].shape, point[key].dtype.kind) == ((2,), "f"), key
@@ -139,27 +127,26 @@ class Broken:
 def test_what_an_observer_raises_reaches_the_caller_once_all_is_written(error: Exception, tmp_path: Path) -> None:
     broken, others = Broken(error), list[Any]()
     with pytest.raises(type(error)) as caught:
-        ddpg.train(run=tmp_path / "run", options=TINY, observers=[broken, others.append])
+        ddpg.train(run=tmp_path / "run", options=SHORT, observers=[broken, others.append])
     assert caught.value is error
     assert error.__cause__ is None
     assert "Broken.__call__" in {frame.f_code.co_qualname for frame, _ in traceback.walk_tb(error.__traceback__)}
-    assert [point["step"] for point in others] == broken.steps == [200, 400]
+    assert [point["step"] for point in others] == broken.steps == [100, 200]
     assert files(tmp_path / "run") == COMPLETE
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert (summary["interrupted"], summary["steps"]) == (True, 400)
+    assert (summary["interrupted"], summary["steps"]) == (True, 200)
     assert summary["stopped"].startswith(f"{type(error).__name__}: ")
     assert "\n" not in summary["stopped"]
     again = ddpg.resume(tmp_path / "run", observers=[others.append])
-    assert [point["step"] for point in others] == [200, 400, 600]
+    assert [point["step"] for point in others] == [100, 200, 300, 400, 500, 600]
     assert "stopped" not in again.summary
     assert not again.interrupted
 
 
 def test_quiet_is_the_result_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    ddpg.train(run=tmp_path / "python", options=TINY, quiet=True)
+    ddpg.train(run=tmp_path / "python", options=SHORT, quiet=True)
     assert capfd.readouterr() == ("", "")
-    words = [f"--{path}={value}" for path, value in TINY.items() if path != "steps"]
-    assert main(["train", "--quiet", "--steps=400", *words, "--run", str(tmp_path / "run")]) == 0
+    assert main(["train", "--quiet", "--steps=400", *words(TINY), "--run", str(tmp_path / "run")]) == 0
     out, err = capfd.readouterr()
     assert [line.split(" ")[0] for line in err.splitlines()] == ["return", "run"]
     assert main(["resume", str(tmp_path / "run"), "--steps=600", "--quiet"]) == 0
@@ -182,11 +169,11 @@ def test_a_notebook_ends_with_the_curve(
     ipython.get_ipython = lambda: SimpleNamespace(kernel=object())
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
-    run = ddpg.train(run=tmp_path / "run", options=TINY)
+    run = ddpg.train(run=tmp_path / "run", options=SHORT)
     assert len(outputs) == 2
     assert outputs[1] == ("image", str(run.path / "learning_curve.png"))
     assert "600 / 600" in frames[-1]
-    ddpg.train(run=tmp_path / "quiet", options=TINY, quiet=True)
+    ddpg.train(run=tmp_path / "quiet", options=SHORT, quiet=True)
     assert len(outputs) == 2
     assert capfd.readouterr() == ("", "")
 
