@@ -19,7 +19,7 @@ def table(before: str, after: str) -> str:
     lines = [
         "# Time of the test suite",
         "",
-        f"Before: {passed_before} in {seconds_before} s. After: {passed_after} in {seconds_after} s: {share:.2f} times.",
+        f"Before: {passed_before} in {seconds_before} s. After: {passed_after} in {seconds_after} s, {share:.2f} times",
         "The slowest parts of each, in seconds; files run side by side, one process per core.",
         "",
         "| Before | | After | |",
