@@ -544,7 +544,7 @@ def good_checkpoints(folder: Path) -> None:
     from ddpg.records.tree_file import write
 
     folder.mkdir(parents=True)
-    said = {"step": 1_000, "iteration": 10, "returned": -150.0, "config": {"env": "Pendulum-v1"}}
+    said = {"step": 1_000, "iteration": 10, "last_return": -150.0, "config": {"env": "Pendulum-v1"}}
     for step in (1_000, 2_000):
         write(folder / f"step-{step:012d}.safetensors", tree(5, Rng(step)), said)
 
@@ -573,7 +573,7 @@ def _other_tree(path: Path, rng: Rng) -> None:
     from ddpg.records.tree_file import write
 
     arrays = tree(rng.choice([0, 1, 5, 1_000]), rng)
-    said: Any = {"step": 1_000, "iteration": 10, "returned": -150.0, "config": {"env": "Pendulum-v1"}}
+    said: Any = {"step": 1_000, "iteration": 10, "last_return": -150.0, "config": {"env": "Pendulum-v1"}}
     match rng.randrange(6):
         case 0:
             odd: list[Any] = [0, 1, (2, 2)]
@@ -586,10 +586,10 @@ def _other_tree(path: Path, rng: Rng) -> None:
             shapes: list[Any] = [(2, 1), (2,), (1, 2, 1), (1, 1, 2)]
             arrays["key"] = arrays["key"].reshape(rng.choice(shapes))
         case 4:
-            said["returned"] = rng.choice([10**400, -(10**4000), True, "1", None, [1], 1e308, 2**63])
+            said["last_return"] = rng.choice([10**400, -(10**4000), True, "1", None, [1], 1e308, 2**63])
         case _:
             said = damaged_data(said, rng, lambda rng: json_only(junk(rng)))
-    said = said if isinstance(said, dict) else {"returned": said}
+    said = said if isinstance(said, dict) else {"last_return": said}
     path.unlink()
     try:
         write(path, arrays, said)
@@ -628,7 +628,7 @@ def _header(path: Path, rng: Rng) -> None:
             case 4:
                 data[rng.choice([*EVIL, "__metadata__", "['count']"])] = rng.choice([entry, junk(rng)])
             case 5 | 6 if "ddpg" in entry:
-                texts = [text_of(junk(rng)), text_of(deep(rng)), "", "NaN", '{"returned": 1e999}']
+                texts = [text_of(junk(rng)), text_of(deep(rng)), "", "NaN", '{"last_return": 1e999}']
                 about = json.loads(entry["ddpg"]) | {"header": rng.choice(texts)}
                 entry["ddpg"] = rng.choice([json.dumps(about), json.dumps(about), *texts])
             case _:

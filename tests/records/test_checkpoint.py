@@ -37,7 +37,7 @@ def test_the_last_stay_and_the_best_checkpoint(tmp_path: Path) -> None:
     with Checkpoints(tmp_path / "checkpoints", 2, reports) as checkpoints:
         for step, returned in enumerate([None, -5.0, -1.0, -1.5, None, -1.0, -3.0, -4.0]):
             checkpoints.save(
-                step, tree(step), {"step": step, "returned": returned}, lambda step=step: done.append(step)
+                step, tree(step), {"step": step, "last_return": returned}, lambda step=step: done.append(step)
             )
     folder = tmp_path / "checkpoints"
     assert steps(folder) == [7, 6, 5]  # of two that are as good the later

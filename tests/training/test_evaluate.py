@@ -20,7 +20,7 @@ from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import DISCOUNT, SPEC, TIME_LIMIT, Probe, ProbeState
 from ddpg.envs.protocol import Environment
 from ddpg.training.evaluate import CompiledEvaluator
-from ddpg.training.evaluation import Judge
+from ddpg.training.evaluation import CriticComparison
 from ddpg.types import Key, Spec
 
 GAMMA, EPISODES = 0.9, 6
@@ -46,7 +46,7 @@ def stacked(*nets: Nets) -> Nets:
 
 
 def evaluator(env: Environment, gamma: float = GAMMA, seed: int = 0, reward_scale: float = 1.0) -> CompiledEvaluator:
-    return CompiledEvaluator(env, Judge(Scalar(), gamma, reward_scale), EPISODES, seed)
+    return CompiledEvaluator(env, CriticComparison(Scalar(), gamma, reward_scale), EPISODES, seed)
 
 
 def test_returns_are_gymnasiums_from_the_same_starts() -> None:

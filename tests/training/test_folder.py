@@ -17,7 +17,7 @@ import ddpg
 from ddpg.config.presets import PRESETS
 from ddpg.mistake import Mistake
 from ddpg.records.tree_file import write
-from ddpg.training.folder import HOLDS, RunFolder, State, absolute
+from ddpg.training.folder import HOLDS, RunFolder, RunStatus, absolute
 
 CONFIG = PRESETS["ddpg"]
 
@@ -81,7 +81,7 @@ def test_a_run_passes_through_every_state(folder: RunFolder) -> None:
     assert seen == [
         *("empty", "empty", "started", "running", "started", "interrupted", "interrupted", "finished", "foreign")
     ]
-    assert {*seen} == {*get_args(State)}
+    assert {*seen} == {*get_args(RunStatus)}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"interrupted": 0}', '{"interrupted": true}', "9" * 5_000])

@@ -21,7 +21,7 @@ from ddpg.experience.replay import Replay
 from ddpg.training.backend import behaviour_for, learner_for
 from ddpg.training.driver import Learned, Report
 from ddpg.training.host import Host
-from ddpg.training.python_collector import SteppedEnvs
+from ddpg.training.python_collector import PythonVectorEnv
 from ddpg.training.randomness import ActionRandomness
 from ddpg.training.reports import PendingReports, mean_report
 from ddpg.types import Row, Transition
@@ -64,7 +64,7 @@ def slow(script: Script, number: int, row: int, n: int) -> tuple[int, int, float
     return episode, row, total, 0.0 if ended else GAMMA**steps, [number, episode, row + steps]
 
 
-def host_of(config: Config, env: GymFactory, envs: SteppedEnvs) -> Host:
+def host_of(config: Config, env: GymFactory, envs: PythonVectorEnv) -> Host:
     return Host(learner_for(config, env.spec), behaviour_for(config, env.spec), envs)
 
 

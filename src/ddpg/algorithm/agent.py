@@ -1,4 +1,4 @@
-"""The deterministic policy gradient: init, act, update. This is the page to read beside the paper's algorithm box.
+"""The deterministic policy gradient: init, act, update. The update follows the order of the paper's algorithm box.
 
 mu(s | theta)  actor       Q(s, a | theta)  critic       mu', Q'  their targets
 """
@@ -47,7 +47,7 @@ class Nets(NamedTuple):
 
 
 class GreedyPolicy(NamedTuple):
-    """mu(s) of observations as the environment gives them: normalised, encoded, then the actor."""
+    """mu(s) of unnormalised observations: normalised, encoded, then the actor."""
 
     stats: RunningStats | None
     encoder: Embedding
@@ -78,12 +78,12 @@ class ActorMetrics(NamedTuple):
 
 @dataclass(frozen=True)
 class DPG:
-    """DDPG (Lillicrap et al. 2016) as a value whose fields are its parts.
+    """DDPG (Lillicrap et al. 2016) as a frozen dataclass; each field is a part that a variant replaces.
 
     `critics` is the number K of critics: the target takes the smallest per sample, the actor follows `actor_q`.
-    `smoothing` is noise on the target's action. The actor moves at every `policy_delay`-th update, the targets with
-    it or at every `target_period`-th, by the share `tau`. `tau_actor` is the target actor's own share: 1 copies the
-    actor at every move of the targets, which is no target actor if `policy_delay` is a multiple of `target_period`.
+    `smoothing` is noise on the target's action. The actor is updated at every `policy_delay`-th update, the targets
+    with it or at every `target_period`-th, with the Polyak coefficient `tau`; `tau_actor` is that of the target actor
+    (default `tau`). With 1 it is a copy, and no target actor if `policy_delay` is a multiple of `target_period`.
     """
 
     encoder: AnyEncoder = Flat()
@@ -123,18 +123,18 @@ class DPG:
         """One gradient step of critic and actor, and one step of their targets, on a minibatch.
 
         `noise` is standard normal, for target smoothing alone ([b, 0] without); `count` is the number of updates
-        done, the same for all seeds. The last result is |TD error| per sample, for prioritised replay.
+        done, the same for all seeds. The last result is |TD error| per sample, the largest of the critics.
         """
         online, target = state.online, state.target
         s, s_next = batch.obs, batch.next_obs
-        both = jnp.concatenate([s, s_next])  # one minibatch to batch normalisation, if there is any
+        both = jnp.concatenate([s, s_next])  # `fitted(both, …)` changes nothing without batch normalisation
 
         # Target: y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
-        slow = target.fitted(both, 1.0)
-        a_next = slow.mu(s_next)
+        fixed = target.fitted(both, 1.0)
+        a_next = fixed.mu(s_next)
         if self.smoothing.sigma:
             a_next = self.smoothing(a_next, noise)
-        prediction = slow.q(s_next, a_next)
+        prediction = fixed.q(s_next, a_next)
         y = self.value.target(batch.reward, batch.discount, pessimistic(prediction, self.value.mean(prediction)))
 
         # Critic: minimise L = 1/N sum_i (y_i - Q(s_i, a_i))^2
@@ -151,7 +151,7 @@ class DPG:
         (encoder, critic), critic_opt = gradient_step(self.critic, (encoder, critic), grad, state.critic_opt)
 
         # Actor: ascend the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
-        def improve(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
+        def update_actor(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
             nets = Nets(encoder, actor, critic)
 
             def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
@@ -160,25 +160,29 @@ class DPG:
 
             mu, pull_back = jax.vjp(lambda actor: nets._replace(actor=actor).fitted(both, 1.0).mu(s), actor)
             q_mu, dq_da = jax.value_and_grad(q_of)(mu)
-            (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam descends, J is to ascend
+            (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam minimises, we maximise J
             actor, opt = gradient_step(self.actor, nets.fitted(both, 0.01).actor, grad, opt)
             norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
             return actor, opt, ActorMetrics(-q_mu / len(mu), norm, jnp.mean(jnp.abs(mu) > 0.99, dtype=mu.dtype))
 
-        def wait(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
+        def skip(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
             return actor, opt, ActorMetrics(*[jnp.full_like(loss, jnp.nan)] * 3)
 
-        actor, actor_opt, metrics = at_every(self.policy_delay, count, improve, wait, online.actor, state.actor_opt)
+        actor, actor_opt, metrics = every_nth(
+            self.policy_delay, count, update_actor, skip, online.actor, state.actor_opt
+        )
 
         # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
-        def follow(target: Nets) -> Nets:
+        def update_targets(target: Nets) -> Nets:
             return Nets(
                 soft_update(encoder, target.encoder, self.tau),
                 soft_update(actor, target.actor, self.tau_actor or self.tau),
                 soft_update(critic, target.critic, self.tau),
             )
 
-        target = at_every(self.target_period or self.policy_delay, count, follow, lambda target: target, target)
+        target = every_nth(
+            self.target_period or self.policy_delay, count, update_targets, lambda target: target, target
+        )
         nets = Nets(encoder, actor, critic)
         return AgentState(nets, target, actor_opt, critic_opt), Metrics(q, loss, *metrics), td_error
 
@@ -197,6 +201,6 @@ class DPG:
             )
 
 
-def at_every(n: int, count: Int[Array, ""], do: Callable[..., Any], wait: Callable[..., Any], *args: PyTree) -> Any:
-    """`do` at every n-th update, else `wait`: computed only then, since all seeds share `count`."""
-    return do(*args) if n == 1 else jax.lax.cond((count + 1) % n == 0, do, wait, *args)
+def every_nth(n: int, count: Int[Array, ""], do: Callable[..., Any], skip: Callable[..., Any], *args: PyTree) -> Any:
+    """`do` at every n-th update, else `skip`: computed only then, since all seeds share `count`."""
+    return do(*args) if n == 1 else jax.lax.cond((count + 1) % n == 0, do, skip, *args)

@@ -13,7 +13,7 @@ from pydantic import Discriminator
 
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.pink_noise import Pink
-from ddpg.algorithm.schedules import Constant, Schedule, Step
+from ddpg.algorithm.schedules import Constant, Schedule, StepCount
 from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative, Positive, Scale
 from ddpg.types import AnyArray
@@ -38,7 +38,11 @@ class Exploration(Protocol):
         ...
 
     def __call__(
-        self, state: Float[AnyArray, "n ..."], normal: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+        self,
+        state: Float[AnyArray, "n ..."],
+        normal: Float[AnyArray, "n m"],
+        start: Bool[AnyArray, " n"],
+        step: StepCount,
     ) -> tuple[Float[AnyArray, "n ..."], Float[AnyArray, "n m"]]:
         """(state, standard normal numbers, whether an episode starts, environment steps done) -> (state, noise)."""
         ...
@@ -56,7 +60,11 @@ class Gaussian:
         return np.zeros((n, m), np.float32)
 
     def __call__(
-        self, state: Float[AnyArray, "n m"], normal: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+        self,
+        state: Float[AnyArray, "n m"],
+        normal: Float[AnyArray, "n m"],
+        start: Bool[AnyArray, " n"],
+        step: StepCount,
     ) -> tuple[Float[AnyArray, "n m"], Float[AnyArray, "n m"]]:
         xp = normal.__array_namespace__()
         return state, xp.asarray(self.sigma, xp.float32) * self.schedule(step) * normal
@@ -79,7 +87,11 @@ class OrnsteinUhlenbeck:
         return np.zeros((n, m), np.float32)
 
     def __call__(
-        self, state: Float[AnyArray, "n m"], normal: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+        self,
+        state: Float[AnyArray, "n m"],
+        normal: Float[AnyArray, "n m"],
+        start: Bool[AnyArray, " n"],
+        step: StepCount,
     ) -> tuple[Float[AnyArray, "n m"], Float[AnyArray, "n m"]]:
         xp = normal.__array_namespace__()
         x = xp.where(start[:, None], xp.float32(0), state)
@@ -112,7 +124,11 @@ class PerEnvGaussian:
         return (GOLDEN * np.arange(n, dtype=np.float32)[:, None]) % 1
 
     def __call__(
-        self, state: Float[AnyArray, "n 1"], normal: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+        self,
+        state: Float[AnyArray, "n 1"],
+        normal: Float[AnyArray, "n m"],
+        start: Bool[AnyArray, " n"],
+        step: StepCount,
     ) -> tuple[Float[AnyArray, "n 1"], Float[AnyArray, "n m"]]:
         xp = normal.__array_namespace__()
         # sqrt(2) - 1 is not in step with the golden ratio, by which environments differ.

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from ddpg.algorithm.norms import NORMS
 from ddpg.algorithm.random import draw_uniform, to_normal
-from ddpg.algorithm.schedules import Constant, Schedule, Step
+from ddpg.algorithm.schedules import Constant, Schedule, StepCount
 from ddpg.ranges import Natural, Positive
 from ddpg.types import AnyArray, Key, PyTree
 
@@ -39,7 +39,11 @@ class ParameterNoise:
         return np.zeros((n, 0), np.float32)
 
     def __call__(
-        self, state: Float[AnyArray, "n 0"], normal: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+        self,
+        state: Float[AnyArray, "n 0"],
+        normal: Float[AnyArray, "n m"],
+        start: Bool[AnyArray, " n"],
+        step: StepCount,
     ) -> tuple[Float[AnyArray, "n 0"], Float[AnyArray, "n m"]]:
         return state, 0 * normal
 
@@ -62,7 +66,7 @@ class ParameterNoise:
         policy: Callable[[Array], Array],
         perturbed: Callable[[Array], Array],
         obs: Shaped[Array, "b *obs"],
-        step: Step,
+        step: StepCount,
         interval: int,
     ) -> Float[Array, ""]:
         """A larger scale if the actions of the two policies differ by less than sigma, else a smaller one.

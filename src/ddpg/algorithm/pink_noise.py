@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ddpg.algorithm.schedules import Constant, Schedule, Step
+from ddpg.algorithm.schedules import Constant, Schedule, StepCount
 from ddpg.ranges import Scale
 from ddpg.types import AnyArray
 
@@ -42,7 +42,11 @@ class Pink:
         return np.zeros((n, m, 7), np.float32)
 
     def __call__(
-        self, state: Float[AnyArray, "n m 7"], normal: Float[AnyArray, "n m"], start: Bool[AnyArray, " n"], step: Step
+        self,
+        state: Float[AnyArray, "n m 7"],
+        normal: Float[AnyArray, "n m"],
+        start: Bool[AnyArray, " n"],
+        step: StepCount,
     ) -> tuple[Float[AnyArray, "n m 7"], Float[AnyArray, "n m"]]:
         xp = normal.__array_namespace__()
         slow = POLES * state[..., :6] + GAINS * normal[..., None]

@@ -9,7 +9,7 @@ from pydantic import Discriminator
 from ddpg.ranges import NonNegative, UnitInterval, Whole
 from ddpg.types import AnyArray
 
-Step = Int[AnyArray, ""]  # environment steps done so far
+StepCount = Int[AnyArray, ""]  # environment steps done so far
 
 Factor = Float[AnyArray, ""]
 
@@ -20,7 +20,7 @@ class Constant:
 
     kind: Literal["constant"] = field(default="constant", kw_only=True)
 
-    def __call__(self, step: Step) -> Factor:
+    def __call__(self, step: StepCount) -> Factor:
         return step.__array_namespace__().float32(1.0)
 
 
@@ -33,7 +33,7 @@ class Linear:
     steps: Whole = 10_000
     begin: Whole = 0
 
-    def __call__(self, step: Step) -> Factor:
+    def __call__(self, step: StepCount) -> Factor:
         xp = step.__array_namespace__()
         done = xp.clip((step - self.begin) / max(self.steps, 1), 0.0, 1.0)
         return xp.float32(1.0 + (self.final - 1.0) * done)
@@ -51,7 +51,7 @@ class Exponential:
     final: NonNegative = 0.0
     begin: Whole = 0
 
-    def __call__(self, step: Step) -> Factor:
+    def __call__(self, step: StepCount) -> Factor:
         xp = step.__array_namespace__()
         elapsed = xp.float32(xp.maximum(step - self.begin, 0))
         return xp.float32(xp.maximum(xp.power(xp.float32(self.rate), elapsed), self.final))

@@ -159,8 +159,9 @@ def check_fit(config: Config, env: AnyEnvironment) -> None:
 
 
 def _layer_pairs(config: Config, env: AnyEnvironment) -> Iterator[tuple[int, int]]:
-    agent, obs, action = config.agent, env.spec.obs_size, env.spec.action_dim
-    for network, inputs, outputs in ((agent.actor, obs, action), (agent.critic, obs + action, agent.value.outputs)):
+    agent, (z, pair) = config.agent, config.agent.encoder.sizes(env.spec)
+    sizes = (agent.actor, z, env.spec.action_dim), (agent.critic, z + pair, agent.value.outputs)
+    for network, inputs, outputs in sizes:
         yield from pairwise([inputs, *network.block.hidden_sizes(network.widths), outputs])
 
 

@@ -110,7 +110,7 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
     )
 
 
-class Step(NamedTuple):
+class WalkStep(NamedTuple):
     """An observation, and the reward and the flags that came with it unless it is the first of an episode."""
 
     obs: np.ndarray
@@ -142,19 +142,19 @@ def _fresh(gym: GymFactory, seed: int) -> Iterator[CheckedEnv]:
             env.close()
 
 
-def _walk(env: CheckedEnv, actions: np.ndarray, first: np.ndarray) -> Iterator[Step]:
+def _walk(env: CheckedEnv, actions: np.ndarray, first: np.ndarray) -> Iterator[WalkStep]:
     """Every step from the first observation on, with a reset after every end."""
-    yield Step(first)
+    yield WalkStep(first)
     over = False
     for action in actions:
         if over:
-            yield Step(env.reset()[0])
+            yield WalkStep(env.reset()[0])
         obs, reward, terminated, truncated, _ = env.step(action)
         over = terminated or truncated
-        yield Step(obs, reward, terminated, truncated, False)
+        yield WalkStep(obs, reward, terminated, truncated, False)
 
 
-def _record(steps: Iterable[Step], obs_shape: tuple[int, ...]) -> Walk:
+def _record(steps: Iterable[WalkStep], obs_shape: tuple[int, ...]) -> Walk:
     """Take the steps, for PATIENCE seconds at most; only the environment's own time counts."""
     moments, rewards, lengths, ends = RunningMoments(obs_shape), list[float](), list[int](), list[tuple[bool, bool]]()
     seconds, began = 0.0, time.perf_counter()

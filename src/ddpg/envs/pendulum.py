@@ -82,7 +82,7 @@ class Pendulum:
         Read bilinearly from a table of returns that dynamic programming reached (benchmarks/pendulum_optimum.py);
         their mean over resets, -137.1, is below the true optimum by less than 0.2. Reading adds no bias and errs by
         less than 0.1 from 98 % of the starts, but by up to 80 where one swing just suffices or just does not.
-        Any real `theta`; `theta_dot` within [-1, 1], where episodes start, else ValueError.
+        Any real `theta`; `theta_dot` within [-1, 1], where episodes start, else Mistake.
         """
         theta, theta_dot = np.broadcast_arrays(np.asarray(theta, np.float64), np.asarray(theta_dot, np.float64))
         if not (np.abs(theta_dot) <= 1.0).all():

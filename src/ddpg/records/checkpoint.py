@@ -98,7 +98,7 @@ def best_checkpoint(folder: Path) -> Path | None:
 def _return(path: Path) -> float:
     """The greedy return in the header of a checkpoint; -inf if there is none, or it cannot be read."""
     try:
-        value = tree_file.read_header(path).get("returned")
+        value = tree_file.read_header(path).get("last_return")
     except tree_file.Damaged:
         return -math.inf
     return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else -math.inf  # NaN is not, either

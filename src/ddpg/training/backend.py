@@ -8,7 +8,7 @@ from ddpg.envs.vector import Vector
 from ddpg.training.collector import BehaviourPolicy, Collector
 from ddpg.training.driver import Driver
 from ddpg.training.evaluate import CompiledEvaluator
-from ddpg.training.evaluation import Evaluator, Judge
+from ddpg.training.evaluation import CriticComparison, Evaluator
 from ddpg.training.host import Host
 from ddpg.training.learner import Learner
 from ddpg.training.loop import Loop
@@ -57,7 +57,7 @@ def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
 
 def evaluator_for(config: Config, env: Environment | GymFactory, episodes: int, seed: int) -> Evaluator:
     """The evaluator of a run's policies in an environment of the same spaces."""
-    judge = Judge(config.agent.value, config.gamma, config.reward_scale)
+    judge = CriticComparison(config.agent.value, config.gamma, config.reward_scale)
     if isinstance(env, GymFactory):
         return PythonEvaluator(env, judge, episodes, seed)
     return CompiledEvaluator(env, judge, episodes, seed)

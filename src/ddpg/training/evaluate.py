@@ -17,7 +17,7 @@ from ddpg.envs import catalogue
 from ddpg.envs.protocol import Environment
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
-from ddpg.training.evaluation import Episodes, Evaluation, Judge
+from ddpg.training.evaluation import CriticComparison, Episodes, Evaluation
 from ddpg.types import PyTree
 
 
@@ -26,7 +26,7 @@ class CompiledEvaluator:
     """Plays `episodes` greedy episodes from starts that depend on `seed` alone."""
 
     env: Environment
-    judge: Judge
+    judge: CriticComparison
     episodes: int = 100
     seed: int = 0
 

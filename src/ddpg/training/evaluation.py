@@ -69,7 +69,7 @@ class Evaluator(Protocol):
 
 
 @dataclass(frozen=True)
-class Judge:
+class CriticComparison:
     """Compares the critic's values with the returns of episodes."""
 
     value: AnyValue
@@ -95,5 +95,5 @@ class Judge:
 
 
 @cache
-def compiled_judge(judge: Judge) -> Wrapped:
+def compiled_comparison(judge: CriticComparison) -> Wrapped:
     return jax.jit(judge)

@@ -19,7 +19,7 @@ from ddpg.records.tree_file import Damaged, read_header
 from ddpg.records.untrusted import check_plain
 from ddpg.terminal import reason
 
-State = Literal["empty", "foreign", "running", "started", "interrupted", "finished"]
+RunStatus = Literal["empty", "foreign", "running", "started", "interrupted", "finished"]
 
 # What a folder already holds, by its state and by how its run differs from the one that is to begin there.
 HOLDS = {
@@ -136,7 +136,7 @@ class RunFolder:
         finally:
             lock.release()
 
-    def state(self) -> State:
+    def state(self) -> RunStatus:
         """How far the run is. OSError if that cannot be read."""
         if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
             return "empty"
@@ -180,7 +180,7 @@ class RunFolder:
         except OSError:  # a folder that cannot be written
             return False
 
-    def _content(self, state: State, config: Config) -> str:
+    def _content(self, state: RunStatus, config: Config) -> str:
         """What the folder holds, and what to do instead of training there."""
         found, steps = str(state), 0
         if state not in ("foreign", "running"):

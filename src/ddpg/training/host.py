@@ -23,7 +23,7 @@ from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.driver import ChunkInterrupted, Learned, Report, mean_metrics
 from ddpg.training.learner import Learner, LearnerState
-from ddpg.training.python_collector import CollectorSnapshot, PythonCollector, SteppedEnvs
+from ddpg.training.python_collector import CollectorSnapshot, PythonCollector, PythonVectorEnv
 from ddpg.training.randomness import ActionRandomness, IterationRandomness, UpdateRandomness
 from ddpg.types import Key, Keys, Metrics, Row
 
@@ -43,7 +43,7 @@ class Host:
     inside one program, each would copy its whole ring at every iteration.
     """
 
-    def __init__(self, learner: Learner, behaviour: BehaviourPolicy, envs: SteppedEnvs) -> None:
+    def __init__(self, learner: Learner, behaviour: BehaviourPolicy, envs: PythonVectorEnv) -> None:
         self.learner, self.collector = learner, PythonCollector(behaviour, envs)
         self._stop: Callable[[], bool] = lambda: False
 

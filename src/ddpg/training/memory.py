@@ -3,20 +3,21 @@
 import os
 from pathlib import Path
 
-import numpy as np
+import jax
 
 from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment
-from ddpg.experience.sampling import Prioritised
 from ddpg.mistake import Mistake
 from ddpg.terminal import count
+from ddpg.training.backend import learner_for
 
 
 def replay_bytes(config: Config, env: AnyEnvironment) -> int:
     """Bytes of the replay of all seeds."""
-    obs = env.spec.obs_size * np.dtype(env.spec.obs_dtype).itemsize
-    priority = 4 if isinstance(config.replay.sampling, Prioritised) else 0
-    return config.replay.capacity * config.seeds * (obs + 4 * (env.spec.action_dim + 4) + priority)
+    learner = learner_for(config, env.spec)
+    obs = jax.ShapeDtypeStruct((config.collect.envs, *env.spec.obs_shape), env.spec.obs_dtype)
+    ring = jax.eval_shape(lambda obs: learner.replay.init(learner.empty_block(obs)), obs)
+    return config.seeds * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(ring))
 
 
 def available_bytes() -> float:

@@ -15,7 +15,7 @@ from ddpg.types import Row
 
 
 @runtime_checkable
-class SteppedEnvs(Protocol):
+class PythonVectorEnv(Protocol):
     """S x N environments with NEXT_STEP autoreset, in one array each."""
 
     def reset(self) -> np.ndarray: ...
@@ -45,7 +45,7 @@ class CollectorSnapshot(NamedTuple):
 class PythonCollector:
     """Steps Python environments with the behaviour policy of every seed."""
 
-    def __init__(self, behaviour: BehaviourPolicy, envs: SteppedEnvs) -> None:
+    def __init__(self, behaviour: BehaviourPolicy, envs: PythonVectorEnv) -> None:
         self.behaviour, self.envs = behaviour, envs
         self.first = envs.reset()
         no = np.zeros(self.first.shape[:2], bool)

@@ -12,7 +12,7 @@ from ddpg.algorithm.normaliser import RunningStats
 from ddpg.envs import catalogue
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.experience.return_scale import ReturnScale
-from ddpg.training.evaluation import Episodes, Evaluation, Judge, compiled_judge
+from ddpg.training.evaluation import CriticComparison, Episodes, Evaluation, compiled_comparison
 
 PARALLEL_EPISODES = 10  # environments that play side by side, for one call of the actor
 
@@ -20,7 +20,7 @@ PARALLEL_EPISODES = 10  # environments that play side by side, for one call of t
 class PythonEvaluator:
     """Episode e starts with the seed `seed` + e, in environments of its own."""
 
-    def __init__(self, env: GymFactory, judge: Judge, episodes: int = 100, seed: int = 0) -> None:
+    def __init__(self, env: GymFactory, judge: CriticComparison, episodes: int = 100, seed: int = 0) -> None:
         self._env, self._judge, self._episodes, self._seed = env, judge, episodes, seed
         self._envs = [env.one(slot) for slot in range(min(PARALLEL_EPISODES, episodes))]
 
@@ -60,7 +60,7 @@ class PythonEvaluator:
     ) -> Evaluation:
         inputs = jax.tree.map(np.asarray, (nets, stats, return_scale))
         seeds = [jax.tree.map(itemgetter(s), inputs) for s in range(len(jax.tree.leaves(nets)[0]))]
-        judge = compiled_judge(self._judge)
+        judge = compiled_comparison(self._judge)
         evaluations = [
             judge(nets, stats, scale, self.play(GreedyPolicy(stats, nets.encoder, nets.actor)))
             for nets, stats, scale in seeds

@@ -32,27 +32,27 @@ class Progress:
 
     iteration: Whole = 0  # of the loop, done
     logged: Whole = 0  # the step of the last log point
-    learned: Whole = 0  # steps of one seed while learning
+    learning_steps: Whole = 0  # steps of one seed while learning
     learning_seconds: NonNegative = 0.0
     wall_seconds: NonNegative = 0.0
-    returned: float | None = None  # greedily, over all seeds, when last evaluated
-    lost: dict[int, str] = field(default_factory=dict)  # seeds that diverged, and how it shows
+    last_return: float | None = None  # greedily, over all seeds, when last evaluated
+    diverged: dict[int, str] = field(default_factory=dict)  # seeds that diverged, and how it shows
 
 
-class State(NamedTuple):
+class CheckpointState(NamedTuple):
     """All arrays of a checkpoint, of every seed."""
 
     driver: PyTree  # the driver's snapshot
-    pieces: PendingReports
-    watch: DivergenceState
+    pending: PendingReports
+    divergence: DivergenceState
 
 
 class Restored(NamedTuple):
     """The state of a run at a checkpoint, and what to tell its user."""
 
     progress: Progress
-    pieces: PendingReports
-    watch: DivergenceState
+    pending: PendingReports
+    divergence: DivergenceState
     notes: tuple[str, ...]
 
 
@@ -62,15 +62,15 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
     Mistake, in one line, if there is none, or an environment misbehaves while its episode is played again. Any other
     exception is a bug of ours: it says nothing of a checkpoint, and all of them keep their names.
     """
-    pieces = jax.tree.map(lambda x: jax.ShapeDtypeStruct((-LARGEST, *x.shape[1:]), x.dtype), no_reports(config.seeds))
-    like = State(driver.snapshot_shapes(keys), pieces, init_divergence(config.seeds))
+    pending = jax.tree.map(lambda x: jax.ShapeDtypeStruct((-LARGEST, *x.shape[1:]), x.dtype), no_reports(config.seeds))
+    like = CheckpointState(driver.snapshot_shapes(keys), pending, init_divergence(config.seeds))
     paths = list_checkpoints(folder.checkpoints)
     for i, path in enumerate(paths):
         try:
             header = tree_file.read_header(path)
             progress = _progress(path, header, config)
-            state: State = tree_file.read(path, like)
-            if len({len(leaf) for leaf in jax.tree.leaves(state.pieces)}) > 1:
+            state: CheckpointState = tree_file.read(path, like)
+            if len({len(leaf) for leaf in jax.tree.leaves(state.pending)}) > 1:
                 raise Mistake(f"{path} cannot be used: its reports are of different lengths")
             notes = driver.resume(state.driver, keys)
         except Misbehaved as error:
@@ -80,7 +80,7 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
             continue
         for newer in paths[:i]:  # so that they are not counted among those to keep
             newer.replace(newer.with_suffix(".damaged"))
-        return Restored(progress, state.pieces, state.watch, (*notes, *_other_versions(header)))
+        return Restored(progress, state.pending, state.divergence, (*notes, *_other_versions(header)))
     why = "none of its checkpoints can be used" if paths else "it has no checkpoint"
     raise Mistake(f"{folder} cannot be resumed: {why}; train again into another --run")
 

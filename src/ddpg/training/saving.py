@@ -14,7 +14,7 @@ from ddpg.training.driver import Driver
 from ddpg.training.finish import save_networks
 from ddpg.training.folder import RunFolder
 from ddpg.training.reports import PendingReports
-from ddpg.training.restore import Progress, State
+from ddpg.training.restore import CheckpointState, Progress
 from ddpg.types import Spec
 
 
@@ -50,7 +50,7 @@ class Saver:
             except OSError as error:
                 self._display.warn(f"the networks of step {step:,} could not be written ({reason(error)})")
 
-        self._checkpoints.save(step, State(driver.snapshot(), pending, divergence), header, networks)
+        self._checkpoints.save(step, CheckpointState(driver.snapshot(), pending, divergence), header, networks)
         self._saved, self._saved_at = step, time.monotonic()
 
     def close(self) -> None:

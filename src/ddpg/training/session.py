@@ -115,7 +115,9 @@ class Session:
             note(f"replay: {config.replay.capacity:,} steps, {replay_bytes(config, self.env) / 1e6:,.1f} MB")
             self.driver.start(self.keys)
             return
-        self.progress, self.pending, self.divergence, notes = restore(self.folder, config, self.driver, self.keys, note)
+        self.progress, self.pending, self.divergence, notes = restore(
+            self.folder, config, self.driver, self.keys, self.display.warn
+        )
         logged = self.progress.logged
         records = read_records(self.folder.metrics) if self.folder.metrics.exists() else []
         self.display.recall(records, logged)
@@ -123,9 +125,9 @@ class Session:
         again = f"; what had come after it, up to step {last:,}, is done again" if last > self.step else ""
         note(f"resumed at step {self.step:,} of {config.steps:,}{again}")
         if last < logged:
-            note(f"metrics.jsonl ends at step {last:,}: what followed, to step {logged:,}, is lost")
+            self.display.warn(f"metrics.jsonl ends at step {last:,}: what followed, to step {logged:,}, is lost")
         for line in notes:
-            note(line)
+            self.display.warn(line)
         rewrite_config(config, self.folder.config)  # which may be longer now
         self.folder.summary.unlink(missing_ok=True)  # which is of a run that had ended
 
@@ -175,7 +177,7 @@ class Session:
         steps = iterations * self.config.steps_per_iteration
         self.progress.iteration, self._rate = end, steps * self.config.seeds / seconds
         if chunk.learning:  # random steps cost next to nothing and would flatter the speed
-            self.progress.learned += steps
+            self.progress.learning_steps += steps
             self.progress.learning_seconds += seconds
         if report is not None:
             self.pending = self.pending.add(report, iterations)
@@ -189,15 +191,15 @@ class Session:
             reward_scale=self.config.reward_scale,
             learning=chunk.learning,
         )
-        lost = self.progress.lost
+        known = self.progress.diverged
         for i, how in diverged.items():
             seed = self.config.seed_range[i]
-            if seed not in lost:
-                lost[seed] = f"seed {seed}: {how}"
+            if seed not in known:
+                known[seed] = f"seed {seed}: {how}"
                 if self.config.seeds > 1:
-                    self.display.warn(f"diverged: {lost[seed]}")
-        if len(lost) == self.config.seeds:
-            self.failure = f"training diverged by step {self.step}: {lost[self.config.seed]}"
+                    self.display.warn(f"diverged: {known[seed]}")
+        if len(known) == self.config.seeds:
+            self.failure = f"training diverged by step {self.step}: {known[self.config.seed]}"
 
     def _observe(self, log: Log, evaluate: Callable[..., Evaluation] | None) -> None:
         """Evaluate, and call all observers with the means since the last log point."""
@@ -208,8 +210,8 @@ class Session:
             except Misbehaved as error:
                 self.failure = f"in evaluation, {error}"
             else:
-                returned = float(np.mean(evaluation.returns))
-                self.progress.returned = returned if np.isfinite(returned) else None
+                last_return = float(np.mean(evaluation.returns))
+                self.progress.last_return = last_return if np.isfinite(last_return) else None
                 if not self._warned and (warning := support_warning(self.config, np.asarray(evaluation.discounted))):
                     self._warned = True  # once per process
                     self.display.warn(warning)
@@ -225,7 +227,7 @@ class Session:
         self.display.note(f"networks saved in {self.folder.models}")
         try:
             if self.failure is None:
-                self.draw(self.display.note)
+                self.draw(self.display.warn)
         finally:  # whatever an environment's own drawing raises, the run has its summary
             summary = write_summary(self.folder, self.config, self.optimum, self._summary_fields())
         self.display.show(self.folder.curve)
@@ -238,9 +240,9 @@ class Session:
         """What the summary has beside the returns."""
         done, stopped = self.progress, self.observers.stopped
         interrupted = bool(self._signal()) or (stopped is not None and not self.finished)
-        diverged = {str(seed): how for seed, how in done.lost.items()} or None
+        diverged = {str(seed): how for seed, how in done.diverged.items()} or None
         exceptional = {"stopped": stopped, "diverged": diverged, "failure": self.failure}
         fields = {"steps": self.step, "interrupted": interrupted}
         fields |= {name: value for name, value in exceptional.items() if value is not None}
-        rate = done.learned * self.config.seeds / done.learning_seconds if done.learned else None
+        rate = done.learning_steps * self.config.seeds / done.learning_seconds if done.learning_steps else None
         return fields | {"steps_per_second": rate, "wall_seconds": time.perf_counter() - self._began}
