@@ -119,7 +119,7 @@ def _check_tree(file: Any, expected: Mapping[str, tuple[tuple[int, ...], np.dtyp
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """A file that `write` wrote, and what its metadata say. Damaged for all that is wrong with it, while it is read too.
+    """A file that `write` wrote, and its metadata. Damaged for all that is wrong with it, while it is read too.
 
     Only what a file from elsewhere can cause is caught: any other exception is a bug of ours, and no damage.
     """
