@@ -144,7 +144,7 @@ def held(preset: str, env: str, runs: Path) -> list[tuple[Path, Config]]:
 
 def lacking(preset: str, env: str, seeds: int, runs: Path) -> list[Job]:
     """What is to be trained of the first `seeds`: one job for each row of them that no finished run holds."""
-    there = {seed for _, config in held(preset, env, runs) for seed in range(config.seed, config.seed + config.seeds)}
+    there = {seed for _, config in held(preset, env, runs) for seed in config.seed_range}
     missing = [seed for seed in range(seeds) if seed not in there]
     firsts = [seed for seed in missing if seed - 1 not in missing]
     return [Job(preset, env, s, next(n for n in range(1, seeds + 1) if s + n not in missing)) for s in firsts]
@@ -168,7 +168,7 @@ def collected(preset: str, env: str, runs: Path, before: dict[str, Any]) -> dict
         ],
         "options": options,
         "judged_at": judged,
-        "seeds": [config.seed + i for _, config in of_runs for i in range(config.seeds)],
+        "seeds": [seed for _, config in of_runs for seed in config.seed_range],
         "steps": steps.tolist(),
         "returns": [[rounded(x) for x in row] for row in returns],
         "last": {"iqm": rounded(iqm(returns[:, -1])), "interval": [rounded(low), rounded(high)]},

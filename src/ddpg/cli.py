@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ddpg.mistake import Mistake
-from ddpg.terminal import drop_stdout, plain
+from ddpg.terminal import checked_stdout, drop_stdout, plain
 
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
@@ -37,14 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         module, _, function = args.COMMAND.partition(".")
         status = getattr(import_module(f"ddpg.commands.{module}"), function)(args)  # with JAX, for a second
-        sys.stdout.flush()
+        with checked_stdout():  # which may still hold what an environment printed
+            sys.stdout.flush()
         return status
     except SystemExit as stop:  # --help, or a mistake argparse found
         return int(stop.code or 0)
     except KeyboardInterrupt:
         print("ddpg: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # who read our output has had enough, as `head` has
+    except BrokenPipeError:  # its reader has closed our output, as `head` does
         drop_stdout()
         return 0
     except Mistake as error:
