@@ -18,6 +18,7 @@ from ddpg.algorithm.networks import Network, Normal, Plain
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser
 from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
+from ddpg.algorithm.steps import Step
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.types import Key, Spec, Transition
 
@@ -572,6 +573,9 @@ class Mixing:
 
     def fitted(self, obs: Array, rate: float) -> "Mixing":
         return self
+
+    def steps(self) -> list[Step]:
+        raise AssertionError("nothing writes it")
 
 
 class Mixed(Flat):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -51,7 +51,7 @@ class StopTraining(Exception):
 class Observers:
     """Calls each observer with every log point, also after another one has raised."""
 
-    def __init__(self, observers: Iterable[Observer]) -> None:
+    def __init__(self, observers: Iterable[Any]) -> None:
         self._observers = tuple(observers)
         for observer in self._observers:
             if not callable(observer):

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,10 +60,10 @@ def load_networks(
 def _shapes(path: Path, agent: DPG, normalise: bool, spec: Spec) -> SavedNetworks:
     """What the file must hold. Its configuration and spec may be a stranger's: nothing is allocated for them."""
     too_many = f"{path} cannot be used: its networks would have more than {PARAMETERS} numbers"
-    try:
-        state, stats = jax.eval_shape(lambda: (agent.init(jax.random.key(0), spec), init_stats(spec.obs_shape)))
-    except OverflowError:  # sizes that JAX cannot count
-        raise Mistake(too_many) from None
+    hidden = [network.block.hidden_sizes(network.widths) for network in (agent.actor, agent.critic)]
+    if max(math.prod(pair) for sizes in hidden for pair in pairwise([1, *sizes])) > PARAMETERS:
+        raise Mistake(too_many)  # before JAX counts them, in 64 bits
+    state, stats = jax.eval_shape(lambda: (agent.init(jax.random.key(0), spec), init_stats(spec.obs_shape)))
     like = SavedNetworks(state.online, state.target, stats if normalise else None)
     if sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(like)) > PARAMETERS:
         raise Mistake(too_many)
