@@ -14,7 +14,8 @@ from jax.tree_util import register_dataclass
 
 from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy, Nets
 from ddpg.algorithm.encoders import Flat
-from ddpg.algorithm.networks import Network, Normal, Plain
+from ddpg.algorithm.initialisers import Normal
+from ddpg.algorithm.networks import Network, Plain
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser
 from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing

@@ -11,8 +11,9 @@ from scipy import special, stats
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.encoders import flatten_observation
+from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense
-from ddpg.algorithm.networks import Actor, Critic, Network, Normal, Plain, Residual
+from ddpg.algorithm.networks import Actor, Critic, Network, Plain, Residual
 from ddpg.algorithm.norms import Running
 from ddpg.types import Spec, Transition
 

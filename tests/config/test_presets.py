@@ -7,7 +7,8 @@ import pytest
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
-from ddpg.algorithm.networks import Normal, Plain, Residual
+from ddpg.algorithm.initialisers import Normal
+from ddpg.algorithm.networks import Plain, Residual
 from ddpg.algorithm.schedules import Constant, Exponential
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar

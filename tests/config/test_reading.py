@@ -12,8 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ddpg.algorithm.agent import ACTOR_Q
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck
+from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.layers import ACTIVATIONS
-from ddpg.algorithm.networks import NORMS, Normal
+from ddpg.algorithm.networks import NORMS
 from ddpg.cli import parser
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS

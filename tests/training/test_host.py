@@ -12,7 +12,8 @@ from jax import Array
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import OrnsteinUhlenbeck
-from ddpg.algorithm.networks import Network, Normal, Plain
+from ddpg.algorithm.initialisers import Normal
+from ddpg.algorithm.networks import Network, Plain
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.schedules import Linear
 from ddpg.algorithm.smoothing import TargetSmoothing

@@ -15,7 +15,8 @@ from scipy import stats
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck
-from ddpg.algorithm.networks import Network, Normal
+from ddpg.algorithm.initialisers import Normal
+from ddpg.algorithm.networks import Network
 from ddpg.algorithm.schedules import Linear
 from ddpg.config.config import CollectionConfig, Config
 from ddpg.experience.replay import Replay

@@ -19,7 +19,8 @@ from jaxtyping import Float
 
 from ddpg.algorithm.agent import DPG, Nets
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
-from ddpg.algorithm.networks import Network, Normal, Plain, Residual
+from ddpg.algorithm.initialisers import Normal
+from ddpg.algorithm.networks import Network, Plain, Residual
 from ddpg.algorithm.normaliser import normalise
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.pink_noise import Pink

@@ -14,6 +14,7 @@ from jax.tree_util import register_dataclass
 from jaxtyping import Float
 from pydantic import Discriminator
 
+from ddpg.algorithm.initialisers import FanIn, Normal
 from ddpg.algorithm.layers import (
     ACTIVATIONS,
     IN_NUMPY,
@@ -27,34 +28,12 @@ from ddpg.algorithm.layers import (
     uniform_layer,
 )
 from ddpg.algorithm.norms import NORMS, LayerNorm
-from ddpg.algorithm.random import draw_uniform, to_normal
+from ddpg.algorithm.random import draw_uniform
 from ddpg.algorithm.schedules import Constant, Schedule
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
-from ddpg.ranges import Choice, Finite, Natural, NonNegative, Positive, Rounded, Widths
+from ddpg.ranges import Choice, Natural, NonNegative, Positive, Rounded, Widths
 from ddpg.types import AnyArray, Key, PyTree
-
-
-@dataclass(frozen=True)
-class FanIn:
-    """W, b ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)): the hidden layers of Lillicrap et al. 2016, section 7."""
-
-    kind: Literal["fan_in"] = field(default="fan_in", kw_only=True)
-
-    def __call__(self, u: Float[Array, "rows o"]) -> Dense:
-        return uniform_layer(u, (len(u) - 1) ** -0.5)
-
-
-@dataclass(frozen=True)
-class Normal:
-    """W ~ N(0, std), b constant: the tutorial's initialisation."""
-
-    kind: Literal["normal"] = field(default="normal", kw_only=True)
-    std: Positive = 0.3
-    bias: Finite = 0.1
-
-    def __call__(self, u: Float[Array, "rows o"]) -> Dense:
-        return Dense(self.std * to_normal(u[:-1]), jnp.full_like(u[-1], self.bias))
 
 
 @dataclass(frozen=True)

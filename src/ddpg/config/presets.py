@@ -9,7 +9,8 @@ from typing import Any
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
-from ddpg.algorithm.networks import Network, Normal, Plain, Residual
+from ddpg.algorithm.initialisers import Normal
+from ddpg.algorithm.networks import Network, Plain, Residual
 from ddpg.algorithm.schedules import Exponential
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
