@@ -227,7 +227,10 @@ def test_an_environment_that_is_not_deterministic_is_said(tmp_path: Path, capsys
     ddpg.train(env, run=tmp_path / "run", options=options)
     ddpg.resume(tmp_path / "run", steps=400, env=env)
     said = capsys.readouterr().err
-    assert "environment 0, 1 is not deterministic: its open episode went differently when replayed" in said
+    assert (
+        "environment 0, 1 is not deterministic: its open episode went differently when replayed, so a new one begins"
+        in said
+    )
     assert main(["resume", str(tmp_path / "run"), "--steps", "500"]) == 2  # there is no id to make it by
     (line,) = capsys.readouterr().err.splitlines()
     assert "Unrepeatable" in line
