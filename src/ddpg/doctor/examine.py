@@ -16,6 +16,7 @@ from ddpg.doctor.statistics import ObservationStats, RewardStats, RunningMoments
 from ddpg.envs import catalogue
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
+from ddpg.terminal import one_line
 
 PATIENCE = 60.0  # seconds after which a slow environment has been stepped enough
 
@@ -64,7 +65,7 @@ def examine(gym: GymFactory, steps: int = 5_000, seed: int = 0) -> Findings:
         warnings.simplefilter("always")
         findings = _measure(gym, steps, seed)
     messages = [re.sub(r"\x1b\[\d+m", "", str(each.message)) for each in caught if each.category is UserWarning]
-    remarks = dict.fromkeys(" ".join(text.removeprefix("WARN: ").split())[:200] for text in messages)
+    remarks = dict.fromkeys(one_line(text.removeprefix("WARN: ")) for text in messages)
     return replace(findings, remarks=tuple(remarks)[:5])
 
 

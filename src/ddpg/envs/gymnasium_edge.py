@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ddpg.mistake import Mistake
+from ddpg.terminal import one_line
 from ddpg.types import Spec
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -196,5 +197,5 @@ def brief_value(value: Any) -> str:
 
 def describe_error(error: BaseException) -> str:
     """An exception on one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+    text = one_line(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

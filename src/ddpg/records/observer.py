@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ddpg.mistake import Mistake
+from ddpg.terminal import one_line
 
 PerSeed = Float[np.ndarray, " seeds"]
 
@@ -67,4 +68,4 @@ class Observers:
                 self.stopped = self.stopped or str(stop) or "StopTraining"
             except Exception as error:
                 self.error = self.error or error
-                self.stopped = self.stopped or " ".join(f"{type(error).__name__}: {error}".split())
+                self.stopped = self.stopped or one_line(f"{type(error).__name__}: {error}")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ddpg.mistake import Mistake
+from ddpg.terminal import one_line
 
 WIDTH, RATE = 240, 20  # pixels; frames per second, the most that viewers show of a GIF
 
@@ -101,7 +102,7 @@ def _drawn(env: Any) -> np.ndarray:
     try:
         frame = env.render()
     except Exception as error:  # whatever the environment's own drawing library raises
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise Mistake(f"the environment's render() raised {type(error).__name__}: {reason}") from None
     if (
         isinstance(frame, np.ndarray)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpg.config.config import Config
+from ddpg.terminal import count, one_decimal
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,7 +23,5 @@ class Run:
         return bool(self.summary["interrupted"])
 
     def __repr__(self) -> str:
-        seeds, steps, iqm = self.config.seeds, self.summary["steps"], self.summary["iqm"]
-        of_seeds = f"{seeds} seed{'' if seeds == 1 else 's'}"
-        result = "unknown" if iqm is None else f"{iqm:.1f}"
-        return f"Run({self.config.env}, {self.config.preset}, {steps} steps, {of_seeds}, IQM {result}, {self.path})"
+        config, seeds, iqm = self.config, count(self.config.seeds, "seed"), one_decimal(self.summary["iqm"])
+        return f"Run({config.env}, {config.preset}, {self.summary['steps']} steps, {seeds}, IQM {iqm}, {self.path})"
