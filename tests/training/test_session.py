@@ -156,6 +156,12 @@ def test_quiet_is_the_result_alone(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert main(["resume", str(tmp_path / "run"), "--quiet"]) == 2
     out, err = capfd.readouterr()
     assert "has had its 600 steps" in err
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:-1]))
+    assert main(["resume", str(tmp_path / "run"), "--steps=700", "--quiet"]) == 0
+    warning, *rest = capfd.readouterr().err.splitlines()  # what is lost is not quiet
+    assert warning.startswith("metrics.jsonl ends at step 500")
+    assert [line.split(" ")[0] for line in rest] == ["return", "run"]
 
 
 def test_a_notebook_ends_with_the_curve(
