@@ -25,7 +25,16 @@ hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, d
 hypothesis.settings.load_profile("suite")
 
 # Files that compile most are run first, so that no process is left with a long one while the others have ended.
-FIRST = []
+FIRST = [
+    "test_docs.py",
+    "test_resume.py",
+    "test_agent.py",
+    "test_train.py",
+    "test_loop.py",
+    "test_networks.py",
+    "test_host.py",
+    "test_probes.py",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,7 +78,7 @@ def forgotten() -> Iterator[None]:
     """Compiled programs are dropped if a module leaves many: each has memory mappings, and Linux grants 65 530."""
     yield
     maps = Path("/proc/self/maps")
-    if not maps.exists() or maps.read_bytes().count(b"\n") > 20_000:
+    if not maps.exists() or maps.read_bytes().count(b"\n") > 10_000:
         jax.clear_caches()
 
 

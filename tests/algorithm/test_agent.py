@@ -456,9 +456,10 @@ def test_critics_that_are_one_are_ddpgs(actor_q: Literal["first", "min", "mean"]
 
         online, target = (nets._replace(critic=tripled(nets.critic)) for nets in (state.online, state.target))
         thrice = AgentState(online, target, state.actor_opt, tripled(state.critic_opt))
+        update_one, update_three = jax.jit(one.update), jax.jit(three.update)
         for count, batch in enumerate(batches(3)):
-            state, *_ = jax.jit(one.update)(state, batch, UNREAD, jnp.int32(count))
-            thrice, *_ = jax.jit(three.update)(thrice, batch, UNREAD, jnp.int32(count))
+            state, *_ = update_one(state, batch, UNREAD, jnp.int32(count))
+            thrice, *_ = update_three(thrice, batch, UNREAD, jnp.int32(count))
         for ours, theirs in ((thrice.online, state.online), (thrice.target, state.target)):
             wanted = theirs._replace(critic=tripled(theirs.critic))
             for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(wanted), strict=True):

@@ -12,9 +12,9 @@ from gymnasium import spaces
 
 import ddpg
 from ddpg.cli import main
+from tests.tiny import PAIR, words
 
-TINY = ["--steps=400", "--collect.warmup=200", "--actor.widths=8", "--critic.widths=8,8", "--replay.batch=16"]
-TINY += ["--eval.every=400", "--eval.episodes=2"]
+SHORT = words(PAIR | {"steps": 400})
 
 
 class Assets(gymnasium.Env):
@@ -57,8 +57,8 @@ def test_every_command_writes_where_it_was_called(assets: Path) -> None:
     here = assets.parent / "here"
     here.mkdir()
     for command in (
-        ["train", "Assets-v0", *TINY, "--run", "out"],
-        ["train", "Assets-v0", *TINY, "--seed", "1"],
+        ["train", "Assets-v0", *SHORT, "--run", "out"],
+        ["train", "Assets-v0", *SHORT, "--seed", "1"],
         ["resume", "out", "--steps", "500"],
         ["eval", "out", "--episodes", "2", "--video", "film.gif"],
         ["plot", "out", "runs/Assets-v0-ddpg-1", "-o", "curves.png"],
