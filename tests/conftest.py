@@ -42,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if hasattr(config, "cache"):  # not under -p no:cacheprovider
         cache_programs(str(config.cache.mkdir("jax")))
+    # Most of the suite's time is XLA's; what takes minutes more is compiled as users have it.
+    jax.config.update("jax_disable_most_optimizations", config.option.markexpr == "not slow")
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 2)
     assert jax.device_count() == 2  # starts JAX, so that nothing can change its devices any more
@@ -103,6 +105,7 @@ def cached_programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "jax_compilation_cache_dir",
         "jax_compilation_cache_max_size",
         "jax_persistent_cache_min_compile_time_secs",
+        "jax_disable_most_optimizations",
     )
     variables = {name.upper(): str(jax.config.values[name]) for name in names}
     if jax.config.values["jax_compilation_cache_dir"] is None:
