@@ -84,7 +84,7 @@ class Trial(NamedTuple):
 
     def command(self, runs: Path, every: int = EVERY) -> list[str]:
         options: dict[str, Any] = {"--preset": "td3", "--steps": STEPS, "--seed": SEED, "--run": self.folder(runs)}
-        options |= {"--eval-every": every, "--checkpoint.minutes": "none"}
+        options |= {"--eval-every": every, "--checkpoint.share": "none"}
         options |= {f"--{path}": value for path, value in ROWS[self.row].items()}
         return ["ddpg", "train", self.env, *(str(word) for option in options.items() for word in option)]
 

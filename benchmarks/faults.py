@@ -534,7 +534,7 @@ def _() -> Iterator[dict[str, Any]]:
 @fault("a clock that jumps two hours back and three forth")
 def _() -> Iterator[dict[str, Any]]:
     Path("sitecustomize.py").write_text(CLOCK)
-    which = [*HOSTED, "--checkpoint.minutes", "60"]
+    which = [*HOSTED, "--checkpoint.share", "1e-4"]
     Path("clock").write_text("3")
 
     def back(process: subprocess.Popen[str]) -> None:

@@ -73,7 +73,7 @@ def trained(name: str) -> dict[str, Any]:
 
 def measure(name: str) -> dict[str, Any]:
     steps, options = JOBS[name]
-    without = {"checkpoint.minutes": "none"}  # nothing is kept of the run
+    without = {"checkpoint.share": "none"}  # nothing is kept of the run
     with tempfile.TemporaryDirectory() as folder:
         run = ddpg.train(
             "Pendulum-v1",

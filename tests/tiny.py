@@ -20,7 +20,7 @@ TURNS = SIZES | {
     "collect.learning_starts": 100,
     "replay.capacity": 500,
     "checkpoint.every": 100,
-    "checkpoint.minutes": "none",
+    "checkpoint.share": "none",
 }
 # For d4pg, the preset of most parts: what no preset has.
 MORE_PARTS = {

@@ -14,6 +14,7 @@ from typing import NoReturn
 from ddpg.mistake import Mistake
 from ddpg.terminal import checked_stdout, drop_stdout, plain
 
+BEST = "the policy of the best evaluation, not the last one"
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
 
@@ -119,6 +120,7 @@ def parser(of_train: bool = False) -> Parser:
     evaluate.add_argument(
         "--env-args", nargs="+", default=[], metavar="KEY=VALUE", help="its keyword arguments, beside the run's"
     )
+    evaluate.add_argument("--best", action="store_true", help=BEST)
     evaluate.add_argument("--video", type=Path, metavar="FILE", help="write a film of one episode, .gif or .mp4")
     evaluate.add_argument("--render", action="store_true", help="show one episode in a window")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object on stdout")
@@ -134,6 +136,7 @@ def parser(of_train: bool = False) -> Parser:
     )
     export.add_argument("RUN", type=Path, help="a run folder")
     export.add_argument("--format", required=True, choices=("onnx", "hdf5", "numpy"), help="onnx, hdf5 or numpy")
+    export.add_argument("--best", action="store_true", help=BEST)
     export.add_argument("--seed", type=_whole, metavar="S", help="whose policy (the run's first seed)")
     export.add_argument("-o", type=Path, metavar="PATH", help="the file (RUN/policy.onnx, .hdf5 or .npz)")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ddpg.records import tree_file
-from ddpg.records.checkpoint import Checkpoints, Saved, best_checkpoint, list_checkpoints
+from ddpg.records.checkpoint import Checkpoints, Saved, list_checkpoints
 from ddpg.records.tree_file import read_header, write
 
 
@@ -32,31 +32,17 @@ def steps(folder: Path) -> list[int]:
     return [read_header(path)["step"] for path in list_checkpoints(folder)]
 
 
-def test_the_last_stay_and_the_best_checkpoint(tmp_path: Path) -> None:
+def test_the_last_stay(tmp_path: Path) -> None:
     reports, done = Reports(), list[int]()
     with Checkpoints(tmp_path / "checkpoints", 2, reports) as checkpoints:
-        for step, returned in enumerate([None, -5.0, -1.0, -1.5, None, -1.0, -3.0, -4.0]):
-            checkpoints.save(
-                step, tree(step), {"step": step, "last_return": returned}, lambda step=step: done.append(step)
-            )
+        for step in range(8):
+            checkpoints.save(step, tree(step), {"step": step}, lambda step=step: done.append(step))
     folder = tmp_path / "checkpoints"
-    assert steps(folder) == [7, 6, 5]  # of two that are as good the later
-    kept = best_checkpoint(folder)
-    assert kept is not None
-    assert read_header(kept)["step"] == 5
+    assert steps(folder) == [7, 6]
     assert [step for step, _ in reports.all] == done == list(range(8))
     for step, outcome in reports.all:
         assert isinstance(outcome, Saved)
         assert (outcome.step, outcome.size > 0, outcome.seconds > 0) == (step, True, True)
-
-
-def test_without_a_return_none_is_best_checkpoint(tmp_path: Path) -> None:
-    with Checkpoints(tmp_path, 1, Reports()) as checkpoints:
-        for step in range(3):
-            checkpoints.save(step, tree(), {"step": step}, lambda: None)
-    assert steps(tmp_path) == [2]
-    assert best_checkpoint(tmp_path) is None
-    assert best_checkpoint(tmp_path / "nowhere") is None
 
 
 def test_what_a_killed_writer_left_is_cleared_and_foreign_files_are_not(tmp_path: Path) -> None:

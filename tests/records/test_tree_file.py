@@ -39,14 +39,14 @@ def like(whole: Any) -> Any:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "step-000000000005.safetensors"
-    write(path, tree(), {"step": 5, "last_return": -1.5})
+    write(path, tree(), {"step": 5, "return": -1.5})
     return path
 
 
 def test_what_is_read_is_what_was_written(path: Path, assert_identical: Callable[[Any, Any], None]) -> None:
     assert_identical(read(path, like(tree())), tree())
     assert_identical(read(path, tree()), tree())
-    assert read_header(path) == {"step": 5, "last_return": -1.5}
+    assert read_header(path) == {"step": 5, "return": -1.5}
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 

@@ -13,7 +13,7 @@ from ddpg.types import Metrics
 def report(q: list[float], loss: float = 1.0, reward: float = 1.0) -> Report:
     """One chunk of as many seeds as there are values."""
     ones = np.ones(len(q))
-    return Report(Metrics(np.array(q), loss * ones, ones, ones, ones), ones, ones, reward * ones)
+    return Report(Metrics(np.array(q), loss * ones, *[ones] * 4), ones, ones, -abs(reward) * ones, reward * ones)
 
 
 def after(*qs: list[float], reward: float = 1.0, reward_scale: float = 1.0) -> tuple[DivergenceState, dict[int, str]]:

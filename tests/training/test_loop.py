@@ -295,7 +295,8 @@ def test_scaled_rewards_are_those_of_a_scaled_environment() -> None:
     assert_close(scaled.learner.agent, halved.learner.agent, rtol=1e-5)
     np.testing.assert_allclose(raw.metrics.q, half.metrics.q, rtol=1e-5)
     np.testing.assert_allclose(raw.episode_return, 2 * half.episode_return, rtol=1e-6)
-    np.testing.assert_allclose(raw.largest_reward, 2 * half.largest_reward, rtol=1e-6)
+    np.testing.assert_allclose(raw.lowest_reward, 2 * half.lowest_reward, rtol=1e-6)
+    np.testing.assert_allclose(raw.highest_reward, 2 * half.highest_reward, rtol=1e-6)
     assert abs(raw.episode_return) > 0
 
 

@@ -157,7 +157,9 @@ def test_the_report_is_a_plain_sum(played: tuple[Recorded, list[Report], Learned
         assert np.asarray(report.episodes).tolist() == [len(returns) for returns in finished]
         means = [np.mean(returns) if returns else np.nan for returns in finished]
         np.testing.assert_allclose(report.episode_return, np.array(means), atol=1e-5)
-        np.testing.assert_allclose(report.largest_reward, np.abs([said.reward for said in rows]).max(axis=(0, 2)))
+        rewards = np.array([said.reward for said in rows])
+        np.testing.assert_allclose(report.highest_reward, rewards.max(axis=(0, 2)))
+        np.testing.assert_allclose(report.lowest_reward, rewards.min(axis=(0, 2)))
         assert all(np.isnan(values).all() != (chunk > 0) for values in report.metrics)
     assert np.isnan(reports[0].episode_return).tolist() == [False, False]
     assert len(recorded.said) == 3 * ROWS

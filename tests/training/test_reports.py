@@ -1,15 +1,12 @@
 """Means over pieces of a report are those over the iterations and episodes they are of."""
 
 import math
-from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
 
-from ddpg.algorithm.values import Categorical
-from ddpg.config.presets import PRESETS
 from ddpg.training.driver import Report, mean_metrics
-from ddpg.training.reports import PendingReports, chunk_report, mean_report, no_reports, support_warning
+from ddpg.training.reports import PendingReports, chunk_report, mean_report, no_reports
 from ddpg.types import Metrics
 
 
@@ -20,16 +17,17 @@ def pieces(of_one: list[float], of_other: float) -> np.ndarray:
 def test_reports_of_several_chunks_are_means_over_all() -> None:
     q, returns = pieces([math.nan, 2.0, 4.0], 1.0), pieces([-10.0, -40.0, math.nan], math.nan)
     numbers = Metrics(*[q] * len(Metrics._fields))
-    report = Report(numbers, returns, pieces([1, 2, 0], 0), pieces([3.0, 9.0, 4.0], 0.5))
+    report = Report(numbers, returns, pieces([1, 2, 0], 0), pieces([3, -9, 4], 0.5), pieces([3.0, 9.0, 4.0], 0.5))
     whole = mean_report(PendingReports(report, np.array([5, 30, 10])))
     np.testing.assert_allclose(whole.metrics.q, [2.5, 1.0])
     np.testing.assert_allclose(whole.episode_return, [-30.0, math.nan])
     np.testing.assert_array_equal(whole.episodes, [3, 0])
-    np.testing.assert_array_equal(whole.largest_reward, [9.0, 0.5])
+    np.testing.assert_array_equal(whole.lowest_reward, [-9.0, 0.5])
+    np.testing.assert_array_equal(whole.highest_reward, [9.0, 0.5])
 
 
 def reported(q: np.ndarray) -> Report:
-    return Report(Metrics(*[q] * len(Metrics._fields)), q, np.ones_like(q), np.abs(q))
+    return Report(Metrics(*[q] * len(Metrics._fields)), q, np.ones_like(q), -np.abs(q), np.abs(q))
 
 
 def test_a_report_counts_by_its_iterations() -> None:
@@ -52,24 +50,11 @@ def test_what_is_lost_within_a_chunk_is_no_unknown_number() -> None:
     np.testing.assert_allclose(chunk.metrics.q, [1.5, math.nan])
     np.testing.assert_allclose(chunk.metrics.critic_loss, [1.5, math.nan])
     np.testing.assert_allclose(chunk.metrics.actor_loss, [1.5, 2.0])
-    np.testing.assert_allclose(chunk.largest_reward, [2.0, math.nan])
+    np.testing.assert_allclose(chunk.highest_reward, [2.0, math.nan])
 
 
 def test_metrics_of_updates_that_are_lost_are_not_unknown() -> None:
     moved = jnp.array([math.nan, 3.0, math.nan, 5.0])
-    mean = mean_metrics(Metrics(jnp.array([1.0, 2.0, math.nan, 4.0]), jnp.ones(4), moved, moved, moved))
-    assert [float(x) for x in mean[1:]] == [1.0, 4.0, 4.0, 4.0]
+    mean = mean_metrics(Metrics(jnp.array([1.0, 2.0, math.nan, 4.0]), jnp.ones(4), moved, moved, moved, moved))
+    assert [float(x) for x in mean[1:]] == [1.0, 4.0, 4.0, 4.0, 4.0]
     assert math.isnan(mean.q)
-
-
-def test_a_support_that_does_not_hold_the_returns_is_noticed() -> None:
-    config = replace(PRESETS["d4pg"], agent=replace(PRESETS["d4pg"].agent, value=Categorical(low=-20.0, high=20.0)))
-    assert support_warning(config, np.array([[-20.0, 3.0], [20.0, math.nan]])) is None
-    line = support_warning(config, np.array([[-21.0, 3.0], [60.0, math.nan]]))
-    assert line is not None
-    assert line.startswith("a discounted return of 60 lies outside the support from -20 to 20 and is cut; use a wider")
-    assert line.endswith("--value.low none --value.high none to have it found")
-    scaled = support_warning(replace(config, reward_scale=0.1), np.array([-21.0]))
-    assert scaled is not None
-    assert "--reward_scale 1 to" in scaled
-    assert support_warning(replace(config, agent=PRESETS["td3"].agent), np.array([1e9])) is None

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -16,12 +17,15 @@ from ddpg.cli import main
 from ddpg.commands import train as beginning
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
-from ddpg.records.checkpoint import best_checkpoint, list_checkpoints
+from ddpg.records.checkpoint import list_checkpoints
 from ddpg.records.display import Display
 from ddpg.records.log import TAGS
 from ddpg.records.tree_file import read_header
+from ddpg.training.backend import driver_for
 from ddpg.training.folder import RunFolder, load_config
+from ddpg.training.restore import Progress
 from ddpg.training.saving import Saver
+from ddpg.training.watch import init_watch
 from tests.tiny import MORE_PARTS, TURNS
 from tests.worlds import Windy
 
@@ -144,16 +148,23 @@ def test_a_longer_run_is_the_run_of_that_length(env: str, steps: int, tmp_path: 
     same(tmp_path / "whole", tmp_path / "parts", mean=1e-6 if steps == 450 else 0)
 
 
-def test_the_best_stays_and_the_last_two(tmp_path: Path) -> None:
-    options = SCAN | {"steps": 1600}
-    run = ddpg.train("Pendulum-v1", run=tmp_path / "run", options=options)
-    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
-    best = max(rows[1:], key=lambda row: row["return"])["step"]
-    steps = [read_header(path)["step"] for path in list_checkpoints(run.path / "checkpoints")]
-    assert steps == sorted({1600, 1500, best}, reverse=True)
-    found = best_checkpoint(run.path / "checkpoints")
-    assert found is not None
-    assert read_header(found)["step"] == best
+def test_the_best_policy_is_that_of_a_run_that_was_never_stopped(tmp_path: Path, stop_at: Stopping) -> None:
+    """Also if the killed run had kept a later one, which its newest checkpoint knows nothing of."""
+    whole = ddpg.train("Pendulum-v1", run=tmp_path / "whole", options=SCAN)
+    stop_at(30)
+    parts = ddpg.train("Pendulum-v1", run=tmp_path / "parts", options=SCAN).path
+    newest, *_ = list_checkpoints(parts / "checkpoints")
+    newest.unlink()
+    stop_at(None)
+    again = ddpg.resume(parts)
+    assert again.summary["best"] == whole.summary["best"]
+    for run in (whole, again):
+        best = [(point["return"], point["step"]) for point in ddpg.read_metrics(run.path)]
+        top = max(returned for returned, _ in best)
+        assert run.summary["best"] == {"iqm": top, "returns": [top], "steps": [dict(best)[top]]}
+    files = [run.path / "models/seed-0/best.safetensors" for run in (whole, again)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert read_header(files[0])["step"] == whole.summary["best"]["steps"][0]
 
 
 def test_stopped_for_good_at_the_step_it_had_reached(tmp_path: Path, stop_at: Stopping) -> None:
@@ -223,16 +234,32 @@ def test_nothing_to_do_and_nothing_to_go_on_from(tmp_path: Path, capsys: pytest.
     assert (folder / "config.json").read_bytes() == before[folder / "config.json"]
 
 
-def test_checkpoints_by_the_minute_follow_a_clock_that_nobody_sets(
+def test_a_checkpoint_follows_the_first_evaluation_and_then_what_the_last_one_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = override(ddpg.PRESETS["ddpg"], TURNS | {"checkpoint.every": "none", "checkpoint.minutes": 5})
-    monkeypatch.setattr("time.monotonic", lambda: 1e6)
-    with closing(Saver(RunFolder.at(tmp_path), config, Pendulum.spec, Display("", 800, quiet=True), 0)) as saver:
-        for passed, expected in [(0, False), (299, False), (301, True)]:
-            monkeypatch.setattr("time.monotonic", lambda passed=passed: 1e6 + passed)
-            monkeypatch.setattr("time.time", lambda: 0.0)
-            assert saver.due(100) is expected
+    config = override(ddpg.PRESETS["ddpg"], TURNS | {"checkpoint.every": "none", "checkpoint.share": 0.1})
+    now = 1e6
+
+    def writing(*_: Any) -> None:
+        nonlocal now
+        now += 3
+
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr("time.time", lambda: 0.0)  # a clock that somebody has set
+    monkeypatch.setattr("ddpg.training.saving.save_networks", writing)
+    saver = Saver(RunFolder.at(tmp_path), config, Pendulum.spec, Display("", 800, quiet=True), 0)
+    with closing(driver_for(config, Pendulum())) as driver, closing(saver):
+        driver.start(jax.numpy.stack([jax.random.key(0)]))
+        assert not saver.due(100, evaluated=False)
+        assert saver.due(100, evaluated=True)
+        saver.save(100, driver, Progress(), init_watch(1), last=False)  # waits for imports, which cost once
+        assert len(list_checkpoints(tmp_path / "checkpoints")) == 1
+        assert saver.due(150, evaluated=True)
+        saver.save(200, driver, Progress(), init_watch(1), last=False)
+        vars(saver)["_checkpoints"].wait()
+        for passed, expected in [(29, False), (1, True)]:
+            now += passed
+            assert saver.due(250, evaluated=True) is expected
 
 
 def test_what_is_damaged_does_not_count_among_those_to_keep(tmp_path: Path, stop_at: Stopping) -> None:

@@ -74,6 +74,7 @@ class ActorMetrics(NamedTuple):
     actor_loss: Float[Array, ""]
     dq_da: Float[Array, ""]
     saturation: Float[Array, ""]
+    stuck: Float[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -162,11 +163,10 @@ class DPG:
             q_mu, dq_da = jax.value_and_grad(q_of)(mu)
             (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam minimises, we maximise J
             actor, opt = gradient_step(self.actor, nets.fitted(both, 0.01).actor, grad, opt)
-            norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
-            return actor, opt, ActorMetrics(-q_mu / len(mu), norm, jnp.mean(jnp.abs(mu) > 0.99, dtype=mu.dtype))
+            return actor, opt, actor_metrics(mu, q_mu, dq_da)
 
         def skip(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
-            return actor, opt, ActorMetrics(*[jnp.full_like(loss, jnp.nan)] * 3)
+            return actor, opt, ActorMetrics(*[jnp.full_like(loss, jnp.nan)] * 4)
 
         actor, actor_opt, metrics = every_nth(
             self.policy_delay, count, update_actor, skip, online.actor, state.actor_opt
@@ -199,6 +199,15 @@ class DPG:
                 "exploration parameters: noise on weights suits layer normalisation, not batch normalisation; "
                 "use --actor.block.norm layer"
             )
+
+
+def actor_metrics(mu: Float[Array, "b m"], q: Float[Array, ""], dq_da: Float[Array, "b m"]) -> ActorMetrics:
+    """What an update of the actor shows, from the sum of Q(s, mu(s)) and its gradient by the actions."""
+    at_bound = jnp.abs(mu) > 0.99
+    pushed = jnp.mean(jnp.sign(mu) * (at_bound & (mu * dq_da > 0)), axis=0)  # per dimension, ±1 if all states are
+    norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
+    stuck = jnp.mean(jnp.abs(pushed) > 0.95, dtype=mu.dtype)
+    return ActorMetrics(-q / len(mu), norm, jnp.mean(at_bound, dtype=mu.dtype), stuck)
 
 
 def every_nth(n: int, count: Int[Array, ""], do: Callable[..., Any], skip: Callable[..., Any], *args: PyTree) -> Any:

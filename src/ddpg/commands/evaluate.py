@@ -28,11 +28,13 @@ def evaluate_run(
     seed: int = 0,
     env: EnvironmentLike | None = None,
     env_args: Sequence[str] = (),
+    best: bool = False,
 ) -> dict[str, Any]:
     """Greedy returns of every seed of a run: `ddpg.evaluate`.
 
     `env` is by default the run's own; a run of a function that makes environments needs that function, or an id.
-    `env_args` are keyword arguments as key=value, after those of the run if `env` is the run's own id.
+    `env_args` are keyword arguments as key=value, after those of the run if `env` is the run's own id. With `best`
+    each seed has the policy of its best evaluation, not its last.
     `return_mean`, `return_std` and `return_iqm` are over all episodes of all seeds, `returns` the mean of each seed.
     Mistake, in one line, if the folder is no run, or `env` cannot be made or has other spaces.
     """
@@ -41,7 +43,7 @@ def evaluate_run(
     environment = resolve_for(config, env, env_args)
     with closing(evaluator_for(config, environment, episodes, seed)) as evaluator:
         configure_jax(1, 0.0)
-        saved = [load_seed(folder, config, s, environment.spec)[0] for s in config.seed_range]
+        saved = [load_seed(folder, config, s, environment.spec, best)[0] for s in config.seed_range]
         returns = np.concatenate([evaluator(*jax.tree.map(_one, (one.online, one.stats))).returns for one in saved])
         optimum = evaluator.optimum()
     result: dict[str, Any] = {
@@ -69,7 +71,7 @@ def eval_command(args: Namespace) -> int:
     if args.render:
         check_screen()
     with redirect_stdout(sys.stderr):  # an environment that prints spoils no JSON
-        result = evaluate_run(args.RUN, args.episodes, args.seed, args.env, args.env_args)
+        result = evaluate_run(args.RUN, args.episodes, args.seed, args.env, args.env_args, args.best)
     if args.json:
         print_json(result)
     else:
@@ -78,8 +80,8 @@ def eval_command(args: Namespace) -> int:
         print(f"{mean} · {result['episodes']} episodes on {result['env']}", file=sys.stderr)
     with redirect_stdout(sys.stderr):
         if video:
-            film_run(folder, video, args.seed, args.env, env_args=args.env_args)
+            film_run(folder, video, args.seed, args.env, env_args=args.env_args, best=args.best)
             print(f"film: {args.video}", file=sys.stderr)
         if args.render:
-            show_run(folder, args.seed, args.env, env_args=args.env_args)
+            show_run(folder, args.seed, args.env, env_args=args.env_args, best=args.best)
     return 0

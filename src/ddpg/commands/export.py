@@ -62,18 +62,21 @@ class Exported(NamedTuple):
     difference: float  # the largest, as a share of the action's range
 
 
-def export_run(run: str | Path, format: str, path: str | Path | None = None, seed: int | None = None) -> Exported:
+def export_run(
+    run: str | Path, format: str, path: str | Path | None = None, seed: int | None = None, best: bool = False
+) -> Exported:
     """Write the greedy policy of one seed, by default the first, as "onnx", "hdf5" or "numpy": `ddpg.export`.
 
-    The file is RUN/policy.onnx, .hdf5 or .npz unless `path` says otherwise. It is there only if it answers as the
-    policy does. Mistake, in one line, if it does not, or if anything is missing or cannot be written.
+    With `best` it is the policy of the best evaluation, not the last one. The file is RUN/policy.onnx, .hdf5 or
+    .npz unless `path` says otherwise. It is there only if it answers as the policy does. Mistake, in one line, if
+    it does not, or if anything is missing or cannot be written.
     """
     folder = RunFolder.at(run)
     if format not in FORMATS:
         raise Mistake(f"format {format!r}, expected one of {', '.join(FORMATS)}")
     form = FORMATS[format]
     path = Path(run) / folder.exported(form.suffix).name if path is None else Path(path)
-    policy = load(run, seed)
+    policy = load(run, seed, best)
     _check(folder, format, path)
     arrays = arrays_of(policy_steps(policy.greedy, policy.spec), policy.spec)
     check_finite(arrays)
@@ -172,7 +175,7 @@ def compare(form: Form, policy: GreedyPolicy, spec: Spec, obs: Shaped[np.ndarray
 
 
 def export_command(args: Namespace) -> int:
-    exported = export_run(args.RUN, args.format, args.o, args.seed)
+    exported = export_run(args.RUN, args.format, args.o, args.seed, args.best)
     print(f"policy: {exported.path}", file=sys.stderr)
     print(
         f"parity over {thousands(exported.observations)} observations: largest difference {exported.difference:.1e} "

@@ -181,7 +181,7 @@ def _report(run: Run) -> int:
     interval = "" if low is None else f" [{low:.1f}, {high:.1f}]"
     speed = "no" if summary["steps_per_second"] is None else thousands(summary["steps_per_second"])
     print(
-        f"return {one_decimal(summary['iqm'])}{interval}{gap(summary)} · {speed} steps/s · "
+        f"{_best(summary)} {one_decimal(summary['iqm'])}{interval}{gap(summary)} · {speed} steps/s · "
         f"{summary['wall_seconds']:.1f} s",
         file=sys.stderr,
     )
@@ -189,3 +189,13 @@ def _report(run: Run) -> int:
     if run.interrupted:
         print(f"to go on: ddpg resume {run.path}", file=sys.stderr)
     return 128 + run.signal if run.interrupted else 0
+
+
+def _best(summary: Mapping[str, Any]) -> str:
+    """What comes before the last return: the best one, if that was another."""
+    best = summary.get("best")
+    if best is None or set(best["steps"]) == {summary["steps"]}:
+        return "return"
+    (first, last) = min(best["steps"]), max(best["steps"])
+    steps = f"step {thousands(first)}" if first == last else f"steps {thousands(first)} to {thousands(last)}"
+    return f"best {one_decimal(best['iqm'])} at {steps} · last"

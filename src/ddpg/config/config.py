@@ -37,14 +37,14 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """When to save the state that `ddpg resume` continues from: every `minutes` or `every` environment steps.
+    """When to save the state that `ddpg resume` continues from.
 
-    `none` switches either off; the end of the run is always saved. The last `keep` checkpoints stay, and the one with
-    the best policy.
+    First after the first evaluation, then so often that it takes about `share` of the time, and every `every`
+    environment steps. `none` switches either off; the end of the run is always saved. The last `keep` stay.
     """
 
     every: Natural | None = None
-    minutes: Positive | None = 5.0
+    share: Positive | None = 0.01
     keep: Natural = 2
 
 

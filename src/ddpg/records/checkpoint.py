@@ -1,6 +1,5 @@
-"""The checkpoints of a run: written by a thread, the last ones and the one of the best return stay."""
+"""The checkpoints of a run: written by a thread, the last ones stay."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +24,7 @@ class Saved(NamedTuple):
 
 
 class Checkpoints:
-    """FOLDER/step-….safetensors, written by a thread of its own; the last `keep` stay, and the one of the best return.
+    """FOLDER/step-….safetensors, written by a thread of its own; the last `keep` stay.
 
     `report` is called with each that was written, or with the OSError of one that failed: those before it stay then.
     """
@@ -42,15 +41,18 @@ class Checkpoints:
 
         Waits only for the one before, so that never more than two are in memory.
         """
-        if self._last is not None:
-            self._last.result()
+        self.wait()
         self._last = self._writer.submit(self._save, step, tree, header, then)
 
-    def close(self) -> None:
+    def wait(self) -> None:
         """Wait until everything is written."""
-        self._writer.shutdown()
         if self._last is not None:
             self._last.result()
+
+    def close(self) -> None:
+        """The same, and write no more."""
+        self._writer.shutdown()
+        self.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -76,29 +78,12 @@ class Checkpoints:
         # Partial files of a process that was killed while it wrote: ours, and before that safetensors' own.
         for partial in (*self._folder.glob("*.partial"), *self._folder.glob(".tmp*")):
             partial.unlink(missing_ok=True)
-        best = best_checkpoint(self._folder)
         for path in list_checkpoints(self._folder)[self._keep :]:
-            if path != best:
-                with suppress(OSError):  # of a folder of that name
-                    path.unlink(missing_ok=True)
+            with suppress(OSError):  # of a folder of that name
+                path.unlink(missing_ok=True)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a folder, the newest first."""
     paths = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name)] if folder.is_dir() else []
     return sorted(paths, reverse=True)
-
-
-def best_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint whose policy had the highest return when it was last evaluated; None if none of them was."""
-    path = max(list_checkpoints(folder), key=_return, default=None)
-    return path if path is not None and _return(path) > -math.inf else None
-
-
-def _return(path: Path) -> float:
-    """The greedy return in the header of a checkpoint; -inf if there is none, or it cannot be read."""
-    try:
-        value = tree_file.read_header(path).get("last_return")
-    except tree_file.Damaged:
-        return -math.inf
-    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else -math.inf  # NaN is not, either

@@ -27,7 +27,8 @@ def check_divergence(
     state: DivergenceState, report: Report, *, gamma: float, reward_scale: float, learning: bool
 ) -> tuple[DivergenceState, dict[int, str]]:
     """Add the report of one chunk [S]; also return the index of each diverged seed, with its symptom and the fix."""
-    largest = np.maximum(state.largest_reward, reward_scale * np.asarray(report.largest_reward))
+    size = np.maximum(-np.asarray(report.lowest_reward), report.highest_reward)  # -inf if there was no reward
+    largest = np.maximum(state.largest_reward, reward_scale * size)
     if not learning:
         return state._replace(largest_reward=largest), {}
     q, loss = np.asarray(report.metrics.q), np.asarray(report.metrics.critic_loss)

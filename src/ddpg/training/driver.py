@@ -1,6 +1,7 @@
 """What a driver must answer: it turns the iterations of all seeds, a chunk at a time."""
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 import jax
@@ -13,7 +14,7 @@ from ddpg.algorithm.normaliser import RunningStats
 from ddpg.envs.gymnasium_edge import Misbehaved
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.training.learner import LearnerState
-from ddpg.types import AnyArray, Keys, Metrics, PyTree
+from ddpg.types import AnyArray, Keys, Metrics, PyTree, Row
 
 
 class Report(NamedTuple):
@@ -22,7 +23,8 @@ class Report(NamedTuple):
     metrics: Metrics
     episode_return: Float[AnyArray, ""]
     episodes: Int[AnyArray, ""]
-    largest_reward: Float[AnyArray, ""]  # in absolute value
+    lowest_reward: Float[AnyArray, ""]  # of the steps that had one; infinite if there was none
+    highest_reward: Float[AnyArray, ""]
 
 
 class Learned(NamedTuple):
@@ -36,6 +38,13 @@ class Learned(NamedTuple):
     @classmethod
     def of(cls, state: LearnerState) -> "Learned":
         return cls(state.agent.online, state.agent.target, state.stats, state.return_scale)
+
+    def reward_scales(self, chosen: float) -> Float[np.ndarray, " s"]:
+        """By what rewards are multiplied for each seed: `chosen`, unless returns are scaled by their own range."""
+        seeds = len(jax.tree.leaves(self.online)[0])
+        if self.return_scale is None:
+            return np.full(seeds, chosen)
+        return np.array([jax.tree.map(itemgetter(i), self.return_scale).scale for i in range(seeds)], float)
 
     @property
     def evaluation_inputs(self) -> tuple[Nets, RunningStats | None, ReturnScale | None]:
@@ -93,6 +102,13 @@ class ChunkInterrupted(Exception):
     def __init__(self, iterations: int, error: Misbehaved | None, report: Report | None) -> None:
         super().__init__(str(error))
         self.iterations, self.error, self.report = iterations, error, report
+
+
+def reward_range(block: Row, axis: int | tuple[int, ...] | None = None) -> tuple[AnyArray, AnyArray]:
+    """The lowest and the highest reward of a block, of which boundary rows have none."""
+    xp = block.reward.__array_namespace__()
+    low = xp.where(block.boundary, xp.inf, block.reward).min(axis=axis)
+    return low, xp.where(block.boundary, -xp.inf, block.reward).max(axis=axis)
 
 
 def mean_metrics(metrics: Metrics) -> Metrics:

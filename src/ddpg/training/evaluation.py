@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.stages import Wrapped
 from jaxtyping import Float, Shaped
@@ -35,13 +36,18 @@ class Evaluation(NamedTuple):
     """One row per episode: undiscounted returns, discounted ones, the bias of Q(s_0, mu(s_0)), and |dQ/da| there.
 
     `discounted` is in the units the critic learns, and adds Q's estimate of the time after a time limit; `q_bias` is
-    Q(s_0, mu(s_0)) minus that.
+    Q(s_0, mu(s_0)) minus that. `ends` are the first and the last observation of each episode.
     """
 
     returns: Float[Array, " e"]
     discounted: Float[Array, " e"]
     q_bias: Float[Array, " e"]
     dq_da: Float[Array, " e"]
+    ends: Shaped[Array, "two e *obs"]
+
+    def mean_returns(self) -> Float[np.ndarray, " s"]:
+        """Of every seed, if the leaves are [S, e]."""
+        return np.asarray(self.returns, float).mean(axis=1)
 
 
 class Evaluator(Protocol):
@@ -90,8 +96,8 @@ class CriticComparison:
         value, pull_back = jax.vjp(lambda action: q(first, action), nets.mu(first))
         (dq_da,) = pull_back(jnp.ones_like(value))
         scale = self.reward_scale if return_scale is None else return_scale.scale
-        total = scale * episodes.discounted + tail
-        return Evaluation(episodes.returns, total, value - total, jnp.linalg.norm(dq_da, axis=-1))
+        total, ends = scale * episodes.discounted + tail, jnp.stack([episodes.first, episodes.last])
+        return Evaluation(episodes.returns, total, value - total, jnp.linalg.norm(dq_da, axis=-1), ends)
 
 
 @cache

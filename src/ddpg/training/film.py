@@ -25,16 +25,19 @@ def film_run(
     env: EnvironmentLike | None = None,
     seed: int | None = None,
     env_args: Sequence[str] = (),
+    best: bool = False,
 ) -> None:
     """A film of one greedy episode (seed `episode`), drawn by Gymnasium's own renderer: `ddpg.film`.
 
-    `env` and `env_args` as in `ddpg.evaluate`; a function must take `render_mode`. Mistake if it cannot be drawn.
+    `env`, `env_args` and `best` as in `ddpg.evaluate`; a function must take `render_mode`. Mistake if it cannot be
+    drawn.
     """
     folder, path = RunFolder.at(run), absolute(path)
     check_film(path)
     config = folder.read_config()
     with screenless():
-        film_policy(load_policy(folder, config, seed), resolve_for(config, env, env_args), config, path, episode)
+        policy, environment = load_policy(folder, config, seed, best), resolve_for(config, env, env_args)
+        film_policy(policy, environment, config, path, episode)
 
 
 def film_policy(policy: Policy, env: AnyEnvironment, config: Config, path: Path, episode: int = 0) -> None:
@@ -57,12 +60,13 @@ def show_run(
     env: EnvironmentLike | None = None,
     seed: int | None = None,
     env_args: Sequence[str] = (),
+    best: bool = False,
 ) -> None:
     """One greedy episode in a window. Mistake if there is no screen to show it on."""
     check_screen()
     folder = RunFolder.at(run)
     config = folder.read_config()
-    policy = load_policy(folder, config, seed)
+    policy = load_policy(folder, config, seed, best)
     with _stage(policy, resolve_for(config, env, env_args), config, "human") as drawn:
         for _ in play(drawn, _greedy(policy), episode):  # every step shows itself
             check_screen()

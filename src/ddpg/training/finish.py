@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from ddpg.config.config import Config
@@ -15,10 +14,10 @@ from ddpg.records.atomic import write_text
 from ddpg.records.log import read_records
 from ddpg.records.networks import safetensors
 from ddpg.records.networks.hdf5 import save_models
-from ddpg.records.networks.safetensors import SavedNetworks
 from ddpg.records.plot import curve_of, learning_curve
-from ddpg.records.statistics import summary
+from ddpg.records.statistics import iqm, summary
 from ddpg.terminal import count
+from ddpg.training.best import Best, saved_networks
 from ddpg.training.driver import Learned
 from ddpg.training.film import can_film, film_policy
 from ddpg.training.folder import RunFolder
@@ -28,10 +27,9 @@ from ddpg.types import Spec
 
 def save_networks(folder: RunFolder, config: Config, learned: Learned, spec: Spec) -> None:
     """The four networks of every seed, leaves [S, ...]."""
-    for i, seed in enumerate(config.seed_range):
-        own: Learned = jax.tree.map(lambda x, i=i: np.asarray(x)[i], learned)
-        scale = config.reward_scale if own.return_scale is None else float(own.return_scale.scale)
-        saved, place = SavedNetworks(own.online, own.target, own.stats), folder.networks(seed)
+    scales = learned.reward_scales(config.reward_scale).tolist()
+    for i, (seed, scale) in enumerate(zip(config.seed_range, scales, strict=True)):
+        saved, place = saved_networks(learned, i), folder.networks(seed)
         safetensors.save_networks(place, saved, spec)
         save_models(place, saved, spec, config.agent.value, scale)
 
@@ -53,9 +51,9 @@ def draw_pictures(
 
 
 def write_summary(
-    folder: RunFolder, config: Config, optimum: float | None, fields: Mapping[str, Any]
+    folder: RunFolder, config: Config, optimum: float | None, best: Best, fields: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write summary.json: the returns of the last log point, the optimum, and `fields`."""
+    """Write summary.json: the returns of the last log point, the optimum, the best evaluations, and `fields`."""
     records = read_records(folder.metrics)
     # A run that ended before anything was logged has no return.
     last = np.array([record["return"] for record in records[-config.seeds :]] or [np.nan] * config.seeds)
@@ -67,6 +65,9 @@ def write_summary(
         **summary(last),
         **fields,
     }
+    if np.isfinite(best.returns).any():
+        middle, *returns = (float(x) if np.isfinite(x) else None for x in (iqm(best.returns), *best.returns))
+        whole["best"] = {"iqm": middle, "returns": returns, "steps": best.steps.tolist()}
     if optimum is not None:
         whole |= {"optimum": optimum, "gap_to_optimum": None if whole["iqm"] is None else optimum - whole["iqm"]}
     write_text(folder.summary, json.dumps(whole, indent=2) + "\n")

@@ -21,7 +21,7 @@ from ddpg.envs.gymnasium_edge import Misbehaved
 from ddpg.experience.ring import any_rows, refilled, trimmed
 from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.collector import BehaviourPolicy
-from ddpg.training.driver import ChunkInterrupted, Learned, Report, mean_metrics
+from ddpg.training.driver import ChunkInterrupted, Learned, Report, mean_metrics, reward_range
 from ddpg.training.learner import Learner, LearnerState
 from ddpg.training.python_collector import CollectorSnapshot, PythonCollector, PythonVectorEnv
 from ddpg.training.randomness import ActionRandomness, IterationRandomness, UpdateRandomness
@@ -139,8 +139,8 @@ class Host:
         unknown = Metrics(*[np.full(len(self._states), np.nan)] * len(Metrics._fields))
         means = [unknown if each[0] is None else stacked(each) for each in metrics]
         returns, counts = (np.array(each) for each in zip(*map(self.collector.episodes, blocks), strict=True))
-        largest = np.array([np.abs(block.reward).max(axis=(1, 2)) for block in blocks])
-        return Report(stacked(means), returns, counts, largest)
+        low, high = (np.array(each) for each in zip(*(reward_range(block, (1, 2)) for block in blocks), strict=True))
+        return Report(stacked(means), returns, counts, low, high)
 
 
 def stacked(trees: Sequence[Any]) -> Any:

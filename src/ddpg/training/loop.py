@@ -14,10 +14,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from ddpg.training.collector import Collector, EndedEpisodes, EnvState
-from ddpg.training.driver import Report, mean_metrics
+from ddpg.training.driver import Report, mean_metrics, reward_range
 from ddpg.training.learner import Learner, LearnerState
 from ddpg.training.randomness import IterationRandomness
 from ddpg.types import Key, Metrics, PyTree, Row
@@ -49,11 +49,11 @@ class Loop:
 
     def iterate(
         self, state: TrainState, t: Int[Array, ""], randomness: IterationRandomness, fresh: PyTree, learning: bool
-    ) -> tuple[TrainState, tuple[Metrics | None, EndedEpisodes, Float[Array, ""]]]:
-        """Iteration t; also its metrics, the episodes that ended and the largest reward."""
+    ) -> tuple[TrainState, tuple[Metrics | None, EndedEpisodes, tuple[Array, Array]]]:
+        """Iteration t; also its metrics, the episodes that ended and the lowest and highest reward."""
         env, (block, episodes) = self.collector.collect(state.learner.acting, state.env, t, randomness.actions, fresh)
         learner, metrics = self.learner.learn(state.learner, state.block, t, randomness.updates, learning)
-        return TrainState(learner, env, block), (metrics, episodes, jnp.max(jnp.abs(block.reward)))
+        return TrainState(learner, env, block), (metrics, episodes, reward_range(block))
 
     def chunk(
         self, state: TrainState, t0: Int[Array, ""], iterations: int, learning: bool
@@ -61,11 +61,11 @@ class Loop:
         """So many iterations of one seed, from iteration t0 on."""
         t, key = t0 + jnp.arange(iterations), state.learner.key
         inputs = jax.vmap(lambda t: (self.randomness(key, t), self.collector.fresh(key, t)))(t)
-        state, (metrics, episodes, reward) = jax.lax.scan(
+        state, (metrics, episodes, (low, high)) = jax.lax.scan(
             lambda state, x: self.iterate(state, *x, learning), state, (t, *inputs)
         )
         unknown = jnp.float32(jnp.nan)
         mean = mean_metrics(metrics) if metrics is not None else Metrics(*[unknown] * len(Metrics._fields))
         count = jnp.sum(episodes.ended)
         episode_return = jnp.where(count > 0, jnp.sum(episodes.returns) / count, unknown)
-        return state, Report(mean, episode_return, count, jnp.max(reward))
+        return state, Report(mean, episode_return, count, jnp.min(low), jnp.max(high))

@@ -53,27 +53,30 @@ class Policy:
         return self(obs), None
 
 
-def load(run: str | Path, seed: int | None = None) -> Policy:
+def load(run: str | Path, seed: int | None = None, best: bool = False) -> Policy:
     """The greedy policy of one seed of a run folder, by default its first: `ddpg.load`.
 
-    Mistake, in one line, if the folder is no run, or has no such seed, or its files cannot be read.
+    It is the last one, or with `best` that of the seed's best evaluation. Mistake, in one line, if the folder is no
+    run, or has no such seed, or its files cannot be read.
     """
     folder = RunFolder.at(run)
-    return load_policy(folder, folder.read_config(), seed)
+    return load_policy(folder, folder.read_config(), seed, best)
 
 
-def load_policy(folder: RunFolder, config: Config, seed: int | None = None) -> Policy:
+def load_policy(folder: RunFolder, config: Config, seed: int | None = None, best: bool = False) -> Policy:
     seeds = config.seed_range
     if seed is not None and seed not in seeds:
         raise Mistake(f"seed {seed}: {folder} holds seeds {seeds[0]} to {seeds[-1]}; choose one of them")
     seed = seeds[0] if seed is None else seed
-    saved, spec = load_seed(folder, config, seed)
+    saved, spec = load_seed(folder, config, seed, best=best)
     return Policy(saved.online, saved.stats, spec, seed)
 
 
-def load_seed(folder: RunFolder, config: Config, seed: int, expected: Spec | None = None) -> tuple[SavedNetworks, Spec]:
+def load_seed(
+    folder: RunFolder, config: Config, seed: int, expected: Spec | None = None, best: bool = False
+) -> tuple[SavedNetworks, Spec]:
     """The saved networks of one seed and their spec. Mistake if it is another than `expected`."""
-    return load_networks(folder.networks(seed), config.agent, config.normalise, expected)
+    return load_networks(folder.networks(seed), config.agent, config.normalise, expected, best)
 
 
 def _parts(obs: Any) -> Iterator[Any]:

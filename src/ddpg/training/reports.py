@@ -29,7 +29,7 @@ class PendingReports(NamedTuple):
 
 def no_reports(seeds: int) -> PendingReports:
     none = np.zeros((0, seeds))
-    return PendingReports(Report(Metrics(*[none] * len(Metrics._fields)), none, none, none), np.zeros(0))
+    return PendingReports(Report(Metrics(*[none] * len(Metrics._fields)), *[none] * 4), np.zeros(0))
 
 
 def mean_report(pending: PendingReports) -> Report:
@@ -43,7 +43,9 @@ def mean_report(pending: PendingReports) -> Report:
 
     metrics = jax.tree.map(lambda values: mean(values, weights[:, None] * np.ones_like(values)), report.metrics)
     returns: Any = mean(report.episode_return, report.episodes)
-    return Report(metrics, returns, report.episodes.sum(axis=0), report.largest_reward.max(axis=0))
+    low = report.lowest_reward.min(axis=0, initial=np.inf)
+    high = report.highest_reward.max(axis=0, initial=-np.inf)
+    return Report(metrics, returns, report.episodes.sum(axis=0), low, high)
 
 
 def chunk_report(pending: PendingReports, iterations: int) -> Report:
@@ -70,8 +72,8 @@ def log_point(
     """The log point of a report [S]; what an evaluation would have measured is NaN without one."""
     if evaluation is None:
         nan: Any = np.full((config.seeds, 1), np.nan)
-        evaluation = Evaluation(nan, nan, nan, nan)
-    returns, exploration = np.asarray(evaluation.returns.mean(axis=1), float), config.agent.exploration
+        evaluation = Evaluation(*[nan] * 5)
+    returns, exploration = evaluation.mean_returns(), config.agent.exploration
     point: LogPoint = {
         "run": folder,
         "step": step,
@@ -83,23 +85,10 @@ def log_point(
         "actor_loss": np.asarray(report.metrics.actor_loss),
         "dq_da": np.asarray(report.metrics.dq_da),
         "saturation": np.asarray(report.metrics.saturation),
+        "stuck": np.asarray(report.metrics.stuck),
         "q_bias": np.asarray(evaluation.q_bias.mean(axis=1)),
         "noise_scale": float(np.mean(exploration.sigma) * exploration.schedule(np.int64(step))),
         "steps_per_second": steps_per_second,
         "dq_da_at_starts": np.asarray(evaluation.dq_da),
     }
     return point if optimum is None else {**point, "gap_to_optimum": optimum - returns}
-
-
-def support_warning(config: Config, returns: np.ndarray) -> str | None:
-    """A line on the discounted return that lies furthest outside the value's bounds, if any does."""
-    low, high = config.agent.value.bounds
-    outside = returns[(returns < low) | (returns > high)]
-    if not outside.size:
-        return None
-    worst = outside[np.argmax(np.abs(outside - (low + high) / 2))]
-    unscaled = "" if config.reward_scale == 1 else " --reward_scale 1"
-    return (
-        f"a discounted return of {worst:.4g} lies outside the support from {low:g} to {high:g} and is cut; "
-        f"use a wider one, or --value.low none --value.high none{unscaled} to have it found"
-    )

@@ -17,10 +17,9 @@ from ddpg.ranges import NonNegative, Whole
 from ddpg.records import tree_file
 from ddpg.records.checkpoint import list_checkpoints
 from ddpg.terminal import one_line
-from ddpg.training.divergence import DivergenceState, init_divergence
 from ddpg.training.driver import Driver
 from ddpg.training.folder import RunFolder
-from ddpg.training.reports import PendingReports, no_reports
+from ddpg.training.watch import WatchState, init_watch
 from ddpg.types import Keys, PyTree
 
 LARGEST = 2**31  # iterations, and pieces of a report
@@ -35,24 +34,22 @@ class Progress:
     learning_steps: Whole = 0  # steps of one seed while learning
     learning_seconds: NonNegative = 0.0
     wall_seconds: NonNegative = 0.0
-    last_return: float | None = None  # greedily, over all seeds, when last evaluated
     diverged: dict[int, str] = field(default_factory=dict)  # seeds that diverged, and how it shows
+    warnings: dict[str, str] = field(default_factory=dict)  # given so far, by their kind
 
 
 class CheckpointState(NamedTuple):
     """All arrays of a checkpoint, of every seed."""
 
     driver: PyTree  # the driver's snapshot
-    pending: PendingReports
-    divergence: DivergenceState
+    watch: WatchState
 
 
 class Restored(NamedTuple):
     """The state of a run at a checkpoint, and what to tell its user."""
 
     progress: Progress
-    pending: PendingReports
-    divergence: DivergenceState
+    watch: WatchState
     notes: tuple[str, ...]
 
 
@@ -62,15 +59,16 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
     Mistake, in one line, if there is none, or an environment misbehaves while its episode is played again. Any other
     exception is a bug of ours: it says nothing of a checkpoint, and all of them keep their names.
     """
-    pending = jax.tree.map(lambda x: jax.ShapeDtypeStruct((-LARGEST, *x.shape[1:]), x.dtype), no_reports(config.seeds))
-    like = CheckpointState(driver.snapshot_shapes(keys), pending, init_divergence(config.seeds))
+    fresh = init_watch(config.seeds)
+    pending = jax.tree.map(lambda x: jax.ShapeDtypeStruct((-LARGEST, *x.shape[1:]), x.dtype), fresh.pending)
+    like = CheckpointState(driver.snapshot_shapes(keys), fresh._replace(pending=pending))
     paths = list_checkpoints(folder.checkpoints)
     for i, path in enumerate(paths):
         try:
             header = tree_file.read_header(path)
             progress = _progress(path, header, config)
             state: CheckpointState = tree_file.read(path, like)
-            if len({len(leaf) for leaf in jax.tree.leaves(state.pending)}) > 1:
+            if len({len(leaf) for leaf in jax.tree.leaves(state.watch.pending)}) > 1:
                 raise Mistake(f"{path} cannot be used: its reports are of different lengths")
             notes = driver.resume(state.driver, keys)
         except Misbehaved as error:
@@ -80,7 +78,7 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
             continue
         for newer in paths[:i]:  # so that they are not counted among those to keep
             newer.replace(newer.with_suffix(".damaged"))
-        return Restored(progress, state.pending, state.divergence, (*notes, *_other_versions(header)))
+        return Restored(progress, state.watch, (*notes, *_other_versions(header)))
     why = "none of its checkpoints can be used" if paths else "it has no checkpoint"
     raise Mistake(f"{folder} cannot be resumed: {why}; train again into another --run")
 

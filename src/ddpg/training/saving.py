@@ -9,12 +9,11 @@ from ddpg.config.reading import to_data
 from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
 from ddpg.terminal import reason
-from ddpg.training.divergence import DivergenceState
 from ddpg.training.driver import Driver
 from ddpg.training.finish import save_networks
 from ddpg.training.folder import RunFolder
-from ddpg.training.reports import PendingReports
 from ddpg.training.restore import CheckpointState, Progress
+from ddpg.training.watch import WatchState
 from ddpg.types import Spec
 
 
@@ -23,24 +22,24 @@ class Saver:
 
     def __init__(self, folder: RunFolder, config: Config, spec: Spec, display: Display, step: int) -> None:
         self._folder, self._config, self._spec, self._display = folder, config, spec, display
-        self._saved, self._saved_at = step, time.monotonic()
+        self._saved, self._ended, self._cost = step, time.monotonic(), 0.0
+        self._silent = False
         self._checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep, self._report)
 
-    def due(self, step: int) -> bool:
-        """Whether it is time for a checkpoint, by steps or by minutes of a clock that nobody can set."""
-        every, minutes = self._config.checkpoint.every, self._config.checkpoint.minutes
-        by_steps = every is not None and step // every > self._saved // every
-        return by_steps or (minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes)
+    def due(self, step: int, evaluated: bool) -> bool:
+        """Whether it is time for a checkpoint: by steps, after the first evaluation, or by what the last one cost."""
+        every, share = self._config.checkpoint.every, self._config.checkpoint.share
+        if every is not None and step // every > self._saved // every:
+            return True
+        if share is None or not evaluated:
+            return False
+        # Of a clock that nobody can set; while one is written, the end of the last is not known.
+        return not self._saved or (self._ended > 0 and time.monotonic() - self._ended >= self._cost / share)
 
-    def save(
-        self,
-        step: int,
-        driver: Driver,
-        progress: Progress,
-        pending: PendingReports,
-        divergence: DivergenceState,
-    ) -> None:
-        """Copy everything; a thread writes it while training goes on."""
+    def save(self, step: int, driver: Driver, progress: Progress, watch: WatchState, last: bool) -> None:
+        """Copy everything; a thread writes it while training goes on. The first is awaited: from then on one exists."""
+        began, first = time.monotonic(), not self._saved
+        self._silent, self._saved, self._ended = not (first or last), step, 0.0
         learned = driver.read()
         header = {"config": to_data(self._config), "versions": versions(), "step": step, **asdict(progress)}
 
@@ -49,9 +48,12 @@ class Saver:
                 save_networks(self._folder, self._config, learned, self._spec)
             except OSError as error:
                 self._display.warn(f"the networks of step {step:,} could not be written ({reason(error)})")
+            self._ended = time.monotonic()
+            self._cost = 0.0 if first else self._ended - began  # the first waits for imports
 
-        self._checkpoints.save(step, CheckpointState(driver.snapshot(), pending, divergence), header, networks)
-        self._saved, self._saved_at = step, time.monotonic()
+        self._checkpoints.save(step, CheckpointState(driver.snapshot(), watch), header, networks)
+        if first:
+            self._checkpoints.wait()
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -59,7 +61,7 @@ class Saver:
 
     def _report(self, step: int, result: Saved | OSError) -> None:
         name = f"checkpoint of step {step:,}"
-        if isinstance(result, Saved):
-            self._display.note(f"{name}: {result.size / 1e6:,.1f} MB in {result.seconds:.2f} s")
-        else:
+        if isinstance(result, OSError):
             self._display.warn(f"the {name} could not be written ({reason(result)}); earlier ones stay")
+        elif not self._silent:
+            self._display.note(f"{name}: {result.size / 1e6:,.1f} MB in {result.seconds:.2f} s")

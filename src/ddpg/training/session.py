@@ -21,18 +21,18 @@ from ddpg.records.log import Log, read_records
 from ddpg.records.observer import Observer, Observers
 from ddpg.terminal import count, reason
 from ddpg.training.backend import driver_for, evaluator_for
-from ddpg.training.divergence import check_divergence, init_divergence
 from ddpg.training.driver import ChunkInterrupted, Report
 from ddpg.training.evaluation import Evaluation
 from ddpg.training.finish import draw_pictures, save_networks, write_summary
 from ddpg.training.folder import RunFolder
 from ddpg.training.memory import replay_bytes
 from ddpg.training.programs import Programs
-from ddpg.training.reports import chunk_report, log_point, mean_report, no_reports, support_warning
+from ddpg.training.reports import log_point, mean_report
 from ddpg.training.restore import Progress, restore
 from ddpg.training.run import Run
 from ddpg.training.saving import Saver
 from ddpg.training.schedule import Chunk, chunks
+from ddpg.training.watch import Watch, init_watch
 
 # A second of imports, during the first updates.
 LATER = (*tensorboard.MODULES, "matplotlib.figure", "matplotlib.backends.backend_agg", "pygame", "PIL.Image")
@@ -58,10 +58,9 @@ class Session:
             opened.callback(self.evaluator.close)
             self.optimum = self.evaluator.optimum()
             self._opened = opened.pop_all()
-        self.progress, self.pending, self.observers = Progress(), no_reports(config.seeds), Observers(observers)
-        self.divergence = init_divergence(config.seeds)
+        self.progress, self.observers = Progress(), Observers(observers)
         self.failure: str | None = None  # an environment misbehaved, or training diverged
-        self._rate, self._warned = np.nan, False
+        self._rate = np.nan
 
     @property
     def step(self) -> int:
@@ -110,20 +109,25 @@ class Session:
 
     def _begin(self) -> None:
         """Go to the first step, or to the newest checkpoint that can be restored."""
-        config, note = self.config, self.display.note
-        if not self.resumed:
+        config, note, watched = self.config, self.display.note, init_watch(self.config.seeds)
+        if self.resumed:
+            self.progress, watched, notes = restore(self.folder, config, self.driver, self.keys, self.display.warn)
+            self._recall(notes)
+        else:
             note(f"replay: {config.replay.capacity:,} steps, {replay_bytes(config, self.env) / 1e6:,.1f} MB")
             self.driver.start(self.keys)
-            return
-        self.progress, self.pending, self.divergence, notes = restore(
-            self.folder, config, self.driver, self.keys, self.display.warn
-        )
+        known = self.progress.diverged, self.progress.warnings
+        self.watch = Watch(watched, *known, config, self.env.spec, self.folder, self.display)
+
+    def _recall(self, notes: Iterable[str]) -> None:
+        """Show where a resumed run stands, and prepare its folder for what follows."""
+        config = self.config
         logged = self.progress.logged
         records = read_records(self.folder.metrics) if self.folder.metrics.exists() else []
         self.display.recall(records, logged)
         last = max((int(record["step"]) for record in records), default=0)
         again = f"; what had come after it, up to step {last:,}, is done again" if last > self.step else ""
-        note(f"resumed at step {self.step:,} of {config.steps:,}{again}")
+        self.display.note(f"resumed at step {self.step:,} of {config.steps:,}{again}")
         if last < logged:
             self.display.warn(f"metrics.jsonl ends at step {last:,}: what followed, to step {logged:,}, is lost")
         for line in notes:
@@ -139,7 +143,7 @@ class Session:
             Log(self.folder.metrics, self.folder.tensorboard, resume_at=resume_at) as log,
             ThreadPoolExecutor() as pool,
         ):
-            self.driver.stop_when(lambda: bool(self._signal()) or saver.due(self.step))
+            self.driver.stop_when(lambda: bool(self._signal()) or saver.due(self.step, self.progress.logged > 0))
             self.display.note("compiling")
             programs, done, stopping = Programs(self.driver, pool), self.progress.iteration, False
             programs.prepare({(c.learning, c.end - max(c.first, done)) for c in self.chunks() if c.end > done})
@@ -150,19 +154,22 @@ class Session:
                 while self.progress.iteration < chunk.end and not stopping:
                     self._advance(programs[chunk.learning, chunk.end - self.progress.iteration], chunk)
                     if self.progress.iteration == chunk.end and self.failure is None:
-                        self._check_divergence(chunk)
+                        if self.watch.check_divergence(chunk.end - chunk.first, chunk.learning):
+                            diverged = self.progress.diverged[self.config.seed]
+                            self.failure = f"training diverged by step {self.step}: {diverged}"
                         if chunk.log and self.failure is None:
                             self._observe(log, evaluate.result())
                             self.progress.logged = self.step
                     stopping = bool(self.failure or self.observers.stopped or self._signal())
-                    if self.failure is None and (stopping or saver.due(self.step) or self.finished):
+                    last = stopping or self.finished
+                    if self.failure is None and (last or saver.due(self.step, self.progress.logged > 0)):
                         log.fsync()
                         self.progress.wall_seconds = time.perf_counter() - self._began
-                        saver.save(self.step, self.driver, self.progress, self.pending, self.divergence)
+                        saver.save(self.step, self.driver, self.progress, self.watch.state, last)
             if stopping:
                 self.display.note(f"stopped at step {self.step}{'' if self.failure else '; saving'}")
             # The last log point of a run that ends between two: no checkpoint has it, so a resumed run drops it.
-            if len(self.pending.weights):
+            if len(self.watch.state.pending.weights):
                 self._observe(log, None if self.failure else evaluate.result())
 
     def _advance(self, program: Callable[[np.int32], Report], chunk: Chunk) -> None:
@@ -180,46 +187,22 @@ class Session:
             self.progress.learning_steps += steps
             self.progress.learning_seconds += seconds
         if report is not None:
-            self.pending = self.pending.add(report, iterations)
-
-    def _check_divergence(self, chunk: Chunk) -> None:
-        """Note the seeds that diverged in a chunk; a failure if no other is left."""
-        self.divergence, diverged = check_divergence(
-            self.divergence,
-            chunk_report(self.pending, chunk.end - chunk.first),
-            gamma=self.config.gamma,
-            reward_scale=self.config.reward_scale,
-            learning=chunk.learning,
-        )
-        known = self.progress.diverged
-        for i, how in diverged.items():
-            seed = self.config.seed_range[i]
-            if seed not in known:
-                known[seed] = f"seed {seed}: {how}"
-                if self.config.seeds > 1:
-                    self.display.warn(f"diverged: {known[seed]}")
-        if len(known) == self.config.seeds:
-            self.failure = f"training diverged by step {self.step}: {known[self.config.seed]}"
+            self.watch.add(report, iterations)
 
     def _observe(self, log: Log, evaluate: Callable[..., Evaluation] | None) -> None:
         """Evaluate, and call all observers with the means since the last log point."""
-        evaluation = None
+        report, evaluation = mean_report(self.watch.state.pending), None
         if evaluate is not None:
             try:
-                evaluation = evaluate(*self.driver.read().evaluation_inputs)
+                learned = self.driver.read()
+                evaluation = evaluate(*learned.evaluation_inputs)
+                self.watch.evaluated(self.step, report, evaluation, learned)
             except Misbehaved as error:
                 self.failure = f"in evaluation, {error}"
-            else:
-                last_return = float(np.mean(evaluation.returns))
-                self.progress.last_return = last_return if np.isfinite(last_return) else None
-                if not self._warned and (warning := support_warning(self.config, np.asarray(evaluation.discounted))):
-                    self._warned = True  # once per process
-                    self.display.warn(warning)
-        report = mean_report(self.pending)
         point = log_point(self.config, self.folder.path, self.step, report, evaluation, self.optimum, self._rate)
         for observer in (log, self.display, self.observers):
             observer(point)
-        self.pending = no_reports(self.config.seeds)
+        self.watch.clear()
 
     def _end(self) -> dict[str, Any]:
         """Write the networks, the pictures and the summary, which is returned."""
@@ -229,7 +212,9 @@ class Session:
             if self.failure is None:
                 self.draw(self.display.warn)
         finally:  # whatever an environment's own drawing raises, the run has its summary
-            summary = write_summary(self.folder, self.config, self.optimum, self._summary_fields())
+            summary = write_summary(
+                self.folder, self.config, self.optimum, self.watch.state.best, self._summary_fields()
+            )
         self.display.show(self.folder.curve)
         return summary
 
@@ -242,6 +227,7 @@ class Session:
         interrupted = bool(self._signal()) or (stopped is not None and not self.finished)
         diverged = {str(seed): how for seed, how in done.diverged.items()} or None
         exceptional = {"stopped": stopped, "diverged": diverged, "failure": self.failure}
+        exceptional["warnings"] = list(done.warnings.values()) or None
         fields = {"steps": self.step, "interrupted": interrupted}
         fields |= {name: value for name, value in exceptional.items() if value is not None}
         rate = done.learning_steps * self.config.seeds / done.learning_seconds if done.learning_steps else None

@@ -1,4 +1,7 @@
-"""The networks of a seed in one safetensors file, models/seed-S/networks.safetensors: what ddpg itself reads back."""
+"""The networks of a seed in one safetensors file: what ddpg itself reads back.
+
+models/seed-S/networks.safetensors has the last ones, best.safetensors those of the best evaluation.
+"""
 
 import math
 import os
@@ -17,7 +20,9 @@ from ddpg.mistake import Mistake
 from ddpg.records import tree_file
 from ddpg.types import Spec
 
-NAME = "networks.safetensors"
+NAME, BEST = "networks.safetensors", "best.safetensors"
+
+EMPTY: Mapping[str, float] = {}
 
 DTYPES = set(tree_file.DTYPES.values())  # of observations
 
@@ -33,21 +38,40 @@ class SavedNetworks(NamedTuple):
 
 
 def save_networks(folder: Path, saved: SavedNetworks, spec: Spec) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    tree_file.write(folder / NAME, saved, {"spec": asdict(spec)})
+    _save(folder / NAME, saved, spec)
+
+
+def save_best(folder: Path, saved: SavedNetworks, spec: Spec, evaluated: float, step: int) -> None:
+    """As those of the best evaluation, whose mean return and step it had."""
+    _save(folder / BEST, saved, spec, {"return": evaluated, "step": step})
+
+
+def _save(path: Path, saved: SavedNetworks, spec: Spec, about: Mapping[str, float] = EMPTY) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tree_file.write(path, saved, {"spec": asdict(spec), **about})
+
+
+def best_return(folder: Path) -> float:
+    """The return of the best evaluation of the seed in FOLDER; -inf if none is saved, or it cannot be read."""
+    try:
+        value = tree_file.read_header(folder / BEST).get("return")
+    except tree_file.Damaged:
+        return -math.inf
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else -math.inf  # NaN is not, either
 
 
 def load_networks(
-    folder: Path, agent: DPG, normalise: bool, expected: Spec | None = None
+    folder: Path, agent: DPG, normalise: bool, expected: Spec | None = None, best: bool = False
 ) -> tuple[SavedNetworks, Spec]:
     """The networks in FOLDER, in NumPy, and the spec of the environment that they were trained in.
 
-    Their shapes must be those of `agent`. Mistake if the file is missing or damaged, or has another spec than
-    `expected`, if that is given.
+    With `best` those of the best evaluation, else the last ones. Their shapes must be those of `agent`. Mistake if
+    the file is missing or damaged, or has another spec than `expected`, if that is given.
     """
-    path = folder / NAME
+    path = folder / (BEST if best else NAME)
     if not os.path.lexists(path):
-        raise Mistake(f"{path} does not exist: the run has saved no networks yet")
+        lack = "been evaluated" if best else "saved networks"
+        raise Mistake(f"{path} does not exist: the run has not {lack} yet")
     spec = _spec(path, tree_file.read_header(path))
     if expected not in (spec, None):
         raise Mistake(

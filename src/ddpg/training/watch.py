@@ -1,0 +1,81 @@
+"""What a session follows beside its driver: reports, divergence, warnings, the best policies."""
+
+from typing import NamedTuple
+
+from ddpg.config.config import Config
+from ddpg.records.display import Display
+from ddpg.training.best import Best, BestPolicies, no_best
+from ddpg.training.divergence import DivergenceState, check_divergence, init_divergence
+from ddpg.training.driver import Learned, Report
+from ddpg.training.evaluation import Evaluation
+from ddpg.training.folder import RunFolder
+from ddpg.training.health import HealthState, check_health, init_health
+from ddpg.training.reports import PendingReports, chunk_report, no_reports
+from ddpg.types import Spec
+
+
+class WatchState(NamedTuple):
+    """All that is followed, of every seed: a part of each checkpoint."""
+
+    pending: PendingReports
+    divergence: DivergenceState
+    health: HealthState
+    best: Best
+
+
+def init_watch(seeds: int) -> WatchState:
+    return WatchState(no_reports(seeds), init_divergence(seeds), init_health(seeds), no_best(seeds))
+
+
+class Watch:
+    """Follows a run from `state` on; `diverged` and `warnings`, by seed and by kind, are filled in place."""
+
+    def __init__(
+        self,
+        state: WatchState,
+        diverged: dict[int, str],
+        warnings: dict[str, str],
+        config: Config,
+        spec: Spec,
+        folder: RunFolder,
+        display: Display,
+    ) -> None:
+        self.state, self._diverged, self._warnings = state, diverged, warnings
+        self._config, self._spec, self._display = config, spec, display
+        self._keep_best = BestPolicies(folder, config, spec, display)
+
+    def add(self, report: Report, iterations: int) -> None:
+        """Add what so many iterations reported."""
+        self.state = self.state._replace(pending=self.state.pending.add(report, iterations))
+
+    def clear(self) -> None:
+        """A log point has taken the reports."""
+        self.state = self.state._replace(pending=no_reports(self._config.seeds))
+
+    def check_divergence(self, iterations: int, learning: bool) -> bool:
+        """Note the seeds that diverged in the chunk that ends now; whether no other is left."""
+        state, diverged = check_divergence(
+            self.state.divergence,
+            chunk_report(self.state.pending, iterations),
+            gamma=self._config.gamma,
+            reward_scale=self._config.reward_scale,
+            learning=learning,
+        )
+        self.state = self.state._replace(divergence=state)
+        for i, how in diverged.items():
+            seed = self._config.seed_range[i]
+            if seed not in self._diverged:
+                self._diverged[seed] = f"seed {seed}: {how}"
+                if self._config.seeds > 1:
+                    self._display.warn(f"diverged: {self._diverged[seed]}")
+        return len(self._diverged) == self._config.seeds
+
+    def evaluated(self, step: int, report: Report, evaluation: Evaluation, learned: Learned) -> None:
+        """Keep the policies that are the best so far, and give the warnings that were not given yet."""
+        best = self._keep_best(self.state.best, step, evaluation.mean_returns(), learned)
+        health, lines = check_health(self.state.health, self._config, self._spec, report, evaluation, learned, best)
+        self.state = self.state._replace(health=health, best=best)
+        for kind, line in lines.items():
+            if kind not in self._warnings:
+                self._warnings[kind] = line
+                self._display.warn(f"warning: {line}")
