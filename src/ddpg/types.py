@@ -100,4 +100,4 @@ class Metrics(NamedTuple):
     actor_loss: Float[AnyArray, ""]  # -Q(s, mu(s))
     dq_da: Float[AnyArray, ""]  # norm of the action gradient at mu(s)
     saturation: Float[AnyArray, ""]  # share of action components beyond 0.99 of their bound
-    stuck: Float[AnyArray, ""]  # share of action dimensions that are beyond it whatever the state, and pushed outward
+    stuck: Float[AnyArray, ""]  # share of action dimensions that are at one and the same bound in every state

@@ -47,7 +47,7 @@ FILES = [f"{name}.hdf5" for name in NETWORKS] + ["networks.safetensors"]
 def complete(folder: Path, seeds: list[int]) -> None:
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     events = {file for file in files if file.startswith("tensorboard/")}
-    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in FILES}
+    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in (*FILES, "best.safetensors")}
     own = {"config.json", "metrics.jsonl", "learning_curve.png", "policy.gif", "summary.json"}
     checkpoints = {file for file in files if file.startswith("checkpoints/")}
     assert files - events - checkpoints == models | own

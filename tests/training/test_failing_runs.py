@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,13 @@ def trouble(kind: str, victim: int, at: int) -> dict[str, Any]:
 def whole(folder: Path, seeds: Sequence[int] = (0,), drawn: bool = True) -> dict[str, Any]:
     """Asserts that nothing is missing that can be there, and answers the summary."""
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in FILES}
+    summary = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
+    evaluated = [returned is not None for returned in summary.get("best", {}).get("returns", [])]
+    best = {f"models/seed-{seed}/best.safetensors" for seed in compress(seeds, evaluated)}
+    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in FILES} | best
     own = {"config.json", "metrics.jsonl", "summary.json", *(["learning_curve.png"] if drawn else [])}
     assert {file for file in files if not file.startswith(("tensorboard/", "checkpoints/"))} == models | own
-    return json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
+    return summary
 
 
 @pytest.mark.slow

@@ -204,9 +204,9 @@ class DPG:
 def actor_metrics(mu: Float[Array, "b m"], q: Float[Array, ""], dq_da: Float[Array, "b m"]) -> ActorMetrics:
     """What an update of the actor shows, from the sum of Q(s, mu(s)) and its gradient by the actions."""
     at_bound = jnp.abs(mu) > 0.99
-    pushed = jnp.mean(jnp.sign(mu) * (at_bound & (mu * dq_da > 0)), axis=0)  # per dimension, ±1 if all states are
+    one_bound = jnp.abs(jnp.mean(jnp.sign(mu) * at_bound, axis=0))  # per dimension: 1 if all states have the same
     norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
-    stuck = jnp.mean(jnp.abs(pushed) > 0.95, dtype=mu.dtype)
+    stuck = jnp.mean(one_bound > 0.95, dtype=mu.dtype)
     return ActorMetrics(-q / len(mu), norm, jnp.mean(at_bound, dtype=mu.dtype), stuck)
 
 

@@ -26,7 +26,7 @@ LogPoint = TypedDict(
         "actor_loss": PerSeed,
         "dq_da": PerSeed,  # the norm of the critic's gradient by the action
         "saturation": PerSeed,  # share of the actions' components beyond 0.99 of their bound
-        "stuck": PerSeed,  # share of the action's dimensions at one bound in every state, where Q still pushes them out
+        "stuck": PerSeed,  # share of the action's dimensions that are at one and the same bound in every state
         "q_bias": PerSeed,  # Q(s_0, mu(s_0)) minus the discounted return that followed
         "noise_scale": float,
         "steps_per_second": float,  # of all seeds together

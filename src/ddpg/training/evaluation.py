@@ -39,11 +39,11 @@ class Evaluation(NamedTuple):
     Q(s_0, mu(s_0)) minus that. `ends` are the first and the last observation of each episode.
     """
 
-    returns: Float[Array, " e"]
-    discounted: Float[Array, " e"]
-    q_bias: Float[Array, " e"]
-    dq_da: Float[Array, " e"]
-    ends: Shaped[Array, "two e *obs"]
+    returns: Float[AnyArray, " e"]
+    discounted: Float[AnyArray, " e"]
+    q_bias: Float[AnyArray, " e"]
+    dq_da: Float[AnyArray, " e"]
+    ends: Shaped[AnyArray, "two e *obs"]
 
     def mean_returns(self) -> Float[np.ndarray, " s"]:
         """Of every seed, if the leaves are [S, e]."""

@@ -23,7 +23,8 @@ FALLEN = 0.25  # of the way from random actions to the best return, what is left
 DORMANT, TAU = 0.9, 0.025  # share of a layer's units whose activity is at most TAU of the layer's mean
 STATES = 100  # observations on which units are looked at
 ACTIVATIONS = {"relu", "tanh", "elu", "silu", "gelu"}
-REMEDY = "use --critics 2, a smaller --critic.lr or --tau, or --critic.block.norm layer"
+REMEDY = "use --critics 2, a smaller --critic.lr or --critic.block.norm layer"
+PERSISTENT = {"ou", "pink"}  # noise that keeps its direction, so that data lack what the greedy policy would do there
 
 
 class HealthState(NamedTuple):
@@ -114,29 +115,28 @@ def _symptoms(
 ) -> Iterator[Symptom]:
     q, bias = np.asarray(report.metrics.q), np.asarray(evaluation.q_bias).mean(axis=1)
     low, high = q_bounds(state, config, learned)
-    last = evaluation.mean_returns()
+    last, remedy = evaluation.mean_returns(), REMEDY
+    if config.agent.exploration.kind in PERSISTENT:
+        remedy = "use noise that fades, as with --exploration.schedule linear, or --exploration gaussian"
     yield Symptom(
         "q_bounds",
         state.beyond >= PATIENCE,
-        lambda i: (
-            f"Q is {q[i]:.3g}, but the rewards so far allow only {low[i]:.4g} to {high[i]:.4g}: the critic "
-            f"overestimates; {REMEDY}"
-        ),
+        lambda i: f"Q is {q[i]:.3g}, but the rewards so far allow only {low[i]:.4g} to {high[i]:.4g}; {remedy}",
     )
     yield Symptom(
         "q_bias",
         state.growing >= PATIENCE,
         lambda i: (
             f"Q differs from the return that follows by {bias[i]:+.3g}, more at each evaluation, and returns are "
-            f"of about {state.return_size[i]:.3g}; {REMEDY}"
+            f"of about {state.return_size[i]:.3g}; {remedy}"
         ),
     )
     yield Symptom(
         "stuck",
         state.stuck >= PATIENCE,
         lambda i: (
-            f"{report.metrics.stuck[i]:.0%} of the action's dimensions stay at a bound in every state, and Q "
-            f"pushes them further; if that is not what the task wants, see docs/saturation.md"
+            f"{report.metrics.stuck[i]:.0%} of the action's dimensions stay at one bound in every state; if the task "
+            f"does not want that, use a smaller --actor.lr, --actor.final_init 3e-3 or --actor.l2 1e-2"
         ),
     )
     yield Symptom(
