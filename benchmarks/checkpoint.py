@@ -5,8 +5,8 @@
 Observations and actions have HalfCheetah-v5's sizes (17 and 6), the replay is full, networks are 256-256, minibatches
 256, one update a step. A round is a stretch of training without a checkpoint and one right after a checkpoint was
 asked for; what the second takes longer is what it costs training, copying included. `interval_seconds` is the time to
-the next one by default, when copying and writing have taken 1 %. Where orbax-checkpoint is installed the same state is saved by it too.
-One bit in the middle of each is flipped: what the reader then says.
+the next one by default, when copying and writing have taken 1 %. Where orbax-checkpoint is installed the same state is
+saved by it too. One bit in the middle of each is flipped: what the reader then says.
 """
 
 import argparse

@@ -52,14 +52,15 @@ def evaluation(returns: float = -20.0, bias: float = 0.0, spread: float = 1.0) -
 
 
 def warned(
-    points: list[tuple[Report, Evaluation]], config: Config = CONFIG, networks: Learned = LEARNED
+    points: list[tuple[Report, Evaluation]], config: Config = CONFIG, networks: Learned = LEARNED, steps: int = 0
 ) -> list[dict[str, str]]:
     """What each log point warns of."""
     state, best, lines = init_health(2), Best(np.full(2, -np.inf), np.zeros(2, int)), []
     for step, (report, evaluation) in enumerate(points, start=1):
         mean = evaluation.mean_returns()
         best = Best(np.fmax(best.returns, mean), np.where(mean > best.returns, 100 * step, best.steps))
-        state, given = check_health(state, config, Pendulum.spec, report, evaluation, networks, best)
+        end = step == steps
+        state, given = check_health(state, config, Pendulum.spec, report, evaluation, networks, best, end)
         lines.append(given)
     return lines
 
@@ -121,6 +122,7 @@ def test_a_return_that_collapses() -> None:
     *before, last = warned(points)
     assert before == [{}] * 3
     assert last["collapse"].startswith("seed 5: the return fell to -85.0, from -10.0 at step 200; that policy is kept")
+    assert warned(points[:3], steps=3)[2].keys() == {"collapse"}  # the end of a run is not confirmed by another
     noisy = [(report(-3.0), evaluation(returns, spread=200.0)) for returns in (-100.0, -10.0, -90.0, -85.0)]
     assert warned(noisy) == [{}] * 4  # 30 episodes of such a spread do not tell these returns apart
     recovered = [(report(-3.0), evaluation(returns)) for returns in (-100.0, -10.0, -90.0, -20.0, -90.0, -20.0)]
@@ -140,7 +142,9 @@ def test_units_that_are_0_in_every_state() -> None:
         assert dormant_share(dead, 0, CONFIG, Pendulum.spec, ENDS)[0] < 0.5
         (line,) = warned([(report(-3.0), evaluation())], networks=dead)
         assert bool(line) is (share == 1)
-    assert line["dormant"].startswith("seed 5: 100% of the units of a layer of the actor are 0 in every state; use a")
+    assert line["dormant"].startswith(
+        "seed 5: all units of a layer of the actor are 0 in every state, so its output is"
+    )
 
 
 def test_a_support_that_does_not_hold_the_returns() -> None:

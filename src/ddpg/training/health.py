@@ -20,7 +20,7 @@ from ddpg.types import Spec
 PATIENCE = 3  # log points in a row that show it: one may be chance
 STUCK = 0.5  # share of the action's dimensions that stay at a bound
 FALLEN = 0.25  # of the way from random actions to the best return, what is left of it
-DORMANT, TAU = 0.9, 0.025  # share of a layer's units whose activity is at most TAU of the layer's mean
+TAU = 0.025  # of the mean activity of a layer, below which a unit is dormant
 STATES = 100  # observations on which units are looked at
 ACTIVATIONS = {"relu", "tanh", "elu", "silu", "gelu"}
 REMEDY = "use --critics 2, a smaller --critic.lr or --critic.block.norm layer"
@@ -55,15 +55,22 @@ class Symptom(NamedTuple):
 
 
 def check_health(
-    state: HealthState, config: Config, spec: Spec, report: Report, evaluation: Evaluation, learned: Learned, best: Best
+    state: HealthState,
+    config: Config,
+    spec: Spec,
+    report: Report,
+    evaluation: Evaluation,
+    learned: Learned,
+    best: Best,
+    last: bool = False,
 ) -> tuple[HealthState, dict[str, str]]:
     """Add one log point; also return the line of each kind of warning that it gives, of the first seed that shows it.
 
-    `best` includes this evaluation.
+    `best` includes this evaluation; after the `last` none can follow that confirms a collapse.
     """
     state = _added(state, config, report, evaluation, learned, best)
     lines = dict[str, str]()
-    for symptom in _symptoms(state, config, spec, report, evaluation, learned, best):
+    for symptom in _symptoms(state, config, spec, report, evaluation, learned, best, last):
         if symptom.shown.any():
             i = int(np.argmax(symptom.shown))
             seed = f"seed {config.seed_range[i]}: " if config.seeds > 1 else ""
@@ -111,11 +118,18 @@ def _added(
 
 
 def _symptoms(
-    state: HealthState, config: Config, spec: Spec, report: Report, evaluation: Evaluation, learned: Learned, best: Best
+    state: HealthState,
+    config: Config,
+    spec: Spec,
+    report: Report,
+    evaluation: Evaluation,
+    learned: Learned,
+    best: Best,
+    last: bool,
 ) -> Iterator[Symptom]:
     q, bias = np.asarray(report.metrics.q), np.asarray(evaluation.q_bias).mean(axis=1)
     low, high = q_bounds(state, config, learned)
-    last, remedy = evaluation.mean_returns(), REMEDY
+    now, remedy = evaluation.mean_returns(), REMEDY
     if config.agent.exploration.kind in PERSISTENT:
         remedy = "use noise that fades, as with --exploration.schedule linear, or --exploration gaussian"
     yield Symptom(
@@ -141,9 +155,9 @@ def _symptoms(
     )
     yield Symptom(
         "collapse",
-        state.fallen >= 2,
+        state.fallen >= (1 if last else 2),
         lambda i: (
-            f"the return fell to {one_decimal(float(last[i]))}, from {one_decimal(float(best.returns[i]))} at step "
+            f"the return fell to {one_decimal(float(now[i]))}, from {one_decimal(float(best.returns[i]))} at step "
             f"{thousands(int(best.steps[i]))}; that policy is kept (--best); "
             f"for steadier training use --critics 2 or --preset td3"
         ),
@@ -151,10 +165,10 @@ def _symptoms(
     dormant = [dormant_share(learned, i, config, spec, np.asarray(evaluation.ends)) for i in range(config.seeds)]
     yield Symptom(
         "dormant",
-        np.array([share >= DORMANT for share, _ in dormant]),
+        np.array([share == 1 for share, _ in dormant]),
         lambda i: (
-            f"{dormant[i][0]:.0%} of the units of a layer of the {dormant[i][1]} are 0 in every state; "
-            f"use a smaller --{dormant[i][1]}.lr, or --{dormant[i][1]}.activation elu"
+            f"all units of a layer of the {dormant[i][1]} are 0 in every state, so its output is constant; use a "
+            f"smaller --{dormant[i][1]}.lr or --{dormant[i][1]}.activation elu, and train again"
         ),
     )
     bounds = config.agent.value.bounds

@@ -73,7 +73,9 @@ class Watch:
     def evaluated(self, step: int, report: Report, evaluation: Evaluation, learned: Learned) -> None:
         """Keep the policies that are the best so far, and give the warnings that were not given yet."""
         best = self._keep_best(self.state.best, step, evaluation.mean_returns(), learned)
-        health, lines = check_health(self.state.health, self._config, self._spec, report, evaluation, learned, best)
+        health, lines = check_health(
+            self.state.health, self._config, self._spec, report, evaluation, learned, best, step >= self._config.steps
+        )
         self.state = self.state._replace(health=health, best=best)
         for kind, line in lines.items():
             if kind not in self._warnings:
