@@ -59,7 +59,7 @@ def damaged(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder to make mistakes in: a run, its damaged copies, and files that are in the way."""
     place, text, models = tmp_path_factory.mktemp("place"), (run / "config.json").read_text(), Path("models/seed-0")
     networks = (run / models / "networks.safetensors").read_bytes()
-    (checkpoint,) = run.glob("checkpoints/step-*")
+    checkpoint = max(run.glob("checkpoints/step-*"))
     copied(run, place / "run")
     for name, file, data in [
         ("cut", "config.json", text[:100].encode()),
@@ -72,7 +72,9 @@ def damaged(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("swapped", models / "networks.safetensors", checkpoint.read_bytes()),
     ]:
         (copied(run, place / name) / file).write_bytes(data)
-    (copied(run, place / "early") / models / "networks.safetensors").unlink()
+    early = copied(run, place / "early") / models
+    for name in ("networks.safetensors", "best.safetensors"):
+        (early / name).unlink()
     (place / "file").write_text("in the way")
     (place / "foreign").mkdir()
     (place / "foreign/config.json").write_text('{"model": "of somebody else"}')
@@ -154,6 +156,8 @@ MISTAKES = [  # command line, what the one line must say
     ("eval half", ["half/models/seed-0/networks.safetensors", "cannot be used", "cut off"]),
     ("eval swapped", ["swapped/models/seed-0/networks.safetensors", "cannot be used", "spec"]),
     ("eval early", ["early/models/seed-0/networks.safetensors", "saved no networks yet"]),
+    ("eval early --best", ["early/models/seed-0/best.safetensors", "the run has not been evaluated yet"]),
+    ("export early --format numpy --best", ["early/models/seed-0/best.safetensors", "not been evaluated yet"]),
     ("eval run --episodes 0", ["--episodes", "'0'", "at least 1"]),
     ("eval run --episodes many", ["--episodes", "'many'", "a whole number"]),
     ("eval run --seed -1", ["--seed", "'-1'", "at least 0"]),

@@ -220,6 +220,8 @@ def test_the_file_is_the_policy_of_the_seed(format: str, trained: ddpg.Run, tmp_
     assert written == trained.path / f"policy{FORMATS[format].suffix}"
     np.testing.assert_allclose(FORMATS[format].load(written)(obs), ddpg.load(trained.path, 3)(obs), atol=1e-5)
     written.unlink()
+    ddpg.export(trained.path, format, path, 5, best=True)
+    np.testing.assert_allclose(FORMATS[format].load(path)(obs), ddpg.load(trained.path, 5, best=True)(obs), atol=1e-5)
 
 
 def full(*_: Any) -> None:

@@ -20,9 +20,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ddpg
+from ddpg.cli import main
 from ddpg.commands.evaluate import evaluate_run
 from ddpg.commands.export import FORMATS
 from ddpg.commands.plot import plot_runs
+from ddpg.commands.train import _report
 from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
@@ -143,6 +145,47 @@ def test_eval_of_three_seeds(trained: ddpg.Run) -> None:
     assert said["gap_to_optimum"] == pytest.approx(trained.summary["optimum"] - said["return_mean"])
     other = evaluate_run(trained.path, episodes=4, seed=1, env="jax:Pendulum-v1")
     assert other["returns"] != said["returns"]
+
+
+def test_the_best_policy_of_each_seed_is_kept(trained: ddpg.Run, capsys: pytest.CaptureFixture[str]) -> None:
+    best, records = trained.summary["best"], read_metrics(trained.path)
+    for i, seed in enumerate(SEEDS):
+        own = {record["return"]: record["step"] for record in records if record["seed"] == seed}
+        assert (best["returns"][i], best["steps"][i]) == (max(own), own[max(own)])
+    assert best["iqm"] == pytest.approx(np.mean(best["returns"]))
+    np.testing.assert_allclose(evaluate_run(trained.path, 4, best=True)["returns"], best["returns"], rtol=1e-4)
+    assert main(["eval", str(trained.path), "--best", "--episodes", "4", "--json"]) == 0
+    np.testing.assert_allclose(json.loads(capsys.readouterr().out)["returns"], best["returns"], rtol=1e-4)
+    obs = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    for i, seed in enumerate(SEEDS):
+        same = (ddpg.load(trained.path, seed)(obs) == ddpg.load(trained.path, seed, best=True)(obs)).all()
+        assert same == (best["steps"][i] == STEPS[-1])
+
+
+@pytest.mark.parametrize(
+    ("returns", "steps", "line"),
+    [
+        ([174.0], [7000], "best 174.0 at step 7 000 · last 12.1 "),
+        ([3.0, 5.0], [7000, 9000], "best 4.0 at steps 7 000 to 9 000 · last 12.1 "),
+        ([12.1], [20_000], "return 12.1 "),
+    ],
+)
+def test_the_last_line_names_the_best_return_and_the_last(
+    returns: list[float | None], steps: list[int], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    known = [x for x in returns if x is not None]
+    summary = {
+        "steps": 20_000,
+        "iqm": 12.1,
+        "ci_low": None,
+        "ci_high": None,
+        "steps_per_second": None,
+        "wall_seconds": 1.0,
+        "interrupted": False,
+        "best": {"iqm": np.mean(known), "returns": returns, "steps": steps},
+    }
+    _report(ddpg.Run(tmp_path, ddpg.Config(), summary))
+    assert capsys.readouterr().err.startswith(line)
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -278,7 +321,7 @@ def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, int
 
 
 @pytest.mark.parametrize(
-    ("moment", "n", "steps"), [("run", 1, 100), ("_observe", 3, 300), ("save", 1, 600), ("draw", 1, 600)]
+    ("moment", "n", "steps"), [("run", 1, 100), ("_observe", 3, 300), ("save", 1, 200), ("draw", 1, 600)]
 )
 def test_ctrl_c_leaves_a_complete_run(
     moment: str,
@@ -373,4 +416,4 @@ def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: 
     assert said["returns"] == [None, None]
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files == {"checkpoints", "config.json", "metrics.jsonl", "models", "summary.json", "tensorboard"}
-    assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == set(FILES)
+    assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == {*FILES, "best.safetensors"}

@@ -70,8 +70,8 @@ def load_networks(
     """
     path = folder / (BEST if best else NAME)
     if not os.path.lexists(path):
-        lack = "been evaluated" if best else "saved networks"
-        raise Mistake(f"{path} does not exist: the run has not {lack} yet")
+        lack = "has not been evaluated" if best else "has saved no networks"
+        raise Mistake(f"{path} does not exist: the run {lack} yet")
     spec = _spec(path, tree_file.read_header(path))
     if expected not in (spec, None):
         raise Mistake(
