@@ -5,12 +5,15 @@
 Five seeds each on the compiled Pendulum, but for MountainCarContinuous, three: the mean over seeds at the last log
 point. `q_bias` is Q minus the discounted return that followed, `saturation` the share of the actions' components beyond
 0.99 of their bound, `stuck` the share of dimensions that are at one bound in every state. A result that is there is
-kept, unless its name is given. docs/saturation.md has the table.
+kept, unless its name is given. `explained` is the share of the variance of the action's deviation from mu(s) that
+position and speed explain, near the upright and with a trained policy. docs/saturation.md has the tables.
 """
 
 import argparse
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "ou, critic.l2 1e-2": OU | {"critic.l2": 1e-2},
     "ou, layer norm": OU | {"critic.block.norm": "layer"},
     "ou, relu critic": OU | {"critic.activation": "relu"},
+    "ou, one step in five without noise": OU | {"noise_free": "steps"},
+    "ou, one episode in four without noise": OU | {"noise_free": "episodes"},
     # Actions at their bounds.
     "actor.lr 0.1": SHORT | {"actor.lr": 0.1},
     "actor.lr 0.1, layer norm": SHORT | {"actor.lr": 0.1, "actor.block.norm": "layer"},
@@ -67,14 +72,59 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
     import ddpg
 
     chosen = {"env": "Pendulum-v1", "preset": "ddpg", "seeds": 5} | options
-    env, preset = chosen.pop("env"), chosen.pop("preset")
-    with tempfile.TemporaryDirectory() as folder:
+    env, preset, noise_free = chosen.pop("env"), chosen.pop("preset"), chosen.pop("noise_free", None)
+    with tempfile.TemporaryDirectory() as folder, without_noise(noise_free):
         run = ddpg.train(env, preset=preset, run=Path(folder) / "run", options=chosen, quiet=True)
         last = ddpg.read_metrics(run.path)[-run.config.seeds :]
         texts = json.loads((run.path / "summary.json").read_text()).get("warnings", [])
     ends = {key: round(float(np.mean([record[key] for record in last])), 2) for key in KEYS}
     best = run.summary["best"]["iqm"]
     return ends | {"best": round(best, 1), "warnings": texts, "options": {k: str(v) for k, v in options.items()}}
+
+
+@contextmanager
+def without_noise(when: str | None) -> Iterator[None]:
+    """Ornstein-Uhlenbeck noise that is left out now and then, in the states to which it has led."""
+    from ddpg.algorithm.exploration import OrnsteinUhlenbeck
+
+    real: Any = OrnsteinUhlenbeck.__call__
+
+    def sometimes(self: Any, state: Any, normal: Any, start: Any, step: Any) -> Any:
+        xp = normal.__array_namespace__()
+        state, noise = real(self, state, normal, start, step)
+        free = xp.abs(normal[:, :1]) > 1.2816 if when == "steps" else (step // 201) % 4 == 0  # of a normal, one in five
+        return state, xp.where(free, 0.0, noise)
+
+    if when is not None:
+        OrnsteinUhlenbeck.__call__ = sometimes
+    try:
+        yield
+    finally:
+        OrnsteinUhlenbeck.__call__ = real
+
+
+def explained(kind: str, episodes: int = 10) -> float:
+    """R^2 of the deviation from mu(s) on position and speed, within 0.5 of the upright."""
+    import gymnasium
+
+    import ddpg
+
+    with tempfile.TemporaryDirectory() as folder:
+        policy = ddpg.load(ddpg.train(run=Path(folder) / "run", quiet=True).path)
+    env, random, rows = gymnasium.make("Pendulum-v1"), np.random.default_rng(0), []
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=episode)
+        noise = 0.0
+        for _ in range(200):
+            noise = 0.85 * noise + 0.2 * random.standard_normal() if kind == "ou" else 0.365 * random.standard_normal()
+            mu, angle = policy(obs)[0] / 2, np.arctan2(obs[1], obs[0])
+            action = np.clip(mu + noise, -1, 1)
+            if abs(angle) < 0.5:
+                rows.append((1.0, angle, obs[2], action - mu))
+            obs, *_ = env.step(np.array([2 * action], np.float32))
+    table = np.array(rows)
+    weights, *_ = np.linalg.lstsq(table[:, :3], table[:, 3], rcond=None)
+    return round(float(1 - (table[:, 3] - table[:, :3] @ weights).var() / table[:, 3].var()), 3)
 
 
 def table(results: dict[str, Any]) -> str:
@@ -99,6 +149,9 @@ def main() -> None:
             results[name] = measure(options)
             print(name, json.dumps(results[name]), flush=True)
             args.out.write_text(json.dumps(results, indent=1) + "\n")
+    if not args.table and not args.name and "explained" not in results:
+        results["explained"] = {kind: explained(kind) for kind in ("ou", "gaussian")}
+        args.out.write_text(json.dumps(results, indent=1) + "\n")
     if args.table:
         print(table(results))
 

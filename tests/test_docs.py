@@ -209,9 +209,11 @@ print(len(tests), len(commands))
     assert parsed > 6
 
 
-def check_training(COMMAND: Any, ENV: str, preset: str, run: str | None, quiet: bool, **given: Any) -> None:
-    config = override(by_name(preset), {name: value for name, value in given.items() if value is not None})
-    check_environment(ENV, config.env_args, config.action_repeat)
+def check_training(ENV: str | None, preset: str | None, **given: Any) -> None:
+    beside = ("COMMAND", "run", "quiet", "from_run", "best", "demonstrations")
+    options = {name: value for name, value in given.items() if value is not None and name not in beside}
+    config = override(by_name(preset or "ddpg"), options)
+    check_environment(ENV or config.env, config.env_args, config.action_repeat)
 
 
 @cache

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ddpg.training.folder import load_config, read_metrics
     from ddpg.training.policy import Policy, load
     from ddpg.training.run import Run
+    from ddpg.training.stored import replay
 
 _HOMES = {
     "PRESETS": "config.presets.PRESETS",
@@ -44,12 +45,13 @@ _HOMES = {
     "load": "training.policy.load",
     "load_config": "training.folder.load_config",
     "read_metrics": "training.folder.read_metrics",
+    "replay": "training.stored.replay",
     "resume": "commands.train.resume",
     "train": "commands.train.train",
 }
 __all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "curve_of"]
-__all__ += ["evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "resume"]
-__all__ += ["train"]
+__all__ += ["evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "replay"]
+__all__ += ["resume", "train"]
 __version__ = "0.1.0"
 
 

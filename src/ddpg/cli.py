@@ -77,14 +77,15 @@ def parser(of_train: bool = False) -> Parser:
         return sub
 
     usage = "ddpg train [ENV] [--preset NAME] [--steps N] [--seed S] [--seeds K]\n"
-    usage += "                  [--run DIR] [--quiet] [--PART.FIELD VALUE ...]"
+    usage += "                  [--run DIR] [--from RUN] [--demonstrations FILE] [--quiet] [--PART.FIELD VALUE ...]"
     train = command(
         "train", "train.train_command", "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage
     )
-    train.add_argument("ENV", nargs="?", default="Pendulum-v1", help="environment id (Pendulum-v1)")
-    train.add_argument(
-        "--preset", default="ddpg", metavar="NAME", help="where to start from; see `ddpg presets` (ddpg)"
-    )
+    train.add_argument("ENV", nargs="?", help="environment id (Pendulum-v1)")
+    train.add_argument("--preset", metavar="NAME", help="where to start from; see `ddpg presets` (ddpg)")
+    train.add_argument("--from", dest="from_run", metavar="RUN", help="begin with its networks and its options")
+    train.add_argument("--best", action="store_true", help="with --from: those of its best evaluation")
+    train.add_argument("--demonstrations", metavar="FILE", help="an NPZ of transitions, as ddpg.replay gives them")
     train.add_argument("--steps", metavar="N", help="environment steps of each seed (the preset's: 20000 of ddpg)")
     train.add_argument("--seed", metavar="S", help="the first seed (0)")
     train.add_argument("--seeds", metavar="K", help="how many agents, with seeds S to S+K-1 (1)")

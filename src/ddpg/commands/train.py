@@ -25,18 +25,22 @@ from ddpg.training.memory import check_memory
 from ddpg.training.run import Run
 from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
+from ddpg.training.start import start_from
 
 
 def train(
     env: EnvironmentLike | None = None,
     config: Config | None = None,
     *,
-    preset: str = "ddpg",
+    preset: str | None = None,
     steps: int | None = None,
     seed: int | None = None,
     seeds: int | None = None,
     run: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
+    from_run: str | Path | None = None,
+    best: bool = False,
+    demonstrations: str | Path | Mapping[str, Any] | None = None,
     observers: Iterable[Observer] = (),
     quiet: bool = False,
 ) -> Run:
@@ -49,6 +53,10 @@ def train(
     one under runs/. Mistake, in one line, for anything that cannot be; nothing is overwritten. Ctrl-C, in the main
     thread, ends the run early and leaves its folder complete.
 
+    The agents begin with the last networks of `from_run`, or with `best` with those of its best evaluations; its
+    configuration is the preset then, but without random actions at the beginning. `demonstrations`, an NPZ file or a
+    mapping of the arrays that `ddpg.replay` gives, are in every agent's replay before the first step.
+
     `observers` are called with every log point (`ddpg.LogPoint`): one that raises `ddpg.StopTraining` ends the run
     early and complete, and any other exception is raised here once the folder is complete. `quiet` shows no progress.
     """
@@ -56,22 +64,30 @@ def train(
     folder, runs = None if run is None else RunFolder.at(run), absolute("runs")
     changes = {"steps": steps, "seed": seed, "seeds": seeds}
     changes = {name: value for name, value in changes.items() if value is not None} | dict(options or {})
-    base = by_name(preset) if config is None else config
+    source = None if from_run is None else RunFolder.at(from_run)
+    base, inherited = config, False
+    if base is None and source is not None and preset is None:
+        base, inherited = _fine_tuned(source.read_config()), True
+    if base is None:
+        base = by_name(preset or "ddpg")
+    if env is None and inherited:
+        resolve_for(base)  # Mistake if its id imports a module
     env = base.env if env is None else env
     if isinstance(env, str):
         changes["env"] = env
     asked = override(base, changes)
     environment = resolve(env, asked.env_args, asked.action_repeat)
     in_python = isinstance(environment, GymFactory)
-    if in_python and config is None:
+    if in_python and config is None and (not inherited or base.collect.steps == 1):  # which is a compiled run's
         asked = override(base, host_defaults(asked, changes))
     # gym:ID is another environment than ID, if that is native here; jax:ID is the same.
     chosen = asked if in_python and isinstance(env, str) else replace(asked, env=environment.id)
     check_fit(chosen, environment)
+    start = start_from(chosen, environment.spec, source, best, demonstrations)
     # The folder is claimed last: an environment that cannot be made, or begun, leaves nothing behind.
     with (
         prepared_jax(chosen, environment) as stopped,
-        closing(Session(chosen, environment, False, observers, quiet)) as session,
+        closing(Session(chosen, environment, False, observers, quiet, start)) as session,
     ):
         if folder is None:
             folder = RunFolder.claim_new(runs, chosen)
@@ -79,6 +95,11 @@ def train(
             folder.claim(chosen)
         with folder.locked():
             return session.run(folder, stopped)
+
+
+def _fine_tuned(config: Config) -> Config:
+    """The configuration of a run that goes on from another's networks: it acts with them from its first step."""
+    return replace(config, collect=replace(config.collect, warmup=0, learning_starts=config.learning_starts))
 
 
 def resume(
@@ -167,8 +188,8 @@ def _layer_pairs(config: Config, env: AnyEnvironment) -> Iterator[tuple[int, int
 
 def train_command(args: Namespace) -> int:
     options = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
-    preset, folder, quiet = options.pop("preset"), options.pop("run", None), options.pop("quiet")
-    return _report(train(args.ENV, preset=preset, run=folder, options=options, quiet=quiet))
+    own = {name: options.pop(name, None) for name in ("preset", "run", "quiet", "from_run", "best", "demonstrations")}
+    return _report(train(args.ENV, options=options, **own))
 
 
 def resume_command(args: Namespace) -> int:

@@ -85,24 +85,26 @@ def read_header(path: Path) -> dict[str, Any]:
         return _object(about["header"])
 
 
-def read(path: Path, like: PyTree) -> PyTree:
+def read(path: Path, like: PyTree, within: str = "") -> PyTree:
     """The tree of a file, in NumPy, with the shapes and dtypes of `like`; -n there is any length up to n.
 
-    Damaged, in one line, if it is not whole, has changed since it was written, or holds another tree.
+    `within` is the path of a part, such as ".driver.learner.ring", to read that alone. Damaged, in one line, if it
+    is not whole, has changed since it was written, or holds another tree.
     """
     plain = jax.tree.map(lambda x: jax.eval_shape(jax.random.key_data, x) if _is_key(x) else x, like)
-    expected = {name: (tuple(leaf.shape), np.dtype(leaf.dtype)) for name, leaf in _named(plain)}
+    expected = {within + name: (tuple(leaf.shape), np.dtype(leaf.dtype)) for name, leaf in _named(plain)}
     with _opened(path) as (file, about):
-        _check_tree(file, expected)
-        arrays = {name: file.get_tensor(name) for name in expected}
+        names = {name for name in file.keys() if name.startswith(within)}  # noqa: SIM118
+        _check_tree(file, names, expected)
+        arrays = {name: file.get_tensor(name) for name in (file.keys() if within else expected)}
         if _digest(arrays, about["header"]) != about.get("sha256"):
             raise Mistake("its bytes are not those that were written")
-    return jax.tree.unflatten(jax.tree.structure(plain), list(arrays.values()))
+    return jax.tree.unflatten(jax.tree.structure(plain), [arrays[name] for name in expected])
 
 
-def _check_tree(file: Any, expected: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> None:
+def _check_tree(file: Any, names: set[str], expected: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> None:
     """Mistake unless the file has the names, shapes and dtypes expected; MemoryError if they would not fit."""
-    names, size = set(file.keys()), 0
+    size = 0
     if names != set(expected):
         odd = min(names ^ set(expected))
         raise Mistake(f"it {'has' if odd in names else 'lacks'} {odd[:60]!r}")

@@ -88,6 +88,13 @@ class Learner:
         m = self.spec.action_dim if self.agent.smoothing.sigma else 0
         return UpdateRandomness(bits, to_normal(draw_uniform(jax.random.fold_in(batch, 1), (*bits.shape, m))))
 
+    def store(self, state: LearnerState, block: Row) -> LearnerState:
+        """With a block [K, N, ...] in the replay, and its statistics."""
+        ring = self.replay.add(state.ring, block)
+        stats = None if state.stats is None else update_stats(state.stats, block.obs, ~block.boundary)
+        scale = None if state.return_scale is None else update_return_scale(state.return_scale, block, self.gamma)
+        return state._replace(ring=ring, stats=stats, return_scale=scale)
+
     def learn(
         self, state: LearnerState, block: Row, t: Int[Array, ""], randomness: UpdateRandomness, learning: bool
     ) -> tuple[LearnerState, Metrics | None]:
@@ -96,13 +103,11 @@ class Learner:
         `learning` is static: during warm-up nothing of the update is compiled.
         """
         # Store first and sample after, or the compiler must copy the whole ring to keep the old one readable.
-        ring = self.replay.add(state.ring, block)
-        stats = None if state.stats is None else update_stats(state.stats, block.obs, ~block.boundary)
-        scale = None if state.return_scale is None else update_return_scale(state.return_scale, block, self.gamma)
-        state, metrics = state._replace(stats=stats, return_scale=scale), None
+        state = self.store(state, block)
+        ring, metrics = state.ring, None
         if learning:
             count = t * self.updates + jnp.arange(self.updates)
-            update = partial(self.update, ring, stats, scale, t * self.steps_per_iteration)
+            update = partial(self.update, ring, state.stats, state.return_scale, t * self.steps_per_iteration)
             (agent, sampler), metrics = jax.lax.scan(update, (state.agent, ring.sampler), (randomness, count))
             state, ring = state._replace(agent=agent), ring._replace(sampler=sampler)
         return self._perturbed(state._replace(ring=ring), block, t), metrics

@@ -35,6 +35,7 @@ class Progress:
     learning_seconds: NonNegative = 0.0
     wall_seconds: NonNegative = 0.0
     diverged: dict[int, str] = field(default_factory=dict)  # seeds that diverged, and how it shows
+    start: list[str] = field(default_factory=list)  # what it began with, if not with nothing
     warnings: dict[str, str] = field(default_factory=dict)  # given so far, by their kind
 
 

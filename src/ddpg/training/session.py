@@ -32,6 +32,7 @@ from ddpg.training.restore import Progress, restore
 from ddpg.training.run import Run
 from ddpg.training.saving import Saver
 from ddpg.training.schedule import Chunk, chunks
+from ddpg.training.start import Start, begin
 from ddpg.training.watch import Watch, init_watch
 
 # A second of imports, during the first updates.
@@ -48,8 +49,10 @@ class Session:
         resumed: bool = False,
         observers: Iterable[Observer] = (),
         quiet: bool = False,
+        start: Start | None = None,
     ) -> None:
         self.config, self.env, self.resumed, self._quiet = config, env, resumed, quiet
+        self._start = start or Start()
         self.keys = jax.numpy.stack([jax.random.key(seed) for seed in config.seed_range])
         self.driver = driver_for(config, env)
         with ExitStack() as opened:
@@ -115,7 +118,10 @@ class Session:
             self._recall(notes)
         else:
             note(f"replay: {config.replay.capacity:,} steps, {replay_bytes(config, self.env) / 1e6:,.1f} MB")
-            self.driver.start(self.keys)
+            begin(self.driver, self.keys, config, self.env.spec, self._start)
+            self.progress.start = list(self._start.notes)
+            for line in self._start.notes:
+                note(line)
         known = self.progress.diverged, self.progress.warnings
         self.watch = Watch(watched, *known, config, self.env.spec, self.folder, self.display)
 
@@ -227,7 +233,7 @@ class Session:
         interrupted = bool(self._signal()) or (stopped is not None and not self.finished)
         diverged = {str(seed): how for seed, how in done.diverged.items()} or None
         exceptional = {"stopped": stopped, "diverged": diverged, "failure": self.failure}
-        exceptional["warnings"] = list(done.warnings.values()) or None
+        exceptional |= {"warnings": list(done.warnings.values()) or None, "start": done.start or None}
         fields = {"steps": self.step, "interrupted": interrupted}
         fields |= {name: value for name, value in exceptional.items() if value is not None}
         rate = done.learning_steps * self.config.seeds / done.learning_seconds if done.learning_steps else None

@@ -1,0 +1,48 @@
+"""The replay of a run as plain arrays."""
+
+from contextlib import suppress
+from operator import itemgetter
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ddpg.experience.ring import any_rows, unpack
+from ddpg.experience.transitions import Transitions, from_rows
+from ddpg.mistake import Mistake
+from ddpg.records import tree_file
+from ddpg.records.checkpoint import list_checkpoints
+from ddpg.training.backend import learner_for
+from ddpg.training.folder import RunFolder
+from ddpg.training.policy import load_seed
+
+
+def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
+    """The transitions in the newest checkpoint of a run, of one seed, by default its first: `ddpg.replay`.
+
+    `obs` [t, *obs], `action` [t, m] in the environment's units, `reward`, `next_obs`, `terminated`, `truncated`; the
+    oldest first, environment by environment. `np.savez(FILE, **ddpg.replay(run))` is what `--demonstrations` takes.
+    Mistake if there is no such seed, or no checkpoint that can be read.
+    """
+    folder = RunFolder.at(run)
+    config = folder.read_config()
+    seed = config.seed if seed is None else seed
+    if seed not in config.seed_range:
+        raise Mistake(f"seed {seed}: {folder} holds seeds {config.seed_range[0]} to {config.seed_range[-1]}")
+    spec = load_seed(folder, config, seed)[1]
+    learner = learner_for(config, spec)
+    obs = jax.ShapeDtypeStruct((config.seeds, config.collect.envs, *spec.obs_shape), spec.obs_dtype)
+    like = any_rows(jax.eval_shape(jax.vmap(lambda obs: learner.replay.init(learner.empty_block(obs))), obs))
+    for path in list_checkpoints(folder.checkpoints):
+        with suppress(tree_file.Damaged):
+            ring = tree_file.read(path, like, ".driver.learner.ring")
+            break
+    else:
+        raise Mistake(f"{folder} has no checkpoint whose replay can be read")
+    own = jax.tree.map(itemgetter(seed - config.seed), ring)
+    shift = -int(own.cursor) if int(own.size) == own.columns.shape[0] else 0
+    obs, columns = (jnp.asarray(np.roll(x, shift, axis=0)) for x in (own.obs, own.columns))
+    rows = jax.tree.map(np.asarray, unpack(obs, columns, spec.obs_shape))
+    transitions: Transitions = from_rows(rows, spec)
+    return transitions._asdict()

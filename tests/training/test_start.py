@@ -1,0 +1,125 @@
+"""A run that begins with another's networks, or with transitions in its replay."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import ddpg
+from ddpg.cli import main
+from ddpg.training.folder import RunFolder
+from ddpg.training.policy import load_seed
+from tests.tiny import TINY
+
+pytestmark = pytest.mark.usefixtures("no_pictures", "one_device")
+
+SMALL = TINY | {"replay.capacity": 2000}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> ddpg.Run:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddpg.training.session.Session.draw", lambda self, note: self.folder.curve.touch())
+        folder = tmp_path_factory.mktemp("source") / "run"
+        return ddpg.train(steps=600, seed=3, seeds=3, run=folder, options=SMALL, quiet=True)
+
+
+@pytest.mark.parametrize("env", ["Pendulum-v1", "gym:Pendulum-v1"])
+def test_it_begins_with_the_networks_of_the_run(env: str, source: ddpg.Run, tmp_path: Path) -> None:
+    """The first evaluation comes before any update here: it is the old run's last one."""
+    options = {"collect.learning_starts": 110, "eval.every": 100}
+    run = ddpg.train(env, steps=200, run=tmp_path / "run", options=options, from_run=source.path, quiet=True)
+    assert run.config.collect.warmup == 0
+    assert run.config.agent == source.config.agent
+    first = [record["return"] for record in ddpg.read_metrics(run.path)][:3]
+    if env == "Pendulum-v1":
+        np.testing.assert_allclose(first, source.summary["returns"], rtol=1e-5)
+    assert run.summary["start"] == [f"begins with the last networks of {source.path} (3 seeds); optimisers are new"]
+    again = ddpg.resume(run.path, steps=300, quiet=True)
+    whole = ddpg.train(env, steps=300, run=tmp_path / "whole", options=options, from_run=source.path, quiet=True)
+    assert again.summary["start"] == run.summary["start"]
+    for seed in source.config.seed_range:
+        one, other = (load_seed(RunFolder.at(x.path), x.config, seed)[0] for x in (again, whole))
+        assert all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
+
+
+def test_more_seeds_than_the_run_has_begin_with_the_first_again(source: ddpg.Run, tmp_path: Path) -> None:
+    options = {"collect.learning_starts": 110, "eval.every": 100}
+    run = ddpg.train(
+        steps=200, seed=0, seeds=4, run=tmp_path / "run", options=options, from_run=source.path, best=True, quiet=True
+    )
+    first = [record["return"] for record in ddpg.read_metrics(run.path)][:4]
+    best = source.summary["best"]["returns"]
+    np.testing.assert_allclose(first, [*best, best[0]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--from {run} --critic.widths 16", "critic.widths (16,): the networks of {run} have (8, 8); use that"),
+        ("--from {run} --critics 2", "critics 2: the networks of {run} have 1; use that, or no --critics"),
+        ("--from {run} --normalise true", "{run} was trained with false, and its networks need it; use --normalise fa"),
+        ("--from nowhere", "nowhere is no run folder"),
+        ("MountainCarContinuous-v0 --from {run}", "was trained for observations of shape (3,)"),
+        ("--demonstrations {run}/config.json", "config.json cannot be read"),
+        ("--demonstrations nowhere.npz", "nowhere.npz cannot be read"),
+        ("--demonstrations {bad}", "demonstrations lack action, reward, next_obs, terminated, truncated; expected"),
+    ],
+)
+def test_mistakes(
+    words: str, message: str, source: ddpg.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"run": str(source.path), "bad": str(tmp_path / "bad.npz")}
+    np.savez(places["bad"], obs=np.zeros((3, 3)))
+    assert main(["train", *words.format(**places).split(), "--run", str(tmp_path / "run"), "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert message.format(**places) in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_replay_of_a_run_is_what_its_environment_gave(source: ddpg.Run) -> None:
+    """Each next observation follows from its observation and action."""
+    stored = ddpg.replay(source.path, 4)
+    assert list(stored) == ["obs", "action", "reward", "next_obs", "terminated", "truncated"]
+    # 600 steps: the resets after two episodes of 200 steps, and the last row, which has no next one yet.
+    assert 590 <= len(stored["reward"]) <= 598
+    assert stored["truncated"].sum() == 2
+    env: Any = __import__("gymnasium").make("Pendulum-v1").unwrapped
+    for i in (0, 57, 199, 311):
+        cos, sin, speed = stored["obs"][i].astype(float)
+        env.reset()
+        env.state = np.array([np.arctan2(sin, cos), speed])
+        obs, reward, *_ = env.step(stored["action"][i])
+        np.testing.assert_allclose(stored["next_obs"][i], obs, atol=1e-4)
+        assert stored["reward"][i] == pytest.approx(reward, abs=1e-3)
+    with pytest.raises(ddpg.Mistake, match=r"seed 9: .* holds seeds 3 to 5"):
+        ddpg.replay(source.path, 9)
+
+
+@pytest.mark.parametrize("env", ["Pendulum-v1", "gym:Pendulum-v1"])
+def test_demonstrations_lie_in_the_replay_of_every_seed(env: str, source: ddpg.Run, tmp_path: Path) -> None:
+    given = ddpg.replay(source.path)
+    path = tmp_path / "given.npz"
+    np.savez(path, allow_pickle=False, **given)
+    options = SMALL | {"normalise": True, "replay.sampling": "prioritised", "collect.envs": 2, "collect.steps": 5}
+    run = ddpg.train(env, steps=200, seeds=2, run=tmp_path / "run", options=options, demonstrations=path, quiet=True)
+    for seed in (0, 1):
+        stored = ddpg.replay(run.path, seed)
+        there = {row.tobytes() for row in np.concatenate([stored["obs"], stored["next_obs"]], axis=1)}
+        asked = {row.tobytes() for row in np.concatenate([given["obs"], given["next_obs"]], axis=1)}
+        assert asked <= there
+        assert len(there) > len(asked) + 150
+    saved, _ = load_seed(RunFolder.at(run.path), run.config, 0)
+    assert saved.stats is not None
+    assert float(np.asarray(saved.stats.count)) > len(given["reward"])
+    assert run.summary["start"] == [f"begins with {len(given['reward'])} transitions in the replay"]
+    with pytest.raises(ddpg.Mistake, match=r"take \d+ steps of the replay, which has 400; use --replay.capacity \d+"):
+        ddpg.train(
+            config=replace(run.config, replay=replace(run.config.replay, capacity=400)),
+            run=tmp_path / "small",
+            demonstrations=given,
+        )
