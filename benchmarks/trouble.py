@@ -1,6 +1,7 @@
 """Runs in trouble, and their cures: where Q and the actions end, and which warnings came.
 
     python benchmarks/trouble.py [NAME ...] [--out benchmarks/results/trouble.json] [--table]
+    python benchmarks/trouble.py --healthy     the presets as benchmarks/presets.py trains them, three seeds each
 
 Five seeds each on the compiled Pendulum, but for MountainCarContinuous, three: the mean over seeds at the last log
 point. `q_bias` is Q minus the discounted return that followed, `saturation` the share of the actions' components beyond
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from presets import JOBS
 
 OU = {"exploration": "ou"}
 LONG = {"steps": 60_000}
@@ -64,6 +66,18 @@ RUNS: dict[str, dict[str, Any]] = {
     "critic.lr 0.02, tau 0.5": SHORT | {"critic.lr": 0.02, "tau": 0.5},
     "gamma 0.999, tau 1, elu": SHORT | {"gamma": 0.999, "tau": 1.0, "critic.lr": 1e-2, "critic.activation": "elu"},
     "narrow support": SHORT | {"value": "categorical", "value.low": -20.0, "value.high": 20.0},
+}
+HEALTHY = {
+    f"{preset}, healthy": LONG | {"preset": preset.split(",")[0], "seeds": 3, "steps": steps} | options
+    for preset, (steps, options) in JOBS.items()
+}
+KINDS = {  # of warnings, by words of their lines
+    "Q bounds": "the rewards so far allow",
+    "Q bias": "differs from the return",
+    "stuck": "stay at one bound",
+    "collapse": "the return fell",
+    "dead layer": "all units",
+    "support": "outside the support",
 }
 KEYS = ("return", "q", "q_bias", "saturation", "stuck")
 
@@ -128,12 +142,16 @@ def explained(kind: str, episodes: int = 10) -> float:
 
 
 def table(results: dict[str, Any]) -> str:
-    lines = ["| Run | return | best | Q | Q − return | saturated | stuck |", "|---|---:|---:|---:|---:|---:|---:|"]
-    for name in RUNS:
+    lines = [
+        "| Run | return | best | Q | Q − return | saturated | stuck | warnings |",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    for name in (*RUNS, *HEALTHY):
         if name in results:
             r = results[name]
             numbers = f"{r['return']:.0f} | {r['best']:.0f} | {r['q']:.3g} | {r['q_bias']:+.3g} | {r['saturation']:.2f}"
-            lines.append(f"| {name} | {numbers} | {r['stuck']:.2f} |")
+            kinds = [kind for kind, words in KINDS.items() if any(words in line for line in r["warnings"])]
+            lines.append(f"| {name} | {numbers} | {r['stuck']:.2f} | {', '.join(kinds)} |")
     return "\n".join(lines)
 
 
@@ -142,14 +160,15 @@ def main() -> None:
     parser.add_argument("name", nargs="*", choices=[[], *RUNS])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/trouble.json"))
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--healthy", action="store_true")
     args = parser.parse_args()
     results = json.loads(args.out.read_text()) if args.out.exists() else {}
-    for name, options in RUNS.items():
+    for name, options in (HEALTHY if args.healthy else RUNS).items():
         if not args.table and (name in args.name if args.name else name not in results):
             results[name] = measure(options)
             print(name, json.dumps(results[name]), flush=True)
             args.out.write_text(json.dumps(results, indent=1) + "\n")
-    if not args.table and not args.name and "explained" not in results:
+    if not (args.table or args.healthy or args.name) and "explained" not in results:
         results["explained"] = {kind: explained(kind) for kind in ("ou", "gaussian")}
         args.out.write_text(json.dumps(results, indent=1) + "\n")
     if args.table:
