@@ -143,7 +143,7 @@ def test_td3() -> None:
 
 
 def test_td3_plus() -> None:
-    """TD3 plus what benchmarks/best.py favours: layer normalisation and ELU in the critics, and LAP."""
+    """TD3 plus what benchmarks/td3_plus.py favours: layer normalisation and ELU in the critics, and LAP."""
     best, td3 = PRESETS["td3_plus"], PRESETS["td3"].agent
     agent, wide = best.agent, (256, 256)
     assert (

@@ -1,6 +1,6 @@
-"""How the preset `best` was chosen: parts added to TD3 on MuJoCo's robots, 150 000 steps, one seed each.
+"""How the preset `td3_plus` was chosen: parts added to TD3 on MuJoCo's robots, 150 000 steps, one seed each.
 
-    python benchmarks/best.py [ROW ...] [--runs runs/best] [--jobs 2] [--collect] [--table]
+    python benchmarks/td3_plus.py [ROW ...] [--runs runs/td3_plus] [--jobs 2] [--collect] [--table]
 
 Every row is the preset `td3` with the options that it has here. One seed says little of one robot; a row is judged over
 the robots together, and what was chosen is measured anew with other seeds by `mujoco_learning.py`, two of which, seed 0
@@ -123,7 +123,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("rows", nargs="*", default=list(ROWS), metavar="ROW", help="; ".join(ROWS))
-    parser.add_argument("--runs", type=Path, default=Path("runs/best"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/td3_plus"))
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, each on a core of its own (1)")
     parser.add_argument("--collect", action="store_true", help="train nothing")
     parser.add_argument("--table", action="store_true", help="print the result in Markdown")
@@ -140,7 +140,7 @@ def main() -> None:
     if not args.collect:
         train([trial for trial in trials if not trial.folder(args.runs).exists()], args.runs, args.jobs)
     args.out.mkdir(parents=True, exist_ok=True)
-    file = args.out / "best.json"
+    file = args.out / "td3_plus.json"
     rows = json.loads(file.read_text())["rows"] if file.exists() else {}
     for trial in trials:
         if finished(trial.folder(args.runs)):
@@ -149,7 +149,7 @@ def main() -> None:
         name: current(name, {env: Trial(name, env).options() for env in ROBOTS}, rows.get(name, {})) for name in ROWS
     }
     rows = {name: of_row for name, of_row in rows.items() if of_row}
-    result = {"command": "python benchmarks/best.py", "rows": rows}
+    result = {"command": "python benchmarks/td3_plus.py", "rows": rows}
     file.write_text(json.dumps(result) + "\n")
     if args.table:
         print(table(rows))
