@@ -176,7 +176,7 @@ class Session:
                 self.display.note(f"stopped at step {self.step}{'' if self.failure else '; saving'}")
             # The last log point of a run that ends between two: no checkpoint has it, so a resumed run drops it.
             if len(self.watch.state.pending.weights):
-                self._observe(log, None if self.failure else evaluate.result())
+                self._observe(log, None if self.failure else evaluate.result(), stopped=not self.finished)
 
     def _advance(self, program: Callable[[np.int32], Report], chunk: Chunk) -> None:
         """Do what is left of a chunk, or less if an environment fails or a host is to stop."""
@@ -195,14 +195,18 @@ class Session:
         if report is not None:
             self.watch.add(report, iterations)
 
-    def _observe(self, log: Log, evaluate: Callable[..., Evaluation] | None) -> None:
-        """Evaluate, and call all observers with the means since the last log point."""
+    def _observe(self, log: Log, evaluate: Callable[..., Evaluation] | None, stopped: bool = False) -> None:
+        """Evaluate, and call all observers with the means since the last log point.
+
+        An evaluation because the run is `stopped` does not count as its best: a run that goes on has none there.
+        """
         report, evaluation = mean_report(self.watch.state.pending), None
         if evaluate is not None:
             try:
                 learned = self.driver.read()
                 evaluation = evaluate(*learned.evaluation_inputs)
-                self.watch.evaluated(self.step, report, evaluation, learned)
+                if not stopped:
+                    self.watch.evaluated(self.step, report, evaluation, learned)
             except Misbehaved as error:
                 self.failure = f"in evaluation, {error}"
         point = log_point(self.config, self.folder.path, self.step, report, evaluation, self.optimum, self._rate)
