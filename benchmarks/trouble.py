@@ -100,6 +100,7 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
 def without_noise(when: str | None) -> Iterator[None]:
     """Ornstein-Uhlenbeck noise that is left out now and then, in the states to which it has led."""
     from ddpg.algorithm.exploration import OrnsteinUhlenbeck
+    from ddpg.training import scan
 
     real: Any = OrnsteinUhlenbeck.__call__
 
@@ -111,10 +112,12 @@ def without_noise(when: str | None) -> Iterator[None]:
 
     if when is not None:
         OrnsteinUhlenbeck.__call__ = sometimes
+        vars(scan)["_program"].cache_clear()  # which knows the noise by its options alone
     try:
         yield
     finally:
         OrnsteinUhlenbeck.__call__ = real
+        vars(scan)["_program"].cache_clear()
 
 
 def explained(kind: str, episodes: int = 10) -> float:
