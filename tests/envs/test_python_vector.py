@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpg.envs import python_vector
-from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable, by_id, episode_seed
 from ddpg.envs.python_vector import PythonStepResult, PythonVector
 from tests.gym_worlds import Puppet, Wander, factory_of, play
@@ -67,12 +67,12 @@ def test_only_what_is_open_is_kept() -> None:
 def test_an_environment_that_comes_out_differently_is_cut_there(mode: Literal["sync", "async"]) -> None:
     actions = np.zeros((4, 1, 3, 1), np.float32)
     gym = recipe(whimsical=True)
-    one = PythonVector(gym, [5], 3)
+    one = PythonVector(gym, [6], 3)
     one.reset()
     said = go(one, actions)[-1]
     over = said.terminated | said.truncated
     assert not over.all()
-    other = PythonVector(gym, [5], 3, mode)
+    other = PythonVector(gym, [6], 3, mode)
     other.reset()
     if mode == "async":  # where every process counts its own lives
         Wander.lives += 1
@@ -184,8 +184,12 @@ def test_closing_what_misbehaves_is_silent() -> None:
     hosted.close()
 
 
-RAISED = r"environment 1 at its step 3 \(episode 1\): step raised RuntimeError: out of fuel$"
-SHUT = r"environment 1 at its step 0 \(episode 1\): reset raised RuntimeError: door is shut$"
+RAISED = (
+    r"environment 1 at its step 3 \(episode 1\): step raised RuntimeError: out of fuel \(in .*worlds.py, line \d+\)$"
+)
+SHUT = (
+    r"environment 1 at its step 0 \(episode 1\): reset raised RuntimeError: door is shut \(in .*worlds.py, line \d+\)$"
+)
 DIED = r"environment 1 at step 3: its worker process died \(exit status {}\)$"
 
 

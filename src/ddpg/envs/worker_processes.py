@@ -17,7 +17,8 @@ from gymnasium import logger
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 
-from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory, Misbehaved
+from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory
 from ddpg.mistake import Mistake
 from ddpg.terminal import reason
 

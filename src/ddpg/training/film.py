@@ -1,7 +1,7 @@
 """Films and windows of greedy episodes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
 from ddpg.envs import catalogue
-from ddpg.envs.gymnasium_edge import CheckedEnv, Misbehaved
+from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.mistake import Mistake
 from ddpg.records.video import RATE, check_film, check_screen, film, fit_of, play, screenless, write_film
@@ -102,9 +103,5 @@ def _stage(policy: Policy, env: AnyEnvironment, config: Config, mode: str) -> It
 
 @contextmanager
 def _opened(gym: GymFactory, mode: str) -> Iterator[CheckedEnv]:
-    drawn = gym.one(render_mode=mode)
-    try:
+    with closing(gym.one(render_mode=mode)) as drawn:
         yield drawn
-    finally:
-        with suppress(Exception):  # whatever it raises once more when it closes
-            drawn.close()

@@ -13,7 +13,7 @@ import numpy as np
 from ddpg.config.config import Config
 from ddpg.config.file import rewrite_config
 from ddpg.environment import AnyEnvironment
-from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.envs.foreign import Misbehaved
 from ddpg.mistake import Mistake
 from ddpg.records import tensorboard
 from ddpg.records.display import Display
@@ -63,6 +63,7 @@ class Session:
             self._opened = opened.pop_all()
         self.progress, self.observers = Progress(), Observers(observers)
         self.failure: str | None = None  # an environment misbehaved, or training diverged
+        self._cause: Misbehaved | None = None  # with the environment's own exception
         self._rate = np.nan
 
     @property
@@ -98,7 +99,7 @@ class Session:
         if self.observers.error is not None:
             raise self.observers.error
         if self.failure is not None:
-            raise Mistake(f"{self.failure}; the run until then is in {self.folder}")
+            raise Mistake(f"{self.failure}; the run until then is in {self.folder}") from self._cause
         return Run(folder.path, self.config, summary, stopped())
 
     def close(self) -> None:
@@ -185,7 +186,7 @@ class Session:
             report = program(np.int32(first))
         except ChunkInterrupted as cut:
             report, end = cut.report, first + cut.iterations
-            self.failure = None if cut.error is None else str(cut.error)
+            self.failure, self._cause = None if cut.error is None else str(cut.error), cut.error
         seconds, iterations = time.perf_counter() - started, end - first
         steps = iterations * self.config.steps_per_iteration
         self.progress.iteration, self._rate = end, steps * self.config.seeds / seconds
@@ -208,7 +209,7 @@ class Session:
                 if not stopped:
                     self.watch.evaluated(self.step, report, evaluation, learned)
             except Misbehaved as error:
-                self.failure = f"in evaluation, {error}"
+                self.failure, self._cause = f"in evaluation, {error}", error
         point = log_point(self.config, self.folder.path, self.step, report, evaluation, self.optimum, self._rate)
         for observer in (log, self.display, self.observers):
             observer(point)
