@@ -68,16 +68,16 @@ class Spec:
         """The whole observation as one part: an array, bytes of a picture if it is of bytes."""
         return Leaf((), self.obs_shape, high=(255.0,) if self.obs_dtype == "uint8" else ())
 
-    @property
+    @cached_property
     def parts(self) -> tuple[Leaf, ...]:
         return self.leaves or (self.root,)
 
-    @property
+    @cached_property
     def ends(self) -> list[int]:
         """Where each part ends in the flat observation."""
         return list(accumulate(part.size for part in self.parts))
 
-    @property
+    @cached_property
     def nested(self) -> bool:
         """Whether an observation is more than one array of numbers."""
         return self.parts != (replace(self.root, high=self.parts[0].high),)

@@ -23,6 +23,7 @@ from ddpg.records.networks.hdf5 import reread_hdf5, save_hdf5
 from ddpg.records.networks.npz import save_npz
 from ddpg.records.networks.onnx import check_onnx, load_onnx, save_onnx
 from ddpg.records.networks.steps import LARGEST, arrays_of, check_finite, policy_steps
+from ddpg.settings import own_settings
 from ddpg.terminal import reason, thousands
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load
@@ -62,6 +63,7 @@ class Exported(NamedTuple):
     difference: float  # the largest, as a share of the action's range
 
 
+@own_settings()
 def export_run(
     run: str | Path, format: str, path: str | Path | None = None, seed: int | None = None, best: bool = False
 ) -> Exported:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from ddpg.mistake import Mistake
+from ddpg.settings import leave_own_settings
 from ddpg.terminal import one_line
 
 OURS = str(Path(__file__).parents[1]) + os.sep
@@ -23,18 +24,21 @@ class Misbehaved(Mistake):
 class Guard:
     """A context for foreign code: whatever it raises, SystemExit too, is raised as Misbehaved; Ctrl-C passes.
 
-    `line` begins the message, such as "step raised"; the exception, its file and its line follow.
+    `line` begins the message, such as "step raised"; the exception, its file and its line follow. The code has the
+    caller's settings, and `may_change` them where it begins.
     """
 
-    def __init__(self, line: Callable[[], str]) -> None:
-        self._line = line
+    def __init__(self, line: Callable[[], str], may_change: bool = True) -> None:
+        self._line, self._may_change = line, may_change
 
     def __enter__(self) -> None:
-        pass
+        self._come_back = leave_own_settings(self._may_change)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._come_back is not None:
+            self._come_back()
         if error is not None and not isinstance(error, KeyboardInterrupt):
             raise Misbehaved(f"{self._line()} {describe_error(error)}{origin(error)}") from error
 

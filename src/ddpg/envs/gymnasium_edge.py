@@ -41,9 +41,9 @@ class CheckedEnv(gymnasium.Wrapper):
         super().__init__(env)
         self._spec, self._index, self._seeds, self._repeat = spec, index, seeds, repeat
         self._episode = self._step = 0
-        dtype = np.dtype(spec.obs_dtype)
-        low, high = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)
-        self.observation_space = spaces.Box(low, high, spec.obs_shape, dtype.type)
+        self._dtype, self._shape = np.dtype(spec.obs_dtype), None if spec.nested else spec.obs_shape
+        low, high = (0, 255) if self._dtype == np.uint8 else (-np.inf, np.inf)
+        self.observation_space = spaces.Box(low, high, spec.obs_shape, self._dtype.type)
         self.action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,))
         self._opaque = opaque_parts(env.observation_space, spec.leaves)
         units = env.action_space
@@ -52,7 +52,8 @@ class CheckedEnv(gymnasium.Wrapper):
         (self._low, self._high), (self._middle, self._half) = spec.bounds, spec.middle_and_half
         self._units = units
         self._calls = {
-            name: Guard(lambda name=name: self._at(f"{name} raised")) for name in ("reset", "step", "render")
+            name: Guard(lambda name=name: self._at(f"{name} raised"), may_change=name == "reset")
+            for name in ("reset", "step", "render")
         }
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -130,10 +131,13 @@ class CheckedEnv(gymnasium.Wrapper):
 
     def _checked(self, obs: Any) -> np.ndarray:
         """The observation as one array of the spec's shape and dtype, of its own: simulators fill theirs again."""
-        try:
-            array = flatten(self._spec, obs, self._opaque)
-        except Mistake as error:
-            raise self._misbehaved(str(error)) from error
+        if type(obs) is np.ndarray and obs.dtype == self._dtype and obs.shape == self._shape:
+            array = obs.copy()
+        else:
+            try:
+                array = flatten(self._spec, obs, self._opaque)
+            except Mistake as error:
+                raise self._misbehaved(str(error)) from error
         if not np.isfinite(array).all():
             raise self._misbehaved(f"{_not_finite(self._spec, obs, array)}, expected finite numbers of 32 bits")
         return array

@@ -14,11 +14,13 @@ from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.mistake import Mistake
 from ddpg.records.video import RATE, check_film, check_screen, film, fit_of, play, screenless, write_film
+from ddpg.settings import own_settings
 from ddpg.terminal import one_line, reason
 from ddpg.training.folder import RunFolder, absolute
 from ddpg.training.policy import Policy, load_policy
 
 
+@own_settings()
 def film_run(
     run: str | Path,
     path: str | Path,
@@ -55,6 +57,7 @@ def film_policy(policy: Policy, env: AnyEnvironment, config: Config, path: Path,
         raise Mistake(f"film {path} cannot be made ({one_line(error)})") from error
 
 
+@own_settings()
 def show_run(
     run: Path,
     episode: int = 0,

@@ -13,6 +13,7 @@ from ddpg.config.config import Config
 from ddpg.envs.observations import as_array, flatten, numbers
 from ddpg.mistake import Mistake
 from ddpg.records.networks.safetensors import SavedNetworks, load_networks
+from ddpg.settings import own_settings
 from ddpg.training.folder import RunFolder
 from ddpg.types import Spec
 
@@ -45,8 +46,9 @@ class Policy:
         else:
             whole = spec.root if spec.nested else spec.parts[0]
             array = numbers(whole, as_array(whole, obs, batches=True)).astype(spec.obs_dtype)
-        units = spec.to_units(self.unit(array.reshape(-1, *shape)))
-        action = np.clip(units.astype(np.float32), *spec.bounds32)
+        with np.errstate(all="ignore"):  # whatever the caller's program raises on
+            units = spec.to_units(self.unit(array.reshape(-1, *shape)))
+            action = np.clip(units.astype(np.float32), *spec.bounds32)
         return action[0] if array.shape == shape else action
 
     def predict(self, obs: Any, *_: Any, **__: Any) -> tuple[np.ndarray, None]:
@@ -54,6 +56,7 @@ class Policy:
         return self(obs), None
 
 
+@own_settings()
 def load(run: str | Path, seed: int | None = None, best: bool = False) -> Policy:
     """The greedy policy of one seed of a run folder, by default its first: `ddpg.load`.
 

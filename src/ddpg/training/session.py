@@ -19,6 +19,7 @@ from ddpg.records import tensorboard
 from ddpg.records.display import Display
 from ddpg.records.log import Log, read_records
 from ddpg.records.observer import Observer, Observers
+from ddpg.settings import keep_own_settings
 from ddpg.terminal import count, reason
 from ddpg.training.backend import driver_for, evaluator_for
 from ddpg.training.driver import ChunkInterrupted, Report
@@ -148,7 +149,7 @@ class Session:
         with (
             closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step)) as saver,
             Log(self.folder.metrics, self.folder.tensorboard, resume_at=resume_at) as log,
-            ThreadPoolExecutor() as pool,
+            ThreadPoolExecutor(initializer=keep_own_settings) as pool,
         ):
             self.driver.stop_when(lambda: bool(self._signal()) or saver.due(self.step, self.progress.logged > 0))
             self.display.note("compiling")
