@@ -1,9 +1,12 @@
 """Environments that Python steps come back to where they stood, or it is said that they cannot."""
 
+import errno
+import multiprocessing
 import os
-import re
 import signal
 from functools import partial
+from pathlib import Path
+from traceback import format_exception
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +19,8 @@ from ddpg.envs import python_vector
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable, by_id, episode_seed
 from ddpg.envs.python_vector import PythonStepResult, PythonVector
-from tests.gym_worlds import Puppet, Wander, factory_of, play
+from ddpg.mistake import Mistake
+from tests.gym_worlds import Alone, Puppet, Wander, factory_of, play
 
 STROLL = "tests.gym_worlds:Stroll-v3"
 
@@ -207,16 +211,54 @@ DIED = r"environment 1 at step 3: its worker process died \(exit status {}\)$"
 def test_trouble_of_one_among_several(mode: Literal["sync", "async"], trouble: str, said: str) -> None:
     gym = by_id(STROLL, {"trouble": trouble, "victim": episode_seed(4, 1, 0), "limit": 20})
     hosted = PythonVector(gym, [4], 2, mode)
-    message, actions = "", np.full((1, 2, 1), -1.0, np.float32)
-    try:
+    actions = np.full((1, 2, 1), -1.0, np.float32)
+
+    def live() -> None:
         hosted.reset()
         for _ in range(10):
             hosted.step(actions)
-    except Misbehaved as error:
-        message = str(error)
-    finally:
-        hosted.close()
-    assert re.match(said, message)
+
+    with pytest.raises(Misbehaved, match=f"^{said}") as caught:
+        live()
+    hosted.close()
+    if trouble in ("raise", "reset"):  # with the traceback in the environment, from another process too
+        assert f"in {'step' if trouble == 'raise' else 'reset'}\n" in "".join(format_exception(caught.value))
+
+
+def test_a_worker_that_cannot_make_its_environment(tmp_path: Path) -> None:
+    gym = factory_of(partial(Alone, str(tmp_path / "port")))
+    said = r"^environment \d of 'Alone' cannot be made: FileExistsError: .* \(in .*gym_worlds.py, line \d+\)$"
+    with pytest.raises(Misbehaved, match=said):
+        PythonVector(gym, [0], 2, "async")
+    gym = factory_of(partial(Alone, str(tmp_path / "another")))
+    hosted = PythonVector(gym, [0], 1)
+    with pytest.raises(Misbehaved, match=said):
+        PythonVector(gym, [0], 1)
+    hosted.close()
+
+
+def in_a_daemon(_: int) -> str:
+    with pytest.raises(Mistake) as caught:
+        PythonVector(factory_of(Puppet), [0], 2, "async")
+    return str(caught.value)
+
+
+def test_a_daemon_may_have_no_workers() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        (message,) = pool.map(in_a_daemon, [0])
+    assert message.startswith("worker processes cannot start: this one is a daemon, as those of a Pool")
+    assert "\n" not in message
+
+
+def test_without_shared_memory_a_line_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **fields: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("ddpg.envs.worker_processes.AsyncVectorEnv", refuse)
+    with pytest.raises(
+        Mistake, match=r"cannot start \(Read-only file system\); they need /dev/shm.*: use --collect.vec"
+    ):
+        PythonVector(factory_of(Puppet), [0], 2, "async")
 
 
 def test_a_worker_killed_from_outside() -> None:
