@@ -88,6 +88,18 @@ def play(envs: PythonVector, steps: int) -> list[np.ndarray]:
     return answers
 
 
+class Alone(Puppet):
+    """A simulator that takes a port, here a file, so that there is one at a time."""
+
+    def __init__(self, port: str, **fields: Any) -> None:
+        super().__init__(**fields)
+        self.port = port
+        os.close(os.open(port, os.O_CREAT | os.O_EXCL))
+
+    def close(self) -> None:
+        os.unlink(self.port)
+
+
 class Stroll(gymnasium.Env):
     """Random steps; ends beyond 1, truncated after `limit`; the episode seeded `victim` has `trouble` at its step 3."""
 

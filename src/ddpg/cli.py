@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ddpg.mistake import Mistake
-from ddpg.terminal import checked_stdout, drop_stdout, plain
+from ddpg.terminal import checked_stdout, drop_stdout, one_line, plain
 
 BEST = "the policy of the best evaluation, not the last one"
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
@@ -28,21 +28,11 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    argv = sys.argv[1:] if argv is None else argv
     try:
-        args, rest = parser(of_train="train" in argv[:1]).parse_known_args(argv)
-        refuse(rest, [name for name in vars(args) if name.islower()])
-        if args.COMMAND is None:
-            raise Mistake(
-                "no command; expected train, resume, eval, plot, export, doctor or presets; see `ddpg --help`"
-            )
-        module, _, function = args.COMMAND.partition(".")
-        status = getattr(import_module(f"ddpg.commands.{module}"), function)(args)  # with JAX, for a second
-        with checked_stdout():  # which may still hold what an environment printed
-            sys.stdout.flush()
-        return status
-    except SystemExit as stop:  # --help, or a mistake argparse found
-        return int(stop.code or 0)
+        return _run(sys.argv[1:] if argv is None else argv)
+    except SystemExit as stop:  # of an environment's code where nothing guards it, whatever its status
+        print(f"ddpg: an environment ended the program ({one_line(repr(stop))})", file=sys.stderr)
+        return MISTAKE
     except KeyboardInterrupt:
         print("ddpg: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -57,6 +47,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("ddpg: out of memory; use fewer episodes, seeds or environments, or smaller networks", file=sys.stderr)
         return MISTAKE
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        args, rest = parser(of_train="train" in argv[:1]).parse_known_args(argv)
+    except SystemExit as stop:  # --help, or a mistake argparse found
+        return MISTAKE if stop.code else 0
+    refuse(rest, [name for name in vars(args) if name.islower()])
+    if args.COMMAND is None:
+        raise Mistake("no command; expected train, resume, eval, plot, export, doctor or presets; see `ddpg --help`")
+    module, _, function = args.COMMAND.partition(".")
+    status = getattr(import_module(f"ddpg.commands.{module}"), function)(args)  # with JAX, for a second
+    with checked_stdout():  # which may still hold what an environment printed
+        sys.stdout.flush()
+    return status
 
 
 def parser(of_train: bool = False) -> Parser:

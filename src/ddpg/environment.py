@@ -9,6 +9,7 @@ from gymnasium.envs.registration import find_highest_version, parse_env_id, regi
 
 from ddpg.config.config import Config
 from ddpg.envs.catalogue import NATIVE
+from ddpg.envs.foreign import Guard, brief_value
 from ddpg.envs.gymnasium_factory import GymFactory, Maker, by_callable, by_id, parse_args
 from ddpg.envs.protocol import Environment
 from ddpg.envs.repeat import Repeat
@@ -30,13 +31,22 @@ def resolve(env: EnvironmentLike, args: Sequence[str] = (), repeat: int = 1) -> 
         raise Mistake(f"env_args {', '.join(args)}: an environment that is no id takes none; give them to its maker")
     if isinstance(env, GymFactory | Repeat):  # which repeats already
         return env
-    made = env() if callable(env) else env
+    made = env
+    if callable(env):
+        name = getattr(env, "__name__", type(env).__name__)
+        with Guard(lambda: f"environment {name!r} cannot be made:"):
+            made = env()
     if isinstance(made, gymnasium.Env) and callable(env):
         return by_callable(cast(Maker, env), made, repeat)
+    if isinstance(made, gymnasium.Env):
+        raise Mistake(
+            f"env {brief_value(made)}: expected a function that makes a new one, such as its class or "
+            f"lambda: MyEnv(gravity=9.8); training and evaluation have their own"
+        )
     if not isinstance(made, Environment):
         raise Mistake(
-            f"env {made!r}: expected an id, an environment as ddpg.envs.protocol describes it, or a function that "
-            f"makes one or a Gymnasium environment"
+            f"env {brief_value(made)}: expected an id, an environment as ddpg.envs.protocol describes it, or a "
+            f"function that makes one or a Gymnasium environment"
         )
     if type(made).__hash__ is None:
         raise Mistake(f"env {made!r} is not hashable; make its class a frozen dataclass of hashable fields")

@@ -1,7 +1,8 @@
 """The ground floor: the few records that every room hands to the next."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
 
@@ -20,21 +21,66 @@ PyTree = Any  # a nest of arrays whose structure the function does not need to k
 
 
 @dataclass(frozen=True)
+class Leaf:
+    """One part of a nested observation, or the whole of one that is not nested."""
+
+    path: tuple[str | int, ...]  # keys of Dicts and indices of Tuples that lead to it
+    shape: tuple[int, ...]
+    counts: tuple[int, ...] = ()  # if it is one-hot: how many values each of its components has
+    starts: tuple[int, ...] = ()  # and the lowest of them
+    high: tuple[float, ...] = ()  # if it is of bytes: their upper bound, or one for each component
+
+    @property
+    def size(self) -> int:
+        """How many numbers it is in the flat observation."""
+        return sum(self.counts) if self.counts else prod(self.shape)
+
+    @property
+    def place(self) -> str:
+        return "".join(f"[{key!r}]" for key in self.path)
+
+    @property
+    def at(self) -> str:
+        return f"observation{self.place}"
+
+
+@dataclass(frozen=True)
 class Spec:
     """What an environment looks like from outside.
 
     Inside the project actions live in [-1, 1]^m; `action_low` and `action_high` are the environment's own
-    units, in which environments are driven, policies answer and files are written.
+    units, in which environments are driven, policies answer and files are written. `leaves` are the parts of a nested
+    observation in the order in which they lie in the flat one; none if an observation is an array, as it is.
     """
 
     obs_shape: tuple[int, ...]
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
     obs_dtype: str = "float32"
+    leaves: tuple[Leaf, ...] = ()
 
     @property
     def obs_size(self) -> int:
         return prod(self.obs_shape)
+
+    @property
+    def root(self) -> Leaf:
+        """The whole observation as one part: an array, bytes of a picture if it is of bytes."""
+        return Leaf((), self.obs_shape, high=(255.0,) if self.obs_dtype == "uint8" else ())
+
+    @cached_property
+    def parts(self) -> tuple[Leaf, ...]:
+        return self.leaves or (self.root,)
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Where each part ends in the flat observation."""
+        return list(accumulate(part.size for part in self.parts))
+
+    @cached_property
+    def nested(self) -> bool:
+        """Whether an observation is more than one array of numbers."""
+        return self.parts != (replace(self.root, high=self.parts[0].high),)
 
     @property
     def action_dim(self) -> int:
@@ -48,9 +94,10 @@ class Spec:
     @cached_property
     def bounds32(self) -> Float[np.ndarray, "2 m"]:
         """The same in 32 bits, rounded inwards: of 32-bit numbers the nearest to 0.1 is above it."""
+        low, high = self.bounds
         with np.errstate(over="ignore"):
             nearest = self.bounds.astype(np.float32)
-        outside = [nearest[0] < self.bounds[0], nearest[1] > self.bounds[1]]
+        outside = (low < high) & [nearest[0] < low, nearest[1] > high]
         return np.where(outside, np.nextafter(nearest, nearest[::-1]), nearest)
 
     @cached_property

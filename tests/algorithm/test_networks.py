@@ -141,12 +141,10 @@ def test_dense_is_affine() -> None:
     np.testing.assert_array_equal(layer(jnp.array([[1.0, 1.0], [0.0, 2.0]]), lambda x: x), [[4.5, 5.5], [6.5, 7.5]])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_actor_is_the_same_in_numpy(activation: str, dtype: type) -> None:
+def test_actor_is_the_same_in_numpy(activation: str) -> None:
     actor = actor_of(Network(widths=(20, 20), activation=activation, init=Normal(std=0.5)))
-    obs = np.random.default_rng(0).uniform(-3, 3, (50, *SPEC.obs_shape)) if dtype is np.float32 else pixels()
-    obs = obs.astype(dtype)
+    obs = np.random.default_rng(0).uniform(-3, 3, (50, *SPEC.obs_shape)).astype(np.float32)
     in_numpy = jax.tree.map(np.asarray, actor)(flatten_observation(obs))
     assert isinstance(in_numpy, np.ndarray)
     assert in_numpy.dtype == np.float32
@@ -158,20 +156,6 @@ def test_actor_is_the_same_in_numpy(activation: str, dtype: type) -> None:
 def test_activations_are_the_same_in_numpy_however_large(activation: str) -> None:
     x = np.concatenate([np.linspace(-8, 8, 99), [-1e4, -89, 89, 1e4]]).astype(np.float32)
     np.testing.assert_allclose(IN_NUMPY[activation](x), ACTIVATIONS[activation](jnp.asarray(x)), rtol=1e-5, atol=1e-6)
-
-
-def pixels() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (50, *SPEC.obs_shape), np.uint8)
-
-
-def test_bytes_are_scaled_to_at_most_1() -> None:
-    state = DPG(actor=Network(widths=(8,)), critic=Network(widths=(8,))).init(KEY, SPEC).online
-    obs, scaled = jnp.asarray(pixels()), jnp.asarray(pixels() / 255, jnp.float32)
-    np.testing.assert_allclose(state.mu(obs), state.mu(scaled), atol=1e-6)
-    action = jnp.zeros((50, SPEC.action_dim))
-    np.testing.assert_allclose(state.q(obs, action), state.q(scaled, action), atol=1e-6)
-    # The same numbers in float32 are what they are.
-    np.testing.assert_array_equal(flatten_observation(pixels().astype(np.float32)), pixels().reshape(50, -1))
 
 
 def shaken(tree: Any) -> Any:

@@ -1,5 +1,6 @@
 """Every exported form answers as the policy in JAX does; a file that would not is never left behind."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,13 +9,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
 import ddpg
 from ddpg.algorithm.agent import DPG, GreedyPolicy
 from ddpg.algorithm.layers import ACTIVATIONS
 from ddpg.algorithm.networks import Network, Plain, Residual
-from ddpg.algorithm.normaliser import RunningStats
+from ddpg.algorithm.normaliser import RunningStats, byte_scale
 from ddpg.commands import export
 from ddpg.commands.export import FORMATS, Form, Format, compare, observations
 from ddpg.mistake import Mistake
@@ -22,13 +25,15 @@ from ddpg.records.networks import standalone_policy
 from ddpg.records.networks.npz import save_npz
 from ddpg.records.networks.steps import arrays_of, policy_steps
 from ddpg.training.policy import Policy
-from ddpg.types import Spec
+from ddpg.types import Leaf, Spec
 from tests.networks import random_nets
 
 # Of 32-bit numbers the nearest to 0.1 is above it.
 ARM = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.1, -5.0), action_high=(3.0, 0.5, 0.1))
 PIXELS = Spec(obs_shape=(4, 3, 2), action_low=(-2.0,), action_high=(2.0,), obs_dtype="uint8")
-SPECS = {"float32": ARM, "uint8": PIXELS}
+PARTS = (Leaf(("image",), (2, 2), high=(255.0,)), Leaf(("limbs", 1), (2,), (2, 3), (0, 5)), Leaf((7,), (3,)))
+ROBOT = Spec(obs_shape=(12,), action_low=(-2.0,), action_high=(2.0,), leaves=PARTS)
+SPECS = {"float32": ARM, "uint8": PIXELS, "parts": ROBOT}
 BLOCKS = {"plain": Plain(), "layer norm": Plain("layer"), "batch norm": Plain("batch"), "residual": Residual()}
 
 
@@ -58,7 +63,7 @@ def made(
         jnp.float32(1000), *(jnp.asarray(x, jnp.float32).reshape(spec.obs_shape) for x in (mean, variance))
     )
     actor = jax.tree.map(lambda leaf: np.float32(factor) * leaf, nets.actor)
-    return Made(GreedyPolicy(stats if normalise else None, nets.encoder, actor), spec)
+    return Made(GreedyPolicy(stats if normalise else byte_scale(spec), nets.encoder, actor), spec)
 
 
 def forms(of: Made, folder: Path) -> dict[str, Form]:
@@ -67,6 +72,44 @@ def forms(of: Made, folder: Path) -> dict[str, Form]:
         save(folder / f"policy{suffix}", of.arrays())
         said[name] = load(folder / f"policy{suffix}")
     return said
+
+
+def test_the_readers_take_parts_as_the_policy_does(tmp_path: Path) -> None:
+    of = made(dtype="parts")
+    nets = random_nets(DPG(), of.spec)._replace(encoder=of.policy.encoder, actor=of.policy.actor)
+    policy, written = Policy(nets, of.policy.stats, of.spec), forms(of, tmp_path)
+    random = np.random.default_rng(3)
+    image, state = random.integers(0, 256, (2, 2), np.uint8), random.normal(size=3)
+    obs: Any = {7: state, "limbs": ("left", [1, 6]), "image": image, "log": "more than the network takes"}
+    vector = np.concatenate([image.ravel(), [0, 1], [0, 1, 0], state]).astype(np.float32)
+    action = policy(obs)
+    np.testing.assert_array_equal(action, policy(vector))
+    for name in ("numpy", "hdf5"):
+        np.testing.assert_allclose(written[name](obs), action, atol=1e-6)
+        np.testing.assert_allclose(written[name](vector), action, atol=1e-6)
+        for wrong in ({"image": image / 255}, {"image": image[0]}):
+            with pytest.raises(ValueError, match="image"):
+                written[name](obs | wrong)
+    about = {each.key: each.value for each in onnx.load(tmp_path / "policy.onnx").metadata_props}
+    leaves = json.loads(about["leaves"])
+    assert [(leaf["path"], leaf["slice"]) for leaf in leaves] == [
+        (["image"], [0, 4]),
+        (["limbs", 1], [4, 9]),
+        ([7], [9, 12]),
+    ]
+    session = onnxruntime.InferenceSession(tmp_path / "policy.onnx")
+    (found,) = session.run(None, {"obs": standalone_policy.flatten(leaves, obs).astype(np.float32)[None]})
+    np.testing.assert_allclose(np.asarray(found)[0], action, atol=1e-6)
+
+
+@pytest.mark.parametrize("obs", [np.full((4, 3, 2), 0.5, np.float32), np.full((4, 3, 2), 256), np.full((4, 3, 2), -1)])
+def test_what_are_no_bytes_is_refused_and_not_cast(obs: np.ndarray, tmp_path: Path) -> None:
+    of = made(dtype="uint8")
+    policy = Policy(random_nets(DPG(), of.spec), of.policy.stats, of.spec)
+    for answer in (policy, forms(of, tmp_path)["numpy"]):
+        with pytest.raises(ValueError, match="expected bytes from 0 to 255"):
+            answer(obs)
+        assert answer(np.zeros((4, 3, 2), np.int64)).shape == (1,)
 
 
 def usual(of: Made, count: int) -> np.ndarray:

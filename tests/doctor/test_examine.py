@@ -9,7 +9,7 @@ import pytest
 
 from ddpg.doctor import examine as examining
 from ddpg.doctor.examine import examine
-from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_factory import by_callable
 from tests.doctor.walk import Walk, findings_of, gym_of
 

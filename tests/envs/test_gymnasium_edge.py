@@ -4,12 +4,13 @@ from functools import partial
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
 
-from ddpg.envs.gymnasium_edge import in_order
-from tests.gym_worlds import PLANE, Puppet, checked, factory_of
+from ddpg.algorithm.normaliser import byte_scale, normalise
+from tests.gym_worlds import PLANE, UNIT, Puppet, checked, factory_of
 
 BOOL: Any = np.bool_  # a Box can have it, though its types say not
 
@@ -124,8 +125,101 @@ def test_actions_never_leave_their_bounds() -> None:
 def test_dicts_are_flattened_by_sorted_keys_whatever_order_the_space_has() -> None:
     space = spaces.Dict(b=spaces.Box(-1, 1, (1,)), a=spaces.Dict(d=spaces.Discrete(2), c=spaces.Box(-1, 1, (2,))))
     obs = {"b": np.array([0.5], np.float32), "a": {"d": 1, "c": np.array([0.1, 0.2], np.float32)}}
-    flat: Any = spaces.flatten(in_order(space), obs)
-    np.testing.assert_allclose(flat, [0.1, 0.2, 0, 1, 0.5], atol=1e-7)
+    edge, _ = checked(obs=space, says=obs | {"log": "more than the space has"})
+    np.testing.assert_allclose(edge.reset()[0], [0.1, 0.2, 0, 1, 0.5], atol=1e-7)
+    mixed = spaces.Dict({"x": UNIT, 10: UNIT, 9: UNIT})
+    edge, _ = checked(obs=mixed, says={"x": [0.1], 10: [0.2], 9: [0.3]})
+    np.testing.assert_allclose(edge.reset()[0], [0.3, 0.2, 0.1], atol=1e-7)
+
+
+def test_parts_are_what_gymnasium_makes_of_them() -> None:
+    space = spaces.Dict(
+        a=spaces.Discrete(3, start=-1),
+        b=spaces.MultiDiscrete(np.array([[2, 3], [1, 4]]), start=np.array([[5, 6], [7, 8]])),
+        c=spaces.MultiBinary((2, 3)),
+        d=spaces.Tuple((spaces.Text(4), spaces.Box(-1, 1, (), np.float64), spaces.OneOf((UNIT, spaces.Discrete(2))))),
+        e=spaces.Box(0, 9, (2, 2), np.int64),
+    )
+    space.seed(3)
+    spec = factory_of(lambda: Puppet(obs=space)).spec
+    paths = [("a",), ("b",), ("c",), ("d", 0), ("d", 1), ("d", 2), ("e",)]
+    assert [leaf.path for leaf in spec.leaves] == paths
+    for _ in range(5):
+        obs: Any = space.sample()
+        edge, _ = checked(obs=space, says=obs)
+        expected: Any = spaces.flatten(space, obs)
+        np.testing.assert_allclose(edge.reset()[0], expected, rtol=1e-6)
+
+
+PIXELS = spaces.Box(0, 255, (1, 2), np.uint8)
+BITS = np.array([1, 0, 1], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("space", "says", "dtype", "divided"),
+    [
+        (spaces.Box(0, 1, (3,), np.uint8), BITS, "uint8", [1, 0, 1]),
+        (spaces.Box(0, 10, (3,), np.uint8), 10 * BITS, "uint8", [1, 0, 1]),
+        (spaces.Box(0, 255, (3, 1), np.uint8), 51 * BITS[:, None], "uint8", [[0.2], [0], [0.2]]),
+        (spaces.Box(0, np.array([1, 5, 255], np.uint8), (3,), np.uint8), np.full(3, 5), "uint8", [5, 1, 1 / 51]),
+        (
+            spaces.Dict(a=spaces.Box(0, 1, (3,), np.uint8), b=spaces.Box(0, 255, (1,), np.uint8)),
+            {"a": BITS, "b": [51]},
+            "uint8",
+            [1, 0, 1, 0.2],
+        ),
+        (spaces.Dict(a=UNIT, b=PIXELS), {"a": [9], "b": [[51, 255]]}, "float32", [9, 0.2, 1]),
+        (spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 4, (1,), np.uint8))), (1, [2]), "float32", [0, 1, 0.5]),
+        (spaces.Box(0, 0, (2,), np.uint8), [0, 0], "uint8", [0, 0]),
+    ],
+)
+def test_bytes_are_divided_by_the_bound_of_their_space(
+    space: spaces.Space, says: Any, dtype: str, divided: list[Any]
+) -> None:
+    edge, _ = checked(obs=space, says=says)
+    spec = factory_of(lambda: Puppet(obs=space)).spec
+    obs = edge.reset()[0]
+    assert obs.dtype == spec.obs_dtype == dtype
+    scaled = normalise(obs[None], byte_scale(spec))
+    assert (scaled.dtype, scaled.shape[1:]) == (np.float32, spec.obs_shape)
+    np.testing.assert_allclose(scaled[0], divided, rtol=1e-6)
+    compiled = jax.jit(normalise)(obs[None], byte_scale(spec))
+    np.testing.assert_allclose(compiled, scaled, rtol=1e-6)
+
+
+def test_observations_are_copies_of_what_a_simulator_fills_again() -> None:
+    buffer = np.zeros(2, np.float32)
+    edge, _ = checked(says=buffer)
+    obs, _ = edge.reset()
+    buffer[:] = 7
+    assert obs.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("reward", [3, 3.0, np.float16(3), np.array(3), np.array([3]), np.array([[3.0]]), [3]])
+def test_rewards_of_one_number(reward: Any) -> None:
+    edge, _ = checked(rewards=reward)
+    edge.reset()
+    assert edge.step(np.zeros(1, np.float32))[1] == 3.0
+
+
+def test_a_dimension_without_a_choice_is_held() -> None:
+    space = spaces.Box(np.array([-1, 0.5, -1], np.float32), np.array([1, 0.5, 2], np.float32))
+    edge, puppet = checked(action=space)
+    edge.reset()
+    edge.step(np.array([-1, 0.3, 1], np.float32))
+    assert puppet.got[0].tolist() == [-1, 0.5, 2]
+
+
+def test_a_spec_of_ones_own_is_not_gymnasiums() -> None:
+    class Robot(Puppet):
+        def __init__(self) -> None:
+            super().__init__()
+            own: Any = {"mass": 1.0}
+            self.spec = own
+
+    assert factory_of(Robot).limit is None
+    assert factory_of(lambda: gymnasium.Wrapper(Robot())).limit is None
+    assert factory_of(partial(gymnasium.make, "Pendulum-v1")).limit == 200
 
 
 def test_action_repeat_adds_rewards_and_stops_at_an_end() -> None:
@@ -139,4 +233,4 @@ def test_action_repeat_adds_rewards_and_stops_at_an_end() -> None:
     assert edge.step(np.zeros(1, np.float32))[1] == 6 + 7 + 8
     limited = partial(gymnasium.make, "Pendulum-v1", max_episode_steps=50)
     assert factory_of(limited, repeat=3).max_episode_steps == 17
-    assert factory_of(Puppet).max_episode_steps == 10_000
+    assert factory_of(Puppet).max_episode_steps == 1_000

@@ -1,9 +1,12 @@
 """Environments that Python steps come back to where they stood, or it is said that they cannot."""
 
+import errno
+import multiprocessing
 import os
-import re
 import signal
 from functools import partial
+from pathlib import Path
+from traceback import format_exception
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpg.envs import python_vector
-from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable, by_id, episode_seed
 from ddpg.envs.python_vector import PythonStepResult, PythonVector
-from tests.gym_worlds import Puppet, Wander, factory_of, play
+from ddpg.mistake import Mistake
+from tests.gym_worlds import Alone, Puppet, Wander, factory_of, play
 
 STROLL = "tests.gym_worlds:Stroll-v3"
 
@@ -67,12 +71,12 @@ def test_only_what_is_open_is_kept() -> None:
 def test_an_environment_that_comes_out_differently_is_cut_there(mode: Literal["sync", "async"]) -> None:
     actions = np.zeros((4, 1, 3, 1), np.float32)
     gym = recipe(whimsical=True)
-    one = PythonVector(gym, [5], 3)
+    one = PythonVector(gym, [6], 3)
     one.reset()
     said = go(one, actions)[-1]
     over = said.terminated | said.truncated
     assert not over.all()
-    other = PythonVector(gym, [5], 3, mode)
+    other = PythonVector(gym, [6], 3, mode)
     other.reset()
     if mode == "async":  # where every process counts its own lives
         Wander.lives += 1
@@ -184,8 +188,12 @@ def test_closing_what_misbehaves_is_silent() -> None:
     hosted.close()
 
 
-RAISED = r"environment 1 at its step 3 \(episode 1\): step raised RuntimeError: out of fuel$"
-SHUT = r"environment 1 at its step 0 \(episode 1\): reset raised RuntimeError: door is shut$"
+RAISED = (
+    r"environment 1 at its step 3 \(episode 1\): step raised RuntimeError: out of fuel \(in .*worlds.py, line \d+\)$"
+)
+SHUT = (
+    r"environment 1 at its step 0 \(episode 1\): reset raised RuntimeError: door is shut \(in .*worlds.py, line \d+\)$"
+)
 DIED = r"environment 1 at step 3: its worker process died \(exit status {}\)$"
 
 
@@ -203,16 +211,54 @@ DIED = r"environment 1 at step 3: its worker process died \(exit status {}\)$"
 def test_trouble_of_one_among_several(mode: Literal["sync", "async"], trouble: str, said: str) -> None:
     gym = by_id(STROLL, {"trouble": trouble, "victim": episode_seed(4, 1, 0), "limit": 20})
     hosted = PythonVector(gym, [4], 2, mode)
-    message, actions = "", np.full((1, 2, 1), -1.0, np.float32)
-    try:
+    actions = np.full((1, 2, 1), -1.0, np.float32)
+
+    def live() -> None:
         hosted.reset()
         for _ in range(10):
             hosted.step(actions)
-    except Misbehaved as error:
-        message = str(error)
-    finally:
-        hosted.close()
-    assert re.match(said, message)
+
+    with pytest.raises(Misbehaved, match=f"^{said}") as caught:
+        live()
+    hosted.close()
+    if trouble in ("raise", "reset"):  # with the traceback in the environment, from another process too
+        assert f"in {'step' if trouble == 'raise' else 'reset'}\n" in "".join(format_exception(caught.value))
+
+
+def test_a_worker_that_cannot_make_its_environment(tmp_path: Path) -> None:
+    gym = factory_of(partial(Alone, str(tmp_path / "port")))
+    said = r"^environment \d of 'Alone' cannot be made: FileExistsError: .* \(in .*gym_worlds.py, line \d+\)$"
+    with pytest.raises(Misbehaved, match=said):
+        PythonVector(gym, [0], 2, "async")
+    gym = factory_of(partial(Alone, str(tmp_path / "another")))
+    hosted = PythonVector(gym, [0], 1)
+    with pytest.raises(Misbehaved, match=said):
+        PythonVector(gym, [0], 1)
+    hosted.close()
+
+
+def in_a_daemon(_: int) -> str:
+    with pytest.raises(Mistake) as caught:
+        PythonVector(factory_of(Puppet), [0], 2, "async")
+    return str(caught.value)
+
+
+def test_a_daemon_may_have_no_workers() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        (message,) = pool.map(in_a_daemon, [0])
+    assert message.startswith("worker processes cannot start: this one is a daemon, as those of a Pool")
+    assert "\n" not in message
+
+
+def test_without_shared_memory_a_line_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **fields: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("ddpg.envs.worker_processes.AsyncVectorEnv", refuse)
+    with pytest.raises(
+        Mistake, match=r"cannot start \(Read-only file system\); they need /dev/shm.*: use --collect.vec"
+    ):
+        PythonVector(factory_of(Puppet), [0], 2, "async")
 
 
 def test_a_worker_killed_from_outside() -> None:

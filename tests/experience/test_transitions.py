@@ -77,5 +77,15 @@ def test_what_does_not_fit_is_named(change: dict[str, np.ndarray], message: str)
 def test_bytes_stay_bytes() -> None:
     spec = Spec((2,), (-1.0,), (1.0,), "uint8")
     some = episodes(3)._replace(action=np.zeros((3, 1)))
+    for wrong in (np.full((3, 2), 0.5), np.full((3, 2), 256)):
+        with pytest.raises(Mistake, match="expected bytes from 0 to 255"):
+            check_transitions(some._replace(obs=wrong), spec)
+    some = some._replace(obs=some.obs.astype(int), next_obs=some.next_obs.astype(int))
     block = to_block(check_transitions(some, spec), spec, 1, 1)
     assert jax.tree.map(lambda x: x.dtype.name, block)[:2] == ("uint8", "float32")
+
+
+def test_a_dimension_held_at_one_value() -> None:
+    spec = Spec((2,), (-1.0, 0.5), (1.0, 0.5))
+    some = check_transitions(episodes(3)._replace(action=np.tile([-1.0, 0.5], (3, 1))), spec)
+    assert to_block(some, spec, 1, 1).action[0].tolist() == [[-1.0, 0.0]]

@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,9 +87,9 @@ def test_a_policy_that_answers_no_number_has_no_film() -> None:
     [
         (None, "NoneType"),
         ([[0]], "list"),
-        (np.zeros((4, 4, 3)), r"float64 \[4, 4, 3\]"),
-        (np.zeros((4, 4), np.uint8), r"uint8 \[4, 4\]"),
-        (np.zeros((4, 4, 4), np.uint8), r"uint8 \[4, 4, 4\]"),
+        (np.zeros((4, 4, 2)), r"float64 \[4, 4, 2\]"),
+        (np.zeros((1, 4, 4, 3), np.uint8), r"uint8 \[1, 4, 4, 3\]"),
+        (np.zeros((4, 4, 3), complex), r"complex128 \[4, 4, 3\]"),
         (np.zeros((0, 4, 3), np.uint8), r"uint8 \[0, 4, 3\]"),
     ],
 )
@@ -99,14 +100,32 @@ def test_a_frame_that_is_none_is_said(frame: object, said: str, name: str, monke
         film(env, lambda obs: obs, 0, fit=fit_of(Path(name)))
 
 
-def test_what_drawing_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> np.ndarray:
-        raise ValueError("no\nscreen")
+SHOT = np.array([[[10, 20, 30], [40, 255, 0]]], np.uint8)
+GREY = np.array([[10, 255]], np.uint8)
 
+
+@pytest.mark.parametrize(
+    ("drawn", "frame"),
+    [
+        (SHOT, SHOT),
+        (np.dstack([SHOT, np.full((1, 2), 255, np.uint8)]), SHOT),
+        (SHOT.astype(np.int64), SHOT),
+        (np.array([[[-5, 300, 20]]]), [[[0, 255, 20]]]),
+        (SHOT / 255, SHOT),
+        (SHOT.astype(np.float32), SHOT),
+        (np.dstack([SHOT / 255, np.ones((1, 2))]), SHOT),
+        (GREY, np.dstack([GREY] * 3)),
+        (GREY[..., None] / 255, np.dstack([GREY] * 3)),
+        (np.array([[True, False]]), [[[255] * 3, [0] * 3]]),
+        ([np.zeros_like(SHOT), SHOT], SHOT),
+    ],
+)
+def test_frames_of_other_numbers_and_channels(drawn: Any, frame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     env = Counter()
-    monkeypatch.setattr(env, "render", broken)
-    with pytest.raises(ValueError, match=r"^the environment's render\(\) raised ValueError: no screen$"):
-        film(env, lambda obs: obs, 0)
+    monkeypatch.setattr(env, "render", lambda: drawn)
+    shots = film(env, lambda obs: obs, 0)
+    assert shots[0].dtype == np.uint8
+    np.testing.assert_array_equal(shots[0], frame)
 
 
 def test_frames_are_kept_small_and_apart() -> None:

@@ -67,7 +67,7 @@ def test_a_seed_among_several_is_that_seed_alone(drift: str, tmp_path: Path) -> 
         ("raise", r"environment 1 at its step 120 \(episode 12\): step raised RuntimeError: out of fuel"),
         ("obs", r"environment 1 at its step 120 \(episode 12\): observation nan at index 1, expected finite numbers"),
         ("shape", r"environment 1 at its step 120 \(episode 12\): observation of shape \(3,\), expected \(2,\)"),
-        ("dtype", r"environment 1 at its step 120 \(episode 12\): observation of dtype <U1, expected float64"),
+        ("dtype", r"environment 1 at its step 120 \(episode 12\): observation of dtype <U1, expected numbers"),
         ("reward", r"environment 1 at its step 120 \(episode 12\): reward -?inf, expected a finite number"),
         ("reset", r"environment 1 at its step 120 \(episode 13\): reset raised RuntimeError: door is shut"),
     ],
@@ -107,7 +107,9 @@ def test_misbehaviour_before_anything_is_logged(drift: str, tmp_path: Path) -> N
 
 
 def test_misbehaviour_in_evaluation_only(drift: str, tmp_path: Path) -> None:
-    said = r"^in evaluation, environment 0 at its step 15 \(episode 2\): step raised RuntimeError: out of fuel; the run"
+    said = (
+        r"^in evaluation, environment 0 at its step 15 \(episode 2\): step raised RuntimeError: out of fuel .*; the run"
+    )
     with pytest.raises(ValueError, match=said):
         ddpg.train(drift, steps=400, run=tmp_path / "run", options=trouble("raise", 3, 15))
     summary = whole(tmp_path / "run", drawn=False)
@@ -157,7 +159,7 @@ def test_a_worker_that_dies(tmp_path: Path) -> None:
 def test_divergence_is_diagnosed(drift: str, tmp_path: Path) -> None:
     said = r"^training diverged by step \d+: seed 0: Q is .*use a smaller --critic.lr, .*; the run until then is in"
     with pytest.raises(ValueError, match=said) as caught:
-        ddpg.train(drift, steps=800, run=tmp_path / "run", options=PAIR | {"critic.lr": 1e4})
+        ddpg.train(drift, steps=800, run=tmp_path / "run", options=PAIR | {"critic.lr": 1e6})
     assert "\n" not in str(caught.value)
     assert "diverged" in whole(tmp_path / "run", drawn=False)["failure"]
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, Shaped
 from ddpg.algorithm.encoders import AnyEncoder, Embedding, Flat
 from ddpg.algorithm.exploration import AnyExploration, Gaussian
 from ddpg.algorithm.networks import Actor, Critic, Network
-from ddpg.algorithm.normaliser import RunningStats, normalise
+from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.algorithm.norms import has_statistics
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser, soft_update
 from ddpg.algorithm.parameter_noise import ParameterNoise
@@ -49,7 +49,7 @@ class Nets(NamedTuple):
 class GreedyPolicy(NamedTuple):
     """mu(s) of unnormalised observations: normalised, encoded, then the actor."""
 
-    stats: RunningStats | None
+    stats: InputStats
     encoder: Embedding
     actor: Actor
 

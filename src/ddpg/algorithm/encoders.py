@@ -6,7 +6,6 @@ An encoder's parameters are trained by the critic's loss alone, with the critic'
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
-import numpy as np
 from jax.tree_util import register_dataclass
 from jaxtyping import Float, Shaped
 
@@ -31,7 +30,7 @@ class Embedding(Protocol):
         ...
 
     def steps(self) -> list[Step]:
-        """`state`, for the files of networks; of bytes, what is left once they are divided by 255."""
+        """`state`, for the files of networks."""
         ...
 
 
@@ -83,6 +82,5 @@ AnyEncoder = Flat  # a union, once there are several
 
 
 def flatten_observation(obs: Shaped[AnyArray, "b *obs"]) -> Float[AnyArray, "b i"]:
-    """One row of numbers per observation; bytes, which are pixels, between 0 and 1."""
-    x = obs.reshape(obs.shape[0], -1)
-    return x.astype("float32") / 255 if x.dtype == np.uint8 else x
+    """One row of numbers per observation."""
+    return obs.reshape(obs.shape[0], -1)

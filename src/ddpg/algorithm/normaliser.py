@@ -1,14 +1,17 @@
-"""Running statistics of observations, and observations normalised by them."""
+"""What happens to observations before the networks: bytes are scaled, or all is normalised by running statistics."""
 
+from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.tree_util import register_dataclass
 from jaxtyping import Bool, Float, Shaped
 
 from ddpg.algorithm.steps import Step
-from ddpg.types import AnyArray
+from ddpg.types import AnyArray, Spec
 
 LIMIT = 10.0  # in standard deviations, to which an observation is clipped
 EPSILON = np.float32(1e-8)  # added to the variance, so that a constant component is not divided by 0
@@ -30,9 +33,45 @@ class RunningStats(NamedTuple):
         ]
 
 
+@register_dataclass
+@dataclass(frozen=True)
+class ByteScale:
+    """Divides each byte by the upper bound of its space, so that it lies between 0 and 1, and anything else by 1."""
+
+    shape: tuple[int, ...] = field(metadata={"static": True})  # of an observation
+    runs: tuple[tuple[float, int], ...] = field(metadata={"static": True})  # divisors, and of how many numbers each is
+
+    def divisor(self) -> float | Float[np.ndarray, "*obs"]:
+        """One if all are the same."""
+        return self.runs[0][0] if len(self.runs) == 1 else _divisors(self)
+
+    def steps(self) -> list[Step]:
+        return [Step("bytes", {"high": np.float32(self.divisor())})]
+
+
+@cache
+def _divisors(scale: ByteScale) -> Float[np.ndarray, "*obs"]:
+    values, counts = zip(*scale.runs, strict=True)
+    return np.repeat(np.float32(values), counts).reshape(scale.shape)
+
+
+def byte_scale(spec: Spec) -> ByteScale | None:
+    """The scale of a spec's observations; None if they have no bytes."""
+    if not any(part.high for part in spec.parts):
+        return None
+    runs = list[tuple[float, int]]()
+    for part in spec.parts:
+        each = part.size // max(len(part.high), 1)
+        runs += [(high or 1.0, each) for high in part.high or (1.0,)]
+    return ByteScale(spec.obs_shape, (runs[0],) if len({high for high, _ in runs}) == 1 else tuple(runs))
+
+
 def init_stats(obs_shape: tuple[int, ...]) -> RunningStats:
     """Before the first observation: they leave observations as they are."""
     return RunningStats(jnp.float32(0), jnp.zeros(obs_shape), jnp.ones(obs_shape))
+
+
+InputStats = RunningStats | ByteScale | None
 
 
 def update_stats(stats: RunningStats, obs: Shaped[Array, "k n *obs"], valid: Bool[Array, "k n"]) -> RunningStats:
@@ -49,9 +88,11 @@ def update_stats(stats: RunningStats, obs: Shaped[Array, "k n *obs"], valid: Boo
     return RunningStats(stats.count + new, stats.mean + share * step, jnp.where(known, variance, stats.variance))
 
 
-def normalise(obs: Shaped[AnyArray, "*b"], stats: RunningStats | None) -> Shaped[AnyArray, "*b"]:
-    """[..., *obs] with mean 0 and variance 1, clipped to 10 standard deviations; unchanged without statistics."""
+def normalise(obs: Shaped[AnyArray, "*b"], stats: InputStats) -> Shaped[AnyArray, "*b"]:
+    """[..., *obs] with mean 0 and variance 1, clipped to 10 standard deviations; or only its bytes scaled; or as is."""
     if stats is None:
         return obs
+    if isinstance(stats, ByteScale):
+        return obs.astype("float32") / stats.divisor()
     xp = obs.__array_namespace__()
     return xp.clip((obs - stats.mean) / xp.sqrt(stats.variance + EPSILON), -LIMIT, LIMIT)

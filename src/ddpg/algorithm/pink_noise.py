@@ -23,7 +23,8 @@ def _response(steps: int = 100_000) -> np.ndarray:
     return response
 
 
-SPREAD = float(np.sqrt(np.sum(_response() ** 2)))
+with np.errstate(under="ignore"):  # a program may have imported this with NumPy set to raise
+    SPREAD = float(np.sqrt(np.sum(_response() ** 2)))
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from ddpg.doctor.advise import advise, command_line
 from ddpg.doctor.examine import examine
 from ddpg.doctor.report import as_data, page
 from ddpg.environment import gymnasium_version, resolve
+from ddpg.settings import own_settings
 from ddpg.terminal import print_json
 
 
+@own_settings()
 def doctor(id: str, args: Sequence[str] = (), steps: int = 5_000, seed: int = 0, json: bool = False) -> dict[str, Any]:
     """Examine the environment of an id, print the advice on stderr unless it is wanted as `json`, and return it all.
 

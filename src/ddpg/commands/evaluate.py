@@ -13,6 +13,7 @@ import numpy as np
 from ddpg.environment import EnvironmentLike, resolve_for
 from ddpg.records.statistics import iqm
 from ddpg.records.video import check_film, check_screen
+from ddpg.settings import own_settings
 from ddpg.terminal import gap, one_decimal, print_json
 from ddpg.training.backend import evaluator_for
 from ddpg.training.devices import configure_jax
@@ -22,6 +23,7 @@ from ddpg.training.policy import load_seed
 from ddpg.types import AnyArray
 
 
+@own_settings()
 def evaluate_run(
     run: str | Path,
     episodes: int = 100,

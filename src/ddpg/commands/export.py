@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from ddpg.algorithm.agent import GreedyPolicy
-from ddpg.algorithm.normaliser import EPSILON, RunningStats
+from ddpg.algorithm.normaliser import EPSILON, InputStats, RunningStats
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import replace_atomically
 from ddpg.records.networks import standalone_policy
@@ -23,6 +23,7 @@ from ddpg.records.networks.hdf5 import reread_hdf5, save_hdf5
 from ddpg.records.networks.npz import save_npz
 from ddpg.records.networks.onnx import check_onnx, load_onnx, save_onnx
 from ddpg.records.networks.steps import LARGEST, arrays_of, check_finite, policy_steps
+from ddpg.settings import own_settings
 from ddpg.terminal import reason, thousands
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load
@@ -62,6 +63,7 @@ class Exported(NamedTuple):
     difference: float  # the largest, as a share of the action's range
 
 
+@own_settings()
 def export_run(
     run: str | Path, format: str, path: str | Path | None = None, seed: int | None = None, best: bool = False
 ) -> Exported:
@@ -119,7 +121,7 @@ def reference(spec: Spec) -> Callable[[GreedyPolicy, Any], Any]:
 
     @jax.jit
     def act(policy: GreedyPolicy, obs: Any) -> Any:
-        if policy.stats is None and spec.obs_dtype != "uint8":
+        if not isinstance(policy.stats, RunningStats) and spec.obs_dtype != "uint8":
             obs = jnp.clip(obs, -LARGEST, LARGEST)
         with jax.default_matmul_precision("highest"):  # an accelerator may round factors to fewer than 32 bits
             return spec.to_units(policy(obs))
@@ -127,14 +129,16 @@ def reference(spec: Spec) -> Callable[[GreedyPolicy, Any], Any]:
     return act
 
 
-def observations(spec: Spec, stats: RunningStats | None) -> Shaped[np.ndarray, "b *obs"]:
+def observations(spec: Spec, stats: InputStats) -> Shaped[np.ndarray, "b *obs"]:
     """1 064 of them: 1 000 random ones of several scales, and 64 of the largest and smallest numbers there are."""
     random = np.random.default_rng(0)
     if spec.obs_dtype == "uint8":
         usual = random.integers(0, 256, (1_000, *spec.obs_shape))
         shares = np.linspace(0, 1, 64).reshape(-1, *(1,) * len(spec.obs_shape))  # of bytes that are 255; the others 0
         return np.concatenate([usual, 255 * (random.random((64, *spec.obs_shape)) < shares)]).astype(np.uint8)
-    mean, deviation = (0.0, 1.0) if stats is None else (stats.mean, np.sqrt(np.asarray(stats.variance) + EPSILON))
+    mean, deviation = 0.0, 1.0
+    if isinstance(stats, RunningStats):
+        mean, deviation = stats.mean, np.sqrt(np.asarray(stats.variance) + EPSILON)
     usual = [
         np.asarray(mean) + scale * np.asarray(deviation) * random.standard_normal((250, *spec.obs_shape))
         for scale in (0.1, 1, 10, 100)
@@ -166,8 +170,9 @@ def compare(form: Form, policy: GreedyPolicy, spec: Spec, obs: Shaped[np.ndarray
     others = [GreedyPolicy(policy.stats, *jax.tree.map(nudged, policy[1:])) for _ in range(4)]
     changes = [np.abs(np.float64(act(other, obs)) - expected) for other in others]
     digits = 4 * np.finfo(np.float32).eps * np.maximum(np.abs(low), np.abs(high))  # of actions that are far from 0
-    difference = np.abs(found - expected) / (high - low)
-    if not (difference <= np.maximum(TOLERANCE, (np.max(changes, axis=0) + digits) / (high - low))).all():
+    size = np.where(high > low, high - low, 1)  # a dimension may be held at one value
+    difference = np.abs(found - expected) / size
+    if not (difference <= np.maximum(TOLERANCE, (np.max(changes, axis=0) + digits) / size)).all():
         raise Mistake(
             f"the written policy differs from the trained one by {difference.max():.1e} of the range, {ADVICE}"
         )

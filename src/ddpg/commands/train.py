@@ -18,6 +18,7 @@ from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.mistake import Mistake
 from ddpg.records.observer import Observer
 from ddpg.records.untrusted import check_within
+from ddpg.settings import own_settings
 from ddpg.terminal import count, gap, one_decimal, thousands
 from ddpg.training.devices import cache_programs, configure_jax
 from ddpg.training.folder import RunFolder, absolute
@@ -28,6 +29,7 @@ from ddpg.training.signals import interruptible
 from ddpg.training.start import start_from
 
 
+@own_settings()
 def train(
     env: EnvironmentLike | None = None,
     config: Config | None = None,
@@ -102,6 +104,7 @@ def _fine_tuned(config: Config) -> Config:
     return replace(config, collect=replace(config.collect, warmup=0, learning_starts=config.learning_starts))
 
 
+@own_settings()
 def resume(
     run: str | Path,
     steps: int | None = None,

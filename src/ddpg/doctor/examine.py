@@ -4,7 +4,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
@@ -135,12 +135,8 @@ class Walk:
 @contextmanager
 def _fresh(gym: GymFactory, seed: int) -> Iterator[CheckedEnv]:
     """A new environment. Misbehaved if it cannot be made a second time."""
-    env = gym.one(0, partial(episode_seed, seed, 0))
-    try:
+    with closing(gym.one(0, partial(episode_seed, seed, 0))) as env:
         yield env
-    finally:
-        with suppress(Exception):  # an environment that misbehaved may do so again
-            env.close()
 
 
 def _walk(env: CheckedEnv, actions: np.ndarray, first: np.ndarray) -> Iterator[WalkStep]:

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, final
@@ -10,13 +11,17 @@ from typing import Any, final
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
-from ddpg.envs.gymnasium_edge import CheckedEnv, Misbehaved, brief_space, describe_error
+from ddpg.envs.foreign import Guard, Misbehaved, close_quietly
+from ddpg.envs.gymnasium_edge import CheckedEnv
+from ddpg.envs.observations import observation_spec
 from ddpg.mistake import Mistake
+from ddpg.ranges import LARGEST
 from ddpg.types import Spec
 
 Maker = Callable[..., gymnasium.Env]
-UNLIMITED = 10_000  # steps after which an evaluation truncates an episode without a time limit
+UNLIMITED = 1_000  # steps after which an evaluation truncates an episode without a time limit
 
 
 @final
@@ -24,8 +29,8 @@ UNLIMITED = 10_000  # steps after which an evaluation truncates an episode witho
 class GymFactory:
     """The recipe of an environment that Python steps: `maker(render_mode=...)` makes one.
 
-    Nested observations (Dict, Tuple) are flattened by Gymnasium, Dicts by sorted keys; uint8 stays uint8, every other
-    dtype becomes float32. Each action is held for `repeat` steps, their rewards added.
+    Nested observations (Dict, Tuple) are flattened, Dicts by sorted keys; what is all of bytes stays uint8, everything
+    else becomes float32. Each action is held for `repeat` steps, their rewards added.
     """
 
     id: str
@@ -42,10 +47,8 @@ class GymFactory:
 
     def one(self, index: int = 0, seeds: Callable[[int], int] = int, render_mode: str | None = None) -> "CheckedEnv":
         """Environment `index`, whose episode i starts with the seed `seeds(i)`."""
-        try:
+        with Guard(lambda: f"environment {index} of {self.id!r} cannot be made:"):  # although the first could
             env = self.maker(render_mode=render_mode) if render_mode else self.maker()
-        except (Exception, SystemExit) as error:  # a second environment may fail although the first did not
-            raise Misbehaved(f"environment {index} of {self.id!r} cannot be made: {describe_error(error)}") from None
         return CheckedEnv(env, self.spec, index, seeds, self.repeat)
 
 
@@ -63,19 +66,33 @@ def by_callable(make: Maker, made: gymnasium.Env, repeat: int = 1) -> GymFactory
 
 def _recipe(id: str, maker: Maker, repeat: int, made: gymnasium.Env | None = None) -> GymFactory:
     if made is None:
-        try:
-            with warnings.catch_warnings(action="ignore"):  # warnings of outdated versions are of no use here
-                made = maker()
-        except Exception as error:  # whatever the environment's own constructor raises
-            raise Mistake(f"environment {id!r} cannot be made: {describe_error(error)}") from None
+        # Warnings of outdated versions are of no use here.
+        with warnings.catch_warnings(action="ignore"), Guard(lambda: f"environment {id!r} cannot be made:"):
+            made = maker()
     try:
-        spec = _spec(id, made.observation_space, made.action_space)
-        return GymFactory(id, spec, maker, repeat, made.spec.max_episode_steps if made.spec else None)
+        with Guard(lambda: f"environment {id!r} has no spaces:"):
+            obs, action, limit = made.observation_space, made.action_space, _time_limit(made)
+        return GymFactory(id, _spec(id, obs, action), maker, repeat, limit)
     finally:
-        made.close()
+        close_quietly(made)
+
+
+def _time_limit(env: gymnasium.Env) -> int | None:
+    """That of Gymnasium, if `spec` is its own: environments have other things of that name, and wrappers fail then."""
+    spec = None
+    with suppress(Misbehaved), Guard(lambda: "spec raised"):
+        spec = env.spec
+    return spec.max_episode_steps if isinstance(spec, EnvSpec) else None
 
 
 def _spec(id: str, obs: spaces.Space, action: spaces.Space) -> Spec:
+    for space in (obs, action):
+        if not isinstance(space, spaces.Space):
+            kind = f"{type(space).__module__}.{type(space).__name__}"
+            raise Mistake(
+                f"environment {id!r} has the space {brief_space(space)}, a {kind}; expected one of gymnasium.spaces, "
+                f"which replaced those of the old package gym"
+            )
     if not isinstance(action, spaces.Box):
         raise Mistake(f"environment {id!r} has the action space {action}, but ddpg controls continuous ones (a Box)")
     if not np.issubdtype(action.dtype, np.floating):
@@ -85,32 +102,27 @@ def _spec(id: str, obs: spaces.Space, action: spaces.Space) -> Spec:
             f"environment {id!r} has actions without bounds ({brief_space(action)}), but a deterministic actor needs "
             f"them; give its action space finite low and high"
         )
-    if action.low.size == 0 or not (action.low < action.high).all():
-        raise Mistake(f"environment {id!r} has the action space {brief_space(action)}, of which some part cannot vary")
-    flat = _flat_space(obs)
-    if flat is None or 0 in flat.shape:
+    if not (action.low <= action.high).all() or not (action.low < action.high).any():
+        raise Mistake(f"environment {id!r} has the action space {brief_space(action)}, which leaves nothing to choose")
+    try:
+        shape, dtype, leaves = observation_spec(obs)
+    except ValueError:
         raise Mistake(
             f"environment {id!r} has the observation space {brief_space(obs)}, of no fixed size; expected Box, "
-            f"Discrete, MultiBinary or MultiDiscrete, or a Dict or Tuple of those"
-        )
+            f"Discrete, MultiBinary or MultiDiscrete, or a Dict or Tuple of those; an ObservationWrapper can make one"
+        ) from None
     low, high = (tuple(map(float, bound.ravel())) for bound in (action.low, action.high))
-    return Spec(flat.shape, low, high, "uint8" if flat.dtype == np.uint8 else "float32")
+    return Spec(shape, low, high, dtype, leaves)
 
 
-def _flat_space(obs: spaces.Space) -> spaces.Box | None:
-    """The space of what `CheckedEnv` answers: a Box as it is, any other flattened; None if that is impossible."""
-    if isinstance(obs, spaces.Box) and obs.shape:
-        return obs
-    try:
-        flat = spaces.flatten_space(obs) if obs.is_np_flattenable else None
-    except ValueError:  # a Dict or Tuple of nothing
-        return None
-    return flat if isinstance(flat, spaces.Box) else None
+def brief_space(space: Any) -> str:
+    text = " ".join(str(space).split())
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def episode_seed(run: int, env: int, episode: int) -> int:
-    """The seed of an episode of environment `env` in a run with seed `run`."""
-    return int(np.random.SeedSequence([run, env, episode]).generate_state(1)[0])
+    """The seed of an episode of environment `env` in a run with seed `run`: one that fits the int of C."""
+    return int(np.random.SeedSequence([run, env, episode]).generate_state(1)[0] & LARGEST)
 
 
 def parse_args(items: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """S x N environments that Python steps, one after the other or in a process each, as arrays [s, n, ...]."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -154,5 +153,4 @@ class InProcess:
 
     def close(self) -> None:
         for env in self._envs:
-            with suppress(Exception):  # an environment that misbehaved may do so again
-                env.close()
+            env.close()

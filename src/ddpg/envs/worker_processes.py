@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import wait
+from multiprocessing.pool import RemoteTraceback
 from threading import Thread
 from time import sleep
 from typing import Any
@@ -17,7 +19,8 @@ from gymnasium import logger
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 
-from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory, Misbehaved
+from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory
 from ddpg.mistake import Mistake
 from ddpg.terminal import reason
 
@@ -41,14 +44,22 @@ class Processes:
             )
         except BaseException as error:
             logger.min_level = self._level
+            if isinstance(error, Misbehaved):
+                own = _own(error)
+                raise own from own.__cause__
             if isinstance(error, EOFError | ConnectionError):
                 raise Misbehaved(
                     "a worker process did not start; a script that trains with collect.vector async needs "
                     '`if __name__ == "__main__":`, and its own message is above'
                 ) from None
             if isinstance(error, OSError):  # too many processes or files, or no shared memory
-                why = f"worker processes cannot start ({reason(error)})"
-                raise Mistake(f"{why}; use fewer environments, or --collect.vector sync") from error
+                why = f"worker processes cannot start ({reason(error)}); they need /dev/shm, and files and processes"
+                raise Mistake(f"{why}: use --collect.vector sync, or fewer environments") from error
+            if multiprocessing.current_process().daemon:  # an AssertionError, in words of its own
+                raise Mistake(
+                    "worker processes cannot start: this one is a daemon, as those of a Pool, which may have no "
+                    "children; use --collect.vector sync, or a ProcessPoolExecutor"
+                ) from error
             raise
 
     def set_past(self, past: Sequence[EpisodeHistory]) -> None:
@@ -77,11 +88,24 @@ class Processes:
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
+        except Misbehaved as error:
+            own = _own(error)
+            raise own from own.__cause__
         except (EOFError, ConnectionError):
             wait([process.sentinel for process in self._all.processes], PATIENCE)
             dead = [(i, process.exitcode) for i, process in enumerate(self._all.processes) if not process.is_alive()]
             who, status = (f"environment {dead[0][0]}", dead[0][1]) if dead else ("an environment", "unknown")
             raise Misbehaved(f"{who} at step {self._steps}: its worker process died (exit status {status})") from None
+
+
+def _own(error: Misbehaved) -> Misbehaved:
+    """The error of a worker as it was there, its traceback in place of its cause; another one as it is."""
+    if not isinstance(error.args[0], Misbehaved):
+        return error
+    message, trace = error.args[0].args
+    own = Misbehaved(message)
+    own.__cause__ = RemoteTraceback(trace)
+    return own
 
 
 def _worker(*args: Any) -> None:
@@ -93,8 +117,29 @@ def _worker(*args: Any) -> None:
             signal.signal(number, lambda *_: None)
             signal.siginterrupt(number, False)
     Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(EOFError, ConnectionError):  # of the pipe, through which errors of the environment go
-        _async_worker(*args)
+    index, make, pipe, parent_pipe, shared, errors, *more = args
+    with suppress(EOFError, ConnectionError):  # of the pipe
+        try:
+            env = make()
+        except Misbehaved as error:  # Gymnasium's worker would die of it
+            pipe.recv()
+            _Errors(errors).put((index, Misbehaved, error, traceback.format_exc()))
+            pipe.send((None, False))
+        else:
+            _async_worker(index, lambda: env, pipe, parent_pipe, shared, _Errors(errors), *more)
+
+
+class _Errors:
+    """Gymnasium's queue of errors, which here brings tracebacks too: to its log goes nothing."""
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    def put(self, item: tuple[int, type[BaseException], BaseException, str]) -> None:
+        index, kind, error, trace = item
+        if isinstance(error, Misbehaved):
+            error = Misbehaved(str(error), f"\n{trace}")
+        self._queue.put((index, kind, error, trace))
 
 
 def _end_with_parent() -> None:

@@ -35,6 +35,9 @@ def check_transitions(given: Transitions, spec: Spec) -> Transitions:
             raise Mistake(f"demonstrations: {name} of shape {array.shape}, expected {shape}")
         if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
             raise Mistake(f"demonstrations: {name} of dtype {array.dtype}, expected finite numbers")
+        bytes = spec.obs_dtype == "uint8" and name in ("obs", "next_obs")
+        if bytes and (array.dtype.kind == "f" or array.min() < 0 or array.max() > 255):
+            raise Mistake(f"demonstrations: {name} of dtype {array.dtype}, expected bytes from 0 to 255")
     low, high = spec.bounds
     slack = 1e-5 * (high - low)
     outside = ((given.action < low - slack) | (given.action > high + slack)).any(axis=1)
@@ -57,6 +60,7 @@ def to_block(transitions: Transitions, spec: Spec, steps: int, envs: int) -> Row
     joins = (following[:-1] == obs[1:]).all(axis=tuple(range(1, obs.ndim)))
     ends = terminated | truncated | np.append(~joins, True)
     middle, half = spec.middle_and_half
+    half = np.where(half > 0, half, 1)  # a dimension may be held at one value
     unit = np.clip((action - middle) / half, -1, 1).astype(np.float32)
     columns: list[list[np.ndarray]] = [[] for _ in range(envs)]  # indices of transitions, -1 - i after transition i
     for episode in np.split(np.arange(len(obs)), np.flatnonzero(ends[:-1]) + 1):

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ddpg.mistake import Mistake
-from ddpg.terminal import one_line
 
 WIDTH, RATE = 240, 20  # pixels; frames per second, the most that viewers show of a GIF
 
@@ -99,21 +98,21 @@ def film(
 
 
 def _drawn(env: Any) -> np.ndarray:
-    try:
-        frame = env.render()
-    except Exception as error:  # whatever the environment's own drawing library raises
-        reason = one_line(error)
-        raise Mistake(f"the environment's render() raised {type(error).__name__}: {reason}") from None
-    if (
-        isinstance(frame, np.ndarray)
-        and frame.dtype == np.uint8
-        and frame.ndim == 3
-        and frame.shape[2] == 3
-        and frame.size
-    ):
-        return frame
-    what = f"{frame.dtype} {list(frame.shape)}" if isinstance(frame, np.ndarray) else type(frame).__name__
-    raise Mistake(f"the environment's render() gave {what}, expected uint8 [h, w, 3]")
+    """A frame [h, w, 3] uint8 of what render() gives: pictures in grey or with alpha too, of any numbers."""
+    drawn = env.render()
+    if isinstance(drawn, list) and drawn:  # of a mode such as rgb_array_list
+        drawn = drawn[-1]
+    frame = drawn if isinstance(drawn, np.ndarray) else np.zeros(0)
+    if frame.ndim == 2:
+        frame = frame[..., None]
+    if frame.ndim != 3 or frame.shape[2] not in (1, 3, 4) or not frame.size or frame.dtype.kind not in "fiub":
+        what = f"{drawn.dtype} {list(drawn.shape)}" if isinstance(drawn, np.ndarray) else type(drawn).__name__
+        raise Mistake(f"the environment's render() gave {what}, expected uint8 [h, w, 3]")
+    if frame.dtype.kind in "fb" and frame.max() <= 1:  # in shares of white
+        frame = frame * 255.0
+    if frame.dtype != np.uint8:
+        frame = np.nan_to_num(frame).round().clip(0, 255).astype(np.uint8)
+    return np.broadcast_to(frame[..., :3], (*frame.shape[:2], 3))
 
 
 def fit_of(path: Path) -> Callable[[np.ndarray], np.ndarray]:

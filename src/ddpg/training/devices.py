@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.stages import Wrapped
 
+from ddpg.mistake import Mistake
+from ddpg.terminal import one_line
 from ddpg.types import PyTree
 
 # Floating-point operations of one matrix product below which XLA never splits it among threads.
@@ -34,8 +36,22 @@ def configure_jax(seeds: int, product: float) -> None:
         return
     if product < SINGLE_THREAD_FLOPS and "NPROC" not in os.environ:
         os.environ["NPROC"] = "1"  # XLA's CPU client reads it when it starts, which is now
-        jax.devices()
+        _start()
         del os.environ["NPROC"]
+    else:
+        _start()
+
+
+def _start() -> None:
+    """Start JAX. Mistake if it cannot, as with JAX_PLATFORMS=cuda where there is no GPU."""
+    try:
+        jax.devices()
+    except Exception as error:  # several types, by platform and version
+        chosen = os.environ.get("JAX_PLATFORMS")
+        why = f"JAX_PLATFORMS={chosen}: " if chosen else ""
+        raise Mistake(
+            f"{why}JAX cannot start ({one_line(error) or type(error).__name__}); JAX_PLATFORMS=cpu uses the processor"
+        ) from error
 
 
 def cache_programs(folder: str) -> None:

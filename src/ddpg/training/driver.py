@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.normaliser import RunningStats
-from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.algorithm.normaliser import InputStats
+from ddpg.envs.foreign import Misbehaved
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.training.learner import LearnerState
 from ddpg.types import AnyArray, Keys, Metrics, PyTree, Row
@@ -32,7 +32,7 @@ class Learned(NamedTuple):
 
     online: Nets
     target: Nets
-    stats: RunningStats | None
+    stats: InputStats
     return_scale: ReturnScale | None
 
     @classmethod
@@ -47,7 +47,7 @@ class Learned(NamedTuple):
         return np.array([jax.tree.map(itemgetter(i), self.return_scale).scale for i in range(seeds)], float)
 
     @property
-    def evaluation_inputs(self) -> tuple[Nets, RunningStats | None, ReturnScale | None]:
+    def evaluation_inputs(self) -> tuple[Nets, InputStats, ReturnScale | None]:
         return self.online, self.stats, self.return_scale
 
 

@@ -12,7 +12,7 @@ from jax.stages import Wrapped
 from jaxtyping import Float
 
 from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.normaliser import RunningStats, normalise
+from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.envs import catalogue
 from ddpg.envs.protocol import Environment
 from ddpg.experience.return_scale import ReturnScale
@@ -40,9 +40,7 @@ class CompiledEvaluator:
         _, obs = jax.jit(self.starts)()
         return float(np.mean(solved.best_return(np.asarray(obs))))
 
-    def rollout(
-        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
-    ) -> Evaluation:
+    def rollout(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
         """Of one seed."""
         state, first = self.starts()
 
@@ -69,13 +67,11 @@ class CompiledEvaluator:
         tail = jnp.where(bootstrap, discount, 0.0)
         return self.judge(nets, stats, return_scale, Episodes(first, last, returns, discounted, tail))
 
-    def __call__(
-        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
-    ) -> Evaluation:
+    def __call__(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
         return gathered([_rollouts(self)(group) for group in place_on_devices((nets, stats, return_scale))])
 
     def compile(
-        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
+        self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None
     ) -> Callable[..., Evaluation]:
         rollouts = compiled(_rollouts(self), place_on_devices((nets, stats, return_scale)))
         return lambda *inputs: gathered(rollouts(place_on_devices(inputs)))

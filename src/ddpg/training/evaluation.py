@@ -13,7 +13,7 @@ from jax.stages import Wrapped
 from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.agent import Nets
-from ddpg.algorithm.normaliser import RunningStats, normalise
+from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.algorithm.values import AnyValue
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.types import AnyArray
@@ -57,14 +57,12 @@ class Evaluator(Protocol):
         """The best mean return from these very starts, if it is known."""
         ...
 
-    def __call__(
-        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
-    ) -> Evaluation:
+    def __call__(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
         """Of every seed: leaves [S, ...] -> [S, e]. Misbehaved if an environment misbehaves."""
         ...
 
     def compile(
-        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
+        self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None
     ) -> Callable[..., Evaluation]:
         """The same, compiled ahead for networks like these."""
         ...
@@ -83,7 +81,7 @@ class CriticComparison:
     reward_scale: float = 1.0
 
     def __call__(
-        self, nets: Nets, stats: RunningStats | None, return_scale: ReturnScale | None, episodes: Episodes
+        self, nets: Nets, stats: InputStats, return_scale: ReturnScale | None, episodes: Episodes
     ) -> Evaluation:
         """In the units the critic learns."""
         first, last = normalise(episodes.first, stats), normalise(episodes.last, stats)

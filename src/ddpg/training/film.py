@@ -1,7 +1,7 @@
 """Films and windows of greedy episodes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +9,18 @@ import numpy as np
 from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
 from ddpg.envs import catalogue
-from ddpg.envs.gymnasium_edge import CheckedEnv, Misbehaved
+from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.mistake import Mistake
 from ddpg.records.video import RATE, check_film, check_screen, film, fit_of, play, screenless, write_film
+from ddpg.settings import own_settings
 from ddpg.terminal import one_line, reason
 from ddpg.training.folder import RunFolder, absolute
 from ddpg.training.policy import Policy, load_policy
 
 
+@own_settings()
 def film_run(
     run: str | Path,
     path: str | Path,
@@ -54,6 +57,7 @@ def film_policy(policy: Policy, env: AnyEnvironment, config: Config, path: Path,
         raise Mistake(f"film {path} cannot be made ({one_line(error)})") from error
 
 
+@own_settings()
 def show_run(
     run: Path,
     episode: int = 0,
@@ -102,9 +106,5 @@ def _stage(policy: Policy, env: AnyEnvironment, config: Config, mode: str) -> It
 
 @contextmanager
 def _opened(gym: GymFactory, mode: str) -> Iterator[CheckedEnv]:
-    drawn = gym.one(render_mode=mode)
-    try:
+    with closing(gym.one(render_mode=mode)) as drawn:
         yield drawn
-    finally:
-        with suppress(Exception):  # whatever it raises once more when it closes
-            drawn.close()

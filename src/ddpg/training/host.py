@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 from jax.stages import Wrapped
 
-from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.envs.foreign import Misbehaved
 from ddpg.experience.ring import any_rows, refilled, trimmed
 from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.collector import BehaviourPolicy

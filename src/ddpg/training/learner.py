@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy
-from ddpg.algorithm.normaliser import RunningStats, init_stats, normalise, update_stats
+from ddpg.algorithm.normaliser import InputStats, RunningStats, byte_scale, init_stats, normalise, update_stats
 from ddpg.algorithm.parameter_noise import ParameterNoise, Perturbed
 from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.experience.replay import Replay
@@ -24,7 +24,7 @@ class LearnerState(NamedTuple):
     """Everything that learning is at one moment; `key` never changes, since randomness is a function of (key, t)."""
 
     agent: AgentState
-    stats: RunningStats | None  # of observations, if they are normalised
+    stats: InputStats  # by which observations are normalised, or their bytes scaled
     ring: Ring
     key: Key
     return_scale: ReturnScale | None = None  # if returns are scaled into [-1, 1]
@@ -68,7 +68,7 @@ class Learner:
             perturbed = Perturbed(agent.online.actor, jnp.float32(exploration.begin_sigma))
         return LearnerState(
             agent,
-            init_stats(self.spec.obs_shape) if self.normalise else None,
+            init_stats(self.spec.obs_shape) if self.normalise else byte_scale(self.spec),
             self.replay.init(block),
             key,
             init_return_scale(self.envs, self.gamma) if self.agent.value.scales_returns else None,
@@ -91,7 +91,9 @@ class Learner:
     def store(self, state: LearnerState, block: Row) -> LearnerState:
         """With a block [K, N, ...] in the replay, and its statistics."""
         ring = self.replay.add(state.ring, block)
-        stats = None if state.stats is None else update_stats(state.stats, block.obs, ~block.boundary)
+        stats = state.stats
+        if isinstance(stats, RunningStats):
+            stats = update_stats(stats, block.obs, ~block.boundary)
         scale = None if state.return_scale is None else update_return_scale(state.return_scale, block, self.gamma)
         return state._replace(ring=ring, stats=stats, return_scale=scale)
 
@@ -115,7 +117,7 @@ class Learner:
     def update(
         self,
         ring: Ring,
-        stats: RunningStats | None,
+        stats: InputStats,
         return_scale: ReturnScale | None,
         step: Int[Array, ""],
         state: tuple[AgentState, PyTree],

@@ -1,6 +1,5 @@
 """A trained policy on its own: observations in, greedy actions in the environment's units out."""
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,12 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.agent import GreedyPolicy, Nets
-from ddpg.algorithm.normaliser import RunningStats
+from ddpg.algorithm.normaliser import InputStats
 from ddpg.config.config import Config
+from ddpg.envs.observations import as_array, flatten, numbers
 from ddpg.mistake import Mistake
 from ddpg.records.networks.safetensors import SavedNetworks, load_networks
+from ddpg.settings import own_settings
 from ddpg.training.folder import RunFolder
 from ddpg.types import Spec
 
@@ -20,10 +21,10 @@ from ddpg.types import Spec
 class Policy:
     """mu(s) of one seed, in NumPy. `policy(obs)` takes one observation or a batch; actions are within the bounds.
 
-    Observations of Dict and Tuple spaces are taken as they come, one at a time, if their parts are numbers.
+    Observations of Dict and Tuple spaces are taken as they come, one at a time, or as flat vectors.
     """
 
-    def __init__(self, nets: Nets, stats: RunningStats | None, spec: Spec, seed: int | None = None) -> None:
+    def __init__(self, nets: Nets, stats: InputStats, spec: Spec, seed: int | None = None) -> None:
         self.nets, self.spec, self.seed = nets, spec, seed
         self.greedy = jax.tree.map(np.asarray, GreedyPolicy(stats, nets.encoder, nets.actor))
 
@@ -38,21 +39,24 @@ class Policy:
         return self.greedy(obs)
 
     def __call__(self, obs: Any) -> np.ndarray:
-        """[*obs] -> [m], or [b, *obs] -> [b, m], in float32. Mistake if the shape is neither."""
-        if isinstance(obs, Mapping | tuple):
-            obs = np.concatenate([np.ravel(part) for part in _parts(obs)])
-        obs, shape = np.asarray(obs, self.spec.obs_dtype), self.spec.obs_shape
-        if obs.shape != shape and obs.shape[1:] != shape:
-            raise Mistake(f"an observation of shape {obs.shape}, expected {shape} or a batch of them")
-        units = self.spec.to_units(self.unit(obs.reshape(-1, *shape)))
-        action = np.clip(units.astype(np.float32), *self.spec.bounds32)
-        return action[0] if obs.shape == shape else action
+        """[*obs] -> [m], or [b, *obs] -> [b, m], in float32. Mistake if it is of another shape or kind."""
+        spec, shape = self.spec, self.spec.obs_shape
+        if spec.nested and not (isinstance(obs, np.ndarray) and obs.shape[-1:] == shape):
+            array = flatten(spec, obs)
+        else:
+            whole = spec.root if spec.nested else spec.parts[0]
+            array = numbers(whole, as_array(whole, obs, batches=True)).astype(spec.obs_dtype)
+        with np.errstate(all="ignore"):  # whatever the caller's program raises on
+            units = spec.to_units(self.unit(array.reshape(-1, *shape)))
+            action = np.clip(units.astype(np.float32), *spec.bounds32)
+        return action[0] if array.shape == shape else action
 
     def predict(self, obs: Any, *_: Any, **__: Any) -> tuple[np.ndarray, None]:
         """(action, None), as tools made for Stable-Baselines3 expect; state and episode starts are ignored."""
         return self(obs), None
 
 
+@own_settings()
 def load(run: str | Path, seed: int | None = None, best: bool = False) -> Policy:
     """The greedy policy of one seed of a run folder, by default its first: `ddpg.load`.
 
@@ -77,14 +81,3 @@ def load_seed(
 ) -> tuple[SavedNetworks, Spec]:
     """The saved networks of one seed and their spec. Mistake if it is another than `expected`."""
     return load_networks(folder.networks(seed), config.agent, config.normalise, expected, best)
-
-
-def _parts(obs: Any) -> Iterator[Any]:
-    """The parts of a nested observation in the order in which envs/gymnasium_edge.py flattens them."""
-    if isinstance(obs, Mapping):
-        obs = [obs[key] for key in sorted(obs)]
-    if isinstance(obs, tuple | list):
-        for part in obs:
-            yield from _parts(part)
-    else:
-        yield obs

@@ -1,14 +1,13 @@
 """Greedy episodes in environments that Python steps, a few of them side by side."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from operator import itemgetter
 
 import jax
 import numpy as np
 
 from ddpg.algorithm.agent import GreedyPolicy, Nets
-from ddpg.algorithm.normaliser import RunningStats
+from ddpg.algorithm.normaliser import InputStats
 from ddpg.envs import catalogue
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.experience.return_scale import ReturnScale
@@ -55,9 +54,7 @@ class PythonEvaluator:
                         open_episodes[slot], obs[slot] = following, self._begin(slot, following, played)
         return played
 
-    def __call__(
-        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
-    ) -> Evaluation:
+    def __call__(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
         inputs = jax.tree.map(np.asarray, (nets, stats, return_scale))
         seeds = [jax.tree.map(itemgetter(s), inputs) for s in range(len(jax.tree.leaves(nets)[0]))]
         judge = compiled_comparison(self._judge)
@@ -68,14 +65,13 @@ class PythonEvaluator:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *evaluations)
 
     def compile(
-        self, nets: Nets, stats: RunningStats | None = None, return_scale: ReturnScale | None = None
+        self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None
     ) -> Callable[..., Evaluation]:
         return self
 
     def close(self) -> None:
         for env in self._envs:
-            with suppress(Exception):  # what misbehaved may do so once more
-                env.close()
+            env.close()
 
     def _begin(self, slot: int, episode: int, played: Episodes) -> np.ndarray:
         played.first[episode], _ = self._envs[slot].reset(seed=self._seed + episode)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from ddpg.config.config import Config
 from ddpg.config.file import versions
 from ddpg.config.reading import from_data, values
-from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.envs.foreign import Misbehaved
 from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative, Whole
 from ddpg.records import tree_file

@@ -13,12 +13,13 @@ import numpy as np
 from ddpg.config.config import Config
 from ddpg.config.file import rewrite_config
 from ddpg.environment import AnyEnvironment
-from ddpg.envs.gymnasium_edge import Misbehaved
+from ddpg.envs.foreign import Misbehaved
 from ddpg.mistake import Mistake
 from ddpg.records import tensorboard
 from ddpg.records.display import Display
 from ddpg.records.log import Log, read_records
 from ddpg.records.observer import Observer, Observers
+from ddpg.settings import keep_own_settings
 from ddpg.terminal import count, reason
 from ddpg.training.backend import driver_for, evaluator_for
 from ddpg.training.driver import ChunkInterrupted, Report
@@ -63,6 +64,7 @@ class Session:
             self._opened = opened.pop_all()
         self.progress, self.observers = Progress(), Observers(observers)
         self.failure: str | None = None  # an environment misbehaved, or training diverged
+        self._cause: Misbehaved | None = None  # with the environment's own exception
         self._rate = np.nan
 
     @property
@@ -98,7 +100,7 @@ class Session:
         if self.observers.error is not None:
             raise self.observers.error
         if self.failure is not None:
-            raise Mistake(f"{self.failure}; the run until then is in {self.folder}")
+            raise Mistake(f"{self.failure}; the run until then is in {self.folder}") from self._cause
         return Run(folder.path, self.config, summary, stopped())
 
     def close(self) -> None:
@@ -147,7 +149,7 @@ class Session:
         with (
             closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step)) as saver,
             Log(self.folder.metrics, self.folder.tensorboard, resume_at=resume_at) as log,
-            ThreadPoolExecutor() as pool,
+            ThreadPoolExecutor(initializer=keep_own_settings) as pool,
         ):
             self.driver.stop_when(lambda: bool(self._signal()) or saver.due(self.step, self.progress.logged > 0))
             self.display.note("compiling")
@@ -185,7 +187,7 @@ class Session:
             report = program(np.int32(first))
         except ChunkInterrupted as cut:
             report, end = cut.report, first + cut.iterations
-            self.failure = None if cut.error is None else str(cut.error)
+            self.failure, self._cause = None if cut.error is None else str(cut.error), cut.error
         seconds, iterations = time.perf_counter() - started, end - first
         steps = iterations * self.config.steps_per_iteration
         self.progress.iteration, self._rate = end, steps * self.config.seeds / seconds
@@ -208,7 +210,7 @@ class Session:
                 if not stopped:
                     self.watch.evaluated(self.step, report, evaluation, learned)
             except Misbehaved as error:
-                self.failure = f"in evaluation, {error}"
+                self.failure, self._cause = f"in evaluation, {error}", error
         point = log_point(self.config, self.folder.path, self.step, report, evaluation, self.optimum, self._rate)
         for observer in (log, self.display, self.observers):
             observer(point)

@@ -13,11 +13,13 @@ from ddpg.experience.transitions import Transitions, from_rows
 from ddpg.mistake import Mistake
 from ddpg.records import tree_file
 from ddpg.records.checkpoint import list_checkpoints
+from ddpg.settings import own_settings
 from ddpg.training.backend import learner_for
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load_seed
 
 
+@own_settings()
 def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
     """The transitions in the newest checkpoint of a run, of one seed, by default its first: `ddpg.replay`.
 

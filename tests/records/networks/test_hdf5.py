@@ -78,7 +78,7 @@ def test_everything_in_a_file_is_documented(tmp_path: Path) -> None:
                     attrs: dict[str, Any] = dict(file.attrs)
                     groups = {step: set(group) for step, group in file.items() if isinstance(group, h5py.Group)}
                     assert len(groups) == len(file)
-                assert (attrs["format"], attrs["format_version"]) == ("ddpg-network", 1)
+                assert (attrs["format"], attrs["format_version"]) == ("ddpg-network", 2)
                 assert all(f"`{each}`" in PAGE for each in attrs)
                 words = attrs["steps"].split()
                 assert groups.keys() == {word for word in words if "_" in word}

@@ -39,7 +39,7 @@ def test_the_page_has_the_reader() -> None:
     source = READER.read_text(encoding="utf-8")
     assert f"```python\n{source}```\n" in PAGE
     imported = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert [ast.unparse(node) for node in imported] == ["import numpy as np"]
+    assert [ast.unparse(node) for node in imported] == ["import json", "import numpy as np"]
 
 
 def test_every_array_is_documented_and_needs_no_pickle(file: Path) -> None:
@@ -48,7 +48,7 @@ def test_every_array_is_documented_and_needs_no_pickle(file: Path) -> None:
         assert all(f"`{name}`" in PAGE for name in found.files if "/" not in name or name == "dense_0/weight")
         assert {found[name].dtype.kind for name in found.files} <= set("fiU")
         assert {found[name].dtype.name for name in found.files if "/" in name} == {"float32"}
-        assert (str(found["format"]), int(found["format_version"])) == ("ddpg-network", 1)
+        assert (str(found["format"]), int(found["format_version"])) == ("ddpg-network", 2)
 
 
 def test_a_step_that_the_reader_does_not_know_is_refused_in_one_line() -> None:
@@ -82,8 +82,8 @@ def test_one_observation_or_a_batch_of_them(file: Path) -> None:
 
 
 def test_another_version_is_refused(file: Path) -> None:
-    for change in ({"format_version": 2}, {"format": "another"}):
-        with pytest.raises(ValueError, match="expected ddpg-network of version 1"):
+    for change in ({"format_version": 1}, {"format": "another"}):
+        with pytest.raises(ValueError, match="expected ddpg-network of version 2"):
             standalone_policy.policy_of(arrays() | change)
     np.savez(file, a=np.zeros(1))
     with pytest.raises(ValueError, match="None of version 0, expected ddpg-network"):

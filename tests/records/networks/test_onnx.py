@@ -12,7 +12,7 @@ import pytest
 from ddpg.algorithm.agent import DPG, GreedyPolicy
 from ddpg.algorithm.layers import ACTIVATIONS
 from ddpg.algorithm.networks import Network, Plain, Residual
-from ddpg.algorithm.normaliser import init_stats
+from ddpg.algorithm.normaliser import byte_scale, init_stats
 from ddpg.records.networks.onnx import save_onnx
 from ddpg.records.networks.steps import arrays_of, policy_steps
 from ddpg.types import Spec
@@ -35,7 +35,7 @@ def written(
 ) -> onnx.ModelProto:
     actor = Network(widths=(5,), activation=activation, block=block or Plain())
     nets = random_nets(DPG(actor=actor), spec)
-    stats = init_stats(spec.obs_shape) if normalise else None
+    stats = init_stats(spec.obs_shape) if normalise else byte_scale(spec)
     save_onnx(path, arrays_of(policy_steps(GreedyPolicy(stats, nets.encoder, nets.actor), spec), spec))
     return onnx.load(path)
 
@@ -44,7 +44,7 @@ def test_versions_and_metadata(tmp_path: Path) -> None:
     model = written(tmp_path / "policy.onnx")
     assert (model.ir_version, [(each.domain, each.version) for each in model.opset_import]) == (7, [("", 13)])
     said = {each.key: each.value for each in model.metadata_props}
-    assert (said["format"], said["format_version"]) == ("ddpg-network", "1")
+    assert (said["format"], said["format_version"]) == ("ddpg-network", "2")
     assert (json.loads(said["action_low"]), json.loads(said["action_high"])) == ([-1, 0], [3, 0.5])
     assert model.producer_name == "ddpg"
 

@@ -12,7 +12,7 @@ from jax.tree_util import register_dataclass
 from ddpg.algorithm.agent import DPG, GreedyPolicy, Nets
 from ddpg.algorithm.layers import ACTIVATIONS, Block, Dense
 from ddpg.algorithm.networks import Actor, Network, Plain, Residual
-from ddpg.algorithm.normaliser import RunningStats
+from ddpg.algorithm.normaliser import RunningStats, byte_scale
 from ddpg.algorithm.norms import BatchNorm, LayerNorm, Running
 from ddpg.algorithm.steps import Step
 from ddpg.algorithm.values import Categorical
@@ -194,7 +194,7 @@ def test_steps_of_residual_networks_and_of_critics() -> None:
 def test_pixels_are_divided_by_255_unless_they_are_normalised() -> None:
     spec = replace(ARM, obs_dtype="uint8")
     nets = random_nets(DPG(), spec)
-    for stats, words in ((None, ["bytes", "flatten"]), (STATS, ["standardise_0", "clip_0"])):
+    for stats, words in ((byte_scale(spec), ["bytes_0", "flatten"]), (STATS, ["standardise_0", "clip_0"])):
         arrays = arrays_of(policy_steps(GreedyPolicy(stats, nets.encoder, nets.actor), spec), spec)
         assert arrays["steps"].split()[:2] == words
 

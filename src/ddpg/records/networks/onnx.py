@@ -85,7 +85,7 @@ def model_of(arrays: dict[str, Any]) -> "ModelProto":
         producer_version=version("ddpg"),
     )
     bounds = {name: json.dumps(arrays[name].tolist()) for name in ("action_low", "action_high")}
-    about = {name: str(arrays[name]) for name in ("format", "format_version")}
+    about = {name: str(arrays[name]) for name in ("format", "format_version", "leaves")}
     helper.set_model_props(model, about | bounds)
     checker.check_model(model, full_check=True)
     return model
@@ -131,7 +131,7 @@ def _gelu(graph: Nodes, x: str) -> str:
 
 
 STEPS: dict[str, Callable[..., str]] = {
-    "bytes": lambda graph, x: graph("Div", x, 255.0),
+    "bytes": lambda graph, x, high: graph("Div", x, high),
     "flatten": lambda graph, x: graph("Flatten", x, axis=1),
     "dense": lambda graph, x, weight, bias: graph("Gemm", x, weight, bias),
     "centre": lambda graph, x: graph("Sub", x, graph("ReduceMean", x, axes=[-1])),

@@ -15,7 +15,7 @@ import jax
 from pydantic import TypeAdapter, ValidationError
 
 from ddpg.algorithm.agent import DPG, Nets
-from ddpg.algorithm.normaliser import RunningStats, init_stats
+from ddpg.algorithm.normaliser import InputStats, byte_scale, init_stats
 from ddpg.mistake import Mistake
 from ddpg.records import tree_file
 from ddpg.types import Spec
@@ -30,11 +30,11 @@ PARAMETERS, DIMENSIONS = 2**28, 32  # more than any network and any observation 
 
 
 class SavedNetworks(NamedTuple):
-    """What is saved of one seed; `stats` normalise observations, if the run does."""
+    """What is saved of one seed; `stats` normalise observations, if the run does, or scale their bytes."""
 
     online: Nets
     target: Nets
-    stats: RunningStats | None
+    stats: InputStats
 
 
 def save_networks(folder: Path, saved: SavedNetworks, spec: Spec) -> None:
@@ -88,7 +88,7 @@ def _shapes(path: Path, agent: DPG, normalise: bool, spec: Spec) -> SavedNetwork
     if max(math.prod(pair) for sizes in hidden for pair in pairwise([1, *sizes])) > PARAMETERS:
         raise Mistake(too_many)  # before JAX counts them, in 64 bits
     state, stats = jax.eval_shape(lambda: (agent.init(jax.random.key(0), spec), init_stats(spec.obs_shape)))
-    like = SavedNetworks(state.online, state.target, stats if normalise else None)
+    like = SavedNetworks(state.online, state.target, stats if normalise else byte_scale(spec))
     if sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(like)) > PARAMETERS:
         raise Mistake(too_many)
     return like
@@ -102,7 +102,7 @@ def _spec(path: Path, header: Mapping[str, Any]) -> Spec:
         raise Mistake(f"{path} cannot be used: its spec is invalid") from None
     pairs = list(zip(spec.action_low, spec.action_high, strict=False))
     bounds = len(pairs) == len(spec.action_low) == len(spec.action_high) > 0
-    bounds = bounds and all(-math.inf < low < high < math.inf for low, high in pairs)
+    bounds = bounds and all(-math.inf < low <= high < math.inf for low, high in pairs)
     shape = len(spec.obs_shape) <= DIMENSIONS and min(spec.obs_shape, default=1) > 0 and spec.obs_size <= PARAMETERS
     if not (bounds and shape and spec.obs_dtype in DTYPES):
         raise Mistake(f"{path} cannot be used: its spec is invalid ({_spaces(spec)})")

@@ -1,5 +1,7 @@
 """Runs the networks that ddpg writes; needs NumPy alone, and may be copied to wherever it is run."""
 
+import json
+
 import numpy as np
 
 
@@ -20,7 +22,7 @@ def join(x, action):
 
 # What each step makes of x [..., features], with its arrays by name. Three more are in `network_of`.
 STEPS = {
-    "bytes": lambda x: x / 255,
+    "bytes": lambda x, high: x / high,
     "flatten": lambda x: x.reshape(len(x), int(np.prod(x.shape[1:]))),
     "dense": lambda x, weight, bias: x @ weight + bias,
     "centre": lambda x: x - x.mean(axis=-1, keepdims=True),
@@ -37,8 +39,30 @@ STEPS = {
 }
 
 
+def flatten(leaves, obs):
+    """A Dict or Tuple observation as the vector that the network takes: its parts in the order of `leaves`."""
+    vector = []
+    for leaf in leaves:
+        part = obs
+        for key in leaf["path"]:
+            part = part[key]
+        part = np.asarray(part)
+        if part.shape != tuple(leaf["shape"]):
+            raise ValueError(f"{leaf['path']} of shape {part.shape}, expected {leaf['shape']}")
+        if leaf["bytes"] and part.dtype.kind == "f":
+            raise ValueError(f"{leaf['path']} of {part.dtype}, expected bytes from 0 to 255, which are divided here")
+        if leaf["counts"]:  # one-hot: a number for each value that it may have
+            values = zip(part.ravel(), leaf["starts"], leaf["counts"], strict=False)
+            part = np.concatenate([np.arange(start, start + count) == value for value, start, count in values])
+        vector.append(part.ravel())
+    return np.concatenate(vector)
+
+
 def load(path):
-    """The greedy policy in an .npz: observations [*obs] or [b, *obs] -> actions [m] or [b, m], in their own units."""
+    """The greedy policy in an .npz: observations -> actions in their own units.
+
+    Arrays [*obs] or [b, *obs] give [m] or [b, m]. A Dict or Tuple observation is taken as it comes, one at a time.
+    """
     with np.load(path, allow_pickle=False) as file:
         return policy_of(dict(file))
 
@@ -46,8 +70,11 @@ def load(path):
 def policy_of(arrays):
     """The same, from arrays by their names."""
     network, shape = network_of(arrays), tuple(arrays["obs_shape"].tolist())
+    leaves = json.loads(str(arrays["leaves"]))
 
     def policy(obs):
+        if leaves and not (isinstance(obs, np.ndarray) and obs.shape[-1:] == shape):
+            obs = flatten(leaves, obs)
         obs = np.asarray(obs)
         if obs.shape != shape and obs.shape[1:] != shape:
             raise ValueError(f"an observation of shape {obs.shape}, expected {shape} or a batch of them")
@@ -60,8 +87,8 @@ def policy_of(arrays):
 def network_of(arrays):
     """Any network: observations [b, *obs], to a critic also actions [b, m] in [-1, 1] -> what its last step gives."""
     found = str(arrays.get("format")), int(arrays.get("format_version", 0))
-    if found != ("ddpg-network", 1):
-        raise ValueError(f"{found[0]} of version {found[1]}, expected ddpg-network of version 1; export it again")
+    if found != ("ddpg-network", 2):
+        raise ValueError(f"{found[0]} of version {found[1]}, expected ddpg-network of version 2; export it again")
     program, dtype = [], str(arrays["obs_dtype"])
     for word in str(arrays["steps"]).split():  # such as dense_0, whose arrays are dense_0/weight and dense_0/bias
         own = {name.partition("/")[2]: array for name, array in arrays.items() if name.startswith(f"{word}/")}
@@ -70,8 +97,11 @@ def network_of(arrays):
         raise ValueError(f"steps {sorted(unknown)} are not known here; use the reader of the ddpg that wrote them")
 
     def network(obs, *action):
+        obs = np.asarray(obs)
+        if dtype == "uint8" and not (obs.dtype.kind in "iub" and (obs >= 0).all() and (obs <= 255).all()):
+            raise ValueError(f"an observation of {obs.dtype}, expected bytes from 0 to 255, which are divided here")
         with np.errstate(over="ignore"):  # what is too large for 32 bits becomes infinity, and is clipped
-            x, kept = np.asarray(obs, dtype).astype(np.float32), []
+            x, kept = obs.astype(np.float32), []
             for kind, own in program:
                 if kind == "keep":
                     kept.append(x)

@@ -1,21 +1,25 @@
 """A network as named arrays: the one description that every file format writes and the standalone reader runs."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ddpg.algorithm.agent import GreedyPolicy, Nets
-from ddpg.algorithm.normaliser import RunningStats
+from ddpg.algorithm.normaliser import InputStats, RunningStats
 from ddpg.algorithm.steps import Step
 from ddpg.algorithm.values import AnyValue
 from ddpg.mistake import Mistake
 from ddpg.types import Spec
 
-FORMAT, VERSION = "ddpg-network", 1
+FORMAT, VERSION = "ddpg-network", 2
 
 LARGEST = 1e12  # an observation beyond it counts as this, so that neither sums of products nor their squares overflow
+
+LIMIT = Step("clip", {"low": -LARGEST, "high": LARGEST})
 
 
 def policy_steps(policy: GreedyPolicy, spec: Spec) -> list[Step]:
@@ -25,9 +29,7 @@ def policy_steps(policy: GreedyPolicy, spec: Spec) -> list[Step]:
     return [*_inputs(policy.stats, spec), *policy.encoder.steps(), *policy.actor.steps(), *units]
 
 
-def critic_steps(
-    nets: Nets, stats: RunningStats | None, spec: Spec, value: AnyValue, reward_scale: float
-) -> list[Step]:
+def critic_steps(nets: Nets, stats: InputStats, spec: Spec, value: AnyValue, reward_scale: float) -> list[Step]:
     """From observations, and actions in [-1, 1]^m, to Q(s, a) [K, b, 1] of rewards that are not scaled."""
     with np.errstate(divide="ignore"):
         unscale = Step("affine", {"gain": 1 / np.float64(reward_scale), "offset": 0.0})
@@ -35,11 +37,10 @@ def critic_steps(
     return steps if reward_scale == 1 else [*steps, unscale]
 
 
-def _inputs(stats: RunningStats | None, spec: Spec) -> list[Step]:
+def _inputs(stats: InputStats, spec: Spec) -> list[Step]:
     """What happens to an observation before the encoder."""
-    if stats is not None:
-        return stats.steps()
-    return [Step("bytes")] if spec.obs_dtype == "uint8" else [Step("clip", {"low": -LARGEST, "high": LARGEST})]
+    limit = [] if isinstance(stats, RunningStats) or spec.obs_dtype == "uint8" else [LIMIT]
+    return limit if stats is None else [*limit, *stats.steps()]
 
 
 def arrays_of(steps: Sequence[Step], spec: Spec) -> dict[str, Any]:
@@ -56,10 +57,27 @@ def arrays_of(steps: Sequence[Step], spec: Spec) -> dict[str, Any]:
         "steps": " ".join(words),
         "obs_shape": np.array(spec.obs_shape, np.int64),
         "obs_dtype": spec.obs_dtype,
+        "leaves": json.dumps(_leaves(spec)),
         "action_low": spec.bounds[0],
         "action_high": spec.bounds[1],
         **arrays,
     }
+
+
+def _leaves(spec: Spec) -> list[dict[str, Any]]:
+    """The parts of a nested observation, in order; none if it is an array as it is."""
+    leaves = zip(spec.leaves if spec.nested else (), pairwise([0, *spec.ends]), strict=False)
+    return [
+        {
+            "path": leaf.path,
+            "slice": ends,
+            "shape": leaf.shape,
+            "counts": leaf.counts,
+            "starts": leaf.starts,
+            "bytes": bool(leaf.high),
+        }
+        for leaf, ends in leaves
+    ]
 
 
 def check_finite(arrays: Mapping[str, Any]) -> None:
