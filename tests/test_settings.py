@@ -24,6 +24,8 @@ STRICT = {
     "jax_transfer_guard": "disallow",
 }
 
+SETTINGS: Any = jax.config
+
 
 @pytest.fixture
 def strict() -> Iterator[None]:
@@ -63,7 +65,7 @@ def test_runs_are_the_same(env: str, usual: dict[str, list[bytes]], tmp_path: Pa
     assert ddpg.evaluate(folder, 2)["episodes"] == 2
     assert ddpg.export(folder, "numpy").difference < 1e-5
     assert ddpg.load(folder)(np.zeros(3, np.float32)).dtype == np.float32
-    assert jax.config.jax_enable_x64
+    assert SETTINGS.jax_enable_x64
     assert np.geterr()["under"] == "raise"
 
 
@@ -97,7 +99,7 @@ def test_an_environment_keeps_what_it_sets(tmp_path: Path) -> None:
 
 def test_ours_are_left_for_foreign_code_however_deep(strict: None) -> None:
     def ours() -> bool:
-        return not jax.config.jax_enable_x64 and np.geterr()["over"] == "warn"
+        return not SETTINGS.jax_enable_x64 and np.geterr()["over"] == "warn"
 
     assert not ours()
     with own_settings():

@@ -127,7 +127,8 @@ def test_dicts_are_flattened_by_sorted_keys_whatever_order_the_space_has() -> No
     obs = {"b": np.array([0.5], np.float32), "a": {"d": 1, "c": np.array([0.1, 0.2], np.float32)}}
     edge, _ = checked(obs=space, says=obs | {"log": "more than the space has"})
     np.testing.assert_allclose(edge.reset()[0], [0.1, 0.2, 0, 1, 0.5], atol=1e-7)
-    mixed = spaces.Dict({"x": UNIT, 10: UNIT, 9: UNIT})
+    parts: Any = {"x": UNIT, 10: UNIT, 9: UNIT}
+    mixed = spaces.Dict(parts)
     edge, _ = checked(obs=mixed, says={"x": [0.1], 10: [0.2], 9: [0.3]})
     np.testing.assert_allclose(edge.reset()[0], [0.3, 0.2, 0.1], atol=1e-7)
 

@@ -18,6 +18,7 @@ from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck
 from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.networks import Network
+from ddpg.algorithm.normaliser import RunningStats
 from ddpg.algorithm.schedules import Linear
 from ddpg.config.config import CollectionConfig, Config
 from ddpg.experience.replay import Replay
@@ -312,7 +313,7 @@ def test_statistics_are_of_every_observation_stored_once(normalising: tuple[Loop
     loop, carry = normalising
     row = trajectory(loop, carry)
     stored = row.obs[: -loop.learner.steps][~row.boundary[: -loop.learner.steps]]  # the last block is yet to be stored
-    assert carry.learner.stats is not None
+    assert isinstance(carry.learner.stats, RunningStats)
     assert row.boundary.any()
     assert carry.learner.stats.count == len(stored)
     np.testing.assert_allclose(carry.learner.stats.mean, stored.mean(axis=0), rtol=1e-5)
@@ -339,7 +340,7 @@ def test_the_update_sees_scaled_rewards_and_normalised_observations(normalising:
     inputs = UpdateRandomness(words, normal), count
     (found, _), metrics = jax.jit(learner.update)(state.ring, state.stats, None, count, (state.agent, None), inputs)
     batch, _ = jax.jit(lambda ring: learner.replay.sample(ring, words, count, learner.gamma, (2,)))(state.ring)
-    assert state.stats is not None
+    assert isinstance(state.stats, RunningStats)
     mean, std = state.stats.mean, np.sqrt(state.stats.variance + 1e-8)
     obs, next_obs = ((np.asarray(x) - mean) / std for x in (batch.obs, batch.next_obs))
     batch = batch._replace(obs=obs, next_obs=next_obs, reward=np.float32(0.3) * np.asarray(batch.reward))

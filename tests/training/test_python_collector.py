@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.networks import Network
+from ddpg.algorithm.normaliser import RunningStats
 from ddpg.config.config import CollectionConfig, Config
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable
 from ddpg.envs.python_vector import PythonStepResult, PythonVector
@@ -169,7 +170,7 @@ def test_statistics_are_numpys_over_what_was_stored(played: tuple[Recorded, list
     recorded, _, carry = played
     ended = [np.zeros((2, ENVS), bool), *(said.terminated | said.truncated for said in recorded.said)]
     count = 3 * ROWS - K  # the block collected last is stored with the next iteration
-    assert carry.stats is not None
+    assert isinstance(carry.stats, RunningStats)
     for seed in range(2):
         seen = np.concatenate([recorded.obs[i][seed][~ended[i][seed]] for i in range(count)]).astype(np.float64)
         assert carry.stats.count[seed] == len(seen)

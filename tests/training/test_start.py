@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ddpg
+from ddpg.algorithm.normaliser import RunningStats
 from ddpg.cli import main
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load_seed
@@ -30,16 +31,16 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ddpg.Run:
 @pytest.mark.parametrize("env", ["Pendulum-v1", "gym:Pendulum-v1"])
 def test_it_begins_with_the_networks_of_the_run(env: str, source: ddpg.Run, tmp_path: Path) -> None:
     """The first evaluation comes before any update here: it is the old run's last one."""
-    options = {"collect.learning_starts": 110, "eval.every": 100}
-    run = ddpg.train(env, steps=200, run=tmp_path / "run", options=options, from_run=source.path, quiet=True)
+    options = {"collect.learning_starts": 210, "eval.every": 100}
+    run = ddpg.train(env, steps=300, run=tmp_path / "run", options=options, from_run=source.path, quiet=True)
     assert run.config.collect.warmup == 0
     assert run.config.agent == source.config.agent
     first = [record["return"] for record in ddpg.read_metrics(run.path)][:3]
     if env == "Pendulum-v1":
         np.testing.assert_allclose(first, source.summary["returns"], rtol=1e-5)
     assert run.summary["start"] == [f"begins with the last networks of {source.path} (3 seeds); optimisers are new"]
-    again = ddpg.resume(run.path, steps=300, quiet=True)
-    whole = ddpg.train(env, steps=300, run=tmp_path / "whole", options=options, from_run=source.path, quiet=True)
+    again = ddpg.resume(run.path, steps=400, quiet=True)
+    whole = ddpg.train(env, steps=400, run=tmp_path / "whole", options=options, from_run=source.path, quiet=True)
     assert again.summary["start"] == run.summary["start"]
     for seed in source.config.seed_range:
         one, other = (load_seed(RunFolder.at(x.path), x.config, seed)[0] for x in (again, whole))
@@ -63,7 +64,10 @@ def test_more_seeds_than_the_run_has_begin_with_the_first_again(source: ddpg.Run
         ("--from {run} --critics 2", "critics 2: the networks of {run} have 1; use that, or no --critics"),
         ("--from {run} --normalise true", "{run} was trained with false, and its networks need it; use --normalise fa"),
         ("--from nowhere", "nowhere is no run folder"),
-        ("MountainCarContinuous-v0 --from {run}", "was trained for observations of shape (3,)"),
+        (
+            "MountainCarContinuous-v0 --from {run} --collect.learning_starts 300",
+            "was trained for observations of shape (3,)",
+        ),
         ("--demonstrations {run}/config.json", "config.json cannot be read"),
         ("--demonstrations nowhere.npz", "nowhere.npz cannot be read"),
         ("--demonstrations {bad}", "demonstrations lack action, reward, next_obs, terminated, truncated; expected"),
@@ -114,7 +118,7 @@ def test_demonstrations_lie_in_the_replay_of_every_seed(env: str, source: ddpg.R
         assert asked <= there
         assert len(there) > len(asked) + 150
     saved, _ = load_seed(RunFolder.at(run.path), run.config, 0)
-    assert saved.stats is not None
+    assert isinstance(saved.stats, RunningStats)
     assert float(np.asarray(saved.stats.count)) > len(given["reward"])
     assert run.summary["start"] == [f"begins with {len(given['reward'])} transitions in the replay"]
     with pytest.raises(ddpg.Mistake, match=r"take \d+ steps of the replay, which has 400; use --replay.capacity \d+"):

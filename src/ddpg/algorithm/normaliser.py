@@ -52,7 +52,7 @@ class ByteScale:
 @cache
 def _divisors(scale: ByteScale) -> Float[np.ndarray, "*obs"]:
     values, counts = zip(*scale.runs, strict=True)
-    return np.repeat(np.float32(values), counts).reshape(scale.shape)
+    return np.repeat(np.array(values, np.float32), counts).reshape(scale.shape)
 
 
 def byte_scale(spec: Spec) -> ByteScale | None:

@@ -1,6 +1,6 @@
 """Environments in worker processes, which end with their parent."""
 
-import multiprocessing
+import multiprocessing.pool
 import os
 import signal
 import sys
@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import wait
-from multiprocessing.pool import RemoteTraceback
 from threading import Thread
 from time import sleep
 from typing import Any
@@ -24,6 +23,7 @@ from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory
 from ddpg.mistake import Mistake
 from ddpg.terminal import reason
 
+RemoteTraceback: Any = vars(multiprocessing.pool)["RemoteTraceback"]  # the standard library's, which shows a worker's
 PATIENCE = 5.0  # seconds a worker process has to end after it hung up or lost its parent
 
 
@@ -126,7 +126,8 @@ def _worker(*args: Any) -> None:
             _Errors(errors).put((index, Misbehaved, error, traceback.format_exc()))
             pipe.send((None, False))
         else:
-            _async_worker(index, lambda: env, pipe, parent_pipe, shared, _Errors(errors), *more)
+            queue: Any = _Errors(errors)
+            _async_worker(index, lambda: env, pipe, parent_pipe, shared, queue, *more)
 
 
 class _Errors:

@@ -102,7 +102,7 @@ def _drawn(env: Any) -> np.ndarray:
     drawn = env.render()
     if isinstance(drawn, list) and drawn:  # of a mode such as rgb_array_list
         drawn = drawn[-1]
-    frame = drawn if isinstance(drawn, np.ndarray) else np.zeros(0)
+    frame: np.ndarray = drawn if isinstance(drawn, np.ndarray) else np.zeros(0)
     if frame.ndim == 2:
         frame = frame[..., None]
     if frame.ndim != 3 or frame.shape[2] not in (1, 3, 4) or not frame.size or frame.dtype.kind not in "fiub":
