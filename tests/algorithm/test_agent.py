@@ -247,7 +247,7 @@ class Learner:
             adam.gradient_step(gradient)
             critic.see()
         if self.t % self.policy_delay:
-            said |= dict.fromkeys(("actor_loss", "dq_da", "saturation"), np.nan)
+            said |= dict.fromkeys(("actor_loss", "dq_da", "saturation", "stuck"), np.nan)
         else:
             said |= self.improve(obs, next_obs, weight)
         if self.t % self.target_period == 0:
@@ -277,6 +277,7 @@ class Learner:
             "actor_loss": -np.sum(weight * share * np.array(qs)) / n,
             "dq_da": np.mean(np.sqrt(np.sum(dq_da**2, axis=1))),
             "saturation": np.mean(np.abs(mu) > 0.99),
+            "stuck": np.mean([np.mean(x > 0.99) > 0.95 or np.mean(x < -0.99) > 0.95 for x in mu.T]),
         }
 
     def follow(self) -> None:
@@ -415,7 +416,7 @@ def test_update_is_the_papers(name: str) -> None:
             np.testing.assert_allclose(error, expected.pop("error"), rtol=1e-9, atol=1e-12, err_msg="error")
             assert set(expected) == set(metrics._fields)
             for name, value in expected.items():
-                exact = 1e-6 if name == "saturation" else 1e-9  # JAX counts in float32
+                exact = 1e-6 if name in ("saturation", "stuck") else 1e-9  # JAX counts in float32
                 np.testing.assert_allclose(getattr(metrics, name), value, rtol=exact, err_msg=name)
             saturation.append(float(metrics.saturation))
 
