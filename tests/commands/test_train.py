@@ -132,7 +132,7 @@ def test_load_gives_each_seed_its_policy(trained: ddpg.Run) -> None:
 def test_load_refuses_other_seeds_and_shapes(trained: ddpg.Run) -> None:
     with pytest.raises(ValueError, match=r"seed 0: .* holds seeds 3 to 5; choose one of them"):
         ddpg.load(trained.path, seed=0)
-    with pytest.raises(ValueError, match=r"an observation of shape \(4,\), expected \(3,\) or a batch of them"):
+    with pytest.raises(ValueError, match=r"observation of shape \(4,\), expected \(3,\) or a batch of them"):
         ddpg.load(trained.path)(np.zeros(4))
 
 
