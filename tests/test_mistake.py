@@ -106,5 +106,5 @@ def test_processes_that_the_system_refuses_are_a_mistake(monkeypatch: pytest.Mon
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr("ddpg.envs.worker_processes.AsyncVectorEnv", refuse)
-    with pytest.raises(Mistake, match=r"^worker processes cannot start \(Too many open files\); use fewer"):
+    with pytest.raises(Mistake, match=r"^worker processes cannot start \(Too many open files\); they need"):
         PythonVector(by_id("Pendulum-v1"), [0], 1, "async")

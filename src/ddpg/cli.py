@@ -82,7 +82,7 @@ def parser(of_train: bool = False) -> Parser:
         return sub
 
     usage = "ddpg train [ENV] [--preset NAME] [--steps N] [--seed S] [--seeds K]\n"
-    usage += "                  [--run DIR] [--from RUN] [--demonstrations FILE] [--quiet] [--PART.FIELD VALUE ...]"
+    usage += "                  [--run DIR] [--from RUN] [--quiet] [--PART.FIELD VALUE ...]"
     train = command(
         "train", "train.train_command", "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage
     )

@@ -23,6 +23,7 @@ CONTRACT = {
     "actor_loss": "actor/loss",
     "dq_da": "critic/dq_da",
     "saturation": "actor/saturation",
+    "stuck": "actor/stuck",
     "q_bias": "eval/q_minus_monte_carlo",
     "noise_scale": "train/noise_scale",
     "steps_per_second": "train/steps_per_second",

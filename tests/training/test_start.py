@@ -32,15 +32,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ddpg.Run:
 def test_it_begins_with_the_networks_of_the_run(env: str, source: ddpg.Run, tmp_path: Path) -> None:
     """The first evaluation comes before any update here: it is the old run's last one."""
     options = {"collect.learning_starts": 210, "eval.every": 100}
-    run = ddpg.train(env, steps=300, run=tmp_path / "run", options=options, from_run=source.path, quiet=True)
+    run = ddpg.train(env, steps=400, run=tmp_path / "run", options=options, from_run=source.path, quiet=True)
     assert run.config.collect.warmup == 0
     assert run.config.agent == source.config.agent
     first = [record["return"] for record in ddpg.read_metrics(run.path)][:3]
     if env == "Pendulum-v1":
         np.testing.assert_allclose(first, source.summary["returns"], rtol=1e-5)
     assert run.summary["start"] == [f"begins with the last networks of {source.path} (3 seeds); optimisers are new"]
-    again = ddpg.resume(run.path, steps=400, quiet=True)
-    whole = ddpg.train(env, steps=400, run=tmp_path / "whole", options=options, from_run=source.path, quiet=True)
+    again = ddpg.resume(run.path, steps=500, quiet=True)
+    whole = ddpg.train(env, steps=500, run=tmp_path / "whole", options=options, from_run=source.path, quiet=True)
     assert again.summary["start"] == run.summary["start"]
     for seed in source.config.seed_range:
         one, other = (load_seed(RunFolder.at(x.path), x.config, seed)[0] for x in (again, whole))
