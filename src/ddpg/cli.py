@@ -14,6 +14,7 @@ from typing import NoReturn
 from ddpg.mistake import Mistake
 from ddpg.terminal import checked_stdout, drop_stdout, one_line, plain
 
+SEEDS = "how it is seeded: at each episode, once, by seeds LOW:HIGH, or never (episode)"
 BEST = "the policy of the best evaluation, not the last one"
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
@@ -104,6 +105,7 @@ def parser(of_train: bool = False) -> Parser:
         metavar="KEY=VALUE",
         help="the environment's keyword arguments, such as gravity=9.8",
     )
+    train.add_argument("--env-seeds", dest="env_seeds", metavar="HOW", help=SEEDS)
     train.add_argument("--eval-every", dest="eval.every", metavar="N", help="steps between evaluations")
     train.add_argument("--eval-episodes", dest="eval.episodes", metavar="N", help="episodes of an evaluation")
     train.epilog = "Gymnasium's environments have other eval.* and collect.* than in brackets: docs/own_environment.md"
@@ -153,6 +155,7 @@ def parser(of_train: bool = False) -> Parser:
     )
     doctor.add_argument("ENV", help="environment id")
     doctor.add_argument("--env-args", nargs="+", default=[], metavar="KEY=VALUE", help="its keyword arguments")
+    doctor.add_argument("--env-seeds", default="episode", metavar="HOW", help=SEEDS)
     doctor.add_argument("--steps", type=_natural, default=5_000, metavar="N", help="random steps (5000)")
     doctor.add_argument("--seed", type=_whole, default=0, metavar="S", help="of its episodes and the actions (0)")
     doctor.add_argument("--json", action="store_true", help="print one JSON object on stdout instead")
@@ -182,7 +185,15 @@ def _add_paths(train: Parser) -> None:
     config = PRESETS["ddpg"]
     groups = {"": train.add_argument_group(PARTS[""])}
     for option in options(config):
-        if option.path in ("env", "env_args", "preset", "steps", "seed", "seeds"):  # which have a place of their own
+        if option.path in (
+            "env",
+            "env_args",
+            "env_seeds",
+            "preset",
+            "steps",
+            "seed",
+            "seeds",
+        ):  # which have a place of their own
             continue
         name = option.path.split(".")[0]
         if name in PARTS and name not in groups:
@@ -212,8 +223,8 @@ def refuse(rest: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _dashed(name: str) -> str:
-    """An option as it is written; of those with an underscore only this one is no path."""
-    return "--env-args" if name == "env_args" else "-" + "-" * (len(name) > 1) + name
+    """An option as it is written; of those with an underscore only these are no paths."""
+    return f"--{name.replace('_', '-')}" if name in ("env_args", "env_seeds") else "-" + "-" * (len(name) > 1) + name
 
 
 def _natural(text: str) -> int:

@@ -1,6 +1,7 @@
 """Which environment is meant: an id, an object or a function."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -19,12 +20,24 @@ AnyEnvironment = Environment | GymFactory
 EnvironmentLike = str | AnyEnvironment | Callable[[], Any]  # an id, an environment, or a function that makes one
 
 
-def resolve(env: EnvironmentLike, args: Sequence[str] = (), repeat: int = 1) -> AnyEnvironment:
-    """The environment that is meant, every action repeated. Mistake, in one line, if it cannot be made.
+def resolve(
+    env: EnvironmentLike, args: Sequence[str] = (), repeat: int = 1, seeding: str = "episode"
+) -> AnyEnvironment:
+    """The environment that is meant, every action repeated, seeded as `seeding` says (the configuration's env_seeds).
 
     An id is one that `gymnasium.make` takes, with keyword arguments such as "gravity=9.8". A JAX-native version with
-    the same dynamics is used if there is one, except with arguments; `gym:ID` and `jax:ID` choose.
+    the same dynamics is used if there is one, except with arguments; `gym:ID` and `jax:ID` choose. Mistake, in one
+    line, if it cannot be made.
     """
+    made = _resolved(env, args, repeat)
+    if isinstance(made, GymFactory):
+        return replace(made, seeding=seeding)
+    if seeding != "episode":
+        raise Mistake(f"env_seeds {seeding}: {made.id} is compiled, and seeded at every episode; use gym:{made.id}")
+    return made
+
+
+def _resolved(env: EnvironmentLike, args: Sequence[str], repeat: int) -> AnyEnvironment:
     if isinstance(env, str):
         return _from_id(env, args, repeat)
     if args:
@@ -68,7 +81,7 @@ def resolve_for(config: Config, env: EnvironmentLike | None = None, args: Sequen
     env = config.env if env is None else env
     if isinstance(env, str) and split_id(env)[1] == own:
         args = (*config.env_args, *args)
-    return resolve(env, args, config.action_repeat)
+    return resolve(env, args, config.action_repeat, config.env_seeds)
 
 
 def split_id(id: str) -> tuple[str, str]:
@@ -88,7 +101,7 @@ def _from_id(id: str, args: Sequence[str], repeat: int) -> AnyEnvironment:
         lack = "takes no env-args" if name in NATIVE else f"does not exist; available: {', '.join(NATIVE)}"
         raise Mistake(f"the JAX-native environment {name!r} {lack}; use gym:{name} for Gymnasium's")
     if prefix != "gym" and name in NATIVE and not args:
-        return resolve(NATIVE[name], (), repeat)
+        return _resolved(NATIVE[name], (), repeat)
     return _from_gymnasium(id, args, repeat)
 
 

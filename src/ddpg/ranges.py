@@ -1,12 +1,13 @@
 """The values that a configuration's fields accept: ranges of numbers, and names in a registry."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from pydantic import AllowInfNan, BeforeValidator, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 LARGEST = 2**31 - 1  # compiled code counts steps in 32 bits
 
@@ -60,6 +61,16 @@ UnitInterval = Annotated[Finite, Gt(0), Le(1)]
 
 # At most 64 layers: a configuration from elsewhere must not make JAX trace for hours.
 Widths = Annotated[tuple[Natural, ...], BeforeValidator(_split_list), MinLen(1), MaxLen(64)]
+
+
+def _check_seeding(value: Any) -> Any:
+    ends = re.fullmatch(r"(\d{1,10}):(\d{1,10})", value) if isinstance(value, str) else None
+    if value in ("episode", "once", "never") or (ends and int(ends[1]) < int(ends[2]) <= 2**31):
+        return value
+    raise PydanticCustomError("seeding", "episode, once, never, or a range of seeds such as 0:100")
+
+
+Seeding = Annotated[str, BeforeValidator(_check_seeding)]
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
 

@@ -1,5 +1,6 @@
 """Gymnasium's environments at the edge: observations become one array, actions reach exactly their bounds."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -153,6 +154,26 @@ def test_parts_are_what_gymnasium_makes_of_them() -> None:
 
 
 PIXELS = spaces.Box(0, 255, (1, 2), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("seeding", "seeds"),
+    [
+        ("episode", [100, 101, 102, 2**31 - 1, 4]),
+        ("once", [100, None, None, None, None]),
+        ("7:10", [8, 9, 7, 8, 9]),
+        ("never", [None] * 5),
+    ],
+)
+def test_resets_are_seeded_as_they_are_to_be(seeding: str, seeds: list[int | None]) -> None:
+    puppet = Puppet()
+    gym = replace(factory_of(lambda: puppet), seeding=seeding)
+    edge = gym.one(0, lambda episode: 100 + episode)
+    for seed in (None, None, None, 2**31 - 1, 2**31 + 4):
+        edge.reset(seed=seed)
+    assert puppet.seeds == seeds
+
+
 BITS = np.array([1, 0, 1], np.uint8)
 
 

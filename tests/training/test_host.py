@@ -21,6 +21,7 @@ from ddpg.algorithm.values import Categorical
 from ddpg.config.config import CollectionConfig, Config
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
+from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.python_vector import History, PythonStepResult
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import unpack
@@ -87,6 +88,12 @@ class Compiled:
         return PythonStepResult(*map(np.asarray, said))
 
     def history(self) -> History:
+        raise NotImplementedError
+
+    def lent(self) -> list[CheckedEnv]:
+        raise NotImplementedError
+
+    def cut(self, mask: np.ndarray) -> None:
         raise NotImplementedError
 
     def replay_history(self, history: History, obs: np.ndarray, over: np.ndarray) -> PythonStepResult:

@@ -4,11 +4,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from ddpg.config.config import Config
+from ddpg.config.reading import override
 from ddpg.doctor.advise import advise, command_line
 from ddpg.doctor.examine import examine
 from ddpg.doctor.report import as_data, page
@@ -18,16 +21,21 @@ from ddpg.terminal import print_json
 
 
 @own_settings()
-def doctor(id: str, args: Sequence[str] = (), steps: int = 5_000, seed: int = 0, json: bool = False) -> dict[str, Any]:
+def doctor(
+    id: str, args: Sequence[str] = (), steps: int = 5_000, seed: int = 0, json: bool = False, env_seeds: str = "episode"
+) -> dict[str, Any]:
     """Examine the environment of an id, print the advice on stderr unless it is wanted as `json`, and return it all.
 
     Mistake, in one line, if the environment cannot be made or misbehaves.
     """
-    gym = gymnasium_version(resolve(id, args))  # what is examined is what Python would step
+    env_seeds = override(Config(), {"env_seeds": env_seeds}).env_seeds  # Mistake if it is none
+    gym = replace(gymnasium_version(resolve(id, args)), seeding=env_seeds)  # what is examined is what Python would step
     with redirect_stdout(sys.stderr):  # an environment that prints spoils no JSON
         findings = examine(gym, steps, seed)
     advice = advise(findings)
     command = command_line(id, args, advice)
+    if env_seeds != "episode":
+        command += f" --env-seeds {env_seeds}"
     if not json:
         console = Console(stderr=True)
         console.print(page(findings, advice))
@@ -39,7 +47,7 @@ def doctor(id: str, args: Sequence[str] = (), steps: int = 5_000, seed: int = 0,
 
 
 def doctor_command(args: Namespace) -> int:
-    result = doctor(args.ENV, args.env_args, args.steps, args.seed, args.json)
+    result = doctor(args.ENV, args.env_args, args.steps, args.seed, args.json, args.env_seeds)
     if args.json:
         print_json(result)
     return 0

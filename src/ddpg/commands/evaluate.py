@@ -47,7 +47,7 @@ def evaluate_run(
         configure_jax(1, 0.0)
         saved = [load_seed(folder, config, s, environment.spec, best)[0] for s in config.seed_range]
         returns = np.concatenate([evaluator(*jax.tree.map(_one, (one.online, one.stats))).returns for one in saved])
-        optimum = evaluator.optimum()
+        optimum, warnings = evaluator.optimum(), list(evaluator.warnings().values())
     result: dict[str, Any] = {
         "env": (env or config.env) if env is None or isinstance(env, str) else environment.id,
         "episodes": int(returns.size),
@@ -57,6 +57,8 @@ def evaluate_run(
         "return_iqm": float(iqm(returns.ravel())),
         "returns": returns.mean(axis=1).tolist(),
     }
+    if warnings:
+        result["warnings"] = warnings
     if optimum is not None:
         result |= {"optimum": optimum, "gap_to_optimum": optimum - result["return_mean"]}
     return result
@@ -80,6 +82,8 @@ def eval_command(args: Namespace) -> int:
         mean = f"return {one_decimal(result['return_mean'])} ± {one_decimal(result['return_std'])}"
         mean += f" · IQM {one_decimal(result['return_iqm'])}{gap(result)}"
         print(f"{mean} · {result['episodes']} episodes on {result['env']}", file=sys.stderr)
+        for line in result.get("warnings", ()):
+            print(f"warning: {line}", file=sys.stderr)
     with redirect_stdout(sys.stderr):
         if video:
             film_run(folder, video, args.seed, args.env, env_args=args.env_args, best=args.best)

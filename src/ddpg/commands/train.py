@@ -78,7 +78,7 @@ def train(
     if isinstance(env, str):
         changes["env"] = env
     asked = override(base, changes)
-    environment = resolve(env, asked.env_args, asked.action_repeat)
+    environment = resolve(env, asked.env_args, asked.action_repeat, asked.env_seeds)
     in_python = isinstance(environment, GymFactory)
     if in_python and config is None and (not inherited or base.collect.steps == 1):  # which is a compiled run's
         asked = override(base, host_defaults(asked, changes))
@@ -151,9 +151,9 @@ def _own_environment(folder: RunFolder, config: Config, env: EnvironmentLike | N
             raise Mistake(f"{error}{'' if ':' in config.env else again}") from error
     if isinstance(env, str):
         if split_id(env)[1] == split_id(config.env)[1]:
-            return resolve(config.env, config.env_args, config.action_repeat)
+            return resolve(config.env, config.env_args, config.action_repeat, config.env_seeds)
     else:
-        made = resolve(env, (), config.action_repeat)
+        made = resolve(env, (), config.action_repeat, config.env_seeds)
         if made.id == config.env:
             return made
         env = made.id

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from ddpg.algorithm.agent import DPG
 from ddpg.experience.replay import Replay
 from ddpg.mistake import Mistake
-from ddpg.ranges import Natural, Positive, UnitInterval, Whole, Words
+from ddpg.ranges import Natural, Positive, Seeding, UnitInterval, Whole, Words
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,16 @@ class CollectionConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Every `every` environment steps, play `episodes` greedy episodes from starts that depend only on `seed`."""
+    """Every `every` environment steps, play `episodes` greedy episodes from starts that depend only on `seed`.
+
+    With 0 episodes nothing is evaluated. `shared` plays them in the training's own environments, if Python steps those,
+    and truncates their open episodes: for a simulator of which there can be only one.
+    """
 
     every: Natural = 1_000
-    episodes: Natural = 100
+    episodes: Whole = 100
     seed: Whole = 0
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,16 @@ class CheckpointConfig:
 class Config:
     """Everything that determines a run. `preset` is the name it started from; the fields are what counts.
 
-    `env_args` are the environment's keyword arguments as key=value. Every action is held for `action_repeat` of its
-    steps, which count as one here. The update sees rewards times `reward_scale`, and with `normalise` observations of
-    mean 0 and variance 1 by running statistics, which evaluation and the saved policy apply unchanged.
+    `env_args` are the environment's keyword arguments as key=value; `env_seeds` says how Python's environments are
+    seeded: at every `episode`, `once`, by seeds of a range such as 0:100 at every episode, or `never`. Every action is
+    held for `action_repeat` of its steps, which count as one here. The update sees rewards times `reward_scale`, and
+    with `normalise` observations of mean 0 and variance 1 by running statistics, which evaluation and the saved policy
+    apply unchanged.
     """
 
     env: str = "Pendulum-v1"
     env_args: Words = ()
+    env_seeds: Seeding = "episode"
     action_repeat: Natural = 1
     reward_scale: Positive = 1.0
     normalise: bool = False

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, final
+from weakref import WeakValueDictionary
 
 import gymnasium
 import numpy as np
@@ -13,6 +14,8 @@ from ddpg.mistake import Mistake
 from ddpg.types import Spec
 
 LARGEST = float(np.finfo(np.float32).max)
+
+IN_USE = WeakValueDictionary[int, gymnasium.Env]()  # environments behind an edge that is open, by their id()
 
 
 class EpisodeHistory(NamedTuple):
@@ -36,9 +39,17 @@ class CheckedEnv(gymnasium.Wrapper):
     past: EpisodeHistory | None = None
 
     def __init__(
-        self, env: gymnasium.Env, spec: Spec, index: int, seeds: Callable[[int], int], repeat: int = 1
+        self,
+        env: gymnasium.Env,
+        spec: Spec,
+        index: int,
+        seeds: Callable[[int], int],
+        repeat: int = 1,
+        seeding: str = "episode",
     ) -> None:
         super().__init__(env)
+        self._seeding, self._seeded = seeding, False
+        IN_USE[id(env)] = env
         self._spec, self._index, self._seeds, self._repeat = spec, index, seeds, repeat
         self._episode = self._step = 0
         self._dtype, self._shape = np.dtype(spec.obs_dtype), None if spec.nested else spec.obs_shape
@@ -63,7 +74,7 @@ class CheckedEnv(gymnasium.Wrapper):
         seed = self._seeds(self._episode) if seed is None else seed
         self._episode += 1
         with self._calls["reset"]:
-            answer = self.env.reset(seed=seed)  # of some environments it takes no `options`
+            answer = self.env.reset(**self._given(seed))
         if not (isinstance(answer, tuple | list) and len(answer) == 2 and isinstance(answer[1], Mapping | None)):
             raise self._misbehaved(f"reset answered {brief_value(answer)}, expected (observation, info)")
         return self._checked(answer[0]), {}
@@ -94,7 +105,24 @@ class CheckedEnv(gymnasium.Wrapper):
 
     def close(self) -> None:
         """It never raises: what an environment does when it is closed changes nothing any more."""
+        IN_USE.pop(id(self.env), None)
         close_quietly(self.env)
+
+    def beside(self, index: int) -> "CheckedEnv":
+        """Another edge of the same environment, which counts its own steps: using it ends the other's episode."""
+        other = CheckedEnv(self.env, self._spec, index, int, self._repeat, self._seeding)
+        other._seeded = True
+        return other
+
+    def _given(self, seed: int) -> dict[str, Any]:
+        """What a reset gets: a seed if it is to have one, and no `options`, which some do not take."""
+        low, is_range, high = self._seeding.partition(":")
+        if is_range:
+            return {"seed": int(low) + seed % (int(high) - int(low))}
+        if self._seeding == "never" or (self._seeding == "once" and self._seeded):
+            return {}
+        self._seeded = True
+        return {"seed": seed % 2**31}
 
     def _parts(self, answer: Any) -> tuple[Any, float, bool, bool]:
         """Observation, reward and ends in what a step answered."""

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from ddpg.envs.foreign import Guard, Misbehaved, close_quietly
-from ddpg.envs.gymnasium_edge import CheckedEnv
+from ddpg.envs.gymnasium_edge import IN_USE, CheckedEnv
 from ddpg.envs.observations import observation_spec
 from ddpg.mistake import Mistake
 from ddpg.ranges import LARGEST
@@ -38,6 +38,7 @@ class GymFactory:
     maker: Maker = field(compare=False)  # compiled programs depend on the rest alone
     repeat: int = 1
     limit: int | None = None  # the time limit, in steps of the environment
+    seeding: str = "episode"  # how its seeds are given, as in the configuration's env_seeds
     changed: bool = False  # by arguments or by a user's function: the optimum known for the id does not hold
 
     @property
@@ -49,7 +50,9 @@ class GymFactory:
         """Environment `index`, whose episode i starts with the seed `seeds(i)`."""
         with Guard(lambda: f"environment {index} of {self.id!r} cannot be made:"):  # although the first could
             env = self.maker(render_mode=render_mode) if render_mode else self.maker()
-        return CheckedEnv(env, self.spec, index, seeds, self.repeat)
+            if IN_USE.get(id(env)) is env:
+                raise ValueError("it is in use already; its function must return a new one each time")
+        return CheckedEnv(env, self.spec, index, seeds, self.repeat, self.seeding)
 
 
 def by_id(id: str, args: Mapping[str, Any] | None = None, repeat: int = 1) -> GymFactory:

@@ -97,6 +97,17 @@ class PythonVector:
         self._open = [[each] for each in actions]
         return PythonStepResult(*map(self._split, answer))
 
+    def lent(self) -> Sequence[CheckedEnv]:
+        """The environments for others to use, if they are in this process; afterwards they must be `cut`."""
+        return self._all.lent() if isinstance(self._all, InProcess) else ()
+
+    def cut(self, mask: Bool[np.ndarray, "s n"]) -> None:
+        """Leave the open episodes there: the next step begins new ones."""
+        self._prune()
+        self._over |= mask.ravel()
+        if isinstance(self._all, InProcess):
+            self._all.cut(mask.ravel().tolist())
+
     def _prune(self) -> None:
         """Drop the actions of episodes that have ended."""
         if not self._recent:
@@ -150,6 +161,12 @@ class InProcess:
                     ends[:, i] = terminated, truncated
                     self._ended[i] = True
         return np.array(obs), reward, ends[0], ends[1]
+
+    def lent(self) -> Sequence[CheckedEnv]:
+        return [env.beside(i) for i, env in enumerate(self._envs)]
+
+    def cut(self, mask: Sequence[bool]) -> None:
+        self._ended = [ended or cut for ended, cut in zip(self._ended, mask, strict=True)]
 
     def close(self) -> None:
         for env in self._envs:

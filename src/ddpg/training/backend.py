@@ -1,20 +1,28 @@
 """Which driver and which evaluator an environment needs: the one place that asks how it is stepped."""
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 from ddpg.config.config import Config
+from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
 from ddpg.envs.python_vector import PythonVector
 from ddpg.envs.vector import Vector
+from ddpg.mistake import Mistake
+from ddpg.terminal import count, thousands
 from ddpg.training.collector import BehaviourPolicy, Collector
 from ddpg.training.driver import Driver
 from ddpg.training.evaluate import CompiledEvaluator
-from ddpg.training.evaluation import CriticComparison, Evaluator
+from ddpg.training.evaluation import CriticComparison, Evaluation, Evaluator
 from ddpg.training.host import Host
 from ddpg.training.learner import Learner
 from ddpg.training.loop import Loop
-from ddpg.training.python_evaluate import PythonEvaluator
+from ddpg.training.python_evaluate import Lent, PythonEvaluator
 from ddpg.training.scan import Scan
 from ddpg.types import Spec
+
+COSTLY = 5  # steps of evaluations, in those of the run, above which a line says so
 
 
 def learner_for(config: Config, spec: Spec) -> Learner:
@@ -61,3 +69,64 @@ def evaluator_for(config: Config, env: Environment | GymFactory, episodes: int, 
     if isinstance(env, GymFactory):
         return PythonEvaluator(env, judge, episodes, seed)
     return CompiledEvaluator(env, judge, episodes, seed)
+
+
+class EvaluationPlan(NamedTuple):
+    """How a run evaluates, if it does; whether there may be an environment more for its film; and what to say of it."""
+
+    evaluator: Evaluator | None
+    film: bool = True
+    notes: tuple[str, ...] = ()
+
+    def optimum(self) -> float | None:
+        return None if self.evaluator is None else self.evaluator.optimum()
+
+    def compile(self, *inputs: Any) -> Callable[..., Evaluation] | None:
+        return None if self.evaluator is None else self.evaluator.compile(*inputs)
+
+    def warnings(self) -> dict[str, str]:
+        return {} if self.evaluator is None else self.evaluator.warnings()
+
+    def close(self) -> None:
+        if self.evaluator is not None:
+            self.evaluator.close()
+
+
+def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Driver) -> EvaluationPlan:
+    """In environments of its own, or in those of `driver`: if that is chosen, or there can be no others."""
+    if not config.eval.episodes:
+        return EvaluationPlan(
+            None, False, ("eval.episodes 0: no evaluation, so no return, no best policy and no film",)
+        )
+    if not isinstance(driver, Host) or not isinstance(env, GymFactory):
+        return EvaluationPlan(evaluator_for(config, env, config.eval.episodes, config.eval.seed))
+    why = "eval.shared"
+    if not config.eval.shared:
+        try:
+            own = evaluator_for(config, env, config.eval.episodes, config.eval.seed)
+        except Misbehaved as error:
+            if not driver.lent():
+                raise Misbehaved(f"{error}; --collect.vector sync evaluates in the training's environments") from error
+            why = f"warning: {error}"
+        else:
+            return EvaluationPlan(own, notes=_cost(config, env))
+    if not driver.lent():
+        raise Mistake("eval.shared true: environments in processes of their own cannot be; use --collect.vector sync")
+    judge = CriticComparison(config.agent.value, config.gamma, config.reward_scale)
+    lent = Lent(driver.lent(), driver.cut)
+    line = f"{why}: evaluations play in the training's environments and truncate their episodes; there is no film"
+    evaluator = PythonEvaluator(env, judge, config.eval.episodes, config.eval.seed, lent)
+    return EvaluationPlan(evaluator, False, (line, *_cost(config, env)))
+
+
+def _cost(config: Config, env: GymFactory) -> tuple[str, ...]:
+    """A line if evaluations may take many more steps of the environment than training does."""
+    times = max(1, config.steps // config.eval.every)
+    steps = times * config.eval.episodes * env.max_episode_steps * config.seeds
+    if steps <= COSTLY * config.steps * config.seeds:
+        return ()
+    every = count(times, "evaluation")
+    return (
+        f"{every} of {count(config.eval.episodes, 'episode')} may take {thousands(steps)} steps of the environment, "
+        f"the run itself {thousands(config.steps * config.seeds)}; --eval-episodes 3 takes fewer",
+    )

@@ -76,6 +76,9 @@ class CompiledEvaluator:
         rollouts = compiled(_rollouts(self), place_on_devices((nets, stats, return_scale)))
         return lambda *inputs: gathered(rollouts(place_on_devices(inputs)))
 
+    def warnings(self) -> dict[str, str]:
+        return {}
+
     def close(self) -> None:
         """Nothing is open: what plays is compiled."""
 

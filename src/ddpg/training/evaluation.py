@@ -67,6 +67,10 @@ class Evaluator(Protocol):
         """The same, compiled ahead for networks like these."""
         ...
 
+    def warnings(self) -> dict[str, str]:
+        """Of the last evaluation: a line for each kind."""
+        ...
+
     def close(self) -> None:
         """Close the environments."""
         ...

@@ -35,16 +35,20 @@ def save_networks(folder: RunFolder, config: Config, learned: Learned, spec: Spe
 
 
 def draw_pictures(
-    folder: RunFolder, config: Config, env: AnyEnvironment, optimum: float | None, note: Callable[[str], None]
+    folder: RunFolder, config: Config, env: AnyEnvironment | None, optimum: float | None, note: Callable[[str], None]
 ) -> None:
-    """The learning curve, and a film of the median seed; a note if one cannot be drawn, as of a diverged policy."""
+    """The learning curve, and a film of the median seed if `env` is given.
+
+    A note if one cannot be drawn, as of a diverged policy.
+    """
     records = read_records(folder.metrics)
     title = f"{config.env} · {count(config.seeds, 'seed')}"
     last = [record["return"] for record in records[-config.seeds :]]
     median = config.seed_range[int(np.argsort(last)[(len(last) - 1) // 2])]
     try:
-        learning_curve([curve_of(records, config.preset)], folder.curve, title, optimum)
-        if can_film(env):
+        if config.eval.episodes:
+            learning_curve([curve_of(records, config.preset)], folder.curve, title, optimum)
+        if env is not None and can_film(env):
             film_policy(load_policy(folder, config, median), env, config, folder.film)
     except Mistake as error:
         note(str(error))

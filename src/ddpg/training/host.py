@@ -18,6 +18,7 @@ from jax import Array
 from jax.stages import Wrapped
 
 from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.experience.ring import any_rows, refilled, trimmed
 from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.collector import BehaviourPolicy
@@ -76,18 +77,31 @@ class Host:
         learner = from_numpy(snapshot.learner._replace(ring=refilled(snapshot.learner.ring, like.ring)), like)
         each = [jax.tree.map(itemgetter(s), learner) for s in range(len(keys))]
         self._states = [jax.device_put(*pair) for pair in zip(each, cycle(jax.devices()), strict=False)]
-        cut, block, notes = self.collector.resume(snapshot.collector), snapshot.block, list[str]()
+        cut, notes = self.collector.resume(snapshot.collector), list[str]()
+        self._blocks = [jax.tree.map(itemgetter(s), snapshot.block) for s in range(len(keys))]
         if cut.any():
-            truncated = block.truncated.copy()
-            truncated[:, -1] |= cut
-            block = block._replace(truncated=truncated)
+            self._truncate(cut)
             which = ", ".join(str(env) for env in np.flatnonzero(cut.ravel()))
             notes.append(
                 f"environment {which} is not deterministic: its open episode went differently when replayed, "
                 f"so a new one begins"
             )
-        self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(keys))]
         return notes
+
+    def lent(self) -> Sequence[CheckedEnv]:
+        """The environments for others to use, if they are in this process; then `cut` as many as were used."""
+        return self.collector.envs.lent()
+
+    def cut(self, count: int) -> None:
+        """Truncate the open episodes of the first `count` environments, which others have used."""
+        self._truncate(self.collector.cut(count))
+
+    def _truncate(self, cut: np.ndarray) -> None:
+        """Episodes [s, n] end with the last row that was collected."""
+        for s, block in enumerate(self._blocks):
+            truncated = np.array(block.truncated)
+            truncated[-1] |= cut[s]
+            self._blocks[s] = block._replace(truncated=truncated)
 
     def stop_when(self, stop: Callable[[], bool]) -> None:
         self._stop = stop

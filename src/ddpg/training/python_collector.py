@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ddpg.algorithm.agent import GreedyPolicy
+from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.python_vector import History, PythonStepResult
 from ddpg.records.tree_file import to_numpy
 from ddpg.training.collector import BehaviourPolicy
@@ -21,6 +22,8 @@ class PythonVectorEnv(Protocol):
     def reset(self) -> np.ndarray: ...
     def step(self, action: Float[np.ndarray, "s n m"]) -> PythonStepResult: ...
     def history(self) -> History: ...
+    def lent(self) -> Sequence[CheckedEnv]: ...
+    def cut(self, mask: Bool[np.ndarray, "s n"]) -> None: ...
     def replay_history(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> PythonStepResult: ...
     def close(self) -> None: ...
 
@@ -107,11 +110,21 @@ class PythonCollector:
         """Go to where the snapshot was taken; which episodes [s, n] had to be cut, because they differed."""
         env, running, history = snapshot
         now = self.envs.replay_history(history, env.obs, env.boundary)
-        cut = (now.terminated | now.truncated) & ~env.boundary
-        # The rows in memory stay: the step before is the episode's last, at a time limit.
-        self._state, self._running = env._replace(boundary=env.boundary | cut), running.copy()
-        self._running[cut] = 0
-        return cut
+        self._state, self._running = env, running.copy()
+        return self._truncated(now.terminated | now.truncated)
+
+    def cut(self, count: int) -> np.ndarray:
+        """The first `count` environments were lent: which of their episodes [s, n] had to be cut."""
+        mask = (np.arange(self._state.boundary.size) < count).reshape(self._state.boundary.shape)
+        self.envs.cut(mask)
+        return self._truncated(mask)
+
+    def _truncated(self, mask: np.ndarray) -> np.ndarray:
+        """Which episodes end here by the mask [s, n]; the rows in memory stay, their last one at a time limit."""
+        boundary = self._state.boundary
+        self._state = self._state._replace(boundary=boundary | mask)
+        self._running[mask & ~boundary] = 0
+        return mask & ~boundary
 
     def close(self) -> None:
         self.envs.close()

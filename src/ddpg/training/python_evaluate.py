@@ -1,7 +1,9 @@
 """Greedy episodes in environments that Python steps, a few of them side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from operator import itemgetter
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -9,6 +11,8 @@ import numpy as np
 from ddpg.algorithm.agent import GreedyPolicy, Nets
 from ddpg.algorithm.normaliser import InputStats
 from ddpg.envs import catalogue
+from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.training.evaluation import CriticComparison, Episodes, Evaluation, compiled_comparison
@@ -16,16 +20,35 @@ from ddpg.training.evaluation import CriticComparison, Episodes, Evaluation, com
 PARALLEL_EPISODES = 10  # environments that play side by side, for one call of the actor
 
 
-class PythonEvaluator:
-    """Episode e starts with the seed `seed` + e, in environments of its own."""
+class Lent(NamedTuple):
+    """Environments of somebody else, and how to give back the first so many of them."""
 
-    def __init__(self, env: GymFactory, judge: CriticComparison, episodes: int = 100, seed: int = 0) -> None:
-        self._env, self._judge, self._episodes, self._seed = env, judge, episodes, seed
-        self._envs = [env.one(slot) for slot in range(min(PARALLEL_EPISODES, episodes))]
+    envs: Sequence[CheckedEnv]
+    give_back: Callable[[int], None]
+
+
+class PythonEvaluator:
+    """Episode e starts with the seed `seed` + e, in environments of its own, or `lent` ones.
+
+    Of its own it makes as many as play side by side, or as there can be.
+    """
+
+    def __init__(
+        self, env: GymFactory, judge: CriticComparison, episodes: int = 100, seed: int = 0, lent: Lent | None = None
+    ) -> None:
+        self._env, self._judge, self._episodes, self._seed, self._lent = env, judge, episodes, seed, lent
+        self._cut = 0  # episodes without an end
+        count = min(PARALLEL_EPISODES, episodes)
+        if lent is not None:
+            self._envs = list(lent.envs[:count])
+            return
+        self._envs = [env.one(0)]
+        with suppress(Misbehaved):
+            self._envs.extend(env.one(slot) for slot in range(1, count))
 
     def optimum(self) -> float | None:
         solved = catalogue.solved(self._env)
-        if solved is None:
+        if solved is None or self._lent or self._env.seeding in ("once", "never"):  # then nobody knows the starts
             return None
         first = [self._envs[0].reset(seed=self._seed + e)[0] for e in range(self._episodes)]
         return float(np.mean(solved.best_return(np.stack(first))))
@@ -47,7 +70,9 @@ class PythonEvaluator:
                 played.discounted[e] += discount[e] * reward
                 discount[e] *= gamma
                 steps[e] += 1
-                if terminated or truncated or steps[e] >= self._env.max_episode_steps:
+                endless = steps[e] >= self._env.max_episode_steps
+                if terminated or truncated or endless:
+                    self._cut += not (terminated or truncated)
                     played.last[e], played.tail[e] = obs[slot], 0.0 if terminated else discount[e]
                     del open_episodes[slot], obs[slot]
                     if (following := next(coming, None)) is not None:
@@ -55,6 +80,7 @@ class PythonEvaluator:
         return played
 
     def __call__(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
+        self._cut = 0
         inputs = jax.tree.map(np.asarray, (nets, stats, return_scale))
         seeds = [jax.tree.map(itemgetter(s), inputs) for s in range(len(jax.tree.leaves(nets)[0]))]
         judge = compiled_comparison(self._judge)
@@ -62,7 +88,16 @@ class PythonEvaluator:
             judge(nets, stats, scale, self.play(GreedyPolicy(stats, nets.encoder, nets.actor)))
             for nets, stats, scale in seeds
         ]
+        if self._lent is not None:
+            self._lent.give_back(len(self._envs))
         return jax.tree.map(lambda *leaves: np.stack(leaves), *evaluations)
+
+    def warnings(self) -> dict[str, str]:
+        if not self._cut or self._env.limit is not None:
+            return {}
+        limit = self._env.max_episode_steps
+        line = f"episodes of the evaluation had no end and were cut after {limit:,} steps; give the environment a time"
+        return {"endless": f"{line} limit: max_episode_steps in gymnasium.register or --env-args, or TimeLimit"}
 
     def compile(
         self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None
@@ -70,7 +105,7 @@ class PythonEvaluator:
         return self
 
     def close(self) -> None:
-        for env in self._envs:
+        for env in self._envs if self._lent is None else ():
             env.close()
 
     def _begin(self, slot: int, episode: int, played: Episodes) -> np.ndarray:

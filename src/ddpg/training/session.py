@@ -21,7 +21,7 @@ from ddpg.records.log import Log, read_records
 from ddpg.records.observer import Observer, Observers
 from ddpg.settings import keep_own_settings
 from ddpg.terminal import count, reason
-from ddpg.training.backend import driver_for, evaluator_for
+from ddpg.training.backend import driver_for, evaluation_plan
 from ddpg.training.driver import ChunkInterrupted, Report
 from ddpg.training.evaluation import Evaluation
 from ddpg.training.finish import draw_pictures, save_networks, write_summary
@@ -58,7 +58,7 @@ class Session:
         self.driver = driver_for(config, env)
         with ExitStack() as opened:
             opened.callback(self.driver.close)
-            self.evaluator = evaluator_for(config, env, config.eval.episodes, config.eval.seed)
+            self.evaluator = evaluation_plan(config, env, self.driver)
             opened.callback(self.evaluator.close)
             self.optimum = self.evaluator.optimum()
             self._opened = opened.pop_all()
@@ -124,6 +124,8 @@ class Session:
             self.progress.start = list(self._start.notes)
             for line in self._start.notes:
                 note(line)
+        for line in self.evaluator.notes:
+            (self.display.warn if line.startswith("warning") else note)(line)
         known = self.progress.diverged, self.progress.warnings
         self.watch = Watch(watched, *known, config, self.env.spec, self.folder, self.display)
 
@@ -209,6 +211,7 @@ class Session:
                 evaluation = evaluate(*learned.evaluation_inputs)
                 if not stopped:
                     self.watch.evaluated(self.step, report, evaluation, learned)
+                self.watch.warn(self.evaluator.warnings())
             except Misbehaved as error:
                 self.failure, self._cause = f"in evaluation, {error}", error
         point = log_point(self.config, self.folder.path, self.step, report, evaluation, self.optimum, self._rate)
@@ -231,7 +234,7 @@ class Session:
         return summary
 
     def draw(self, note: Callable[[str], None]) -> None:
-        draw_pictures(self.folder, self.config, self.env, self.optimum, note)
+        draw_pictures(self.folder, self.config, self.env if self.evaluator.film else None, self.optimum, note)
 
     def _summary_fields(self) -> dict[str, Any]:
         """What the summary has beside the returns."""

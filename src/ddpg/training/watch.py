@@ -1,5 +1,6 @@
 """What a session follows beside its driver: reports, divergence, warnings, the best policies."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ddpg.config.config import Config
@@ -77,6 +78,10 @@ class Watch:
             self.state.health, self._config, self._spec, report, evaluation, learned, best, step >= self._config.steps
         )
         self.state = self.state._replace(health=health, best=best)
+        self.warn(lines)
+
+    def warn(self, lines: Mapping[str, str]) -> None:
+        """Give the warnings, by their kind, that were not given yet."""
         for kind, line in lines.items():
             if kind not in self._warnings:
                 self._warnings[kind] = line

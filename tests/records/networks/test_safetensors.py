@@ -12,12 +12,12 @@ import pytest
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.networks import Network, Plain, Residual
-from ddpg.algorithm.normaliser import RunningStats
+from ddpg.algorithm.normaliser import RunningStats, byte_scale
 from ddpg.algorithm.values import Categorical
 from ddpg.mistake import Mistake
 from ddpg.records import tree_file
 from ddpg.records.networks.safetensors import NAME, SavedNetworks, load_networks, save_networks
-from ddpg.types import Spec
+from ddpg.types import Leaf, Spec
 from tests.networks import random_nets
 
 ARM = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.1, -5.0), action_high=(3.0, 0.5, 0.1))
@@ -72,6 +72,21 @@ def test_networks_of_another_environment_are_refused(folder: Path) -> None:
         said = refused(folder, spec=other)
         assert f"{folder} was trained for observations of shape (2, 3) float32 and actions from [-1 0.1 -5] to" in said
         assert said.endswith("; choose an environment of the same spaces")
+
+
+def test_the_parts_of_observations_belong_to_the_networks(
+    tmp_path: Path, assert_identical: Callable[[Any, Any], None]
+) -> None:
+    parts = (Leaf(("a", 1), (2,)), Leaf(("b",), (), (3,), (0,)), Leaf((7,), (1,), high=(255.0,)))
+    spec = replace(ARM, obs_shape=(6,), leaves=parts)
+    saved = networks(spec=spec, stats=None)._replace(stats=byte_scale(spec))
+    save_networks(tmp_path, saved, spec)
+    found, again = load_networks(tmp_path, AGENT, False, spec)
+    assert again == spec
+    assert_identical(found, saved)
+    with pytest.raises(ValueError, match=r"shape \(6,\) float32 \(\['a'\]\[1\]\['b'\]\[7\]\) and actions") as error:
+        load_networks(tmp_path, AGENT, False, replace(spec, leaves=parts[::-1]))
+    assert "\n" not in str(error.value)
 
 
 def test_networks_of_another_configuration_are_refused(folder: Path) -> None:
@@ -133,6 +148,11 @@ SPECS: dict[str, dict[str, Any]] = {
     "a negative shape": {"obs_shape": [-2, -3]},
     "a shape that is none": {"obs_shape": 6},
     "long text": {"obs_dtype": "f4" * 100_000},
+    "parts of another size": {"leaves": [asdict(Leaf(("a",), (5,)))]},
+    "parts without values": {"leaves": [asdict(Leaf(("a",), (2,), (6, 0), (0, 0)))]},
+    "parts with too few values": {"leaves": [asdict(Leaf(("a",), (2,), (6,), (0,)))]},
+    "parts of no bytes": {"leaves": [asdict(Leaf(("a",), (6,), high=(1e9,)))]},
+    "parts of text": {"leaves": ["a"]},
 }
 
 

@@ -104,12 +104,26 @@ def _spec(path: Path, header: Mapping[str, Any]) -> Spec:
     bounds = len(pairs) == len(spec.action_low) == len(spec.action_high) > 0
     bounds = bounds and all(-math.inf < low <= high < math.inf for low, high in pairs)
     shape = len(spec.obs_shape) <= DIMENSIONS and min(spec.obs_shape, default=1) > 0 and spec.obs_size <= PARAMETERS
-    if not (bounds and shape and spec.obs_dtype in DTYPES):
+    if not (bounds and shape and spec.obs_dtype in DTYPES and _parts_fit(spec)):
         raise Mistake(f"{path} cannot be used: its spec is invalid ({_spaces(spec)})")
     return spec
+
+
+def _parts_fit(spec: Spec) -> bool:
+    """Whether its parts, if it has any, make up its observation."""
+    if any(min((*leaf.shape, *leaf.counts), default=1) < 1 or len(leaf.shape) > DIMENSIONS for leaf in spec.leaves):
+        return False
+    for leaf in spec.leaves:
+        components = math.prod(leaf.shape)
+        one_hot = len(leaf.counts) == len(leaf.starts) and len(leaf.counts) in (0, components)
+        bytes = len(leaf.high) in (0, 1, components) and all(0 <= high <= 255 for high in leaf.high)
+        if not (one_hot and bytes):
+            return False
+    return not spec.leaves or sum(leaf.size for leaf in spec.leaves) == spec.obs_size
 
 
 def _spaces(spec: Spec) -> str:
     low, high = (" ".join(f"{x:g}" for x in bound)[:200] for bound in (spec.action_low, spec.action_high))
     shape, dtype = str(spec.obs_shape)[:100], ascii(spec.obs_dtype)[1:-1][:20]
-    return f"observations of shape {shape} {dtype} and actions from [{low}] to [{high}]"
+    parts = ascii("".join(leaf.place for leaf in spec.leaves))[1:-1][:100]
+    return f"observations of shape {shape} {dtype}{parts and f' ({parts})'} and actions from [{low}] to [{high}]"
