@@ -407,3 +407,61 @@ def test_ctrl_c_leaves_a_complete_run(
     assert files == whole
     assert main(["eval", str(folder), "--episodes", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["episodes"] == 4
+
+
+NOISY = """
+import atexit, ctypes, os
+import gymnasium
+import numpy as np
+
+class Noisy(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def __init__(self):
+        print("made")
+        os.write(1, b"by the system\\n")
+        ctypes.CDLL(None).puts(b"by C, which keeps it in a buffer of its own")
+        atexit.register(print, "at the end")
+
+    def reset(self, seed=None, options=None):
+        os.system("echo by a child")
+        self.t = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        return np.zeros(2, np.float32), 1.0, self.t >= 30, False, {}
+
+gymnasium.register("Noisy-v0", entry_point=Noisy)
+"""
+
+
+def test_json_is_one_object_whoever_prints_and_modules_are_found_here(tmp_path: Path) -> None:
+    (tmp_path / "noisy_module.py").write_text(NOISY)
+    # -P: as the script `ddpg`, which does not have the current folder among its own.
+    command = [sys.executable, "-P", "-m", "ddpg", "doctor", "noisy_module:Noisy-v0", "--steps", "40", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0)
+    assert json.loads(done.stdout)["env"] == "noisy_module:Noisy-v0"
+    for text in ("made", "by the system", "by C", "by a child", "at the end"):
+        assert text in done.stderr
+
+
+def test_what_ends_the_program_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def leave(*_: Any) -> int:
+        sys.exit(0)
+
+    monkeypatch.setattr("ddpg.commands.presets.presets_command", leave)
+    assert main(["presets"]) == 2
+    assert capsys.readouterr().err == "ddpg: an environment ended the program (SystemExit(0))\n"
+
+
+def test_streams_that_were_closed_are_opened_again(tmp_path: Path) -> None:
+    code = "from ddpg.terminal import open_streams; open_streams(); import sys; print('to nobody', file=sys.stderr); "
+    code += f"file = open({str(tmp_path / 'file')!r}, 'w'); assert file.fileno() > 2; print('whole')"
+    done = subprocess.run(f'exec "{sys.executable}" -c "{code}" 2>&-', shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "whole\n")
+    assert (tmp_path / "file").read_text() == ""

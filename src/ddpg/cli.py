@@ -1,9 +1,11 @@
 """The command line: train · resume · eval · plot · export · doctor · presets. A mistake is one line, and status 2."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
@@ -12,9 +14,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from ddpg.mistake import Mistake
-from ddpg.terminal import checked_stdout, drop_stdout, one_line, plain
+from ddpg.terminal import checked, drop, one_line, open_streams, plain
 
-SEEDS = "how it is seeded: at each episode, once, by seeds LOW:HIGH, or never (episode)"
+SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
 BEST = "the policy of the best evaluation, not the last one"
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
@@ -29,6 +31,9 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
+    open_streams()
+    with suppress(OSError):  # modules of environments are looked for in the current folder too, after all others
+        sys.path += {os.getcwd()}.difference(sys.path)
     try:
         return _run(sys.argv[1:] if argv is None else argv)
     except SystemExit as stop:  # of an environment's code where nothing guards it, whatever its status
@@ -38,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("ddpg: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # its reader has closed our output, as `head` does
-        drop_stdout()
+        drop(sys.stdout)
         return 0
     except Mistake as error:
         print(f"ddpg: {error}", file=sys.stderr)
@@ -60,7 +65,7 @@ def _run(argv: Sequence[str]) -> int:
         raise Mistake("no command; expected train, resume, eval, plot, export, doctor or presets; see `ddpg --help`")
     module, _, function = args.COMMAND.partition(".")
     status = getattr(import_module(f"ddpg.commands.{module}"), function)(args)  # with JAX, for a second
-    with checked_stdout():  # which may still hold what an environment printed
+    with checked(sys.stdout):  # which may still hold what an environment printed
         sys.stdout.flush()
     return status
 

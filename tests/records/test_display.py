@@ -177,3 +177,32 @@ def test_no_notebook_without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     for shell in (None, SimpleNamespace()):  # IPython imported by others, and its terminal
         terminal.get_ipython = lambda shell=shell: shell
         assert not in_notebook()
+
+
+class Tee:
+    """What programs put in place of stderr: it writes, and knows nothing else."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None: ...
+
+
+def test_any_stderr_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (Tee(), None):
+        for stdout in (stream, closed):
+            monkeypatch.setattr(sys, "stderr", stream)
+            monkeypatch.setattr(sys, "stdout", stdout)
+            with Display("a run", 100) as display:
+                display(whole(50, 1, 3.0))
+                display.warn("warning: something")
+            monkeypatch.undo()
+        if stream is not None:
+            assert "3.0" in stream.text
+            assert "warning: something" in stream.text

@@ -1,9 +1,7 @@
 """`ddpg doctor`: examine an environment and print what follows."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +15,7 @@ from ddpg.doctor.examine import examine
 from ddpg.doctor.report import as_data, page
 from ddpg.environment import gymnasium_version, resolve
 from ddpg.settings import own_settings
-from ddpg.terminal import print_json
+from ddpg.terminal import stdout_for_json
 
 
 @own_settings()
@@ -30,8 +28,7 @@ def doctor(
     """
     env_seeds = override(Config(), {"env_seeds": env_seeds}).env_seeds  # Mistake if it is none
     gym = replace(gymnasium_version(resolve(id, args)), seeding=env_seeds)  # what is examined is what Python would step
-    with redirect_stdout(sys.stderr):  # an environment that prints spoils no JSON
-        findings = examine(gym, steps, seed)
+    findings = examine(gym, steps, seed)
     advice = advise(findings)
     command = command_line(id, args, advice)
     if env_seeds != "episode":
@@ -47,7 +44,8 @@ def doctor(
 
 
 def doctor_command(args: Namespace) -> int:
-    result = doctor(args.ENV, args.env_args, args.steps, args.seed, args.json, args.env_seeds)
-    if args.json:
-        print_json(result)
+    with stdout_for_json() as print_json:
+        result = doctor(args.ENV, args.env_args, args.steps, args.seed, args.json, args.env_seeds)
+        if args.json:
+            print_json(result)
     return 0

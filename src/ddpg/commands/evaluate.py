@@ -2,8 +2,8 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from contextlib import closing, redirect_stdout
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ddpg.environment import EnvironmentLike, resolve_for
 from ddpg.records.statistics import iqm
 from ddpg.records.video import check_film, check_screen
 from ddpg.settings import own_settings
-from ddpg.terminal import gap, one_decimal, print_json
+from ddpg.terminal import gap, one_decimal, stdout_for_json
 from ddpg.training.backend import evaluator_for
 from ddpg.training.devices import configure_jax
 from ddpg.training.film import film_run, show_run
@@ -74,20 +74,23 @@ def eval_command(args: Namespace) -> int:
         check_film(args.video)  # before the minutes that many episodes may take
     if args.render:
         check_screen()
-    with redirect_stdout(sys.stderr):  # an environment that prints spoils no JSON
+    with stdout_for_json() as print_json:
         result = evaluate_run(args.RUN, args.episodes, args.seed, args.env, args.env_args, args.best)
-    if args.json:
-        print_json(result)
-    else:
-        mean = f"return {one_decimal(result['return_mean'])} ± {one_decimal(result['return_std'])}"
-        mean += f" · IQM {one_decimal(result['return_iqm'])}{gap(result)}"
-        print(f"{mean} · {result['episodes']} episodes on {result['env']}", file=sys.stderr)
-        for line in result.get("warnings", ()):
-            print(f"warning: {line}", file=sys.stderr)
-    with redirect_stdout(sys.stderr):
+        if args.json:
+            print_json(result)
+        else:
+            _report(result)
         if video:
             film_run(folder, video, args.seed, args.env, env_args=args.env_args, best=args.best)
             print(f"film: {args.video}", file=sys.stderr)
         if args.render:
             show_run(folder, args.seed, args.env, env_args=args.env_args, best=args.best)
     return 0
+
+
+def _report(result: Mapping[str, Any]) -> None:
+    mean = f"return {one_decimal(result['return_mean'])} ± {one_decimal(result['return_std'])}"
+    mean += f" · IQM {one_decimal(result['return_iqm'])}{gap(result)}"
+    print(f"{mean} · {result['episodes']} episodes on {result['env']}", file=sys.stderr)
+    for line in result.get("warnings", ()):
+        print(f"warning: {line}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """`ddpg presets`: the presets side by side, of the options in which they differ."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ from rich.table import Table
 
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import options, values
-from ddpg.terminal import checked_stdout, plain
+from ddpg.terminal import checked, plain
 
 
 def tables(console: Console) -> list[Table]:
@@ -38,7 +39,7 @@ def tables(console: Console) -> list[Table]:
 def presets_command(args: Namespace) -> int:
     console = Console()
     drawn = tables(console)
-    with checked_stdout():
+    with checked(sys.stdout):
         with console.capture() as captured:  # rich itself would end the program if nobody reads
             for table in drawn:
                 console.print(table)

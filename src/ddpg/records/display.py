@@ -15,6 +15,7 @@ from ddpg.records.frame import Frame
 from ddpg.records.log import Record
 from ddpg.records.notebook import HEIGHT, WIDTH, Cell, in_notebook
 from ddpg.records.observer import LogPoint
+from ddpg.terminal import is_terminal
 
 REFRESH = 4  # frames per second; one takes 5 ms of the interpreter, which the run wants too
 NOTES = 6  # last notes above a notebook's frame
@@ -38,7 +39,7 @@ class Display:
     ) -> None:
         self._cell = Cell() if console is None and not quiet and in_notebook() else None
         if console is None:  # rich takes FORCE_COLOR, which build servers set, for a terminal; a frame needs a real one
-            console = Console(stderr=True, force_interactive=None if sys.stderr.isatty() else False)
+            console = Console(stderr=True, force_interactive=None if is_terminal(sys.stderr) else False)
         self._console, self._quiet = console, quiet
         self._frame = Frame(title, total, optimum, console.get_time)
         self._notes = deque[Text](maxlen=NOTES)
@@ -49,7 +50,7 @@ class Display:
                 get_renderable=lambda: self._frame.panel(*console.size),
                 console=console,
                 refresh_per_second=REFRESH,
-                redirect_stdout=sys.stdout.isatty(),
+                redirect_stdout=is_terminal(sys.stdout),
             )
 
     def __enter__(self) -> Self:
