@@ -11,6 +11,8 @@ In short:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ddpg.version import __version__
+
 if TYPE_CHECKING:
     from ddpg.commands.evaluate import evaluate_run as evaluate
     from ddpg.commands.export import export_run as export
@@ -51,8 +53,7 @@ _HOMES = {
 }
 __all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "curve_of"]
 __all__ += ["evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "replay"]
-__all__ += ["resume", "train"]
-__version__ = "0.1.0"
+__all__ += ["__version__", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

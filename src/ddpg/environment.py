@@ -115,6 +115,12 @@ def _from_gymnasium(id: str, args: Sequence[str], repeat: int) -> GymFactory:
     return by_id(name, keywords, repeat)
 
 
+def has_id(id: str) -> bool:
+    """Whether `resolve` takes it: a run of a function or an object has the name of its class instead."""
+    _, name = split_id(id)
+    return ":" in name or name in NATIVE or _registered(name)
+
+
 def _registered(name: str) -> bool:
     try:
         space, base, number = parse_env_id(name)

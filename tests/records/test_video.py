@@ -51,7 +51,7 @@ def test_what_can_be_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(ValueError, match="cannot be written; choose another file"):
             check_film(path)
     monkeypatch.setattr(video, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"film\.mp4: MP4 needs the extra `video`; pip install 'ddpg\[video\]'"):
+    with pytest.raises(ValueError, match=r"film\.mp4: MP4 needs imageio-ffmpeg: pip install imageio-ffmpeg, or"):
         check_film(tmp_path / "film.mp4")
     check_film(tmp_path / "film.gif")
 

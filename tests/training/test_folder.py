@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import ddpg
+from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS
 from ddpg.mistake import Mistake
 from ddpg.records.tree_file import write
@@ -122,7 +123,8 @@ def test_a_folder_that_holds_anything_is_not_claimed(found: str, folder: RunFold
     folder.claim(CONFIG)
     prepare(folder)
     before = sorted(folder.path.rglob("*"))
-    said = HOLDS[found].format(folder=folder, steps=20_000, longer=30_000)
+    resume = f"ddpg resume {folder}{' --steps 30000' if found == 'shorter' else ''}"
+    said = HOLDS[found].format(steps=20_000, resume=resume)
     try:
         with pytest.raises(Mistake) as error:
             folder.claim(replace(CONFIG, **changes))
@@ -196,3 +198,20 @@ def test_a_working_directory_that_is_gone_is_a_mistake(monkeypatch: pytest.Monke
     assert absolute("/somewhere") == Path("/somewhere")
     with pytest.raises(Mistake, match="run: the working directory is lost"):
         RunFolder.at("run")
+
+
+@pytest.mark.parametrize(
+    ("env", "command"),
+    [
+        ("Pendulum-v1", "ddpg resume 'my runs/a'"),
+        ("gym:Pendulum-v1", "ddpg resume 'my runs/a'"),
+        ("my_module:MyEnv-v0", "ddpg resume 'my runs/a' --env my_module:MyEnv-v0"),
+        ("gym:my_module:MyEnv-v0", "ddpg resume 'my runs/a' --env gym:my_module:MyEnv-v0"),
+        ("MyEnv", "ddpg.resume('my runs/a', env=...)"),
+    ],
+)
+def test_what_goes_on_with_a_run_is_a_command_as_it_is_typed(env: str, command: str) -> None:
+    folder, config = RunFolder.at("my runs/a"), Config(env=env)
+    assert folder.resume_command(config) == command
+    more = folder.resume_command(config, 500)
+    assert ", steps=500)" in more if env == "MyEnv" else "--steps 500" in more

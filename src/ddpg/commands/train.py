@@ -211,7 +211,7 @@ def _report(run: Run) -> int:
     )
     print(f"run folder: {run.path}", file=sys.stderr)
     if run.interrupted:
-        print(f"to go on: ddpg resume {run.path}", file=sys.stderr)
+        print(f"to go on: {RunFolder.at(run.path).resume_command(run.config)}", file=sys.stderr)
     return 128 + run.signal if run.interrupted else 0
 
 

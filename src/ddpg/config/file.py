@@ -11,6 +11,7 @@ from ddpg.mistake import Mistake
 from ddpg.records.atomic import flush_folder, write_text
 from ddpg.records.untrusted import check_plain
 from ddpg.terminal import reason
+from ddpg.version import __version__
 
 FORMAT = 3  # of everything in a run folder; raise it when an older reader would misread
 
@@ -19,7 +20,8 @@ LARGEST = 2**20  # bytes of a config.json; a real one has a few thousand
 
 def versions() -> dict[str, str]:
     """The versions of the packages that a run's numbers depend on."""
-    return {name: version(name) for name in ("ddpg", "jax", "jaxlib", "optax", "numpy", "gymnasium")}
+    others = {name: version(name) for name in ("jax", "jaxlib", "optax", "numpy", "gymnasium")}
+    return {"ddpg": __version__, **others}
 
 
 def write_config(config: Config, path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from ddpg.types import Key, PyTree, Spec
 
@@ -38,7 +38,7 @@ class HasOptimum(Protocol):
 class StepResult(NamedTuple):
     """One step of N environments."""
 
-    obs: Float[Array, "n *obs"]
+    obs: Shaped[Array, "n *obs"]
     reward: Float[Array, " n"]
     terminated: Bool[Array, " n"]
     truncated: Bool[Array, " n"]

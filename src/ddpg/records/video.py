@@ -22,7 +22,7 @@ def check_film(path: Path) -> None:
     if kind not in (".gif", ".mp4"):
         raise Mistake(f"film {path}: expected a name that ends in .gif or .mp4")
     if kind == ".mp4" and find_spec("imageio_ffmpeg") is None:
-        raise Mistake(f"film {path}: MP4 needs the extra `video`; pip install 'ddpg[video]', or choose a .gif")
+        raise Mistake(f"film {path}: MP4 needs imageio-ffmpeg: pip install imageio-ffmpeg, or choose a .gif")
     place = path if os.path.exists(path) else path.parent  # os.path raises nothing, whatever the name
     if os.path.isdir(path) or not os.path.isdir(path.parent) or not os.access(place, os.W_OK):
         raise Mistake(f"film {path} cannot be written; choose another file, in a folder that exists")

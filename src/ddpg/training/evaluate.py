@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.stages import Wrapped
-from jaxtyping import Float
+from jaxtyping import Shaped
 
 from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.normaliser import InputStats, normalise
@@ -30,7 +30,7 @@ class CompiledEvaluator:
     episodes: int = 100
     seed: int = 0
 
-    def starts(self) -> tuple[PyTree, Float[Array, "e *obs"]]:
+    def starts(self) -> tuple[PyTree, Shaped[Array, "e *obs"]]:
         return jax.vmap(self.env.reset)(jax.random.split(jax.random.key(self.seed), self.episodes))
 
     def optimum(self) -> float | None:

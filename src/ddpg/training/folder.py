@@ -1,6 +1,7 @@
 """The run folder: names of its files, lock, claim and state."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from ddpg.config.config import Config
 from ddpg.config.file import read_config, write_config
+from ddpg.environment import has_id, split_id
 from ddpg.mistake import Mistake
 from ddpg.records import log
 from ddpg.records.checkpoint import list_checkpoints
@@ -26,9 +28,9 @@ HOLDS = {
     "foreign": "other files; choose another --run or move them away",
     "running": "a run that another process is training; choose another --run, or wait for its end",
     "started": "this very run, stopped before its first checkpoint; choose another --run or remove it",
-    "interrupted": "this very run, not at its end; go on with `ddpg resume {folder}`",
+    "interrupted": "this very run, not at its end; go on with `{resume}`",
     "finished": "this very run, at its end after {steps} steps; choose another --run, or more --steps",
-    "shorter": "this run, of {steps} steps; train on with `ddpg resume {folder} --steps {longer}`",
+    "shorter": "this run, of {steps} steps; train on with `{resume}`",
     "other": "another run; choose another --run or move it away",
 }
 LARGEST_SUMMARY = 2**20  # bytes
@@ -166,6 +168,16 @@ class RunFolder:
                     return iterations * config.steps_per_iteration
         return 0
 
+    def resume_command(self, config: Config, steps: int | None = None) -> str:
+        """What goes on with this run, as it is typed: in Python if its environment has no id."""
+        if not has_id(config.env):
+            more = "" if steps is None else f", steps={steps}"
+            return f"ddpg.resume({str(self)!r}, env=...{more})"
+        words = ["ddpg", "resume", str(self), *([] if steps is None else ["--steps", str(steps)])]
+        if ":" in split_id(config.env)[1]:
+            words += ["--env", config.env]
+        return shlex.join(words)
+
     @property
     def _lock(self) -> Path:
         return self.checkpoints / "lock"
@@ -192,7 +204,8 @@ class RunFolder:
                 evaluation = replace(there.eval, every=config.eval.every)
                 if replace(there, steps=config.steps, checkpoint=config.checkpoint, eval=evaluation) == config:
                     found = "shorter" if steps < config.steps else state
-        return HOLDS[found].format(folder=self, steps=steps, longer=config.steps)
+        longer = config.steps if found == "shorter" else None
+        return HOLDS[found].format(steps=steps, resume=self.resume_command(config, longer))
 
 
 def absolute(path: str | Path) -> Path:

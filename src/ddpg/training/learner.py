@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 
 from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy
 from ddpg.algorithm.normaliser import InputStats, RunningStats, byte_scale, init_stats, normalise, update_stats
@@ -75,7 +75,7 @@ class Learner:
             perturbed,
         )
 
-    def empty_block(self, obs: Float[Array, "n *obs"]) -> Row:
+    def empty_block(self, obs: Shaped[Array, "n *obs"]) -> Row:
         """The block stored by the first iteration: all boundary rows, which are never sampled as transitions."""
         n, m = self.envs, self.spec.action_dim
         no = jnp.zeros((n,), bool)

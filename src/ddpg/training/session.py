@@ -95,7 +95,7 @@ class Session:
         except OSError as error:
             raise Mistake(
                 f"{error.filename or self.folder} cannot be written ({reason(error)}); what is there stays: "
-                f"once it can, `ddpg resume {self.folder}` goes on from its last checkpoint"
+                f"once it can, `{self.folder.resume_command(self.config)}` goes on from its last checkpoint"
             ) from None
         if self.observers.error is not None:
             raise self.observers.error

@@ -6,7 +6,6 @@ packages to write the same file.
 
 import json
 from collections.abc import Callable
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddpg.mistake import Mistake
+from ddpg.version import __version__
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -27,7 +27,7 @@ def check_onnx() -> None:
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise Mistake(
-            f"the format onnx needs {' and '.join(missing)}: pip install 'ddpg[onnx]', or choose --format numpy"
+            f"the format onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}, or choose --format numpy"
         )
 
 
@@ -82,7 +82,7 @@ def model_of(arrays: dict[str, Any]) -> "ModelProto":
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR,
         producer_name="ddpg",
-        producer_version=version("ddpg"),
+        producer_version=__version__,
     )
     bounds = {name: json.dumps(arrays[name].tolist()) for name in ("action_low", "action_high")}
     about = {name: str(arrays[name]) for name in ("format", "format_version", "leaves")}
