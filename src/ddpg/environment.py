@@ -31,7 +31,7 @@ def resolve(
     """
     made = _resolved(env, args, repeat)
     if isinstance(made, GymFactory):
-        return replace(made, seeding=seeding)
+        return made if seeding in ("episode", made.seeding) else replace(made, seeding=seeding)
     if seeding != "episode":
         raise Mistake(f"env_seeds {seeding}: {made.id} is compiled, and seeded at every episode; use gym:{made.id}")
     return made
