@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -100,6 +101,15 @@ def test_the_readers_take_parts_as_the_policy_does(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(tmp_path / "policy.onnx")
     (found,) = session.run(None, {"obs": standalone_policy.flatten(leaves, obs).astype(np.float32)[None]})
     np.testing.assert_allclose(np.asarray(found)[0], action, atol=1e-6)
+
+
+def test_a_dimension_held_at_one_value_is_exported(tmp_path: Path) -> None:
+    of = made()
+    spec = replace(of.spec, action_low=(-1.0, 0.1, -5.0), action_high=(3.0, 0.1, 0.1))
+    held = Made(of.policy, spec)
+    for form in forms(held, tmp_path).values():
+        assert held.compare(form) < 1e-5
+        assert np.ptp(form(usual(held, 20))[:, 1]) == 0
 
 
 @pytest.mark.parametrize("obs", [np.full((4, 3, 2), 0.5, np.float32), np.full((4, 3, 2), 256), np.full((4, 3, 2), -1)])

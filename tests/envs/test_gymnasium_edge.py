@@ -11,6 +11,7 @@ import pytest
 from gymnasium import spaces
 
 from ddpg.algorithm.normaliser import byte_scale, normalise
+from ddpg.envs.foreign import Misbehaved
 from tests.gym_worlds import PLANE, UNIT, Puppet, checked, factory_of
 
 BOOL: Any = np.bool_  # a Box can have it, though its types say not
@@ -161,7 +162,7 @@ PIXELS = spaces.Box(0, 255, (1, 2), np.uint8)
     [
         ("episode", [100, 101, 102, 2**31 - 1, 4]),
         ("once", [100, None, None, None, None]),
-        ("7:10", [8, 9, 7, 8, 9]),
+        ("7:10", [8, 9, 7, 8, 7]),
         ("never", [None] * 5),
     ],
 )
@@ -172,6 +173,28 @@ def test_resets_are_seeded_as_they_are_to_be(seeding: str, seeds: list[int | Non
     for seed in (None, None, None, 2**31 - 1, 2**31 + 4):
         edge.reset(seed=seed)
     assert puppet.seeds == seeds
+
+
+class Odd(Puppet):
+    metadata: Any = None
+
+    @property
+    def render_mode(self) -> Any:
+        raise RuntimeError("no screen")
+
+
+def test_what_is_read_of_drawing_may_be_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    for metadata, left in (
+        (None, {}),
+        ({"render_fps": "fast", "render_modes": None, "own": 3}, {"own": 3}),
+        ({"render_fps": 0}, {"render_fps": 30}),
+        ({"render_fps": 12.5, "render_modes": ["human"]}, {"render_fps": 12.5, "render_modes": ["human"]}),
+    ):
+        monkeypatch.setattr(Odd, "metadata", metadata)
+        edge = factory_of(Odd).one()
+        assert edge.metadata == left
+    with pytest.raises(Misbehaved, match="render_mode raised RuntimeError: no screen"):
+        assert edge.render_mode
 
 
 BITS = np.array([1, 0, 1], np.uint8)

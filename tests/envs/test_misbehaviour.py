@@ -121,10 +121,10 @@ def test_bad_observations_of_resets(space: spaces.Space, good: Any, bad: Any, li
         (np.nan, "reward nan, expected a finite number"),
         (np.float32(np.inf), "reward inf, expected a finite number"),
         (-1e300, r"reward -1e\+300, expected a finite number"),
-        ("good", "reward 'good', expected a number"),
-        (None, "reward None, expected a number"),
-        (1 + 2j, r"reward \(1\+2j\), expected a number"),
-        (np.zeros((2, 30)), r"reward array\(.*\.\.\., expected a number"),
+        ("good", "reward 'good', expected one number"),
+        (None, "reward None, expected one number"),
+        (1 + 2j, r"reward \(1\+2j\), expected one number"),
+        (np.zeros((2, 30)), r"reward array\(.*\.\.\., expected one number"),
         (raises, "step raised RuntimeError: out of fuel"),
     ],
 )
@@ -150,7 +150,7 @@ def test_bad_ends_and_answers() -> None:
 
     edge, _ = checked(rewards=lambda: Tensor())
     edge.reset()
-    with pytest.raises(Misbehaved, match=r"at its step 1 \(episode 1\): reward <.*Tensor.*expected a number"):
+    with pytest.raises(Misbehaved, match=r"at its step 1 \(episode 1\): reward <.*Tensor.*expected one number"):
         edge.step(np.zeros(1, np.float32))
 
 

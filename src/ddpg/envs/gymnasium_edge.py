@@ -1,6 +1,7 @@
 """Gymnasium's environments at the edge: actions in [-1, 1]^m go in, one array of a known shape and dtype comes out."""
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, NamedTuple, final
 from weakref import WeakValueDictionary
 
@@ -59,7 +60,7 @@ class CheckedEnv(gymnasium.Wrapper):
         self._opaque = opaque_parts(env.observation_space, spec.leaves)
         units = env.action_space
         assert isinstance(units, spaces.Box)
-        self.metadata = dict(env.metadata) if isinstance(env.metadata, Mapping) else {}
+        self.metadata = _metadata(env)
         (self._low, self._high), (self._middle, self._half) = spec.bounds, spec.middle_and_half
         self._units = units
         self._calls = {
@@ -103,6 +104,11 @@ class CheckedEnv(gymnasium.Wrapper):
         with self._calls["render"]:
             return self.env.render()
 
+    @property
+    def render_mode(self) -> str | None:
+        with Guard(lambda: "render_mode raised", may_change=False):
+            return self.env.render_mode
+
     def close(self) -> None:
         """It never raises: what an environment does when it is closed changes nothing any more."""
         IN_USE.pop(id(self.env), None)
@@ -134,7 +140,7 @@ class CheckedEnv(gymnasium.Wrapper):
         try:
             total = reward if type(reward) is float else float(np.asarray(reward).item())
         except Exception as error:  # several numbers, or none; a tensor on another device raises what it likes
-            raise self._misbehaved(f"reward {brief_value(reward)}, expected a number") from error
+            raise self._misbehaved(f"reward {brief_value(reward)}, expected one number") from error
         try:
             return obs, total, bool(terminated), bool(truncated)
         except Exception as error:  # an array of several
@@ -175,6 +181,14 @@ class CheckedEnv(gymnasium.Wrapper):
 
     def _misbehaved(self, what: str) -> Misbehaved:
         return Misbehaved(self._at(what))
+
+
+def _metadata(env: gymnasium.Env) -> dict[str, Any]:
+    """What Gymnasium reads of how an environment is drawn, if it is of the right kind."""
+    kinds = {"render_fps": Real, "render_modes": list | tuple | set}
+    given = dict(env.metadata) if isinstance(env.metadata, Mapping) else {}
+    given = {name: value for name, value in given.items() if isinstance(value, kinds.get(name, object))}
+    return given if 0 < given.get("render_fps", 1) < 1e6 else given | {"render_fps": 30}
 
 
 def _not_finite(spec: Spec, obs: Any, array: np.ndarray) -> str:

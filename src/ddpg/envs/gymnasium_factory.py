@@ -103,7 +103,7 @@ def _spec(id: str, obs: spaces.Space, action: spaces.Space) -> Spec:
     if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
         raise Mistake(
             f"environment {id!r} has actions without bounds ({brief_space(action)}), but a deterministic actor needs "
-            f"them; give its action space finite low and high"
+            f"them; give its action space finite low and high, for example by gymnasium.wrappers.TransformAction"
         )
     if not (action.low <= action.high).all() or not (action.low < action.high).any():
         raise Mistake(f"environment {id!r} has the action space {brief_space(action)}, which leaves nothing to choose")
