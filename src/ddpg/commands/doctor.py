@@ -4,17 +4,23 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from ddpg.doctor.advise import advise, command_line
+from ddpg.config.presets import host_defaults
+from ddpg.config.reading import override
+from ddpg.doctor.advise import advise, command_line, config_of, options_of
 from ddpg.doctor.examine import examine
-from ddpg.doctor.report import as_data, page
+from ddpg.doctor.rehearse import rehearse
+from ddpg.doctor.report import as_data, expectation, page
 from ddpg.environment import gymnasium_version, resolve
+from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.settings import own_settings
 from ddpg.terminal import print_json
+from ddpg.training.devices import prepare_jax
 
 
 @own_settings()
@@ -23,17 +29,25 @@ def doctor(id: str, args: Sequence[str] = (), steps: int = 5_000, seed: int = 0,
 
     Mistake, in one line, if the environment cannot be made or misbehaves.
     """
-    gym = gymnasium_version(resolve(id, args))  # what is examined is what Python would step
+    env = resolve(id, args)
+    gym = gymnasium_version(env)  # what is examined is what Python would step
     with redirect_stdout(sys.stderr):  # an environment that prints spoils no JSON
         findings = examine(gym, steps, seed)
-    advice = advise(findings)
+        advice = advise(findings)
+        config = config_of(advice)
+        if isinstance(env, GymFactory):
+            config = override(config, host_defaults(config, options_of(advice)))
+        prepare_jax(config, env.spec)
+        duration = rehearse(config, env, findings)
     command = command_line(id, args, advice)
     if not json:
         console = Console(stderr=True)
         console.print(page(findings, advice))
+        console.print(Text(f"{expectation(config, duration)}:"), soft_wrap=True)
         console.print(Text(command, "bold"), soft_wrap=True)  # so that it can be pasted
     return as_data(findings) | {
         "advice": [{"why": each.why, "options": dict(each.options)} for each in advice],
+        "seconds": asdict(duration) | {"total": duration.total},
         "command": command,
     }
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS, host_defaults
+from ddpg.config.reading import override
 from ddpg.doctor.examine import Findings
+from ddpg.doctor.render import Rendering
 from ddpg.envs.gymnasium_factory import UNLIMITED
 
 STD_RATIO = 8.0  # largest standard deviation, in smallest ones, that networks learn from without normalisation
@@ -24,15 +26,28 @@ ACTION_ALONE = 0.999  # share of the rewards' variance explained by the action a
 
 SLOW = 1_000.0  # steps per second below which each environment is worth a process of its own
 
-JOINTS = 3  # number of actions from which the environment is taken for a robot
+JOINTS, SENSORS, STRIDES = 3, 8, 500  # actions, observations and steps of an episode that a robot has at least
+
+ENDING = 0.1  # share of the episodes that terminate above which failures matter
 
 EPISODES = 50  # that a run should have at least
 
 WARMUP = 5  # episodes of random actions that should come before learning
 
+FLUENT = 30.0  # frames per second below which a film takes long
+
 EVALUATION_SECONDS = 60.0  # that a run's evaluations may step environments before fewer episodes are advised
 
 WIDE = 1_000  # inputs above which convolutions would be better than fully connected layers
+
+
+STEADY = (  # TD3's parts in networks of the default preset's size
+    ("preset", "td3"),
+    ("steps", "20000"),
+    ("collect.warmup", "1000"),
+    ("actor.widths", "64,64"),
+    ("critic.widths", "64,64"),
+)
 
 
 class Advice(NamedTuple):
@@ -45,7 +60,7 @@ class Advice(NamedTuple):
 def advise(findings: Findings) -> list[Advice]:
     """Warnings, a preset, and the options that fit the environment better than the preset's own."""
     preset = list(_about_preset(findings))
-    base = PRESETS[dict(pair for each in preset for pair in each.options).get("preset", "ddpg")]
+    base = config_of(preset)
     return [
         *_about_faults(findings),
         *preset,
@@ -56,16 +71,29 @@ def advise(findings: Findings) -> list[Advice]:
     ]
 
 
+def config_of(advice: Sequence[Advice]) -> Config:
+    """What is trained if all of it is followed."""
+    chosen = options_of(advice)
+    base = PRESETS[chosen.pop("preset", "ddpg")]
+    args = {"env_args": tuple(chosen.pop("env_args").split())} if "env_args" in chosen else {}
+    return override(base, chosen | args)
+
+
+def options_of(advice: Sequence[Advice]) -> dict[str, str]:
+    """Every option that is advised; of two values for one option the first counts."""
+    options = dict[str, str]()
+    for path, value in (pair for each in advice for pair in each.options):
+        options.setdefault(path, value)
+    return options
+
+
 def _about_faults(findings: Findings) -> Iterator[Advice]:
-    stats, consequence = findings.observations, "so a run cannot be repeated or resumed exactly"
-    if findings.differs_at is not None:
-        where = f"at step {findings.differs_at}" if findings.differs_at else "at their first observation"
+    stats = findings.observations
+    yield from map(Advice, _about_repetition(findings))
+    if findings.seed_matters is False and not findings.reset_differs:
         yield Advice(
-            f"not deterministic: two new environments with the same seed and actions differ {where}, {consequence}"
-        )
-    if findings.reset_differs:
-        yield Advice(
-            f"after some episodes a reset with the same seed gives another observation than before, {consequence}"
+            "episodes are the same whatever the seed, so one is as good an evaluation as ten",
+            (("eval.episodes", "1"),),
         )
     if findings.actions_matter is False:
         yield Advice(
@@ -73,25 +101,60 @@ def _about_faults(findings: Findings) -> Iterator[Advice]:
             "does the environment use them?"
         )
     if stats.constant:
-        which = _enumerated(stats.constant, len(stats.low))
+        which = _enumerated(stats.constant, findings.names)
         yield Advice(f"observation {which} never changed in {findings.steps} steps; leave it out to save weights")
     if stats.outside:
-        which = _enumerated(stats.outside, len(stats.low))
+        which = _enumerated(stats.outside, findings.names)
         yield Advice(f"observation {which} left the bounds of its space; ddpg does not use them, other tools may")
     for remark in findings.remarks:
         yield Advice(f"Gymnasium warns: {remark}")
 
 
+def _about_repetition(findings: Findings) -> Iterator[str]:
+    """Whether seeds do what they are for."""
+    consequence = "so a run cannot be repeated or resumed exactly"
+    cure = "; reset should call super().reset(seed=seed), and everything random come from self.np_random"
+    if findings.differs_at == 0 and findings.global_random:
+        yield f"reset(seed=...) has no effect: it draws from a global generator, {consequence}{cure}"
+    elif findings.differs_at == 0:
+        yield (
+            f"not deterministic: two new environments with the same seed differ at their first observation, "
+            f"as if reset ignored its seed, {consequence}{cure}"
+        )
+    elif findings.differs_at is not None:
+        why = " because step draws from a global generator" if findings.global_random else ""
+        yield (
+            f"not deterministic: two new environments with the same seed and actions differ at step "
+            f"{findings.differs_at}{why}, {consequence}{cure if why else ''}"
+        )
+    if findings.reset_differs and not findings.seed_matters:
+        yield f"reset(seed=...) has no effect: episodes come in an order of the environment's own, {consequence}{cure}"
+    elif findings.reset_differs:
+        yield f"after some episodes a reset with the same seed gives another observation than before, {consequence}"
+
+
 def _about_preset(findings: Findings) -> Iterator[Advice]:
+    rewards, actions = findings.rewards, len(findings.action_low)
     if why := _why_rewards_do_not_guide(findings):
         yield Advice(
             f"{why}, so they do not show random actions where to go: noise that keeps its direction gets further",
             (("preset", "sparse"),),
         )
-    elif len(findings.action_low) >= JOINTS:
+    elif actions >= JOINTS and len(findings.names) >= SENSORS and findings.longest >= STRIDES:
         yield Advice(
-            f"{len(findings.action_low)} actions, as a robot has, need wider networks", (("preset", "mujoco"),)
+            f"{actions} actions, {len(findings.names)} observations and episodes of up to {findings.longest:,.0f} "
+            f"steps, as a robot has, need wide networks and many steps",
+            (("preset", "td3_plus"), ("steps", "300000")),
         )
+    elif findings.lengths and findings.terminated >= ENDING * len(findings.lengths) and max(findings.lengths) > 1:
+        limit = f" of at most {findings.time_limit:,}" if findings.time_limit else ""
+        why = (
+            f"{findings.terminated} of {len(findings.lengths)} episodes terminated, after {findings.length:,.0f} "
+            f"steps{limit}: one critic trusts actions that end an episode"
+        )
+        yield Advice(f"{why}; two are steadier", STEADY)
+    elif rewards.high <= 0 and rewards.zeros < RARE:
+        yield Advice("no reward is positive, and one critic overrates what it has not tried; two are steadier", STEADY)
 
 
 def _why_rewards_do_not_guide(findings: Findings) -> str:
@@ -189,20 +252,27 @@ def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
     if steps / speed > EVALUATION_SECONDS:
         why = f"evaluations would take {steps:,.0f} steps, {steps / speed:,.0f} s of the environment alone"
         yield Advice(why, (("eval.episodes", str(max(1, episodes // 3))),))
-    if "rgb_array" not in findings.render_modes:
-        yield Advice("no render mode rgb_array, so there will be no film")
+    yield from map(Advice, _about_rendering(findings.rendering))
     if findings.compiled:
         yield Advice(f"ddpg train {findings.env} uses ddpg's compiled version; gym:{findings.env} is Gymnasium's")
+
+
+def _about_rendering(rendering: Rendering | None) -> Iterator[str]:
+    if rendering is None:
+        yield "no render mode rgb_array, so there will be no film"
+    elif rendering.error:
+        yield f"drawing failed, so there will be no film: {rendering.error}"
+    elif rendering.frames_per_second < FLUENT:
+        by = f" by {rendering.backend}" if rendering.backend else ""
+        yield f"drawing{by} makes {rendering.frames_per_second:.2g} frames per second, so a film takes long"
 
 
 FLAGS = {"collect.envs": "envs", "env_args": "env-args", "eval.every": "eval-every", "eval.episodes": "eval-episodes"}
 
 
 def command_line(id: str, args: Sequence[str], advice: Sequence[Advice]) -> str:
-    """The command to type; of two values for one option the first counts."""
-    options = dict[str, str]()
-    for path, value in (pair for each in advice for pair in each.options):
-        options.setdefault(path, value)
+    """The command to type."""
+    options = options_of(advice)
     args = [*args, *([options.pop("env_args")] if "env_args" in options else [])]
     words = ["ddpg", "train", id, *(["--env-args", *args] if args else [])]
     for path, value in options.items():
@@ -225,8 +295,8 @@ def round_up(steps: float) -> int:
     return int(-(-steps // unit) * unit)
 
 
-def _enumerated(indices: Sequence[int], total: int) -> str:
-    if len(indices) == total:
-        return "as a whole" if total > 1 else "0"
-    few = ", ".join(map(str, indices[:8]))
-    return few if len(indices) <= 8 else f"{few} and {len(indices) - 8} more of {total}"
+def _enumerated(indices: Sequence[int], names: Sequence[str]) -> str:
+    if len(indices) == len(names) > 1:
+        return "as a whole"
+    few = ", ".join(names[i] for i in indices[:8])
+    return few if len(indices) <= 8 else f"{few} and {len(indices) - 8} more of {len(names)}"
