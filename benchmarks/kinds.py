@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+UP = np.array([0.0, 0.0, 2.0])
 Step = tuple[Any, float, bool, bool, dict[str, Any]]
 
 
@@ -59,7 +60,7 @@ class Drone(Plant):
     action_space = box([-1, -1, -1], [1, 1, 1])
 
     def begin(self, rng: np.random.Generator) -> None:
-        self.place, self.goal = rng.uniform(-1, 1, 3) + [0, 0, 2], rng.uniform(-1, 1, 3) + [0, 0, 2]
+        self.place, self.goal = rng.uniform(-1, 1, 3) + UP, rng.uniform(-1, 1, 3) + UP
         self.speed, self.tilt = rng.normal(0, 0.2, 3), rng.normal(0, 0.1, 2)
 
     def move(self, action: np.ndarray) -> tuple[float, bool]:

@@ -116,5 +116,3 @@ def uses_global_random(gym: GymFactory, actions: np.ndarray, seed: int) -> bool:
 
 def differ(a: WalkStep, b: WalkStep) -> bool:
     return a[1:] != b[1:] or not np.array_equal(a.obs, b.obs)
-
-
