@@ -36,11 +36,11 @@ class Job(NamedTuple):
 JOBS = {
     "drone": Job("a crash ends the episode", "kinds:Drone-v0", 20_000),
     "tank": Job("one-sided bounds", "kinds:Tank-v0", 20_000),
-    "spring": Job("sparse reward", "kinds:Spring-v0", 40_000),
+    "spring": Job("sparse reward", "kinds:Spring-v0", 20_000),
     "rod": Job("slow steps, 2 ms", "kinds:Rod-v0", 20_000, 20),
     "microgrid": Job("observations in a Dict", "kinds:Microgrid-v0", 20_000),
     "thermostat": Job("four actions", "kinds:Thermostat-v0", 20_000),
-    "ship": Job("episodes of 1 000 steps", "kinds:Ship-v0", 50_000, 20),
+    "ship": Job("episodes of 1 000 steps", "kinds:Ship-v0", 30_000, 20),
     "pendulum": Job("dense negative rewards", "gym:Pendulum-v1", 20_000),
 }
 METHODS = {"printed": "printed command", "default": "preset `ddpg`", "sb3": "TD3 of SB3"}

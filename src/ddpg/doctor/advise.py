@@ -59,16 +59,10 @@ class Advice(NamedTuple):
 
 def advise(findings: Findings) -> list[Advice]:
     """Warnings, a preset, and the options that fit the environment better than the preset's own."""
-    preset = list(_about_preset(findings))
-    base = config_of(preset)
-    return [
-        *_about_faults(findings),
-        *preset,
-        *_about_episodes(findings, base),
-        *_about_observations(findings, base),
-        *_about_rewards(findings, base),
-        *_about_speed(findings, base),
-    ]
+    advice = [*_about_faults(findings), *_about_preset(findings)]
+    for part in (_about_episodes, _about_observations, _about_rewards, _about_speed):
+        advice += part(findings, config_of(advice))
+    return advice
 
 
 def config_of(advice: Sequence[Advice]) -> Config:
@@ -198,12 +192,12 @@ def _about_episodes(findings: Findings, base: Config) -> Iterator[Advice]:
             f"every episode terminated after exactly {lengths[0]} steps: if that is a time limit, the environment "
             "should report truncated, because terminated means that no reward could have followed"
         )
-    enough = round_up(EPISODES * length)
-    if length >= base.steps:
-        why = f"an episode has {length:,.0f} steps, longer than the {base.steps:,} of a run"
+    enough, longest = round_up(EPISODES * findings.longest), findings.longest
+    if longest >= base.steps:
+        why = f"an episode has {longest:,.0f} steps, longer than the {base.steps:,} of a run"
         yield Advice(why, (("steps", str(enough)),))
     elif enough > base.steps:
-        why = f"{base.steps:,} steps are only {base.steps / length:,.0f} episodes of {length:,.0f} steps"
+        why = f"{base.steps:,} steps are only {base.steps / longest:,.0f} episodes of {longest:,.0f} steps"
         yield Advice(why, (("steps", str(enough)),))
     if not _why_rewards_do_not_guide(findings) and WARMUP * length > base.collect.warmup:
         why = f"{WARMUP} episodes of random actions should come before learning"
@@ -247,11 +241,11 @@ def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
             (("collect.envs", str(envs)), ("collect.vector", "async")),
         )
     evaluation = host_defaults(base, {})
-    episodes = evaluation["eval.episodes"]
-    steps = base.steps / evaluation["eval.every"] * episodes * findings.length
-    if steps / speed > EVALUATION_SECONDS:
-        why = f"evaluations would take {steps:,.0f} steps, {steps / speed:,.0f} s of the environment alone"
-        yield Advice(why, (("eval.episodes", str(max(1, episodes // 3))),))
+    episodes, steps = evaluation["eval.episodes"], evaluation["eval.every"]
+    played, most = findings.longest * base.steps / steps / speed, max(EVALUATION_SECONDS, base.steps / speed)
+    if episodes * played > most and "eval.episodes" not in options_of(list(_about_faults(findings))):
+        why = f"{episodes} episodes in each evaluation would take {episodes * played:,.0f} s of the environment alone"
+        yield Advice(why, (("eval.episodes", str(max(1, int(most / played)))),))
     yield from map(Advice, _about_rendering(findings.rendering))
     if findings.compiled:
         yield Advice(f"ddpg train {findings.env} uses ddpg's compiled version; gym:{findings.env} is Gymnasium's")
