@@ -12,7 +12,8 @@ from rich.text import Text
 
 from ddpg.config.presets import host_defaults
 from ddpg.config.reading import override
-from ddpg.doctor.advise import advise, command_line, config_of, options_of
+from ddpg.doctor.advice import command_line, config_of, options_of
+from ddpg.doctor.advise import advise
 from ddpg.doctor.examine import examine
 from ddpg.doctor.rehearse import rehearse
 from ddpg.doctor.report import as_data, expectation, page

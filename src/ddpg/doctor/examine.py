@@ -7,7 +7,7 @@ from statistics import median
 
 import numpy as np
 
-from ddpg.doctor.names import component_names
+from ddpg.doctor.components import Components, components_of
 from ddpg.doctor.render import Rendering, measure_rendering
 from ddpg.doctor.statistics import ObservationStats, RewardStats, reward_stats
 from ddpg.doctor.walk import first_difference, fresh_env, record, uses_global_random, walk
@@ -30,7 +30,7 @@ class Findings:
     action_space: str
     obs_shape: tuple[int, ...]
     obs_dtype: str
-    names: tuple[str, ...]  # of the components of the flat observation
+    components: Components
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
     observations: ObservationStats
@@ -96,7 +96,7 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         action_space=str(action_space),
         obs_shape=gym.spec.obs_shape,
         obs_dtype=gym.spec.obs_dtype,
-        names=component_names(space, gym.spec.obs_size),
+        components=components_of(gym.spec),
         action_low=gym.spec.action_low,
         action_high=gym.spec.action_high,
         observations=walked.moments.stats(space),

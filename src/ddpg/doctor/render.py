@@ -1,17 +1,17 @@
 """How fast an environment draws itself, and with what."""
 
-import os
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.records.video import screenless
-from ddpg.terminal import one_line
 
 FRAMES = 30  # that are drawn, at most
 
@@ -43,15 +43,19 @@ def measure_rendering(gym: GymFactory, actions: np.ndarray) -> Rendering:
                 if over or seconds > PATIENCE:
                     break
             return Rendering(frames / max(seconds, 1e-9), shape[:2], backend_of(env.unwrapped))
-    except (Exception, SystemExit) as error:  # whatever a foreign renderer raises
-        return Rendering(0.0, (), "", one_line(f"{type(error).__name__}: {error}"))
+    except Misbehaved as error:  # as if a library is missing
+        return Rendering(0.0, (), "", str(error))
 
 
 def backend_of(env: Any) -> str:
-    """MuJoCo's library for OpenGL and the device it draws on, or the package that draws; "" if that is not known."""
-    if not hasattr(env, "mujoco_renderer"):
+    """MuJoCo's library for OpenGL and the device it draws on, or pygame; "" if neither is known to draw."""
+    viewer = getattr(getattr(env, "mujoco_renderer", None), "viewer", None)
+    if viewer is None:
         return "pygame" if "pygame" in sys.modules and (hasattr(env, "surf") or hasattr(env, "screen")) else ""
-    library = {"egl": "EGL", "osmesa": "OSMesa", "glfw": "GLFW"}.get(os.environ.get("MUJOCO_GL", "").lower(), "OpenGL")
-    opengl = sys.modules.get("OpenGL.GL")
-    name = opengl.glGetString(opengl.GL_RENDERER) if opengl else None
-    return f"{library}, {name.decode(errors='replace')}" if name else library
+    module = type(getattr(viewer, "opengl_context", None)).__module__
+    library = {"mujoco.egl": "EGL", "mujoco.osmesa": "OSMesa", "mujoco.glfw": "GLFW"}.get(module, "OpenGL")
+    name = None
+    with suppress(Exception):  # PyOpenGL, which EGL and OSMesa need, raises its own
+        opengl = import_module("OpenGL.GL")
+        name = opengl.glGetString(opengl.GL_RENDERER)
+    return f"{library} on {name.decode(errors='replace')}" if name else library

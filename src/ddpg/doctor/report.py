@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ddpg.config.config import Config
-from ddpg.doctor.advise import Advice, options_text, percent
+from ddpg.doctor.advice import Advice, options_text, percent
 from ddpg.doctor.examine import Findings
 from ddpg.doctor.rehearse import Duration, roughly
 from ddpg.terminal import thousands
@@ -87,13 +87,14 @@ def _bounds(findings: Findings) -> str:
 
 def _table_of_components(findings: Findings) -> Table:
     stats = findings.observations
-    head = "index" if findings.names[0] == "0" else "part"
+    names = findings.components.names
+    head = "index" if names[0] == "0" else "part"
     table = Table(head, "min", "max", "mean", "std", "", box=None, header_style="dim", pad_edge=False)
     for column in table.columns[1:5]:
         column.justify = "right"
     for i, numbers in enumerate(zip(stats.low, stats.high, stats.mean, stats.std, strict=True)):
         remark = "never changes" if i in stats.constant else "leaves its bounds" if i in stats.outside else ""
-        table.add_row(findings.names[i], *(f"{number:.4g}" for number in numbers), remark)
+        table.add_row(names[i], *(f"{number:.4g}" for number in numbers), remark)
     return table
 
 
@@ -107,8 +108,9 @@ def _two_columns(rows: Iterable[tuple[str, str]]) -> Table:
 def as_data(findings: Findings) -> dict[str, Any]:
     """Plain data; if an observation has very many components, only the range of all of them."""
     data, stats, lengths = asdict(findings), findings.observations, findings.lengths
+    del data["components"]
+    data["observations"]["names"] = findings.components.names
     if len(stats.low) > SHOWN_IN_JSON:
-        del data["names"]
         data["observations"] = {"low": min(stats.low), "high": max(stats.high), "orders": stats.orders}
         data["observations"] |= {"constant": len(stats.constant), "outside": len(stats.outside)}
     data["lengths"] = {
@@ -122,9 +124,9 @@ def as_data(findings: Findings) -> dict[str, Any]:
 
 def expectation(config: Config, duration: Duration) -> str:
     """How long a run of this configuration takes, and what that is made of."""
-    parts = f"{thousands(config.steps)} steps, of which {duration.waits_for} takes most"
-    evaluation = f", {roughly(duration.evaluation)} of it evaluations" if duration.evaluation > 10 else ""
-    return f"about {roughly(duration.total)} here, for {parts}{evaluation}"
+    evaluation = f"; evaluations take {roughly(duration.evaluation)} of it" if duration.evaluation > 10 else ""
+    steps = f"{thousands(config.steps)} steps, which {duration.waits_for} limits"
+    return f"about {roughly(duration.total)} here for {steps}{evaluation}"
 
 
 def _shortened(space: str) -> str:

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -43,12 +43,8 @@ class Walk:
 @contextmanager
 def fresh_env(gym: GymFactory, seed: int) -> Iterator[CheckedEnv]:
     """A new environment. Misbehaved if it cannot be made a second time."""
-    env = gym.one(0, partial(episode_seed, seed, 0))
-    try:
+    with closing(gym.one(0, partial(episode_seed, seed, 0))) as env:
         yield env
-    finally:
-        with suppress(Exception):  # an environment that misbehaved may do so again
-            env.close()
 
 
 def walk(env: CheckedEnv, actions: np.ndarray, first: np.ndarray) -> Iterator[WalkStep]:

@@ -13,14 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.stages import Wrapped
 
-<<<<<<< HEAD
+from ddpg.config.config import Config
 from ddpg.mistake import Mistake
 from ddpg.terminal import one_line
-from ddpg.types import PyTree
-=======
-from ddpg.config.config import Config
 from ddpg.types import PyTree, Spec
->>>>>>> e602241 (Rehearse the run that doctor advises; names, seeds, rendering)
 
 # Floating-point operations of one matrix product below which XLA never splits it among threads.
 SINGLE_THREAD_FLOPS = 1e6
