@@ -37,6 +37,8 @@ EVALUATION_SECONDS = 60.0  # that a run's evaluations may step environments befo
 WIDE = 1_000  # inputs above which convolutions would be better than fully connected layers
 
 
+ROBOT = "td3_plus"
+
 STEADY = (("preset", "td3"), ("steps", "20000"), ("collect.warmup", "1000"))  # not a robot's million steps
 
 
@@ -59,13 +61,12 @@ def _about_preset(findings: Findings) -> Iterator[Advice]:
         yield Advice(
             f"{actions} actions, {inputs} observations and episodes of up to {findings.longest:,.0f} steps, as a robot "
             f"has, need wide networks and many steps",
-            (("preset", "td3_plus"), ("steps", "300000")),
+            (("preset", ROBOT), ("steps", "300000")),
         )
     elif len(set(findings.lengths)) > 1 and findings.terminated >= ENDING * len(findings.lengths):
-        limit = f" of at most {findings.time_limit:,}" if findings.time_limit else ""
         why = (
-            f"{findings.terminated} of {len(findings.lengths)} episodes terminated, after {findings.length:,.0f} "
-            f"steps{limit}: one critic trusts actions that end an episode"
+            f"{findings.terminated} of {len(findings.lengths)} episodes terminated, the first after "
+            f"{min(findings.lengths):,} steps: one critic trusts actions that end an episode"
         )
         yield Advice(f"{why}; two are steadier", STEADY)
     elif rewards.high <= 0 and rewards.zeros < RARE:
@@ -130,7 +131,7 @@ def _about_observations(findings: Findings, base: Config) -> Iterator[Advice]:
     if len(stats.std) > WIDE:
         yield Advice(f"observations are {len(stats.std):,} inputs of fully connected layers; ddpg has no convolutions")
     inputs = sorted(set(np.flatnonzero(components.flat)) - set(stats.constant))
-    if not inputs or base.normalise:
+    if not inputs or base.normalise or base.preset == ROBOT:  # which was measured on observations as they are
         return
     low, high, std, divisors = (np.array(x)[inputs] for x in (stats.low, stats.high, stats.std, components.divisors))
     largest, ratio = np.maximum(abs(low), abs(high)) / divisors, np.max(std / divisors) / np.min(std / divisors)
