@@ -19,23 +19,31 @@ import numpy as np
 FIRST = 1_000  # seed of the first of the final episodes
 
 
-def mean_return(env: gymnasium.Env, model: Any, episodes: int, seed: int) -> float:
+def mean_return(envs: list[gymnasium.Env], model: Any, episodes: int, seed: int) -> float:
+    """Of greedy episodes, as many side by side as there are environments."""
     total = 0.0
-    for episode in range(episodes):
-        obs, _ = env.reset(seed=seed + episode)
-        over = False
-        while not over:
-            action, _ = model.predict(obs, deterministic=True)
-            obs, reward, terminated, truncated, _ = env.step(action)
-            total, over = total + float(reward), terminated or truncated
+    for first in range(0, episodes, len(envs)):
+        playing = dict(enumerate(envs[: episodes - first]))
+        obs = {i: env.reset(seed=seed + first + i)[0] for i, env in playing.items()}
+        while playing:
+            actions, _ = model.predict(stacked(list(obs.values())), deterministic=True)
+            for (i, env), action in zip(list(playing.items()), actions, strict=True):
+                obs[i], reward, terminated, truncated, _ = env.step(action)
+                total += float(reward)
+                if terminated or truncated:
+                    del playing[i], obs[i]
     return total / episodes
+
+
+def stacked(obs: list[Any]) -> Any:
+    return {key: np.stack([each[key] for each in obs]) for key in obs[0]} if isinstance(obs[0], dict) else np.stack(obs)
 
 
 def measure(id: str, steps: int, seed: int, noise: float, episodes: int) -> dict[str, Any]:
     torch, sb3 = import_module("torch"), import_module("stable_baselines3")
     callbacks = import_module("stable_baselines3.common.callbacks")
     torch.set_num_threads(1)
-    env, other = gymnasium.make(id), gymnasium.make(id)
+    env, others = gymnasium.make(id), [gymnasium.make(id) for _ in range(10)]
     policy = "MultiInputPolicy" if isinstance(env.observation_space, gymnasium.spaces.Dict) else "MlpPolicy"
     options = {}
     if noise:
@@ -49,7 +57,7 @@ def measure(id: str, steps: int, seed: int, noise: float, episodes: int) -> dict
     class Best(callbacks.BaseCallback):
         def _on_step(self) -> bool:
             if self.num_timesteps % (steps // 20) == 0:
-                now = mean_return(other, model, 10, 0)
+                now = mean_return(others, model, 10, 0)
                 if now > best["return"]:
                     best.update({"return": now, "step": self.num_timesteps, "policy": model.policy.state_dict()})
                     best["policy"] = {name: value.clone() for name, value in best["policy"].items()}
@@ -58,9 +66,9 @@ def measure(id: str, steps: int, seed: int, noise: float, episodes: int) -> dict
     began = time.perf_counter()
     model.learn(steps, callback=Best())
     seconds = time.perf_counter() - began
-    last = mean_return(other, model, episodes, FIRST)
+    last = mean_return(others, model, episodes, FIRST)
     model.policy.load_state_dict(best["policy"])
-    chosen = mean_return(other, model, episodes, FIRST)
+    chosen = mean_return(others, model, episodes, FIRST)
     return {"last": last, "best": chosen, "best_step": best["step"], "seconds": seconds}
 
 
