@@ -47,7 +47,7 @@ def measure(id: str, steps: int, seed: int, noise: float, episodes: int) -> dict
     policy = "MultiInputPolicy" if isinstance(env.observation_space, gymnasium.spaces.Dict) else "MlpPolicy"
     options = {}
     if noise:
-        size = env.action_space.shape
+        size = env.action_space.shape or ()
         options["action_noise"] = import_module("stable_baselines3.common.noise").NormalActionNoise(
             np.zeros(size), np.full(size, noise)
         )

@@ -128,9 +128,10 @@ def _about_episodes(findings: Findings, base: Config) -> Iterator[Advice]:
 
 def _about_observations(findings: Findings, base: Config) -> Iterator[Advice]:
     stats, components = findings.observations, findings.components
+    constant = set(stats.constant)
     if len(stats.std) > WIDE:
         yield Advice(f"observations are {len(stats.std):,} inputs of fully connected layers; ddpg has no convolutions")
-    inputs = sorted(set(np.flatnonzero(components.flat)) - set(stats.constant))
+    inputs = [i for i, flat in enumerate(components.flat) if flat and i not in constant]
     if not inputs or base.normalise or base.preset == ROBOT:  # which was measured on observations as they are
         return
     low, high, std, divisors = (np.array(x)[inputs] for x in (stats.low, stats.high, stats.std, components.divisors))

@@ -16,6 +16,7 @@ from ddpg.config.config import Config
 from ddpg.doctor.examine import Findings
 from ddpg.environment import AnyEnvironment
 from ddpg.envs.gymnasium_factory import GymFactory
+from ddpg.envs.protocol import Environment
 from ddpg.envs.python_vector import History, PythonStepResult
 from ddpg.training.backend import behaviour_for, driver_for, evaluator_for, learner_for
 from ddpg.training.host import Host
@@ -71,8 +72,7 @@ class Instant:
 def rehearse(config: Config, env: AnyEnvironment, findings: Findings) -> Duration:
     """The expected duration of a run of one seed, without its film."""
     small = replace(config, replay=replace(config.replay, capacity=min(config.replay.capacity, SMALL)))
-    measure = _in_python if isinstance(env, GymFactory) else _compiled
-    return measure(small, env, findings)
+    return _in_python(small, env, findings) if isinstance(env, GymFactory) else _compiled(small, env)
 
 
 def _in_python(config: Config, env: GymFactory, findings: Findings) -> Duration:
@@ -93,7 +93,7 @@ def _in_python(config: Config, env: GymFactory, findings: Findings) -> Duration:
     return Duration(_training(config, acting + environment, waited), evaluation, limit)
 
 
-def _compiled(config: Config, env: AnyEnvironment, findings: Findings) -> Duration:
+def _compiled(config: Config, env: Environment) -> Duration:
     driver = driver_for(config, env)
     driver.start(_keys(config))
     iterations = max(1, MAX_CHUNK // max(config.collect.updates, config.steps_per_iteration))
