@@ -24,6 +24,7 @@ from ddpg import cli
 from ddpg.commands import train as training
 from ddpg.config.presets import by_name
 from ddpg.config.reading import override
+from ddpg.doctor.rehearse import Duration
 from ddpg.environment import resolve
 
 ROOT = Path(__file__).parents[1]
@@ -69,11 +70,12 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In an empty folder, `ddpg.train` with a budget of seconds, however many steps and seeds it is asked for."""
 
     def short(real: Callable[..., Any], *args: Any, options: Any = None, seeds: int | None = None, **rest: Any) -> Any:
-        rest["steps"] = 1_200
-        return real(*args, options={**TINY, **(options or {})}, seeds=seeds and min(seeds, 2), **rest)
+        chosen = {**TINY, **(options or {}), "steps": 1_200}
+        return real(*args, options=chosen, seeds=seeds and min(seeds, 2), **rest | {"steps": None})
 
     monkeypatch.setattr(training, "train", partial(short, training.train))
     monkeypatch.setattr("ddpg.training.finish.film_policy", lambda *_: None)  # a second each, and tested elsewhere
+    monkeypatch.setattr("ddpg.commands.doctor.rehearse", lambda *_: Duration(60.0, 10.0, "learning"))
     monkeypatch.chdir(tmp_path)
 
 
@@ -123,7 +125,7 @@ def test_an_own_environment_from_the_doctor_to_its_evaluation(capsys: pytest.Cap
     """What docs/own_environment.md does at the command line."""
     assert cli.main(["doctor", ROOM, "--steps", "2000", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["command"] == f"ddpg train {ROOM} --normalise true"
+    assert said["command"] == f"ddpg train {ROOM} --preset td3 --steps 20000 --collect.warmup 1000 --normalise true"
     assert said["terminated"] > 0
     assert said["truncated"] > 0
     assert cli.main([*shlex.split(said["command"])[1:], "--run", "room"]) == 0

@@ -8,8 +8,16 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 
 from ddpg import cli
+from ddpg.commands import doctor as doctoring
+from ddpg.doctor.rehearse import Duration
 from ddpg.envs import catalogue
 from tests.doctor.walk import Walk
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No programs are compiled to see how long a run takes."""
+    monkeypatch.setattr(doctoring, "rehearse", lambda *_: Duration(600.0, 120.0, "learning"))
 
 
 @pytest.fixture
@@ -19,6 +27,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> str:
     return spec.id
 
 
+@pytest.mark.usefixtures("quickly")
 def test_the_command_prints_what_can_be_pasted(registered: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", registered, "--steps", "100", "--env-args", "push=0.25", "truncated=0"]) == 0
     out, err = capsys.readouterr()
@@ -27,7 +36,8 @@ def test_the_command_prints_what_can_be_pasted(registered: str, capsys: pytest.C
     heads = ["Examined-v0 · 100 random steps", "observations", "actions", "reward", "episodes", "same seed", "speed"]
     at = [err.index(head) for head in heads]
     assert all(a < b for a, b in pairwise(at))
-    last = err.splitlines()[-1]
+    *_, duration, last = err.splitlines()
+    assert duration == "about 12 min here for 20 000 steps, which learning limits; evaluations take 2 min of it:"
     assert last == "ddpg train Examined-v0 --env-args push=0.25 truncated=0 max_episode_steps=1000"
 
 
@@ -41,8 +51,10 @@ def test_the_command_answers_in_json(registered: str, capsys: pytest.CaptureFixt
     assert printed["seed"] == 3
     assert printed["advice"] == []
     assert printed["command"] == "ddpg train Examined-v0"
+    assert printed["seconds"]["total"] > printed["seconds"]["training"] > 0
 
 
+@pytest.mark.usefixtures("quickly")
 def test_a_compiled_version_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Pendulum-v1" in catalogue.NATIVE
     for id in ("Pendulum-v1", "jax:Pendulum-v1"):
@@ -52,6 +64,7 @@ def test_a_compiled_version_is_named(capsys: pytest.CaptureFixture[str]) -> None
         assert "compiled version" in printed["advice"][-1]["why"]
 
 
+@pytest.mark.usefixtures("quickly")
 def test_a_task_that_needs_momentum_gets_the_preset_for_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "MountainCarContinuous-v0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["command"] == "ddpg train MountainCarContinuous-v0 --preset sparse"

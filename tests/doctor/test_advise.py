@@ -12,8 +12,11 @@ from ddpg import cli
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
-from ddpg.doctor.advise import Advice, advise, command_line, round_up
+from ddpg.doctor.advice import Advice, command_line, config_of
+from ddpg.doctor.advise import advise, round_up
+from ddpg.doctor.components import Components
 from ddpg.doctor.examine import Findings
+from ddpg.doctor.render import Rendering
 from tests.doctor.walk import findings_of
 
 
@@ -29,7 +32,7 @@ def options_in(advice: list[Advice]) -> dict[str, str]:
     typed = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
     del typed["quiet"], typed["best"]  # no options of a configuration
     assert isinstance(override(PRESETS[typed.pop("preset", "ddpg")], typed), Config)
-    return {path: value for each in reversed(advice) for path, value in each.options}
+    return {path: value for each in advice for path, value in each.options}
 
 
 def test_an_ordinary_environment_needs_nothing() -> None:
@@ -114,12 +117,22 @@ def test_faults_of_an_environment_are_warnings() -> None:
     assert "differ at their first observation" in reasons_in(replace(findings, differs_at=0))
 
 
-def test_bytes_are_not_normalised() -> None:
-    findings = findings_of(
-        space=spaces.Box(0, 255, (2,), np.uint8), obs=lambda self: np.array([100 + 40 * self.x, 3 * self.t], np.uint8)
+def test_pictures_are_not_normalised_but_bytes_that_are_none_are() -> None:
+    picture = findings_of(
+        space=spaces.Box(0, 255, (2, 1, 1), np.uint8),
+        obs=lambda self: np.array([100 + 40 * self.x, self.t % 2], np.uint8).reshape(2, 1, 1),
     )
-    assert findings.obs_dtype == "uint8"
-    assert "normalise" not in options_in(advise(findings))
+    assert "normalise" not in options_in(advise(picture))
+    cards = findings_of(
+        space=spaces.Dict({"hand": spaces.Box(0, 255, (2,), np.uint8), "x": spaces.Box(-2.0, 2.0, (1,))}),
+        obs=lambda self: {"hand": np.array([self.t % 13, 200], np.uint8), "x": np.array([self.x], np.float32)},
+    )
+    assert "observation hand[0]: bytes that are no picture, divided by 255, reach only 10" in reasons_in(cards)
+    assert options_in(advise(cards))["normalise"] == "true"
+    flags = findings_of(
+        space=spaces.Box(0, 1, (2,), np.uint8), obs=lambda self: np.array([self.t % 2, self.x > 0], np.uint8)
+    )
+    assert "normalise" not in options_in(advise(flags))
 
 
 def test_a_reward_for_staying_alive_is_not_blind() -> None:
@@ -136,13 +149,31 @@ def test_long_episodes_need_more_steps_and_a_longer_warm_up() -> None:
     assert options_in(advise(longer))["steps"] == "1500000"
 
 
+def test_the_budget_is_for_episodes_that_failures_no_longer_end() -> None:
+    findings = replace(findings_of(), lengths=(20, 30, 25), terminated=3, time_limit=1_000)
+    assert "3 of 3 episodes terminated, the first after 20 steps" in reasons_in(findings)
+    assert options_in(advise(findings)) == {"preset": "td3", "steps": "50000", "collect.warmup": "1000"}
+    shorter = options_in(advise(replace(findings, time_limit=250)))
+    assert shorter == {"preset": "td3", "steps": "20000", "collect.warmup": "1000"}
+
+
+def test_rewards_that_only_punish_get_two_critics() -> None:
+    findings = findings_of(reward=lambda self: -abs(self.x))
+    assert "no reward is positive" in reasons_in(findings)
+    assert config_of(advise(findings)).agent.critics == 2
+    assert config_of(advise(findings_of())).agent.critics == 1
+
+
 def test_a_slow_environment_gets_processes_and_fewer_evaluations() -> None:
     findings = replace(findings_of(), steps_per_second=20.0)
     given = options_in(advise(findings))
     assert given["collect.vector"] == "async"
     assert 2 <= int(given["collect.envs"]) <= 8
-    assert given["eval.episodes"] == "3"
+    assert "eval.episodes" not in given  # they take a tenth of the steps of training
     assert "--envs" in command_line("Walk-v0", (), advise(findings))
+    longer = replace(findings, lengths=(400,))
+    assert options_in(advise(longer))["eval.episodes"] == "2"
+    assert options_in(advise(replace(longer, seed_matters=False)))["eval.episodes"] == "1"
 
 
 def test_every_advice_together_can_be_typed() -> None:
@@ -154,12 +185,40 @@ def test_every_advice_together_can_be_typed() -> None:
     assert given.keys() == {"preset", "steps", "reward_scale", "collect.envs", "collect.vector", "eval.episodes"}
 
 
-def test_many_actions_get_the_preset_of_robots_and_what_it_does_not_set() -> None:
+def test_many_actions_alone_make_no_robot() -> None:
     findings = findings_of(
-        action=spaces.Box(-1.0, 1.0, (3,)), obs=lambda self: np.array([self.x, 20 * np.sin(self.t)], np.float32)
+        action=spaces.Box(-1.0, 1.0, (4,)), obs=lambda self: np.array([self.x, 20 * np.sin(self.t)], np.float32)
     )
-    assert command_line("Walk-v0", (), advise(findings)) == "ddpg train Walk-v0 --preset mujoco --normalise true"
-    assert options_in(advise(replace(findings, lengths=(1_000,)))) == {"preset": "mujoco", "normalise": "true"}
+    assert command_line("Walk-v0", (), advise(findings)) == "ddpg train Walk-v0 --normalise true"
+    sensors = Components(tuple(map(str, range(17))), (1.0,) * 2, (True,) * 2)
+    robot = replace(findings, lengths=(1_000,), components=sensors)
+    assert options_in(advise(robot)) == {"preset": "td3_plus", "steps": "300000"}
+
+
+def test_seeds_without_effect_are_warnings_with_their_cause() -> None:
+    findings = findings_of()
+    reasons = reasons_in(replace(findings, differs_at=0, global_random=True))
+    assert "reset(seed=...) has no effect: it draws from a global generator" in reasons
+    assert "call super().reset(seed=seed)" in reasons
+    reasons = reasons_in(replace(findings, differs_at=3, global_random=True))
+    assert "differ at step 3 because step draws from a global generator" in reasons
+    reasons = reasons_in(replace(findings, reset_differs=True, seed_matters=False))
+    assert "reset(seed=...) has no effect: episodes come in an order" in reasons
+    assert "one is as good an evaluation as ten" in reasons_in(replace(findings, seed_matters=False))
+
+
+def test_drawing_that_fails_or_is_slow_is_a_warning() -> None:
+    findings = findings_of()
+    assert "no render mode rgb_array" in reasons_in(replace(findings, rendering=None))
+    failed = Rendering(0.0, (), "", "no display")
+    assert "drawing failed, so there will be no film: no display" in reasons_in(replace(findings, rendering=failed))
+    slow = Rendering(4.64, (480, 480), "EGL on llvmpipe")
+    assert "drawing by EGL on llvmpipe makes 4.6 frames per second" in reasons_in(replace(findings, rendering=slow))
+
+
+def test_an_action_that_cannot_vary_is_a_warning() -> None:
+    findings = replace(findings_of(), action_low=(-1.0, 0.5), action_high=(1.0, 0.5))
+    assert "action 1 is fixed" in reasons_in(findings)
 
 
 @pytest.mark.parametrize(("steps", "rounded"), [(51, 55), (4_995, 5_000), (5_001, 5_500), (51_234, 55_000)])

@@ -3,11 +3,12 @@
 import time
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ddpg.doctor import examine as examining
+from ddpg.doctor import walk as walking
 from ddpg.doctor.examine import examine
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_factory import by_callable
@@ -29,9 +30,9 @@ def test_an_ordinary_environment_is_measured() -> None:
 
 
 def test_the_same_seed_gives_the_same_findings() -> None:
-    one, other = (replace(findings_of(), steps_per_second=1.0) for _ in range(2))
+    one, other = (replace(findings_of(), steps_per_second=1.0, rendering=None) for _ in range(2))
     assert one == other
-    assert one != replace(examine(gym_of(), 200, seed=1), steps_per_second=1.0)
+    assert one != replace(examine(gym_of(), 200, seed=1), steps_per_second=1.0, rendering=None)
 
 
 def test_ends_of_both_kinds_at_once_are_counted_in_both() -> None:
@@ -40,7 +41,7 @@ def test_ends_of_both_kinds_at_once_are_counted_in_both() -> None:
 
 
 def test_a_slow_environment_is_examined_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examining, "PATIENCE", 0.05)
+    monkeypatch.setattr(walking, "PATIENCE", 0.05)
     findings = findings_of(10_000, reward=lambda self: time.sleep(0.005) or 1.0)
     assert findings.steps < 100
     assert findings.steps_per_second < 1_000
@@ -86,3 +87,57 @@ def test_warnings_of_the_environment_are_remarks() -> None:
 
     findings = findings_of(reward=reward)
     assert findings.remarks == ("it creaks",)
+
+
+def test_a_generator_that_seeds_do_not_reach_is_found() -> None:
+    def obs(self: Walk) -> np.ndarray:
+        return np.array([np.random.normal(), self.x], np.float32)  # noqa: NPY002  # as many environments do
+
+    findings = findings_of(obs=obs)
+    assert (findings.differs_at, findings.global_random) == (0, True)
+    assert findings.seed_matters is None
+    own = np.random.default_rng(0)
+    findings = findings_of(obs=lambda self: np.array([own.normal(), self.x], np.float32))
+    assert (findings.differs_at, findings.global_random) == (0, False)
+
+
+def test_whether_the_seed_matters_is_measured() -> None:
+    assert findings_of().seed_matters
+    findings = findings_of(obs=lambda self: np.array([self.t, 1], np.float32), reward=lambda self: self.action)
+    assert findings.seed_matters is False
+    assert not findings.reset_differs
+
+
+def test_drawing_is_measured() -> None:
+    drawn = findings_of().rendering
+    assert drawn is not None
+    assert drawn.frames_per_second > 0
+    assert (drawn.size, drawn.error) == ((4, 6), "")
+
+
+def test_drawing_that_fails_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Walk, "render", lambda self: 1 / 0)
+    drawn = findings_of().rendering
+    assert drawn is not None
+    assert drawn.frames_per_second == 0
+    assert "ZeroDivisionError" in drawn.error
+
+
+def test_a_simulator_of_which_there_is_but_one_is_examined() -> None:
+    open_now = [0]
+
+    class Single(Walk):
+        def __init__(self, **traits: Any) -> None:
+            if open_now[0]:
+                raise RuntimeError("the port is taken")
+            open_now[0] += 1
+            super().__init__(**traits)
+
+        def close(self) -> None:
+            open_now[0] -= 1
+
+    def make(**mode: Any) -> Walk:
+        return Single(**mode)
+
+    findings = examine(by_callable(make, make()), 50)
+    assert (findings.differs_at, findings.seed_matters) == (None, True)

@@ -26,8 +26,9 @@ class Walk(gymnasium.Env):
         terminated: int = 0,
         truncated: int = 10,
         push: float = 0.5,
+        render_mode: str | None = None,
     ) -> None:
-        self.observation_space, self.action_space, self.render_mode = space, action, None
+        self.observation_space, self.action_space, self.render_mode = space, action, render_mode
         self.metadata = {"render_modes": ["rgb_array"]}
         self._obs, self._reward, self._push = obs, reward, push
         self._terminated, self._truncated = terminated, truncated
@@ -45,9 +46,12 @@ class Walk(gymnasium.Env):
         self.t, self.total = self.t + 1, self.total + 1
         return self._obs(self), self._reward(self), self.t == self._terminated, self.t == self._truncated, {}
 
+    def render(self) -> np.ndarray:
+        return np.zeros((4, 6, 3), np.uint8)
+
 
 def gym_of(**traits: Any) -> GymFactory:
-    return by_callable(lambda: Walk(**traits), Walk(**traits))
+    return by_callable(lambda **mode: Walk(**traits, **mode), Walk(**traits))
 
 
 def findings_of(steps: int = 200, **traits: Any) -> Findings:

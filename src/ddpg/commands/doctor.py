@@ -2,20 +2,25 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from ddpg.config.config import Config
+from ddpg.config.presets import host_defaults
 from ddpg.config.reading import override
-from ddpg.doctor.advise import advise, command_line
+from ddpg.doctor.advice import command_line, config_of, options_of
+from ddpg.doctor.advise import advise
 from ddpg.doctor.examine import examine
-from ddpg.doctor.report import as_data, page
+from ddpg.doctor.rehearse import rehearse
+from ddpg.doctor.report import as_data, expectation, page
 from ddpg.environment import gymnasium_version, resolve
+from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.settings import own_settings
 from ddpg.terminal import stdout_for_json
+from ddpg.training.devices import prepare_jax
 
 
 @own_settings()
@@ -27,18 +32,26 @@ def doctor(
     Mistake, in one line, if the environment cannot be made or misbehaves.
     """
     env_seeds = override(Config(), {"env_seeds": env_seeds}).env_seeds  # Mistake if it is none
-    gym = replace(gymnasium_version(resolve(id, args)), seeding=env_seeds)  # what is examined is what Python would step
+    env = resolve(id, args, seeding=env_seeds)
+    gym = replace(gymnasium_version(env), seeding=env_seeds)  # what is examined is what Python would step
     findings = examine(gym, steps, seed)
     advice = advise(findings)
+    config = config_of(advice)
+    if isinstance(env, GymFactory):
+        config = override(config, host_defaults(config, options_of(advice)))
+    prepare_jax(config, env.spec)
+    duration = rehearse(config, env, findings)
     command = command_line(id, args, advice)
     if env_seeds != "episode":
         command += f" --env-seeds {env_seeds}"
     if not json:
         console = Console(stderr=True)
         console.print(page(findings, advice))
+        console.print(Text(f"{expectation(config, duration)}:"), soft_wrap=True)
         console.print(Text(command, "bold"), soft_wrap=True)  # so that it can be pasted
     return as_data(findings) | {
         "advice": [{"why": each.why, "options": dict(each.options)} for each in advice],
+        "seconds": asdict(duration) | {"total": duration.total},
         "command": command,
     }
 

@@ -1,12 +1,10 @@
 """`ddpg train` and `ddpg resume`."""
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from ddpg.records.observer import Observer
 from ddpg.records.untrusted import check_within
 from ddpg.settings import own_settings
 from ddpg.terminal import count, gap, one_decimal, thousands
-from ddpg.training.devices import cache_programs, configure_jax
+from ddpg.training.devices import prepare_jax
 from ddpg.training.folder import RunFolder, absolute
 from ddpg.training.memory import check_memory
 from ddpg.training.run import Run
@@ -163,10 +161,8 @@ def _own_environment(folder: RunFolder, config: Config, env: EnvironmentLike | N
 @contextmanager
 def prepared_jax(config: Config, env: AnyEnvironment) -> Iterator[Callable[[], int]]:
     """JAX is configured for a run, and signals only ask it to stop."""
-    largest = 2.0 * config.replay.batch * max(w * v for w, v in _layer_pairs(config, env))
     with interruptible() as stopped:
-        configure_jax(config.seeds, largest)
-        cache_programs(os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ddpg"))
+        prepare_jax(config, env.spec)
         yield stopped
 
 
@@ -180,13 +176,6 @@ def check_fit(config: Config, env: AnyEnvironment) -> None:
             f"exploration.sigma {','.join(map(str, sigma))}: {len(sigma)} values, but {env.id} has {dimensions}; "
             f"use one number, or one for each"
         )
-
-
-def _layer_pairs(config: Config, env: AnyEnvironment) -> Iterator[tuple[int, int]]:
-    agent, (z, pair) = config.agent, config.agent.encoder.sizes(env.spec)
-    sizes = (agent.actor, z, env.spec.action_dim), (agent.critic, z + pair, agent.value.outputs)
-    for network, inputs, outputs in sizes:
-        yield from pairwise([inputs, *network.block.hidden_sizes(network.widths), outputs])
 
 
 def train_command(args: Namespace) -> int:

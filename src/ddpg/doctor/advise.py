@@ -1,15 +1,15 @@
 """Turns findings into advice: a preset and options to train with, and warnings that no option can fix."""
 
 import os
-import shlex
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 
 from ddpg.config.config import Config
-from ddpg.config.presets import PRESETS, host_defaults
+from ddpg.config.presets import host_defaults
+from ddpg.doctor.advice import Advice, config_of, percent
 from ddpg.doctor.examine import Findings
+from ddpg.doctor.faults import about_faults, about_rendering, enumerated
 from ddpg.envs.gymnasium_factory import UNLIMITED
 
 STD_RATIO = 8.0  # largest standard deviation, in smallest ones, that networks learn from without normalisation
@@ -24,7 +24,9 @@ ACTION_ALONE = 0.999  # share of the rewards' variance explained by the action a
 
 SLOW = 1_000.0  # steps per second below which each environment is worth a process of its own
 
-JOINTS = 3  # number of actions from which the environment is taken for a robot
+JOINTS, SENSORS, STRIDES = 3, 8, 500  # actions, observations and steps of an episode that a robot has at least
+
+ENDING = 0.1  # share of the episodes that terminate above which failures matter
 
 EPISODES = 50  # that a run should have at least
 
@@ -35,63 +37,40 @@ EVALUATION_SECONDS = 60.0  # that a run's evaluations may step environments befo
 WIDE = 1_000  # inputs above which convolutions would be better than fully connected layers
 
 
-class Advice(NamedTuple):
-    """A reason and the options that follow from it; a warning if there are none."""
+ROBOT = "td3_plus"
 
-    why: str
-    options: tuple[tuple[str, str], ...] = ()
+STEADY = (("preset", "td3"), ("steps", "20000"), ("collect.warmup", "1000"))  # not a robot's million steps
 
 
 def advise(findings: Findings) -> list[Advice]:
     """Warnings, a preset, and the options that fit the environment better than the preset's own."""
-    preset = list(_about_preset(findings))
-    base = PRESETS[dict(pair for each in preset for pair in each.options).get("preset", "ddpg")]
-    return [
-        *_about_faults(findings),
-        *preset,
-        *_about_episodes(findings, base),
-        *_about_observations(findings, base),
-        *_about_rewards(findings, base),
-        *_about_speed(findings, base),
-    ]
-
-
-def _about_faults(findings: Findings) -> Iterator[Advice]:
-    stats, consequence = findings.observations, "so a run cannot be repeated or resumed exactly"
-    if findings.differs_at is not None:
-        where = f"at step {findings.differs_at}" if findings.differs_at else "at their first observation"
-        yield Advice(
-            f"not deterministic: two new environments with the same seed and actions differ {where}, {consequence}"
-        )
-    if findings.reset_differs:
-        yield Advice(
-            f"after some episodes a reset with the same seed gives another observation than before, {consequence}"
-        )
-    if findings.actions_matter is False:
-        yield Advice(
-            f"different actions gave the same observations and rewards in {findings.compared} steps: "
-            "does the environment use them?"
-        )
-    if stats.constant:
-        which = _enumerated(stats.constant, len(stats.low))
-        yield Advice(f"observation {which} never changed in {findings.steps} steps; leave it out to save weights")
-    if stats.outside:
-        which = _enumerated(stats.outside, len(stats.low))
-        yield Advice(f"observation {which} left the bounds of its space; ddpg does not use them, other tools may")
-    for remark in findings.remarks:
-        yield Advice(f"Gymnasium warns: {remark}")
+    advice = [*about_faults(findings), *_about_preset(findings)]
+    for part in (_about_episodes, _about_observations, _about_rewards, _about_speed):
+        advice += part(findings, config_of(advice))
+    return advice
 
 
 def _about_preset(findings: Findings) -> Iterator[Advice]:
+    rewards, actions, inputs = findings.rewards, len(findings.action_low), len(findings.components.names)
     if why := _why_rewards_do_not_guide(findings):
         yield Advice(
             f"{why}, so they do not show random actions where to go: noise that keeps its direction gets further",
             (("preset", "sparse"),),
         )
-    elif len(findings.action_low) >= JOINTS:
+    elif actions >= JOINTS and inputs >= SENSORS and findings.longest >= STRIDES:
         yield Advice(
-            f"{len(findings.action_low)} actions, as a robot has, need wider networks", (("preset", "mujoco"),)
+            f"{actions} actions, {inputs} observations and episodes of up to {findings.longest:,.0f} steps, as a robot "
+            f"has, need wide networks and many steps",
+            (("preset", ROBOT), ("steps", "300000")),
         )
+    elif len(set(findings.lengths)) > 1 and findings.terminated >= ENDING * len(findings.lengths):
+        why = (
+            f"{findings.terminated} of {len(findings.lengths)} episodes terminated, the first after "
+            f"{min(findings.lengths):,} steps: one critic trusts actions that end an episode"
+        )
+        yield Advice(f"{why}; two are steadier", STEADY)
+    elif rewards.high <= 0 and rewards.zeros < RARE:
+        yield Advice("no reward is positive, and one critic overrates what it has not tried; two are steadier", STEADY)
 
 
 def _why_rewards_do_not_guide(findings: Findings) -> str:
@@ -135,12 +114,12 @@ def _about_episodes(findings: Findings, base: Config) -> Iterator[Advice]:
             f"every episode terminated after exactly {lengths[0]} steps: if that is a time limit, the environment "
             "should report truncated, because terminated means that no reward could have followed"
         )
-    enough = round_up(EPISODES * length)
-    if length >= base.steps:
-        why = f"an episode has {length:,.0f} steps, longer than the {base.steps:,} of a run"
+    enough, longest = round_up(EPISODES * findings.longest), findings.longest
+    if longest >= base.steps:
+        why = f"an episode has {longest:,.0f} steps, longer than the {base.steps:,} of a run"
         yield Advice(why, (("steps", str(enough)),))
     elif enough > base.steps:
-        why = f"{base.steps:,} steps are only {base.steps / length:,.0f} episodes of {length:,.0f} steps"
+        why = f"{base.steps:,} steps are only {base.steps / longest:,.0f} episodes of {longest:,.0f} steps"
         yield Advice(why, (("steps", str(enough)),))
     if not _why_rewards_do_not_guide(findings) and WARMUP * length > base.collect.warmup:
         why = f"{WARMUP} episodes of random actions should come before learning"
@@ -148,19 +127,25 @@ def _about_episodes(findings: Findings, base: Config) -> Iterator[Advice]:
 
 
 def _about_observations(findings: Findings, base: Config) -> Iterator[Advice]:
-    stats = findings.observations
+    stats, components = findings.observations, findings.components
+    constant = set(stats.constant)
     if len(stats.std) > WIDE:
         yield Advice(f"observations are {len(stats.std):,} inputs of fully connected layers; ddpg has no convolutions")
-    moving = [i for i in range(len(stats.std)) if i not in set(stats.constant)]
-    if not moving or base.normalise or findings.obs_dtype == "uint8":  # networks divide bytes by 255
+    inputs = [i for i, flat in enumerate(components.flat) if flat and i not in constant]
+    if not inputs or base.normalise or base.preset == ROBOT:  # which was measured on observations as they are
         return
-    largest = max(max(abs(stats.low[i]), abs(stats.high[i])) for i in moving)
-    if stats.orders >= np.log10(STD_RATIO):
-        why = f"standard deviations of observations differ by a factor of {10**stats.orders:,.3g}"
-    elif largest > FAR:
-        why = f"observations reach {largest:,.3g}, far from 1"
-    elif largest < NEAR:
-        why = f"observations reach only {largest:.3g}, far from 1"
+    low, high, std, divisors = (np.array(x)[inputs] for x in (stats.low, stats.high, stats.std, components.divisors))
+    largest, ratio = np.maximum(abs(low), abs(high)) / divisors, np.max(std / divisors) / np.min(std / divisors)
+    if (faint := (divisors > 1) & (largest < NEAR)).any():
+        i = int(np.argmax(faint))
+        which = enumerated([inputs[i] for i in np.flatnonzero(faint)], components.names)
+        why = f"observation {which}: bytes that are no picture, divided by {divisors[i]:g}, reach only {high[i]:g}"
+    elif ratio >= STD_RATIO:
+        why = f"standard deviations of observations differ by a factor of {ratio:,.3g}"
+    elif largest.max() > FAR:
+        why = f"observations reach {largest.max():,.3g}, far from 1"
+    elif largest.max() < NEAR:
+        why = f"observations reach only {largest.max():.3g}, far from 1"
     else:
         return
     yield Advice(why, (("normalise", "true"),))
@@ -184,49 +169,18 @@ def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
             (("collect.envs", str(envs)), ("collect.vector", "async")),
         )
     evaluation = host_defaults(base, {})
-    episodes = evaluation["eval.episodes"]
-    steps = base.steps / evaluation["eval.every"] * episodes * findings.length
-    if steps / speed > EVALUATION_SECONDS:
-        why = f"evaluations would take {steps:,.0f} steps, {steps / speed:,.0f} s of the environment alone"
-        yield Advice(why, (("eval.episodes", str(max(1, episodes // 3))),))
-    if "rgb_array" not in findings.render_modes:
-        yield Advice("no render mode rgb_array, so there will be no film")
+    episodes, steps = min(evaluation["eval.episodes"], base.eval.episodes), evaluation["eval.every"]
+    played, most = findings.longest * base.steps / steps / speed, max(EVALUATION_SECONDS, base.steps / speed)
+    fewer = max(1, int(most / played))
+    if fewer < episodes:
+        why = f"{episodes} episodes in each evaluation would take {episodes * played:,.0f} s of the environment alone"
+        yield Advice(why, (("eval.episodes", str(fewer)),))
+    yield from map(Advice, about_rendering(findings.rendering))
     if findings.compiled:
         yield Advice(f"ddpg train {findings.env} uses ddpg's compiled version; gym:{findings.env} is Gymnasium's")
-
-
-FLAGS = {"collect.envs": "envs", "env_args": "env-args", "eval.every": "eval-every", "eval.episodes": "eval-episodes"}
-
-
-def command_line(id: str, args: Sequence[str], advice: Sequence[Advice]) -> str:
-    """The command to type; of two values for one option the first counts."""
-    options = dict[str, str]()
-    for path, value in (pair for each in advice for pair in each.options):
-        options.setdefault(path, value)
-    args = [*args, *([options.pop("env_args")] if "env_args" in options else [])]
-    words = ["ddpg", "train", id, *(["--env-args", *args] if args else [])]
-    for path, value in options.items():
-        words += [f"--{FLAGS.get(path, path)}", value]
-    return shlex.join(words)
-
-
-def options_text(advice: Advice) -> str:
-    """The options of one advice as they are typed."""
-    return " ".join(f"--{FLAGS.get(path, path)} {value}" for path, value in advice.options)
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def round_up(steps: float) -> int:
     """To a multiple of 5 in the second digit: 4 995 -> 5 000, 51 234 -> 55 000."""
     unit = 10 ** max(0, len(str(int(steps))) - 2) * 5
     return int(-(-steps // unit) * unit)
-
-
-def _enumerated(indices: Sequence[int], total: int) -> str:
-    if len(indices) == total:
-        return "as a whole" if total > 1 else "0"
-    few = ", ".join(map(str, indices[:8]))
-    return few if len(indices) <= 8 else f"{few} and {len(indices) - 8} more of {total}"

@@ -9,9 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ddpg.doctor.advise import Advice, options_text, percent
+from ddpg.config.config import Config
+from ddpg.doctor.advice import Advice, options_text, percent
 from ddpg.doctor.examine import Findings
-from ddpg.doctor.statistics import ObservationStats
+from ddpg.doctor.rehearse import Duration, roughly
+from ddpg.terminal import thousands
 
 SHOWN = 24  # components of an observation up to which the page has a row for each
 
@@ -28,7 +30,7 @@ def page(findings: Findings, advice: Sequence[Advice]) -> RenderableType:
         _two_columns(facts(findings)),
     ]
     if len(findings.observations.low) <= SHOWN:
-        parts += [Text(), _table_of_components(findings.observations)]
+        parts += [Text(), _table_of_components(findings)]
     parts.append(Text())
     for each in advice:
         mark = Text("→", "green") if each.options else Text("!", "yellow")
@@ -68,6 +70,9 @@ def facts(findings: Findings) -> Iterator[tuple[str, str]]:
     yield "same seed", f"two environments are {same}, in {findings.compared:,} steps"
     yield "speed", f"{findings.steps_per_second:,.0f} steps/s of the environment alone, resets included"
     yield "renders", ", ".join(findings.render_modes) or "nothing"
+    if (drawn := findings.rendering) is not None and not drawn.error:
+        by = f" by {drawn.backend}" if drawn.backend else ""
+        yield "", f"{drawn.frames_per_second:,.0f} frames/s of {'×'.join(map(str, drawn.size[::-1]))}{by}"
 
 
 def _bounds(findings: Findings) -> str:
@@ -80,13 +85,16 @@ def _bounds(findings: Findings) -> str:
     return f"in its units {' '.join(pairs[:8])}{' …' * (len(pairs) > 8)}, {symmetry}, not all equal"
 
 
-def _table_of_components(stats: ObservationStats) -> Table:
-    table = Table("index", "min", "max", "mean", "std", "", box=None, header_style="dim", pad_edge=False)
-    for column in table.columns[:5]:
+def _table_of_components(findings: Findings) -> Table:
+    stats = findings.observations
+    names = findings.components.names
+    head = "index" if names[0] == "0" else "part"
+    table = Table(head, "min", "max", "mean", "std", "", box=None, header_style="dim", pad_edge=False)
+    for column in table.columns[1:5]:
         column.justify = "right"
     for i, numbers in enumerate(zip(stats.low, stats.high, stats.mean, stats.std, strict=True)):
         remark = "never changes" if i in stats.constant else "leaves its bounds" if i in stats.outside else ""
-        table.add_row(str(i), *(f"{number:.4g}" for number in numbers), remark)
+        table.add_row(names[i], *(f"{number:.4g}" for number in numbers), remark)
     return table
 
 
@@ -100,6 +108,8 @@ def _two_columns(rows: Iterable[tuple[str, str]]) -> Table:
 def as_data(findings: Findings) -> dict[str, Any]:
     """Plain data; if an observation has very many components, only the range of all of them."""
     data, stats, lengths = asdict(findings), findings.observations, findings.lengths
+    del data["components"]
+    data["observations"]["names"] = findings.components.names
     if len(stats.low) > SHOWN_IN_JSON:
         data["observations"] = {"low": min(stats.low), "high": max(stats.high), "orders": stats.orders}
         data["observations"] |= {"constant": len(stats.constant), "outside": len(stats.outside)}
@@ -110,6 +120,13 @@ def as_data(findings: Findings) -> dict[str, Any]:
         "max": max(lengths, default=None),
     }
     return data
+
+
+def expectation(config: Config, duration: Duration) -> str:
+    """How long a run of this configuration takes, and what that is made of."""
+    evaluation = f"; evaluations take {roughly(duration.evaluation)} of it" if duration.evaluation > 10 else ""
+    steps = f"{thousands(config.steps)} steps, which {duration.waits_for} limits"
+    return f"about {roughly(duration.total)} here for {steps}{evaluation}"
 
 
 def _shortened(space: str) -> str:

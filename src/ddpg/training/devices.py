@@ -13,13 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax.stages import Wrapped
 
+from ddpg.config.config import Config
 from ddpg.mistake import Mistake
 from ddpg.terminal import one_line
-from ddpg.types import PyTree
+from ddpg.types import PyTree, Spec
 
 # Floating-point operations of one matrix product below which XLA never splits it among threads.
 SINGLE_THREAD_FLOPS = 1e6
 CACHE_BYTES = 2 * 2**30
+
+
+def prepare_jax(config: Config, spec: Spec) -> None:
+    """Configure JAX for a run, with its cache of compiled programs."""
+    agent, (z, pair) = config.agent, config.agent.encoder.sizes(spec)
+    ends = (agent.actor, z, spec.action_dim), (agent.critic, z + pair, agent.value.outputs)
+    sizes = [[inputs, *network.block.hidden_sizes(network.widths), outputs] for network, inputs, outputs in ends]
+    largest = max(w * v for each in sizes for w, v in pairwise(each))
+    configure_jax(config.seeds, 2.0 * config.replay.batch * largest)
+    cache_programs(os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ddpg"))
 
 
 def configure_jax(seeds: int, product: float) -> None:
