@@ -18,13 +18,20 @@ from ddpg.types import AnyArray, Keys, Metrics, PyTree, Row
 
 
 class Report(NamedTuple):
-    """A chunk of one seed: means over its updates, and over the episodes that ended in it."""
+    """Iterations of one seed: means over their updates, and over the episodes that ended in them."""
 
     metrics: Metrics
     episode_return: Float[AnyArray, ""]
     episodes: Int[AnyArray, ""]
     lowest_reward: Float[AnyArray, ""]  # of the steps that had one; infinite if there was none
     highest_reward: Float[AnyArray, ""]
+
+
+Program = Callable[[np.int32, int], Report]
+"""(t0, n) -> the report of each of n compiled iterations from t0 on, leaves [n, S].
+
+ChunkInterrupted if an environment misbehaves, or the driver is to stop before the end.
+"""
 
 
 class Learned(NamedTuple):
@@ -61,11 +68,8 @@ class Driver(Protocol):
         """Go to the first iteration. Once only."""
         ...
 
-    def compile(self, *, iterations: int, learning: bool) -> Callable[[np.int32], Report]:
-        """t0 -> a report of so many iterations from t0 on: leaves [S], or [iterations, S].
-
-        ChunkInterrupted if an environment misbehaves, or `stop_when` answers true inside a chunk.
-        """
+    def compile(self, *, longest: int, learning: bool) -> Program:
+        """Compile iterations for chunks of at most so many."""
         ...
 
     def read(self) -> Learned:
@@ -87,8 +91,11 @@ class Driver(Protocol):
         """
         ...
 
-    def stop_when(self, stop: Callable[[], bool]) -> None:
-        """Ask `stop` after every iteration of a long chunk. A driver of short chunks need not."""
+    def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool]) -> None:
+        """Ask `soon` every second or so, between iterations, and `now` within one that takes longer.
+
+        That one is abandoned: the driver is then what it was before it, for `read` and `snapshot` alone.
+        """
         ...
 
     def close(self) -> None:
@@ -97,7 +104,7 @@ class Driver(Protocol):
 
 
 class ChunkInterrupted(Exception):
-    """A chunk ended early, after so many iterations: an environment failed (`error`), or a stop was asked for."""
+    """A chunk ended early, after so many iterations: an environment failed (`error`), or it was to stop."""
 
     def __init__(self, iterations: int, error: Misbehaved | None, report: Report | None) -> None:
         super().__init__(str(error))

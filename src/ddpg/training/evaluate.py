@@ -76,6 +76,9 @@ class CompiledEvaluator:
         rollouts = compiled(_rollouts(self), place_on_devices((nets, stats, return_scale)))
         return lambda *inputs: gathered(rollouts(place_on_devices(inputs)))
 
+    def stop_when(self, now: Callable[[], bool]) -> None:
+        """Compiled episodes take little time: nothing asks meanwhile."""
+
     def close(self) -> None:
         """Nothing is open: what plays is compiled."""
 

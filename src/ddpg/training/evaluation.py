@@ -67,6 +67,10 @@ class Evaluator(Protocol):
         """The same, compiled ahead for networks like these."""
         ...
 
+    def stop_when(self, now: Callable[[], bool]) -> None:
+        """Ask `now` while Python steps the environments; Abandoned if it answers true."""
+        ...
+
     def close(self) -> None:
         """Close the environments."""
         ...

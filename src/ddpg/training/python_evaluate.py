@@ -12,6 +12,7 @@ from ddpg.envs import catalogue
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.training.evaluation import CriticComparison, Episodes, Evaluation, compiled_comparison
+from ddpg.training.interruption import Abandoned, never
 
 PARALLEL_EPISODES = 10  # environments that play side by side, for one call of the actor
 
@@ -21,6 +22,7 @@ class PythonEvaluator:
 
     def __init__(self, env: GymFactory, judge: CriticComparison, episodes: int = 100, seed: int = 0) -> None:
         self._env, self._judge, self._episodes, self._seed = env, judge, episodes, seed
+        self._now: Callable[[], bool] = never
         self._envs = [env.one(slot) for slot in range(min(PARALLEL_EPISODES, episodes))]
 
     def optimum(self) -> float | None:
@@ -40,6 +42,8 @@ class PythonEvaluator:
         obs = {slot: self._begin(slot, e, played) for slot, e in open_episodes.items()}
         steps, discount = np.zeros(total, int), np.ones(total, np.float32)
         while open_episodes:
+            if self._now():
+                raise Abandoned
             actions = policy(np.stack(list(obs.values())))
             for (slot, e), action in zip(list(open_episodes.items()), actions, strict=True):
                 obs[slot], reward, terminated, truncated, _ = self._envs[slot].step(action)
@@ -68,6 +72,9 @@ class PythonEvaluator:
         self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None
     ) -> Callable[..., Evaluation]:
         return self
+
+    def stop_when(self, now: Callable[[], bool]) -> None:
+        self._now = now
 
     def close(self) -> None:
         for env in self._envs:

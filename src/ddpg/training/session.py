@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from importlib import import_module
 from typing import Any
@@ -22,12 +22,13 @@ from ddpg.records.observer import Observer, Observers
 from ddpg.settings import keep_own_settings
 from ddpg.terminal import count, reason
 from ddpg.training.backend import driver_for, evaluator_for
-from ddpg.training.driver import ChunkInterrupted, Report
+from ddpg.training.driver import ChunkInterrupted, Program
 from ddpg.training.evaluation import Evaluation
 from ddpg.training.finish import draw_pictures, save_networks, write_summary
 from ddpg.training.folder import RunFolder
+from ddpg.training.interruption import Abandoned, wait_for
 from ddpg.training.memory import replay_bytes
-from ddpg.training.programs import Programs
+from ddpg.training.programs import compile_ahead
 from ddpg.training.reports import log_point, mean_report
 from ddpg.training.restore import Progress, restore
 from ddpg.training.run import Run
@@ -36,6 +37,7 @@ from ddpg.training.schedule import Chunk, chunks
 from ddpg.training.start import Start, begin
 from ddpg.training.watch import Watch, init_watch
 
+GRACE = 1.0  # seconds after a signal in which what is under way may end
 # A second of imports, during the first updates.
 LATER = (*tensorboard.MODULES, "matplotlib.figure", "matplotlib.backends.backend_agg", "pygame", "PIL.Image")
 
@@ -66,6 +68,7 @@ class Session:
         self.failure: str | None = None  # an environment misbehaved, or training diverged
         self._cause: Misbehaved | None = None  # with the environment's own exception
         self._rate = np.nan
+        self._asked: float | None = None  # when a signal was noticed
 
     @property
     def step(self) -> int:
@@ -146,31 +149,37 @@ class Session:
     def _train(self) -> None:
         """All iterations that are left, until something stops the run."""
         resume_at = self.progress.logged if self.resumed else None
+        pool = ThreadPoolExecutor(initializer=keep_own_settings)
         with (
             closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step)) as saver,
             Log(self.folder.metrics, self.folder.tensorboard, resume_at=resume_at) as log,
-            ThreadPoolExecutor(initializer=keep_own_settings) as pool,
+            ExitStack() as ending,
         ):
-            self.driver.stop_when(lambda: bool(self._signal()) or saver.due(self.step, self.progress.logged > 0))
+
+            def due() -> bool:
+                return saver.due(self.step, self.progress.logged > 0)
+
+            # Who stops waits for no compiler.
+            ending.callback(lambda: pool.shutdown(wait=not self._signal(), cancel_futures=True))
+            self.driver.stop_when(lambda: bool(self._signal()) or due(), self._stop_now)
+            self.evaluator.stop_when(self._stop_now)
             self.display.note("compiling")
-            programs, done, stopping = Programs(self.driver, pool), self.progress.iteration, False
-            programs.prepare({(c.learning, c.end - max(c.first, done)) for c in self.chunks() if c.end > done})
-            evaluate = pool.submit(self.evaluator.compile, *self.driver.read().evaluation_inputs)
-            pool.submit(lambda: [import_module(name) for name in LATER])  # in one thread: some import each other
+            longest = dict[bool, int]()
             for chunk in self.chunks():
-                # Once, unless a host was cut short, to stop or for a checkpoint.
-                while self.progress.iteration < chunk.end and not stopping:
-                    self._advance(programs[chunk.learning, chunk.end - self.progress.iteration], chunk)
+                longest[chunk.learning] = max(chunk.end - chunk.first, longest.get(chunk.learning, 0))
+            programs = compile_ahead(self.driver, pool, longest)
+            self._evaluate = pool.submit(self.evaluator.compile, *self.driver.read().evaluation_inputs)
+            pool.submit(lambda: [import_module(name) for name in LATER])  # in one thread: some import each other
+            stopping = False
+            for chunk in self.chunks():
+                # Once, unless it is cut short, to stop or for a checkpoint.
+                while self._unfinished(chunk) and not stopping:
+                    self._advance(programs[chunk.learning], chunk)
                     if self.progress.iteration == chunk.end and self.failure is None:
-                        if self.watch.check_divergence(chunk.end - chunk.first, chunk.learning):
-                            diverged = self.progress.diverged[self.config.seed]
-                            self.failure = f"training diverged by step {self.step}: {diverged}"
-                        if chunk.log and self.failure is None:
-                            self._observe(log, evaluate.result())
-                            self.progress.logged = self.step
+                        self._end_chunk(chunk, log)
                     stopping = bool(self.failure or self.observers.stopped or self._signal())
                     last = stopping or self.finished
-                    if self.failure is None and (last or saver.due(self.step, self.progress.logged > 0)):
+                    if self.failure is None and (last or due()):
                         log.fsync()
                         self.progress.wall_seconds = time.perf_counter() - self._began
                         saver.save(self.step, self.driver, self.progress, self.watch.state, last)
@@ -178,13 +187,33 @@ class Session:
                 self.display.note(f"stopped at step {self.step}{'' if self.failure else '; saving'}")
             # The last log point of a run that ends between two: no checkpoint has it, so a resumed run drops it.
             if len(self.watch.state.pending.weights):
-                self._observe(log, None if self.failure else evaluate.result(), stopped=not self.finished)
+                self._observe(log, evaluate=self.failure is None, stopped=not self.finished)
 
-    def _advance(self, program: Callable[[np.int32], Report], chunk: Chunk) -> None:
-        """Do what is left of a chunk, or less if an environment fails or a host is to stop."""
-        first, end, started, report = self.progress.iteration, chunk.end, time.perf_counter(), None
+    def _unfinished(self, chunk: Chunk) -> bool:
+        """Whether iterations of a chunk are left, or the log point after it, since its evaluation was cut short."""
+        done, step = self.progress.iteration, chunk.end * self.config.steps_per_iteration
+        return done < chunk.end or (done == chunk.end and chunk.log and self.progress.logged < step)
+
+    def _stop_now(self) -> bool:
+        """Whether a signal came so long ago that what takes long is abandoned."""
+        if self._signal() and self._asked is None:
+            self._asked = time.monotonic()
+        return self._asked is not None and time.monotonic() - self._asked > GRACE
+
+    def _advance(self, program: Future[Program], chunk: Chunk) -> None:
+        """Do what is left of a chunk, or less if an environment fails or the driver is to stop."""
+        first = self.progress.iteration
+        if first == chunk.end:
+            return
         try:
-            report = program(np.int32(first))
+            compiled = wait_for(program, self._stop_now)
+        except Abandoned:
+            return
+        if chunk.learning:
+            self.display.begin_learning(self.step)
+        end, started = chunk.end, time.perf_counter()
+        try:
+            report = compiled(np.int32(first), end - first)
         except ChunkInterrupted as cut:
             report, end = cut.report, first + cut.iterations
             self.failure, self._cause = None if cut.error is None else str(cut.error), cut.error
@@ -195,26 +224,47 @@ class Session:
             self.progress.learning_steps += steps
             self.progress.learning_seconds += seconds
         if report is not None:
-            self.watch.add(report, iterations)
+            self.watch.add(report)
 
-    def _observe(self, log: Log, evaluate: Callable[..., Evaluation] | None, stopped: bool = False) -> None:
-        """Evaluate, and call all observers with the means since the last log point.
+    def _end_chunk(self, chunk: Chunk, log: Log) -> None:
+        """Look for divergence, and evaluate if a log point is there; a resumed run does both if that is cut short."""
+        before = self.watch.state
+        if self.watch.end_chunk(chunk.end - chunk.first, chunk.learning):
+            diverged = self.progress.diverged[self.config.seed]
+            self.failure = f"training diverged by step {self.step}: {diverged}"
+        elif chunk.log:
+            if self._observe(log):
+                self.progress.logged = self.step
+            else:
+                self.watch.state = before
 
-        An evaluation because the run is `stopped` does not count as its best: a run that goes on has none there.
+    def _observe(self, log: Log, evaluate: bool = True, stopped: bool = False) -> bool:
+        """Evaluate, and call all observers with the means since the last log point; whether that was done.
+
+        It was not if a signal cut the evaluation short. An evaluation because the run is `stopped` does not count as
+        its best: a run that goes on has none there.
         """
         report, evaluation = mean_report(self.watch.state.pending), None
-        if evaluate is not None:
-            try:
+        try:
+            if evaluate:
                 learned = self.driver.read()
-                evaluation = evaluate(*learned.evaluation_inputs)
+                evaluation = wait_for(self._evaluate, self._stop_now)(*learned.evaluation_inputs)
                 if not stopped:
                     self.watch.evaluated(self.step, report, evaluation, learned)
+<<<<<<< HEAD
             except Misbehaved as error:
                 self.failure, self._cause = f"in evaluation, {error}", error
+=======
+        except Misbehaved as error:
+            self.failure = f"in evaluation, {error}"
+        except Abandoned:
+            return False
+>>>>>>> af6da33 (Cut chunks by measured seconds, and abandon what is slow)
         point = log_point(self.config, self.folder.path, self.step, report, evaluation, self.optimum, self._rate)
         for observer in (log, self.display, self.observers):
             observer(point)
         self.watch.clear()
+        return True
 
     def _end(self) -> dict[str, Any]:
         """Write the networks, the pictures and the summary, which is returned."""
