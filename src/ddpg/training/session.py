@@ -251,15 +251,10 @@ class Session:
                 evaluation = wait_for(self._evaluate, self._stop_now)(*learned.evaluation_inputs)
                 if not stopped:
                     self.watch.evaluated(self.step, report, evaluation, learned)
-<<<<<<< HEAD
-            except Misbehaved as error:
-                self.failure, self._cause = f"in evaluation, {error}", error
-=======
         except Misbehaved as error:
-            self.failure = f"in evaluation, {error}"
+            self.failure, self._cause = f"in evaluation, {error}", error
         except Abandoned:
             return False
->>>>>>> af6da33 (Cut chunks by measured seconds, and abandon what is slow)
         point = log_point(self.config, self.folder.path, self.step, report, evaluation, self.optimum, self._rate)
         for observer in (log, self.display, self.observers):
             observer(point)
