@@ -1,7 +1,6 @@
 """What a driver must answer: it turns the iterations of all seeds, a chunk at a time."""
 
 from collections.abc import Callable
-from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 import jax
@@ -51,7 +50,8 @@ class Learned(NamedTuple):
         seeds = len(jax.tree.leaves(self.online)[0])
         if self.return_scale is None:
             return np.full(seeds, chosen)
-        return np.array([jax.tree.map(itemgetter(i), self.return_scale).scale for i in range(seeds)], float)
+        each = [jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), self.return_scale) for i in range(seeds)]
+        return np.array([one.scale for one in each], float)
 
     @property
     def evaluation_inputs(self) -> tuple[Nets, InputStats, ReturnScale | None]:
