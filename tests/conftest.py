@@ -99,7 +99,7 @@ def unhurried() -> Iterator[None]:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run ends with an empty curve and no film, which take longer than the run."""
-    monkeypatch.setattr("ddpg.training.session.Session.draw", lambda self, note: self.folder.curve.touch())
+    monkeypatch.setattr("ddpg.training.session.Session.draw", lambda self, warn: self.folder.curve.touch())
 
 
 @pytest.fixture

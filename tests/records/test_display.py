@@ -58,7 +58,7 @@ def test_plain_display_is_one_aligned_line_an_update() -> None:
     )
     assert random.endswith("left -:--")
     assert "gap   0.900" in second
-    assert second.endswith("left 0:09")  # 5 000 steps in 4 seconds, 12 000 are left
+    assert second.endswith("left 0:10")  # 5 000 steps took 4 seconds, 12 000 are left
     assert "return   -140.0  gap   0.900" in third  # not evaluated here: the last one stays
     assert len({line.index("steps/s") for line in (first, second, third)}) == 1
     assert "\x1b" not in out.getvalue()

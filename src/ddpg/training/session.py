@@ -37,6 +37,7 @@ from ddpg.training.schedule import Chunk, chunks
 from ddpg.training.start import Start, begin
 from ddpg.training.watch import Watch, init_watch
 
+LONGEST_FILM, HURRIED_FILM = 10.0, 2.0  # seconds to draw it, and after a signal
 GRACE = 1.0  # seconds after a signal in which what is under way may end
 # A second of imports, during the first updates.
 LATER = (*tensorboard.MODULES, "matplotlib.figure", "matplotlib.backends.backend_agg", "pygame", "PIL.Image")
@@ -275,8 +276,11 @@ class Session:
         self.display.show(self.folder.curve)
         return summary
 
-    def draw(self, note: Callable[[str], None]) -> None:
-        draw_pictures(self.folder, self.config, self.env, self.optimum, note)
+    def draw(self, warn: Callable[[str], None]) -> None:
+        """The pictures; the film in a tenth of the run's time, and of ten seconds."""
+        most = HURRIED_FILM if self._signal() else LONGEST_FILM
+        seconds = min(most, (time.perf_counter() - self._began) / 10)
+        draw_pictures(self.folder, self.config, self.env, self.optimum, seconds, self.display.note, warn)
 
     def _summary_fields(self) -> dict[str, Any]:
         """What the summary has beside the returns."""
