@@ -2,7 +2,7 @@
 
 import os
 import signal
-import sys
+from contextlib import suppress
 from threading import Thread
 from time import sleep
 
@@ -27,8 +27,9 @@ def _count(presses: int) -> None:
     count = 0
     while count < PRESSES:
         count += os.read(presses, 1)[0] == signal.SIGINT
-    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-    os.write(2, f"{show_cursor}\nddpg: ended at once; what followed the last checkpoint is lost\n".encode())
+    with suppress(OSError):  # of a stderr that is closed
+        show_cursor = "\x1b[?25h" if os.isatty(2) else ""
+        os.write(2, f"{show_cursor}\nddpg: ended at once\n".encode())
     os._exit(128 + signal.SIGINT)
 
 
