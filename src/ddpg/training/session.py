@@ -180,12 +180,12 @@ class Session:
                         self._end_chunk(chunk, log)
                     stopping = bool(self.failure or self.observers.stopped or self._signal())
                     last = stopping or self.finished
+                    if stopping:
+                        self.display.note(f"stopped at step {self.step}{'' if self.failure else '; saving'}")
                     if self.failure is None and (last or due()):
                         log.fsync()
                         self.progress.wall_seconds = time.perf_counter() - self._began
                         saver.save(self.step, self.driver, self.progress, self.watch.state, last)
-            if stopping:
-                self.display.note(f"stopped at step {self.step}{'' if self.failure else '; saving'}")
             # The last log point of a run that ends between two: no checkpoint has it, so a resumed run drops it.
             if len(self.watch.state.pending.weights):
                 self._observe(log, evaluate=self.failure is None, stopped=not self.finished)
