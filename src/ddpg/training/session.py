@@ -210,6 +210,8 @@ class Session:
             compiled = wait_for(program, self._stop_now)
         except Abandoned:
             return
+        if self._asked is not None:  # while it was compiled
+            return
         if chunk.learning:
             self.display.begin_learning(self.step)
         end, started = chunk.end, time.perf_counter()
