@@ -33,14 +33,11 @@ class PendingReports(NamedTuple):
 
         Its q and critic_loss are NaN if any iteration's are: within one chunk these are lost numbers, not unknown ones.
         """
-        since = np.cumsum(self.weights[::-1])[::-1]  # iterations from the beginning of each piece on
-        inside = since < iterations + 0.5
-        chunk: PendingReports = jax.tree.map(itemgetter(inside), self)
-        report, weights = mean_report(chunk), chunk.weights
-        q, loss = (weights @ values / weights.sum() for values in chunk.report.metrics[:2])
-        report = report._replace(metrics=report.metrics._replace(q=q, critic_loss=loss))
-        piece = PendingReports(jax.tree.map(lambda x: x[None], report), weights.sum(keepdims=True))
-        before = jax.tree.map(itemgetter(~inside), self)
+        before, chunk = (jax.tree.map(itemgetter(part), self) for part in np.s_[:-iterations, -iterations:])
+        report, (q, loss, *_) = mean_report(chunk), chunk.report.metrics
+        metrics = report.metrics._replace(q=q.mean(axis=0), critic_loss=loss.mean(axis=0))
+        report = report._replace(metrics=metrics)
+        piece = PendingReports(jax.tree.map(lambda x: x[None], report), np.array([float(iterations)]))
         return jax.tree.map(lambda *both: np.concatenate(both), before, piece), report
 
 

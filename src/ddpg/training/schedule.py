@@ -13,6 +13,7 @@ class Chunk(NamedTuple):
     end: int
     learning: bool
     log: bool  # whether a log point follows
+    whole: bool  # a run that is made longer has the same one; else the end of the run cut it short
 
 
 def chunks(steps: int, learning_starts: int, log_every: int, steps_per_iteration: int, updates: int) -> Iterator[Chunk]:
@@ -29,5 +30,6 @@ def chunks(steps: int, learning_starts: int, log_every: int, steps_per_iteration
     for boundary in sorted({*range(every, total, every), begin, total}):
         while first < boundary:
             end = min(first + longest, boundary)
-            yield Chunk(first, end, first >= begin, end % every == 0)
+            log = end % every == 0
+            yield Chunk(first, end, first >= begin, log, log or end < total or end == first + longest)
             first = end

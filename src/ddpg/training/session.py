@@ -230,16 +230,18 @@ class Session:
             self.watch.add(report)
 
     def _end_chunk(self, chunk: Chunk, log: Log) -> None:
-        """Look for divergence, and evaluate if a log point is there; a resumed run does both if that is cut short."""
+        """Look for divergence, and evaluate if a log point is there.
+
+        A resumed run does both again if the evaluation was cut short, or the chunk was.
+        """
         before = self.watch.state
         if self.watch.end_chunk(chunk.end - chunk.first, chunk.learning):
             diverged = self.progress.diverged[self.config.seed]
             self.failure = f"training diverged by step {self.step}: {diverged}"
-        elif chunk.log:
-            if self._observe(log):
-                self.progress.logged = self.step
-            else:
-                self.watch.state = before
+        elif chunk.log and self._observe(log):
+            self.progress.logged = self.step
+        elif chunk.log or not chunk.whole:
+            self.watch.state = before
 
     def _observe(self, log: Log, evaluate: bool = True, stopped: bool = False) -> bool:
         """Evaluate, and call all observers with the means since the last log point; whether that was done.
