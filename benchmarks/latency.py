@@ -27,8 +27,8 @@ import gymnasium
 import numpy as np
 
 HOST = "HalfCheetah-v5"  # which Python steps
-COMPILED = "ddpg mujoco sparse article lillicrap td3 td3_plus d4pg simba fasttd3".split()
-STEPPED = "ddpg mujoco td3_plus simba fasttd3".split()
+COMPILED = ["ddpg", "mujoco", "sparse", "article", "lillicrap", "td3", "td3_plus", "d4pg", "simba", "fasttd3"]
+STEPPED = ["ddpg", "mujoco", "td3_plus", "simba", "fasttd3"]
 RUNS = {f"{preset}, Pendulum-v1": ["--preset", preset, "--steps=1e7"] for preset in COMPILED}
 RUNS |= {f"{preset}, {HOST}": [HOST, "--preset", preset, "--steps=1e5"] for preset in STEPPED}
 SHORT = ["--steps=6000", "--collect.warmup=1000", "--eval-episodes=2"]

@@ -54,7 +54,9 @@ def report(n: int) -> Report:
     return Report(Metrics(*[numbers] * len(Metrics._fields)), numbers, numbers, numbers, numbers)
 
 
-@pytest.mark.parametrize(("seconds", "pieces"), [(0.01, [1, 50, 49]), (0.3, [1] * 100), (0.001, [1, 99]), (3.0, [1] * 100)])
+@pytest.mark.parametrize(
+    ("seconds", "pieces"), [(0.01, [1, 50, 49]), (0.3, [1] * 100), (0.001, [1, 99]), (3.0, [1] * 100)]
+)
 def test_a_piece_takes_half_a_second(seconds: float, pieces: list[int], clock: Clock) -> None:
     done = list[tuple[int, int]]()
     held = list[bool]()
@@ -129,9 +131,7 @@ def test_waiting_ends_with_the_result_the_error_or_the_order(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("env", DRIVERS)
-def test_however_a_chunk_is_cut_the_run_is_the_same(
-    env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_however_a_chunk_is_cut_the_run_is_the_same(env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ddpg.train(env, run=tmp_path / "whole", options=TURNS)
     pieces = iter((1, 3, 2, 4, 1, 1) * 100)
     monkeypatch.setattr(Pace, "iterations", lambda self, left: min(left, next(pieces)) if env == "Pendulum-v1" else 1)

@@ -302,9 +302,7 @@ def test_scaled_rewards_are_those_of_a_scaled_environment() -> None:
     """Halving is exact in floating point, so the networks are the same; what is reported stays in its own units."""
     said = []
     for loop in (loop_for(replace(CONFIG, reward_scale=0.5), Cart()), loop_for(CONFIG, Halved())):
-        play = jax.jit(
-            lambda key, loop=loop: several(loop, several(loop, loop.init(key), 0, 9, False)[0], 9, 9, True)
-        )
+        play = jax.jit(lambda key, loop=loop: several(loop, several(loop, loop.init(key), 0, 9, False)[0], 9, 9, True))
         state, reports = jax.device_get(play(jax.random.key(2)))
         said.append((state, means(reports)))
     (scaled, raw), (halved, half) = said

@@ -15,12 +15,21 @@ from ddpg.envs.foreign import Guard, Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.mistake import Mistake
-from ddpg.records.video import FilmPace, check_film, check_screen, draw_plainly, film, fit_of, play, screenless, write_film
+from ddpg.records.video import (
+    FilmPace,
+    check_film,
+    check_screen,
+    draw_plainly,
+    film,
+    fit_of,
+    play,
+    screenless,
+    write_film,
+)
 from ddpg.settings import own_settings
 from ddpg.terminal import one_line, reason
 from ddpg.training.folder import RunFolder, absolute
 from ddpg.training.policy import Policy, load_policy
-
 
 LONGEST = 1_000  # steps of a film
 DRAWING = 0.85  # of the seconds that a film may take; the file takes what is left

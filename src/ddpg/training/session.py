@@ -23,7 +23,6 @@ from ddpg.settings import keep_own_settings
 from ddpg.terminal import count, reason
 from ddpg.training.backend import driver_for, evaluator_for
 from ddpg.training.driver import ChunkInterrupted, Program
-from ddpg.training.evaluation import Evaluation
 from ddpg.training.finish import draw_pictures, save_networks, write_summary
 from ddpg.training.folder import RunFolder
 from ddpg.training.interruption import Abandoned, wait_for
