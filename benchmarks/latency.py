@@ -66,7 +66,7 @@ class Slow(gymnasium.Env):
         return frame
 
 
-gymnasium.register("Slow-v0", Slow)
+gymnasium.register("Slow-v0", "latency:Slow")
 
 
 class Process:

@@ -87,12 +87,12 @@ def forgotten() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def unhurried() -> Iterator[None]:
     """No clock decides where a run stops: chunks of compiled iterations are whole, and nothing is abandoned."""
-    from ddpg.training import interruption, session
+    from ddpg.training import interruption, signals
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(interruption, "PIECE", 1e9)
         patch.setattr(interruption, "FIRST", 10**9)
-        patch.setattr(session.Session, "_stop_now", lambda self: False)
+        patch.setattr(signals.Stop, "now", lambda self: False)
         yield
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from ddpg.envs.gymnasium_factory import episode_seed, parse_args
+from ddpg.envs.gymnasium_factory import by_id, episode_seed, parse_args
 from tests.gym_worlds import PLANE, UNIT, Puppet, factory_of
 
 

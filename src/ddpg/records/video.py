@@ -160,7 +160,7 @@ def _drawn(env: Any) -> np.ndarray:
 
 
 def fit_of(path: Path) -> Callable[[np.ndarray], Any]:
-    """What a film at `path` makes of a frame; always a copy, since an environment may draw into the same array again."""
+    """What a film at `path` makes of a frame; always a copy, since an environment may draw into one array."""
     return _even if path.suffix.lower() == ".mp4" else _small
 
 
@@ -184,7 +184,8 @@ def _small(frame: np.ndarray) -> Any:
 
 def draw_plainly(env: Any) -> None:
     """Draw MuJoCo without multisampling, shadows and reflections: on a CPU fifteen times as fast. Physics stay."""
-    mujoco, model = sys.modules.get("mujoco"), getattr(env.unwrapped, "model", None)
+    mujoco: Any = sys.modules.get("mujoco")
+    model: Any = getattr(env.unwrapped, "model", None)
     if mujoco is not None and isinstance(model, mujoco.MjModel):
         model.vis.quality.offsamples = 0
         model.light_castshadow[:] = 0

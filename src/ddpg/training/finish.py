@@ -35,6 +35,11 @@ def save_networks(folder: RunFolder, config: Config, learned: Learned, spec: Spe
         save_models(place, saved, spec, config.agent.value, scale)
 
 
+def film_seconds(run_seconds: float, hurried: bool) -> float:
+    """How long the film of a run may take: a tenth of the run, and no more than ten seconds, or two."""
+    return min(2.0 if hurried else 10.0, run_seconds / 10)
+
+
 def draw_pictures(
     folder: RunFolder,
     config: Config,

@@ -78,12 +78,16 @@ class Loop:
 
             def one(i: Int[Array, ""], after: tuple[TrainState, Report]) -> tuple[TrainState, Report]:
                 state, reports = after
-                state, report = self.iterate(state, *jax.tree.map(itemgetter(i), drawings), learning)
+                t, randomness, fresh = jax.tree.map(itemgetter(i), drawings)
+                state, report = self.iterate(state, t, randomness, fresh, learning)
                 return state, jax.tree.map(lambda all, own: all.at[first + i].set(own), reports, report)
 
             return jax.lax.fori_loop(0, jnp.minimum(drawn, n - first), one, after)
 
+        def report(t: Int[Array, ""]) -> Report:
+            _, randomness, fresh = inputs(t)
+            return self.iterate(state, t, randomness, fresh, learning)[1]
+
         # No scan: its length would be a part of the program, and a run needs many.
-        shapes = jax.eval_shape(lambda t: self.iterate(state, *inputs(t), learning)[1], t0)
-        none = jax.tree.map(lambda x: jnp.zeros((longest, *x.shape), x.dtype), shapes)
+        none = jax.tree.map(lambda x: jnp.zeros((longest, *x.shape), x.dtype), jax.eval_shape(report, t0))
         return jax.lax.fori_loop(0, -(-n // drawn), some, (state, none))

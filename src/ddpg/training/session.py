@@ -2,44 +2,35 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from importlib import import_module
 from typing import Any
 
 import jax
 import numpy as np
 
 from ddpg.config.config import Config
-from ddpg.config.file import rewrite_config
 from ddpg.environment import AnyEnvironment
 from ddpg.envs.foreign import Misbehaved
 from ddpg.mistake import Mistake
-from ddpg.records import tensorboard
 from ddpg.records.display import Display
-from ddpg.records.log import Log, read_records
+from ddpg.records.log import Log
 from ddpg.records.observer import Observer, Observers
-from ddpg.settings import keep_own_settings
 from ddpg.terminal import count, reason
 from ddpg.training.backend import driver_for, evaluator_for
-from ddpg.training.driver import ChunkInterrupted, Program
-from ddpg.training.finish import draw_pictures, save_networks, write_summary
+from ddpg.training.driver import ChunkInterrupted
+from ddpg.training.finish import draw_pictures, film_seconds, save_networks, write_summary
 from ddpg.training.folder import RunFolder
-from ddpg.training.interruption import Abandoned, wait_for
+from ddpg.training.interruption import Abandoned
 from ddpg.training.memory import replay_bytes
-from ddpg.training.programs import compile_ahead
+from ddpg.training.programs import Programs
 from ddpg.training.reports import log_point, mean_report
-from ddpg.training.restore import Progress, restore
+from ddpg.training.restore import Progress, recall, restore
 from ddpg.training.run import Run
 from ddpg.training.saving import Saver
 from ddpg.training.schedule import Chunk, chunks
+from ddpg.training.signals import Stop
 from ddpg.training.start import Start, begin
 from ddpg.training.watch import Watch, init_watch
-
-LONGEST_FILM, HURRIED_FILM = 10.0, 2.0  # seconds to draw it, and after a signal
-GRACE = 1.0  # seconds after a signal in which what is under way may end
-# A second of imports, during the first updates.
-LATER = (*tensorboard.MODULES, "matplotlib.figure", "matplotlib.backends.backend_agg", "pygame", "PIL.Image")
 
 
 class Session:
@@ -68,7 +59,6 @@ class Session:
         self.failure: str | None = None  # an environment misbehaved, or training diverged
         self._cause: Misbehaved | None = None  # with the environment's own exception
         self._rate = np.nan
-        self._asked: float | None = None  # when a signal was noticed
 
     @property
     def step(self) -> int:
@@ -86,7 +76,7 @@ class Session:
         Mistake if an environment misbehaves or every seed diverges, a file cannot be written, or there is no
         checkpoint to go on from; the run so far is on disk then too, and if an observer raises anything else.
         """
-        self.folder, self._signal, self._began = folder, stopped, time.perf_counter()
+        self.folder, self._stop, self._began = folder, Stop(stopped), time.perf_counter()
         title = f"{self.config.preset} on {self.config.env} · {count(self.config.seeds, 'seed')} · {folder}"
         self.display = Display(title, self.config.steps, self.optimum, quiet=self._quiet)
         try:
@@ -120,7 +110,7 @@ class Session:
         config, note, watched = self.config, self.display.note, init_watch(self.config.seeds)
         if self.resumed:
             self.progress, watched, notes = restore(self.folder, config, self.driver, self.keys, self.display.warn)
-            self._recall(notes)
+            recall(self.folder, config, self.progress, self.display, notes)
         else:
             note(f"replay: {config.replay.capacity:,} steps, {replay_bytes(config, self.env) / 1e6:,.1f} MB")
             begin(self.driver, self.keys, config, self.env.spec, self._start)
@@ -130,26 +120,9 @@ class Session:
         known = self.progress.diverged, self.progress.warnings
         self.watch = Watch(watched, *known, config, self.env.spec, self.folder, self.display)
 
-    def _recall(self, notes: Iterable[str]) -> None:
-        """Show where a resumed run stands, and prepare its folder for what follows."""
-        config = self.config
-        logged = self.progress.logged
-        records = read_records(self.folder.metrics) if self.folder.metrics.exists() else []
-        self.display.recall(records, logged)
-        last = max((int(record["step"]) for record in records), default=0)
-        again = f"; what had come after it, up to step {last:,}, is done again" if last > self.step else ""
-        self.display.note(f"resumed at step {self.step:,} of {config.steps:,}{again}")
-        if last < logged:
-            self.display.warn(f"metrics.jsonl ends at step {last:,}: what followed, to step {logged:,}, is lost")
-        for line in notes:
-            self.display.warn(line)
-        rewrite_config(config, self.folder.config)  # which may be longer now
-        self.folder.summary.unlink(missing_ok=True)  # which is of a run that had ended
-
     def _train(self) -> None:
         """All iterations that are left, until something stops the run."""
         resume_at = self.progress.logged if self.resumed else None
-        pool = ThreadPoolExecutor(initializer=keep_own_settings)
         with (
             closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step)) as saver,
             Log(self.folder.metrics, self.folder.tensorboard, resume_at=resume_at) as log,
@@ -159,25 +132,19 @@ class Session:
             def due() -> bool:
                 return saver.due(self.step, self.progress.logged > 0)
 
-            # Who stops waits for no compiler.
-            ending.callback(lambda: pool.shutdown(wait=not self._signal(), cancel_futures=True))
-            self.driver.stop_when(lambda: bool(self._signal()) or due(), self._stop_now)
-            self.evaluator.stop_when(self._stop_now)
+            self.driver.stop_when(lambda: self._stop.soon() or due(), self._stop.now)
+            self.evaluator.stop_when(self._stop.now)
             self.display.note("compiling")
-            longest = dict[bool, int]()
-            for chunk in self.chunks():
-                longest[chunk.learning] = max(chunk.end - chunk.first, longest.get(chunk.learning, 0))
-            programs = compile_ahead(self.driver, pool, longest)
-            self._evaluate = pool.submit(self.evaluator.compile, *self.driver.read().evaluation_inputs)
-            pool.submit(lambda: [import_module(name) for name in LATER])  # in one thread: some import each other
+            self._programs = Programs(self.driver, self.evaluator, self.chunks(), self._stop.now)
+            ending.callback(lambda: self._programs.close(wait=not self._stop.soon()))
             stopping = False
             for chunk in self.chunks():
                 # Once, unless it is cut short, to stop or for a checkpoint.
                 while self._unfinished(chunk) and not stopping:
-                    self._advance(programs[chunk.learning], chunk)
+                    self._advance(chunk)
                     if self.progress.iteration == chunk.end and self.failure is None:
                         self._end_chunk(chunk, log)
-                    stopping = bool(self.failure or self.observers.stopped or self._signal())
+                    stopping = bool(self.failure or self.observers.stopped) or self._stop.soon()
                     last = stopping or self.finished
                     if stopping:
                         self.display.note(f"stopped at step {self.step}{'' if self.failure else '; saving'}")
@@ -194,28 +161,22 @@ class Session:
         done, step = self.progress.iteration, chunk.end * self.config.steps_per_iteration
         return done < chunk.end or (done == chunk.end and chunk.log and self.progress.logged < step)
 
-    def _stop_now(self) -> bool:
-        """Whether a signal came so long ago that what takes long is abandoned."""
-        if self._signal() and self._asked is None:
-            self._asked = time.monotonic()
-        return self._asked is not None and time.monotonic() - self._asked > GRACE
-
-    def _advance(self, program: Future[Program], chunk: Chunk) -> None:
+    def _advance(self, chunk: Chunk) -> None:
         """Do what is left of a chunk, or less if an environment fails or the driver is to stop."""
-        first = self.progress.iteration
-        if first == chunk.end:
+        first, end = self.progress.iteration, chunk.end
+        if first == end:
             return
         try:
-            compiled = wait_for(program, self._stop_now)
+            program = self._programs.iterations(chunk.learning)
         except Abandoned:
             return
-        if self._asked is not None:  # while it was compiled
+        if self._stop.noticed:  # while it was compiled
             return
         if chunk.learning:
             self.display.begin_learning(self.step)
-        end, started = chunk.end, time.perf_counter()
+        started = time.perf_counter()
         try:
-            report = compiled(np.int32(first), end - first)
+            report = program(np.int32(first), end - first)
         except ChunkInterrupted as cut:
             report, end = cut.report, first + cut.iterations
             self.failure, self._cause = None if cut.error is None else str(cut.error), cut.error
@@ -252,7 +213,7 @@ class Session:
         try:
             if evaluate:
                 learned = self.driver.read()
-                evaluation = wait_for(self._evaluate, self._stop_now)(*learned.evaluation_inputs)
+                evaluation = self._programs.evaluation()(*learned.evaluation_inputs)
                 if not stopped:
                     self.watch.evaluated(self.step, report, evaluation, learned)
         except Misbehaved as error:
@@ -280,15 +241,13 @@ class Session:
         return summary
 
     def draw(self, warn: Callable[[str], None]) -> None:
-        """The pictures; the film in a tenth of the run's time, and of ten seconds."""
-        most = HURRIED_FILM if self._signal() else LONGEST_FILM
-        seconds = min(most, (time.perf_counter() - self._began) / 10)
+        seconds = film_seconds(time.perf_counter() - self._began, hurried=self._stop.soon())
         draw_pictures(self.folder, self.config, self.env, self.optimum, seconds, self.display.note, warn)
 
     def _summary_fields(self) -> dict[str, Any]:
         """What the summary has beside the returns."""
         done, stopped = self.progress, self.observers.stopped
-        interrupted = bool(self._signal()) or (stopped is not None and not self.finished)
+        interrupted = self._stop.soon() or (stopped is not None and not self.finished)
         diverged = {str(seed): how for seed, how in done.diverged.items()} or None
         exceptional = {"stopped": stopped, "diverged": diverged, "failure": self.failure}
         exceptional |= {"warnings": list(done.warnings.values()) or None, "start": done.start or None}
