@@ -74,7 +74,7 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
     scan = Scan(loop_for(Config(agent=agent, replay=Replay(CAPACITY, 256)), Still()))
     keys = jnp.stack([jax.random.key(0)])
     fill(scan, keys)
-    turn, told, t = scan.compile(iterations=CHUNK, learning=True), list[Saved](), 2_000
+    turn, told, t = scan.compile(longest=CHUNK, learning=True), list[Saved](), 2_000
     copies, plain, saving = list[float](), list[float](), list[float]()
     snapshot = scan.snapshot()
 
@@ -82,7 +82,7 @@ def measure(rounds: int, folder: Path) -> dict[str, Any]:
         nonlocal t
         began = perf_counter()
         for _ in range(CHUNKS):
-            turn(np.int32(t))
+            turn(np.int32(t), CHUNK)
             t += CHUNK
         return perf_counter() - began
 

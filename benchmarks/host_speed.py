@@ -60,9 +60,9 @@ def worker(job: str) -> dict[str, float]:
 
     def turning(driver: Any, turn: int) -> Callable[[int], Any]:
         driver.start(keys)
-        driver.compile(iterations=1_000 // turn, learning=False)(np.int32(0))
-        go = driver.compile(iterations=steps // turn, learning=True)
-        return lambda i: jax.block_until_ready(go(np.int32((1_000 + i * steps) // turn)))
+        driver.compile(longest=1_000 // turn, learning=False)(np.int32(0), 1_000 // turn)
+        go, n = driver.compile(longest=steps // turn, learning=True), steps // turn
+        return lambda i: jax.block_until_ready(go(np.int32((1_000 + i * steps) // turn), n))
 
     hosted = driver_for(config(TURN), gym)
     sides = {"host": turning(hosted, TURN)}
@@ -96,19 +96,19 @@ class Alone:
     def start(self, keys: Any) -> None:
         """The host has begun."""
 
-    def compile(self, *, iterations: int, learning: bool) -> Callable[[np.int32], None]:
+    def compile(self, *, longest: int, learning: bool) -> Callable[[np.int32, int], None]:
         import jax
         import jax.numpy as jnp
 
         host = self.host
         if not learning:
-            return lambda t0: None
-        ((draw, learn),) = host.compile(iterations=iterations, learning=True).args[0]
+            return lambda t0, n: None
+        ((draw, learn),) = host.compile(longest=longest, learning=True).args[0]
         self.state = jax.tree.map(jnp.copy, host._states[0])
 
-        def go(t0: np.int32) -> None:
+        def go(t0: np.int32, n: int) -> None:
             draws = draw(self.state.key, t0)
-            for i in range(iterations):
+            for i in range(n):
                 self.state, _ = learn(self.state, host._blocks[0], draws.updates, t0, np.int32(i))
             jax.block_until_ready(self.state)
 

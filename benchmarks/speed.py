@@ -74,12 +74,12 @@ def worker(seeds: int) -> dict[str, float]:
     agent = DPG(actor=network, critic=network)
     scan = Scan(loop_for(Config(agent=agent, replay=Replay(20_000, BATCH)), Pendulum()))
     scan.start(jax.random.split(jax.random.key(0), seeds))
-    scan.compile(iterations=CHUNK, learning=False)(np.int32(0))
-    turn = scan.compile(iterations=CHUNK, learning=True)
-    report, times = turn(np.int32(CHUNK)), []
+    scan.compile(longest=CHUNK, learning=False)(np.int32(0), CHUNK)
+    turn = scan.compile(longest=CHUNK, learning=True)
+    report, times = turn(np.int32(CHUNK), CHUNK), []
     for i in range(CHUNKS):
         began = perf_counter()
-        report = turn(np.int32((2 + i) * CHUNK))
+        report = turn(np.int32((2 + i) * CHUNK), CHUNK)
         times.append(perf_counter() - began)
     assert np.isfinite(report.metrics.q).all()
     rate = product_rate()

@@ -84,10 +84,22 @@ def forgotten() -> Iterator[None]:
         jax.clear_caches()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def unhurried() -> Iterator[None]:
+    """No clock decides where a run stops: chunks of compiled iterations are whole, and nothing is abandoned."""
+    from ddpg.training import interruption, signals
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interruption, "PIECE", 1e9)
+        patch.setattr(interruption, "FIRST", 10**9)
+        patch.setattr(signals.Stop, "now", lambda self: False)
+        yield
+
+
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run ends with an empty curve and no film, which take longer than the run."""
-    monkeypatch.setattr("ddpg.training.session.Session.draw", lambda self, note: self.folder.curve.touch())
+    monkeypatch.setattr("ddpg.training.session.Session.draw", lambda self, warn: self.folder.curve.touch())
 
 
 @pytest.fixture

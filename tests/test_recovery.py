@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 steps, with checkpoints of step 100, 200 and 300."""
     folder = tmp_path_factory.mktemp("recovery") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "draw", lambda self, note: self.folder.curve.touch())
+        patch.setattr(Session, "draw", lambda self, warn: self.folder.curve.touch())
         assert main(["train", *SHORT, "--run", str(folder)]) == 0
     return folder
 

@@ -1,7 +1,19 @@
-"""`python -m ddpg` is `ddpg`."""
+"""`ddpg`, and `python -m ddpg`: one command in a process of its own."""
 
 import sys
 
 from ddpg.cli import main
+from ddpg.process import end_at_third_press, end_soon
 
-sys.exit(main())
+
+def run() -> None:
+    """Run the command; what a signal has stopped does not wait for what was abandoned."""
+    end_at_third_press()
+    status = main()
+    if status > 128:
+        end_soon(status)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    run()

@@ -334,7 +334,7 @@ def test_ctrl_c_leaves_a_complete_run(
 ) -> None:
     """Before the first chunk, before an evaluation, and while saving: what is there is whole, and can be evaluated."""
     interrupting(moment, n)
-    monkeypatch.setattr(finish, "film_policy", lambda policy, env, config, path: path.touch())  # tested elsewhere
+    monkeypatch.setattr(finish, "film_policy", lambda policy, env, config, path, *_: path.touch())  # tested elsewhere
     run = ddpg.train(config=trained.config, run=tmp_path / "run")
     complete(run.path, SEEDS)
     assert run.interrupted

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from ddpg.envs.gymnasium_factory import episode_seed, parse_args
+from ddpg.envs.gymnasium_factory import by_id, episode_seed, parse_args
 from tests.gym_worlds import PLANE, UNIT, Puppet, factory_of
 
 
@@ -79,3 +79,14 @@ def test_arguments_are_json_where_they_can_be() -> None:
     for bad in ("gravity", "=3", "9x=3", "a-b=3", ""):
         with pytest.raises(ValueError, match=f"env-args '{bad}': expected key=value"):
             parse_args([bad])
+
+
+def test_mujoco_warns_of_a_model_once(capfd: pytest.CaptureFixture[str]) -> None:
+    mujoco = pytest.importorskip("mujoco")
+    gym = by_id("HalfCheetah-v5")
+    capfd.readouterr()
+    before = mujoco.get_mju_user_warning()
+    for index in range(2):
+        gym.one(index).close()
+    assert capfd.readouterr() == ("", "")
+    assert mujoco.get_mju_user_warning() is before

@@ -43,18 +43,22 @@ def test_plain_display_is_one_aligned_line_an_update() -> None:
     console = Console(file=out, force_terminal=False, get_time=clock)
     with Display("ddpg [bold] Pendulum", 20_000, -139.1, console) as display:
         display.note("compiling [dim] …")
+        display(point(2000, **{"return": np.array([math.nan])}))  # random steps, of which many go into a second
+        clock.now += 1
+        display.begin_learning(3000)
         for step, value in ((4000, -151.2), (8000, -140.0), (12000, math.nan)):
             clock.now += 2
             greedy = {"return": np.array([value]), "gap_to_optimum": np.array([-139.1 - value])}
             trained = {"q": np.array([-88.0]), "critic_loss": np.array([0.41]), "steps_per_second": 7900.0}
             display(point(step, **greedy, **trained))
-    title, note, first, second, third = out.getvalue().splitlines()
+    title, note, random, first, second, third = out.getvalue().splitlines()
     assert (title, note) == ("ddpg [bold] Pendulum", "compiling [dim] …")
     assert " ".join(first.split()) == (
-        "step 4000/20000 return -151.2 gap 12.1 Q -88.0 loss 0.410 7 900 steps/s left -:--"
+        "step 4000/20000 return -151.2 gap 12.1 Q -88.0 loss 0.410 7 900 steps/s left 0:32"
     )
+    assert random.endswith("left -:--")
     assert "gap   0.900" in second
-    assert second.endswith("left 0:06")
+    assert second.endswith("left 0:10")  # 5 000 steps took 4 seconds, 12 000 are left
     assert "return   -140.0  gap   0.900" in third  # not evaluated here: the last one stays
     assert len({line.index("steps/s") for line in (first, second, third)}) == 1
     assert "\x1b" not in out.getvalue()

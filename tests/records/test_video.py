@@ -1,15 +1,17 @@
 """Films in both formats, and one line where there can be none."""
 
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
 
 from ddpg.records import video
-from ddpg.records.video import check_film, film, fit_of, write_film
+from ddpg.records.video import FilmPace, check_film, draw_plainly, film, fit_of, write_film
 
 # Colours that fall apart in no format: a grey that brightens, of odd height and width.
 SHOTS = [np.full((61, 91, 3), 40 + 20 * i, np.uint8) for i in range(8)]
@@ -71,14 +73,65 @@ class Counter:
         return np.full((2, 2, 3), self.t, np.uint8)
 
 
-@pytest.mark.parametrize(("every", "drawn"), [(1, [0, 1, 2, 3, 4, 5]), (2, [0, 2, 4])])
-def test_film_draws_every_nth_state(every: int, drawn: list[int]) -> None:
-    assert [int(shot[0, 0, 0]) for shot in film(Counter(), lambda obs: obs, 0, every)] == drawn
+def filmed(env: Any, rate: float = 20, steps: int = 1_000, seconds: float = 1e9, **other: Any) -> list[Any]:
+    return film(env, lambda obs: obs, 0, FilmPace(rate, steps, seconds), note=other.pop("note", print), **other)
+
+
+@pytest.mark.parametrize(("rate", "drawn"), [(20, [0, 1, 2, 3, 4, 5]), (40, [0, 2, 4])])
+def test_film_draws_every_nth_state(rate: float, drawn: list[int]) -> None:
+    """So many that a second of the film has twenty."""
+    assert [int(shot[0, 0, 0]) for shot in filmed(Counter(), rate)] == drawn
+
+
+class Slow(Counter):
+    """An episode of up to 255 steps, with a clock that is a second later after every frame."""
+
+    now, length = 0.0, 255
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.t += 1
+        return np.zeros(1), 0.0, False, self.t == self.length, {}
+
+    def render(self) -> np.ndarray:
+        self.now += 10.0 if self.t == 0 else 1.0  # what draws is prepared
+        return super().render()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate", "steps"),
+    [
+        (300, 20, range(256)),
+        (200, 10, range(0, 256, 2)),
+        (80, 5, range(0, 256, 4)),
+        (40, 5, range(0, 105, 4)),  # no fewer: the rest is cut
+        (5, 20, range(1)),
+    ],
+)
+def test_a_film_takes_its_time(seconds: float, rate: float, steps: range, monkeypatch: pytest.MonkeyPatch) -> None:
+    env, lines = Slow(), list[str]()
+    monkeypatch.setattr(video, "perf_counter", lambda: env.now)
+    pace = FilmPace(20, 255, seconds)
+    shots = film(env, lambda obs: obs, 0, pace, note=lines.append)
+    assert [int(shot[0, 0, 0]) for shot in shots] == list(steps)
+    assert pace.frames_per_second == rate
+    assert all(line.endswith(" drawn") for line in lines)
+    assert bool(lines) == (seconds > 5)
+
+
+def test_mujoco_is_drawn_plainly() -> None:
+    pytest.importorskip("mujoco")
+    with closing(gymnasium.make("InvertedPendulum-v5")) as env:
+        draw_plainly(env)
+        model: Any = env.unwrapped
+        assert model.model.vis.quality.offsamples == 0
+        assert not model.model.light_castshadow.any()
+        assert not model.model.mat_reflectance.any()
+    draw_plainly(gymnasium.make("Pendulum-v1"))  # which is another's
 
 
 def test_a_policy_that_answers_no_number_has_no_film() -> None:
     with pytest.raises(ValueError, match="its training diverged"):
-        film(Counter(), lambda obs: obs * np.nan, 0)
+        film(Counter(), lambda obs: obs * np.nan, 0, FilmPace(20), note=print)
 
 
 @pytest.mark.parametrize("name", ["film.gif", "film.mp4"])
@@ -97,7 +150,7 @@ def test_a_frame_that_is_none_is_said(frame: object, said: str, name: str, monke
     env = Counter()
     monkeypatch.setattr(env, "render", lambda: frame)
     with pytest.raises(ValueError, match=rf"^the environment's render\(\) gave {said}, expected uint8 \[h, w, 3\]$"):
-        film(env, lambda obs: obs, 0, fit=fit_of(Path(name)))
+        filmed(env, fit=fit_of(Path(name)))
 
 
 SHOT = np.array([[[10, 20, 30], [40, 255, 0]]], np.uint8)
@@ -123,7 +176,7 @@ GREY = np.array([[10, 255]], np.uint8)
 def test_frames_of_other_numbers_and_channels(drawn: Any, frame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     env = Counter()
     monkeypatch.setattr(env, "render", lambda: drawn)
-    shots = film(env, lambda obs: obs, 0)
+    shots = filmed(env)
     assert shots[0].dtype == np.uint8
     np.testing.assert_array_equal(shots[0], frame)
 
@@ -138,7 +191,8 @@ def test_frames_are_kept_small_and_apart() -> None:
             self.frame[:] = self.t
             return self.frame
 
-    for name, shape in (("a.gif", (30, video.WIDTH, 3)), ("a.mp4", (60, 480, 3))):
-        shots = film(Same(), lambda obs: obs, 0, fit=fit_of(Path(name)))
-        assert [(shot.shape, int(shot.max())) for shot in shots] == [(shape, t) for t in range(6)]
-        assert all(shot.base is None or shot.base.nbytes == shot.nbytes for shot in shots)
+    shots = filmed(Same(), fit=fit_of(Path("a.gif")))
+    assert [(shot.size, np.array(shot.convert("RGB")).max()) for shot in shots] == [((240, 30), t) for t in range(6)]
+    shots = filmed(Same(), fit=fit_of(Path("a.mp4")))
+    assert [(shot.shape, int(shot.max())) for shot in shots] == [((60, 480, 3), t) for t in range(6)]
+    assert all(shot.base is None or shot.base.nbytes == shot.nbytes for shot in shots)

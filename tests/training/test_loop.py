@@ -27,6 +27,7 @@ from ddpg.training.backend import loop_for
 from ddpg.training.driver import Report
 from ddpg.training.loop import Loop, TrainState
 from ddpg.training.randomness import IterationRandomness, UpdateRandomness
+from ddpg.training.reports import mean_report, no_reports
 from ddpg.training.scan import Scan, _program
 from ddpg.types import Key, Row
 from tests.worlds import Cart, Point
@@ -69,13 +70,24 @@ def turned(seeds: list[int], *lengths: int) -> tuple[Scan, list[Report]]:
     scan, reports, t = Scan(LOOP), list[Report](), 0
     scan.start(keys(*seeds))
     for n in lengths:
-        reports.append(scan.compile(iterations=n, learning=True)(np.int32(t)))
+        reports.append(scan.compile(longest=n, learning=True)(np.int32(t), n))
         t += n
     return scan, reports
 
 
 def of_seed(tree: Any, i: int) -> Any:
     return jax.tree.map(lambda x: x[i], tree)
+
+
+def several(loop: Loop, state: TrainState, t0: int, n: int, learning: bool) -> tuple[TrainState, Report]:
+    """n iterations, and the report of each."""
+    return loop.chunk(state, jnp.int32(t0), jnp.int32(n), n, learning)
+
+
+def means(report: Report) -> Report:
+    """Over the iterations of one seed."""
+    pieces = jax.tree.map(lambda x: np.asarray(x)[:, None], report)
+    return jax.tree.map(lambda x: x[0], mean_report(no_reports(1).add(pieces)))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +103,8 @@ def test_a_seed_among_many_is_that_seed_alone(
 ) -> None:
     scan, report = three
     alone, (own,) = turned([6], TEN)  # on the first device; among the three it was on the second
-    assert_identical(of_seed((alone.snapshot(), own), 0), of_seed((scan.snapshot(), report), 1))
+    assert_identical(of_seed(alone.snapshot(), 0), of_seed(scan.snapshot(), 1))
+    assert_identical(jax.tree.map(lambda x: x[:, 0], own), jax.tree.map(lambda x: x[:, 1], report))
 
 
 @pytest.mark.slow
@@ -104,14 +117,14 @@ def test_seeds_side_by_side_are_those_alone_up_to_rounding(
     assert [len(state.learner.key) for state in vars(batched)["_states"]] == [1, 2]
     kept = batched.snapshot()
     assert batched.resume(kept, keys(5, 6, 7)) == []
-    report = batched.compile(iterations=TEN - 4, learning=True)(np.int32(4))
-    assert report.episodes.shape == (3,)
+    report = batched.compile(longest=TEN - 4, learning=True)(np.int32(4), TEN - 4)
+    assert report.episodes.shape == (TEN - 4, 3)
     assert_close(batched.snapshot(), three[0].snapshot(), rtol=1e-4, atol=1e-5)
 
 
 def test_seeds_differ(three: tuple[Scan, Report]) -> None:
     scan, report = three
-    assert len(set(np.asarray(report.metrics.q).tolist())) == 3
+    assert len(set(np.asarray(report.metrics.q)[-1].tolist())) == 3
     assert all(
         len(np.unique(layer[:, 0, 0])) == 3 for layer in jax.tree.leaves(scan.read().online.actor) if layer.ndim == 3
     )
@@ -172,10 +185,11 @@ def test_every_step_is_stored_once_and_in_order(collect: int, updates: int) -> N
     def play(key: Key) -> tuple[TrainState, Report]:
         carry = loop.init(key)
         if begin:
-            carry, _ = loop.chunk(carry, jnp.int32(0), begin, False)
-        return loop.chunk(carry, jnp.int32(begin), iterations - begin, True)
+            carry, _ = several(loop, carry, 0, begin, False)
+        return several(loop, carry, begin, iterations - begin, True)
 
-    carry, report = jax.device_get(play(jax.random.key(1)))
+    carry, reports = jax.device_get(play(jax.random.key(1)))
+    report = means(reports)
     row = trajectory(loop, carry)
     assert row.reward.shape == (120, N)
     assert_continuous(row)
@@ -197,9 +211,9 @@ def acted() -> tuple[Loop, TrainState, TrainState, Report]:
     """700 random steps in 2 environments and 200 of the policy; nothing is learned."""
     agent = replace(AGENT, exploration=Gaussian(sigma=0.2))
     loop = loop_for(replace(CONFIG, agent=agent, collect=replace(CONFIG.collect, steps=5, warmup=700)), Cart())
-    play = jax.jit(lambda key: (before := loop.init(key), *loop.chunk(before, jnp.int32(0), 90, False)))
-    before, after, report = jax.device_get(play(jax.random.key(3)))
-    return loop, before, after, report
+    play = jax.jit(lambda key: (before := loop.init(key), *several(loop, before, 0, 90, False)))
+    before, after, reports = jax.device_get(play(jax.random.key(3)))
+    return loop, before, after, means(reports)
 
 
 def test_warmup_is_uniform_and_ends_in_time(acted: tuple[Loop, TrainState, TrainState, Report]) -> None:
@@ -256,12 +270,14 @@ class SamplesFirst(Loop):
 
 @pytest.mark.parametrize("kind", [Loop, SamplesFirst])
 def test_ring_is_never_copied(kind: type[Loop]) -> None:
-    loop = kind(**{name: getattr(LOOP, name) for name in LOOP.__dataclass_fields__})
-    start = jax.eval_shape(jax.vmap(LOOP.init), keys(7))
-    first = SingleDeviceSharding(jax.devices()[0])  # where a seed alone is computed, so that this is its program
+    """Of one environment, too: axes of length 1 have no layout of their own, and XLA may copy to change it."""
+    loop = loop_for(replace(CONFIG, collect=replace(CONFIG.collect, envs=1)), Cart())
+    loop = kind(**{name: getattr(loop, name) for name in loop.__dataclass_fields__})
+    first = SingleDeviceSharding(jax.devices()[0])
+    start = jax.eval_shape(loop.init, jax.random.key(7))
     start = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=first), start)
-    program: Any = _program(loop, TEN, True).lower(start, np.int32(0)).compile()
-    shape = start.learner.ring.columns.shape[1:]
+    program: Any = _program(loop, TEN, True).lower(start, np.int32(0), np.int32(0)).compile()
+    shape = start.learner.ring.columns.shape
     assert of_ring(program.as_text(), shape) > 3, "the ring can be found by its shape"
     copies = ring_copies(program.as_text(), shape)
     assert bool(copies) == (kind is SamplesFirst), copies
@@ -286,12 +302,9 @@ def test_scaled_rewards_are_those_of_a_scaled_environment() -> None:
     """Halving is exact in floating point, so the networks are the same; what is reported stays in its own units."""
     said = []
     for loop in (loop_for(replace(CONFIG, reward_scale=0.5), Cart()), loop_for(CONFIG, Halved())):
-        play = jax.jit(
-            lambda key, loop=loop: loop.chunk(
-                loop.chunk(loop.init(key), jnp.int32(0), 9, False)[0], jnp.int32(9), 9, True
-            )
-        )
-        said.append(jax.device_get(play(jax.random.key(2))))
+        play = jax.jit(lambda key, loop=loop: several(loop, several(loop, loop.init(key), 0, 9, False)[0], 9, 9, True))
+        state, reports = jax.device_get(play(jax.random.key(2)))
+        said.append((state, means(reports)))
     (scaled, raw), (halved, half) = said
     assert_close(scaled.learner.agent, halved.learner.agent, rtol=1e-5)
     np.testing.assert_allclose(raw.metrics.q, half.metrics.q, rtol=1e-5)
@@ -306,7 +319,7 @@ def normalising() -> tuple[Loop, TrainState]:
     """20 iterations of 5 steps without noise; nothing is learned but the statistics."""
     agent, collect = replace(AGENT, exploration=Gaussian(sigma=0.0)), replace(CONFIG.collect, steps=5, warmup=0)
     loop = loop_for(replace(CONFIG, agent=agent, collect=collect, normalise=True), Cart())
-    return loop, jax.device_get(jax.jit(lambda key: loop.chunk(loop.init(key), jnp.int32(0), 20, False)[0])(keys(4)[0]))
+    return loop, jax.device_get(jax.jit(lambda key: several(loop, loop.init(key), 0, 20, False)[0])(keys(4)[0]))
 
 
 def test_statistics_are_of_every_observation_stored_once(normalising: tuple[Loop, TrainState]) -> None:

@@ -124,7 +124,8 @@ def learner(config: Config, iterations: int = 600) -> Callable[[int], Learned]:
 
     def learn(which: Array, key: Key) -> Learned:
         of_probe = loop_for(config, Choice(which))
-        state = of_probe.chunk(of_probe.init(key), jnp.int32(0), iterations, True)[0].learner
+        zero, n = jnp.int32(0), jnp.int32(iterations)
+        state = of_probe.chunk(of_probe.init(key), zero, n, iterations, True)[0].learner
         return state.agent.online, state.stats, state.return_scale
 
     keys = jnp.stack([jax.random.key(seed) for seed in range(SEEDS)])

@@ -138,7 +138,7 @@ def played() -> tuple[Recorded, list[Report], Learned]:
     host, reports = host_of(config, env, recorded), list[Report]()
     host.start(jnp.stack([jax.random.key(seed) for seed in (0, 1)]))
     for chunk in range(3):
-        report = host.compile(iterations=BLOCKS, learning=chunk > 0)(np.int32(chunk * BLOCKS))
+        report = host.compile(longest=BLOCKS, learning=chunk > 0)(np.int32(chunk * BLOCKS), BLOCKS)
         assert len(report.episodes) == BLOCKS
         reports.append(mean_report(PendingReports(report, np.ones(BLOCKS))))
     return recorded, reports, host.read()

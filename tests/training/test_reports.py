@@ -2,11 +2,12 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ddpg.training.driver import Report, mean_metrics
-from ddpg.training.reports import PendingReports, chunk_report, mean_report, no_reports
+from ddpg.training.reports import PendingReports, mean_report, no_reports
 from ddpg.types import Metrics
 
 
@@ -30,23 +31,28 @@ def reported(q: np.ndarray) -> Report:
     return Report(Metrics(*[q] * len(Metrics._fields)), q, np.ones_like(q), -np.abs(q), np.abs(q))
 
 
-def test_a_report_counts_by_its_iterations() -> None:
-    """One of a whole chunk, as the scan driver's, or one of every iteration, as the host driver's."""
-    pending = no_reports(2).add(reported(np.array([1.0, 2.0])), 30)
-    pending = pending.add(reported(np.array([[4.0, 4.0], [7.0, 8.0]])), 2)
-    np.testing.assert_array_equal(pending.weights, [30, 1, 1])
-    np.testing.assert_allclose(mean_report(pending).metrics.q, [41 / 32, 72 / 32])
-    np.testing.assert_allclose(chunk_report(pending, 2).metrics.q, [5.5, 6.0])
-    np.testing.assert_allclose(chunk_report(pending, 32).metrics.q, [41 / 32, 72 / 32])
+def test_a_chunk_becomes_one_piece_that_counts_by_its_iterations() -> None:
+    one, two = np.array([[1.0, 2.0], [3.0, 0.0]]), np.array([[4.0, 4.0], [7.0, 8.0], [1.0, 6.0]])
+    pending, first = no_reports(2).add(reported(one)).end_chunk(2)
+    np.testing.assert_allclose(first.metrics.q, [2, 1])
+    pending = pending.add(reported(two[:1])).add(reported(two[1:]))
+    np.testing.assert_array_equal(pending.weights, [2, 1, 1, 1])
+    cut, second = pending.end_chunk(3)
+    whole, same = no_reports(2).add(reported(one)).end_chunk(2)[0].add(reported(two)).end_chunk(3)
+    np.testing.assert_array_equal(cut.weights, [2, 3])
+    np.testing.assert_allclose(second.metrics.q, [4, 6])
+    np.testing.assert_allclose(mean_report(cut).metrics.q, [16 / 5, 20 / 5])
+    np.testing.assert_array_equal(mean_report(cut).episodes, [5, 5])
+    for a, b in zip(jax.tree.leaves((cut, second)), jax.tree.leaves((whole, same)), strict=True):
+        assert a.tobytes() == b.tobytes()  # wherever a chunk is cut
 
 
 def test_what_is_lost_within_a_chunk_is_no_unknown_number() -> None:
     """Though the mean over what is known is finite: a run must not end well with networks of NaN."""
-    pending = no_reports(2).add(reported(np.array([3.0, 3.0])), 5)
-    for numbers in ([1.0, 2.0], [2.0, math.nan]):
-        pending = pending.add(reported(np.array(numbers)), 1)
+    pending, _ = no_reports(2).add(reported(np.array([[3.0, 3.0]]))).end_chunk(1)
+    pending = pending.add(reported(np.array([[1.0, 2.0], [2.0, math.nan]])))
     assert np.isfinite(mean_report(pending).metrics.q).all()
-    chunk = chunk_report(pending, 2)
+    _, chunk = pending.end_chunk(2)
     np.testing.assert_allclose(chunk.metrics.q, [1.5, math.nan])
     np.testing.assert_allclose(chunk.metrics.critic_loss, [1.5, math.nan])
     np.testing.assert_allclose(chunk.metrics.actor_loss, [1.5, 2.0])

@@ -66,8 +66,8 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Stopping:
     return at
 
 
-def same(one: Path, other: Path, mean: float = 0.0) -> None:
-    """Asserts that two runs left the same in networks, metrics (means to so small a part), and the whole state."""
+def same(one: Path, other: Path) -> None:
+    """Asserts that two runs left the same in networks, metrics and the whole state."""
     newest = [list_checkpoints(run / "checkpoints")[0] for run in (one, other)]
     assert newest[0].name == newest[1].name
     arrays = [load_file(path) for path in newest]
@@ -80,13 +80,13 @@ def same(one: Path, other: Path, mean: float = 0.0) -> None:
     for row in rows[0] + rows[1]:
         del row["steps_per_second"]
         row.update({name: -1.0 for name, value in row.items() if value is None})
-    assert rows[0] == [pytest.approx(row, rel=mean, abs=0) if mean else row for row in rows[1]]
+    assert rows[0] == rows[1]
     for folder in sorted(one.glob("tensorboard/*")):
         boards = [EventAccumulator(str(run / folder.relative_to(one))).Reload() for run in (one, other)]
         for tag in set(TAGS.values()) - {TAGS["steps_per_second"]}:
             if tag in boards[0].Tags()["scalars"]:
                 said = [{event.step: event.value for event in board.Scalars(tag)} for board in boards]
-                assert said[0] == (pytest.approx(said[1], rel=mean, abs=0) if mean else said[1]), tag
+                assert said[0] == said[1], tag
 
 
 def stopped_and_resumed(
@@ -132,6 +132,7 @@ def test_gymnasiums_environments_resume_exactly(preset: str, tmp_path: Path, sto
     [
         pytest.param("Pendulum-v1", 400, marks=pytest.mark.slow),
         ("Pendulum-v1", 450),
+        pytest.param("Pendulum-v1", 410, marks=pytest.mark.slow),  # one iteration of a chunk
         pytest.param("gym:Pendulum-v1", 530, marks=pytest.mark.slow),
     ],
 )
@@ -144,8 +145,7 @@ def test_a_longer_run_is_the_run_of_that_length(env: str, steps: int, tmp_path: 
     assert last["step"] == steps
     assert main(["resume", str(tmp_path / "parts"), "--steps", "800"]) == 0
     assert load_config(tmp_path / "parts").steps == 800
-    # The compiled loop means over a chunk at once, and chunks end where the shorter run did.
-    same(tmp_path / "whole", tmp_path / "parts", mean=1e-6 if steps == 450 else 0)
+    same(tmp_path / "whole", tmp_path / "parts")
 
 
 @pytest.mark.parametrize(("env", "asked"), [("Pendulum-v1", 30), ("gym:Pendulum-v1", 24)])

@@ -8,10 +8,10 @@ from ddpg.training.schedule import MAX_CHUNK, Chunk, chunks
 
 def test_chunks_of_a_small_run() -> None:
     assert list(chunks(steps=600, learning_starts=100, log_every=250, steps_per_iteration=1, updates=1)) == [
-        Chunk(0, 100, learning=False, log=False),
-        Chunk(100, 250, learning=True, log=True),
-        Chunk(250, 500, learning=True, log=True),
-        Chunk(500, 600, learning=True, log=False),
+        Chunk(0, 100, learning=False, log=False, whole=True),
+        Chunk(100, 250, learning=True, log=True, whole=True),
+        Chunk(250, 500, learning=True, log=True, whole=True),
+        Chunk(500, 600, learning=True, log=False, whole=False),
     ]
 
 
@@ -31,3 +31,10 @@ def test_chunks_cover_the_run(steps: int, starts: int, every: int, per_iteration
     iterations = max(1, round(every / per_iteration))
     logged = [chunk.end for chunk in run if chunk.log]
     assert logged == [*np.arange(iterations, run[-1].end + 1, iterations)]
+
+
+@pytest.mark.parametrize("steps", [600, 1_000, 1_500, 2_000, 2_300])
+def test_a_longer_run_has_all_the_whole_chunks(steps: int) -> None:
+    short, long = (list(chunks(total, 100, 5_000, 1, 1)) for total in (steps, 9_000))
+    assert [chunk for chunk in short if chunk.whole] == long[: len(short) - (not short[-1].whole)]
+    assert all(chunk.whole for chunk in short[:-1])

@@ -68,6 +68,10 @@ def _one(leaf: AnyArray) -> AnyArray:
     return leaf[None]
 
 
+def print_note(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def eval_command(args: Namespace) -> int:
     folder, video = absolute(args.RUN), args.video and absolute(args.video)  # wherever an environment changes to
     if args.video:
@@ -81,7 +85,7 @@ def eval_command(args: Namespace) -> int:
         else:
             _report(result)
         if video:
-            film_run(folder, video, args.seed, args.env, env_args=args.env_args, best=args.best)
+            film_run(folder, video, args.seed, args.env, None, args.env_args, args.best, print_note)
             print(f"film: {args.video}", file=sys.stderr)
         if args.render:
             show_run(folder, args.seed, args.env, env_args=args.env_args, best=args.best)

@@ -51,6 +51,7 @@ class Instant:
     """N environments of one seed that answer zeros at once."""
 
     def __init__(self, spec: Spec, n: int) -> None:
+        self._actions = spec.action_dim
         self._obs, self._reward = np.zeros((1, n, *spec.obs_shape), spec.obs_dtype), np.zeros((1, n), np.float32)
 
     def reset(self) -> np.ndarray:
@@ -61,7 +62,8 @@ class Instant:
         return PythonStepResult(self._obs, self._reward, no, no)
 
     def history(self) -> History:
-        raise NotImplementedError
+        none = np.zeros(self._reward.size, np.int64)
+        return History(none, none, none, np.zeros((0, self._actions), np.float32))
 
     def replay_history(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> PythonStepResult:
         raise NotImplementedError
@@ -87,7 +89,7 @@ def _in_python(config: Config, env: GymFactory, findings: Findings) -> Duration:
     collect, episodes = config.collect, config.eval.episodes
     host = Host(learner_for(config, env.spec), behaviour_for(config, env.spec), Instant(env.spec, collect.envs))
     host.start(_keys(config))
-    acting, both = (seconds_of(host.compile(iterations=1, learning=learning)) for learning in (False, True))
+    acting, both = (seconds_of(host.compile(longest=1, learning=learning), 1) for learning in (False, True))
     cores, step = _cores(), 1 / findings.steps_per_second
     if collect.vector == "async":
         environment = collect.steps * (PASSING + step * ceil(collect.envs / cores))
@@ -104,10 +106,10 @@ def _compiled(config: Config, env: Environment) -> Duration:
     driver = driver_for(config, env)
     driver.start(_keys(config))
     iterations = max(1, MAX_CHUNK // max(config.collect.updates, config.steps_per_iteration))
-    chunk = seconds_of(driver.compile(iterations=iterations, learning=True))
+    chunk = seconds_of(driver.compile(longest=iterations, learning=True), iterations)
     inputs = driver.read().evaluation_inputs
     play = evaluator_for(config, env, config.eval.episodes, config.eval.seed).compile(*inputs)
-    evaluation = _evaluations(config) * seconds_of(lambda _: play(*inputs))
+    evaluation = _evaluations(config) * seconds_of(lambda *_: play(*inputs))
     return Duration(_training(config, 0.0, chunk / iterations), evaluation, "learning")
 
 
@@ -130,13 +132,13 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def seconds_of(turn: Callable[[np.int32], Any]) -> float:
+def seconds_of(program: Callable[[np.int32, int], Any], iterations: int = 1) -> float:
     """The median time of a call, after a first one."""
-    turn(np.int32(0))
+    program(np.int32(0), iterations)
     times = list[float]()
     while len(times) < REPEATS and sum(times) < PATIENCE:
         began = time.perf_counter()
-        jax.block_until_ready(turn(np.int32(len(times) + 1)))
+        jax.block_until_ready(program(np.int32(len(times) + 1), iterations))
         times.append(time.perf_counter() - began)
     return median(times)
 

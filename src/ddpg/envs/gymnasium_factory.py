@@ -1,9 +1,10 @@
 """Gymnasium environments as recipes: from an id or a function, their spaces checked once."""
 
 import json
+import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, final
@@ -48,11 +49,26 @@ class GymFactory:
 
     def one(self, index: int = 0, seeds: Callable[[int], int] = int, render_mode: str | None = None) -> "CheckedEnv":
         """Environment `index`, whose episode i starts with the seed `seeds(i)`."""
-        with Guard(lambda: f"environment {index} of {self.id!r} cannot be made:"):  # although the first could
+        with Guard(lambda: f"environment {index} of {self.id!r} cannot be made:"), silent_mujoco():  # the first could
             env = self.maker(render_mode=render_mode) if render_mode else self.maker()
             if IN_USE.get(id(env)) is env:
                 raise ValueError("it is in use already; its function must return a new one each time")
         return CheckedEnv(env, self.spec, index, seeds, self.repeat, self.seeding)
+
+
+@contextmanager
+def silent_mujoco() -> Iterator[None]:
+    """A context in which MuJoCo does not warn: of a model it did when the first environment was made."""
+    mujoco: Any = sys.modules.get("mujoco")
+    if not hasattr(mujoco, "set_mju_user_warning"):
+        yield
+        return
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda text: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def by_id(id: str, args: Mapping[str, Any] | None = None, repeat: int = 1) -> GymFactory:

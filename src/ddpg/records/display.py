@@ -75,6 +75,10 @@ class Display:
         if self._live is None and self._cell is None:
             self.note(self._frame.line())
 
+    def begin_learning(self, step: int) -> None:
+        """Learning begins, or goes on, after so many steps: the speed behind "time left" is measured from here."""
+        self._frame.begin_learning(step)
+
     def recall(self, records: Sequence[Record], until: int) -> None:
         """Take the curve of a run that goes on after step `until`, from its records."""
         self._frame.recall(records, until)

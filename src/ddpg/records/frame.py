@@ -44,10 +44,16 @@ class Frame:
     def update(self, point: LogPoint) -> None:
         """Take the numbers of one log point; one unknown of every seed shows as a dash, the return as its last."""
         self._step = point["step"]
-        self._times.append((self._now(), self._step))
+        if self._times:  # random steps before learning cost next to nothing, and tell nothing of what is left
+            self._times.append((self._now(), self._step))
         self._numbers = {key: _middle(np.asarray(point[key], float)) for key in TAGS if key in point}
         if math.isfinite(self._numbers.get("return", math.nan)):
             self._points.append((self._step, self._numbers["return"]))
+
+    def begin_learning(self, step: int) -> None:
+        """Measure the speed from here on, if not yet."""
+        if not self._times:
+            self._times.append((self._now(), step))
 
     def recall(self, records: Sequence[Record], until: int) -> None:
         """Take the curve of a resumed run, up to step `until`, from its records."""
@@ -56,7 +62,7 @@ class Frame:
         self._step, self._points = until, [point for point in points if math.isfinite(point[1])]
 
     def _left(self) -> float:
-        """Seconds left at the speed of the last updates, counting down between them; NaN before the second one."""
+        """Seconds left at the speed of the last log points with learning, counting down since; NaN before the first."""
         (since, first), (until, last) = (self._times[0], self._times[-1]) if self._times else ((0.0, 0), (0.0, 0))
         if last <= first or until <= since:
             return math.nan

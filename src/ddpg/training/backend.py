@@ -87,6 +87,10 @@ class EvaluationPlan(NamedTuple):
     def warnings(self) -> dict[str, str]:
         return {} if self.evaluator is None else self.evaluator.warnings()
 
+    def stop_when(self, now: Callable[[], bool]) -> None:
+        if self.evaluator is not None:
+            self.evaluator.stop_when(now)
+
     def close(self) -> None:
         if self.evaluator is not None:
             self.evaluator.close()

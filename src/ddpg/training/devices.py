@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.stages import Wrapped
 
@@ -80,35 +79,43 @@ def cache_programs(folder: str) -> None:
 
 
 def place_on_devices(tree: PyTree) -> list[PyTree]:
-    """A tree with leaves [S, ...] as groups of seeds computed together, leaves [g, ...], each on its device.
+    """A tree with leaves [S, ...] as groups of seeds computed together, each on its device.
 
-    On a CPU a group is one seed: seed i of many runs the program of seed i alone and equals it bit for bit. On an
-    accelerator, where launches cost more than arithmetic, a group is all seeds of a device, and seed i equals itself
-    alone up to rounding.
+    On a CPU a group is one seed, without the axis of seeds: seed i of many runs the program of seed i alone and equals
+    it bit for bit. On an accelerator, where launches cost more than arithmetic, a group is all seeds of a device, with
+    leaves [g, ...], and seed i equals itself alone up to rounding.
     """
     seeds, devices = len(jax.tree.leaves(tree)[0]), jax.devices()
-    groups = seeds if jax.default_backend() == "cpu" else min(seeds, len(devices))
-    parts = [slice(first, end) for first, end in pairwise(seeds * i // groups for i in range(groups + 1))]
+    groups = min(seeds, len(devices))
+    parts: list[Any] = [slice(first, end) for first, end in pairwise(seeds * i // groups for i in range(groups + 1))]
     return [
         jax.device_put(jax.tree.map(itemgetter(part), tree), device)
-        for part, device in zip(parts, cycle(devices), strict=False)
+        for part, device in zip(range(seeds) if _each_alone() else parts, cycle(devices), strict=False)
     ]
 
 
 def gathered(groups: Sequence[PyTree]) -> PyTree:
     """The trees of all groups as one, in NumPy arrays [S, ...] of its own."""
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *groups)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(with_seeds, groups))
+
+
+def with_seeds(group: PyTree) -> PyTree:
+    """A group's tree in NumPy, with leaves [g, ...]."""
+    return jax.tree.map(lambda x: np.asarray(x)[None] if _each_alone() else np.asarray(x), group)
 
 
 def jit_group(one: Callable[..., Any], donate: bool = False) -> Wrapped:
-    """`one(tree of a seed, *common)`, compiled for a group, leaves [g, ...]."""
+    """`one(tree of a seed, *common)`, compiled for a group."""
 
     def group(tree: PyTree, *common: Any) -> PyTree:
-        if len(jax.tree.leaves(tree)[0]) > 1:
-            return jax.vmap(lambda tree: one(tree, *common))(tree)
-        return jax.tree.map(lambda x: jnp.asarray(x)[None], one(jax.tree.map(itemgetter(0), tree), *common))
+        return one(tree, *common) if _each_alone() else jax.vmap(lambda tree: one(tree, *common))(tree)
 
     return jax.jit(group, donate_argnums=0 if donate else ())
+
+
+def _each_alone() -> bool:
+    """Whether a group is one seed. No axis of length 1 then: XLA would copy a whole replay to change its layout."""
+    return jax.default_backend() == "cpu"
 
 
 def compiled(program: Wrapped, groups: Sequence[PyTree], *common: Any) -> Callable[..., list[PyTree]]:

@@ -1,7 +1,6 @@
 """What a driver must answer: it turns the iterations of all seeds, a chunk at a time."""
 
 from collections.abc import Callable
-from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 import jax
@@ -18,13 +17,20 @@ from ddpg.types import AnyArray, Keys, Metrics, PyTree, Row
 
 
 class Report(NamedTuple):
-    """A chunk of one seed: means over its updates, and over the episodes that ended in it."""
+    """Iterations of one seed: means over their updates, and over the episodes that ended in them."""
 
     metrics: Metrics
     episode_return: Float[AnyArray, ""]
     episodes: Int[AnyArray, ""]
     lowest_reward: Float[AnyArray, ""]  # of the steps that had one; infinite if there was none
     highest_reward: Float[AnyArray, ""]
+
+
+Program = Callable[[np.int32, int], Report]
+"""(t0, n) -> the report of each of n compiled iterations from t0 on, leaves [n, S].
+
+ChunkInterrupted if an environment misbehaves, or the driver is to stop before the end.
+"""
 
 
 class Learned(NamedTuple):
@@ -44,7 +50,8 @@ class Learned(NamedTuple):
         seeds = len(jax.tree.leaves(self.online)[0])
         if self.return_scale is None:
             return np.full(seeds, chosen)
-        return np.array([jax.tree.map(itemgetter(i), self.return_scale).scale for i in range(seeds)], float)
+        each = [jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), self.return_scale) for i in range(seeds)]
+        return np.array([one.scale for one in each], float)
 
     @property
     def evaluation_inputs(self) -> tuple[Nets, InputStats, ReturnScale | None]:
@@ -61,11 +68,8 @@ class Driver(Protocol):
         """Go to the first iteration. Once only."""
         ...
 
-    def compile(self, *, iterations: int, learning: bool) -> Callable[[np.int32], Report]:
-        """t0 -> a report of so many iterations from t0 on: leaves [S], or [iterations, S].
-
-        ChunkInterrupted if an environment misbehaves, or `stop_when` answers true inside a chunk.
-        """
+    def compile(self, *, longest: int, learning: bool) -> Program:
+        """Compile iterations for chunks of at most so many."""
         ...
 
     def read(self) -> Learned:
@@ -87,8 +91,11 @@ class Driver(Protocol):
         """
         ...
 
-    def stop_when(self, stop: Callable[[], bool]) -> None:
-        """Ask `stop` after every iteration of a long chunk. A driver of short chunks need not."""
+    def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool]) -> None:
+        """Ask `soon` every second or so, between iterations, and `now` within one that takes longer.
+
+        That one is abandoned: the driver is then what it was before it, for `read` and `snapshot` alone.
+        """
         ...
 
     def close(self) -> None:
@@ -97,7 +104,7 @@ class Driver(Protocol):
 
 
 class ChunkInterrupted(Exception):
-    """A chunk ended early, after so many iterations: an environment failed (`error`), or a stop was asked for."""
+    """A chunk ended early, after so many iterations: an environment failed (`error`), or it was to stop."""
 
     def __init__(self, iterations: int, error: Misbehaved | None, report: Report | None) -> None:
         super().__init__(str(error))

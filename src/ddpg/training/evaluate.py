@@ -79,6 +79,9 @@ class CompiledEvaluator:
     def warnings(self) -> dict[str, str]:
         return {}
 
+    def stop_when(self, now: Callable[[], bool]) -> None:
+        """Compiled episodes take little time: nothing asks meanwhile."""
+
     def close(self) -> None:
         """Nothing is open: what plays is compiled."""
 

@@ -71,6 +71,10 @@ class Evaluator(Protocol):
         """Of the last evaluation: a line for each kind."""
         ...
 
+    def stop_when(self, now: Callable[[], bool]) -> None:
+        """Ask `now` while Python steps the environments; Abandoned if it answers true."""
+        ...
+
     def close(self) -> None:
         """Close the environments."""
         ...

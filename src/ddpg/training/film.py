@@ -1,23 +1,46 @@
 """Films and windows of greedy episodes."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
 from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
 from ddpg.envs import catalogue
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import Guard, Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.mistake import Mistake
-from ddpg.records.video import RATE, check_film, check_screen, film, fit_of, play, screenless, write_film
+from ddpg.records.video import (
+    FilmPace,
+    check_film,
+    check_screen,
+    draw_plainly,
+    film,
+    fit_of,
+    play,
+    screenless,
+    write_film,
+)
 from ddpg.settings import own_settings
 from ddpg.terminal import one_line, reason
 from ddpg.training.folder import RunFolder, absolute
 from ddpg.training.policy import Policy, load_policy
+
+LONGEST = 1_000  # steps of a film
+DRAWING = 0.85  # of the seconds that a film may take; the file takes what is left
+
+
+class Undrawable(Mistake):
+    """An environment that does not draw itself."""
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
 
 
 @own_settings()
@@ -29,28 +52,44 @@ def film_run(
     seed: int | None = None,
     env_args: Sequence[str] = (),
     best: bool = False,
+    note: Callable[[str], None] = silent,
 ) -> None:
     """A film of one greedy episode (seed `episode`), drawn by Gymnasium's own renderer: `ddpg.film`.
 
-    `env`, `env_args` and `best` as in `ddpg.evaluate`; a function must take `render_mode`. Mistake if it cannot be
-    drawn.
+    `env`, `env_args` and `best` as in `ddpg.evaluate`; a function must take `render_mode`. `note` is called with a line
+    every few seconds. Mistake if it cannot be drawn.
     """
     folder, path = RunFolder.at(run), absolute(path)
     check_film(path)
     config = folder.read_config()
     with screenless():
         policy, environment = load_policy(folder, config, seed, best), resolve_for(config, env, env_args)
-        film_policy(policy, environment, config, path, episode)
+        film_policy(policy, environment, config, path, episode, note=note)
 
 
-def film_policy(policy: Policy, env: AnyEnvironment, config: Config, path: Path, episode: int = 0) -> None:
-    """The same for a policy, and an environment made already."""
-    with screenless(), _stage(policy, env, config, "rgb_array") as drawn:
-        rate = float(drawn.metadata.get("render_fps") or 30)
-        every = max(1, round(rate / RATE))
-        frames = film(drawn, _greedy(policy), episode, every, fit_of(path))
+def film_policy(
+    policy: Policy,
+    env: AnyEnvironment,
+    config: Config,
+    path: Path,
+    episode: int = 0,
+    seconds: float = math.inf,
+    note: Callable[[str], None] = silent,
+) -> None:
+    """The same for a policy, and an environment made already.
+
+    In so many seconds: if they are limited, MuJoCo draws plainly, fewer frames, and perhaps not the whole episode.
+    """
+    began = perf_counter()
+    with screenless(), _stage(policy, env, config, "rgb_array") as (drawn, steps):
+        if math.isfinite(seconds):
+            with suppress(Misbehaved), Guard(lambda: "its model raised"):
+                draw_plainly(drawn)
+        left = DRAWING * seconds - (perf_counter() - began)
+        pace = FilmPace(float(drawn.metadata.get("render_fps") or 30), min(steps, LONGEST), left)
+        frames = film(drawn, _greedy(policy), episode, pace, note, fit_of(path))
     try:
-        write_film(frames, path, rate / every)
+        write_film(frames, path, pace.frames_per_second)
     except OSError as error:
         raise Mistake(f"film {path} cannot be written ({reason(error)}); choose another file") from error
     except Exception as error:  # of several types, by Pillow
@@ -71,20 +110,14 @@ def show_run(
     folder = RunFolder.at(run)
     config = folder.read_config()
     policy = load_policy(folder, config, seed, best)
-    with _stage(policy, resolve_for(config, env, env_args), config, "human") as drawn:
+    with _stage(policy, resolve_for(config, env, env_args), config, "human") as (drawn, _):
         for _ in play(drawn, _greedy(policy), episode):  # every step shows itself
             check_screen()
 
 
-def can_film(env: AnyEnvironment) -> bool:
-    """Whether Gymnasium can draw it: its own environments with such a render mode, and the native ones by their ids."""
-    if not isinstance(env, GymFactory):
-        return isinstance(getattr(env, "env", env), type(catalogue.NATIVE.get(env.id)))
-    try:
-        with screenless(), _opened(env, "rgb_array") as drawn:
-            return drawn.render_mode == "rgb_array"
-    except Misbehaved:  # as a maker that takes no render mode
-        return False
+def in_gymnasium(env: AnyEnvironment) -> bool:
+    """Whether Gymnasium has it, and so perhaps draws it: its own environments, and the native ones by their ids."""
+    return isinstance(env, GymFactory) or isinstance(getattr(env, "env", env), type(catalogue.NATIVE.get(env.id)))
 
 
 def _greedy(policy: Policy) -> Callable[[np.ndarray], np.ndarray]:
@@ -93,18 +126,16 @@ def _greedy(policy: Policy) -> Callable[[np.ndarray], np.ndarray]:
 
 
 @contextmanager
-def _stage(policy: Policy, env: AnyEnvironment, config: Config, mode: str) -> Iterator[CheckedEnv]:
-    """An environment of the policy's spaces that draws itself."""
+def _stage(policy: Policy, env: AnyEnvironment, config: Config, mode: str) -> Iterator[tuple[CheckedEnv, int]]:
+    """An environment of the policy's spaces that draws itself, and its longest episode; Undrawable if there is none."""
     gym = gymnasium_version(env, config.action_repeat)
     if gym.spec != policy.spec:
         raise Mistake(f"{gym.id} has other spaces than the run; choose an environment of the same")
-    with _opened(gym, mode) as drawn:
+    try:
+        drawn = gym.one(render_mode=mode)
+    except Misbehaved as error:  # as a maker that takes no render mode
+        raise Undrawable(str(error)) from error
+    with closing(drawn):
         if drawn.render_mode != mode:
-            raise Mistake(f"Gymnasium cannot draw {gym.id}: it has no render mode {mode}")
-        yield drawn
-
-
-@contextmanager
-def _opened(gym: GymFactory, mode: str) -> Iterator[CheckedEnv]:
-    with closing(gym.one(render_mode=mode)) as drawn:
-        yield drawn
+            raise Undrawable(f"Gymnasium cannot draw {gym.id}: it has no render mode {mode}")
+        yield drawn, gym.max_episode_steps

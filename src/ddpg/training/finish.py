@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ddpg.records.statistics import iqm, summary
 from ddpg.terminal import count
 from ddpg.training.best import Best, saved_networks
 from ddpg.training.driver import Learned
-from ddpg.training.film import can_film, film_policy
+from ddpg.training.film import Undrawable, film_policy, in_gymnasium
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load_policy
 from ddpg.types import Spec
@@ -34,24 +35,38 @@ def save_networks(folder: RunFolder, config: Config, learned: Learned, spec: Spe
         save_models(place, saved, spec, config.agent.value, scale)
 
 
-def draw_pictures(
-    folder: RunFolder, config: Config, env: AnyEnvironment | None, optimum: float | None, note: Callable[[str], None]
-) -> None:
-    """The learning curve, and a film of the median seed if `env` is given.
+def film_seconds(run_seconds: float, hurried: bool) -> float:
+    """How long the film of a run may take: a tenth of the run, and no more than ten seconds, or two."""
+    return min(2.0 if hurried else 10.0, run_seconds / 10)
 
-    A note if one cannot be drawn, as of a diverged policy.
+
+def draw_pictures(
+    folder: RunFolder,
+    config: Config,
+    env: AnyEnvironment | None,
+    optimum: float | None,
+    seconds: float,
+    note: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> None:
+    """The learning curve, and a film of the median seed in so many seconds if `env` is given.
+
+    Without an evaluation there is no curve. A warning if one cannot be drawn, as the film of a diverged policy.
     """
     records = read_records(folder.metrics)
     title = f"{config.env} · {count(config.seeds, 'seed')}"
-    last = [record["return"] for record in records[-config.seeds :]]
+    last = [record["return"] for record in records[-config.seeds :]] or [0.0]
     median = config.seed_range[int(np.argsort(last)[(len(last) - 1) // 2])]
     try:
-        if config.eval.episodes:
+        if records and config.eval.episodes:
             learning_curve([curve_of(records, config.preset)], folder.curve, title, optimum)
-        if env is not None and can_film(env):
-            film_policy(load_policy(folder, config, median), env, config, folder.film)
+        if env is not None and in_gymnasium(env):
+            if seconds > 1:
+                note(f"drawing {folder.film.name}, in {seconds:.1f} s at most")
+            with suppress(Undrawable):
+                film_policy(load_policy(folder, config, median), env, config, folder.film, 0, seconds, note)
     except Mistake as error:
-        note(str(error))
+        warn(str(error))
 
 
 def write_summary(

@@ -22,7 +22,8 @@ from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.experience.ring import any_rows, refilled, trimmed
 from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.collector import BehaviourPolicy
-from ddpg.training.driver import ChunkInterrupted, Learned, Report, mean_metrics, reward_range
+from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, mean_metrics, reward_range
+from ddpg.training.interruption import Interruption, Pace, never
 from ddpg.training.learner import Learner, LearnerState
 from ddpg.training.python_collector import CollectorSnapshot, PythonCollector, PythonVectorEnv
 from ddpg.training.randomness import ActionRandomness, IterationRandomness, UpdateRandomness
@@ -46,7 +47,7 @@ class Host:
 
     def __init__(self, learner: Learner, behaviour: BehaviourPolicy, envs: PythonVectorEnv) -> None:
         self.learner, self.collector = learner, PythonCollector(behaviour, envs)
-        self._stop: Callable[[], bool] = lambda: False
+        self._interruption = Interruption()
 
     def start(self, keys: Keys) -> None:
         """Once only: the environments have begun their first episode."""
@@ -56,9 +57,13 @@ class Host:
         self._states, self._blocks = [state for state, _ in started], [block for _, block in started]
 
     def read(self) -> Learned:
+        if self._interruption.left is not None:
+            return Learned.of(self._interruption.left.learner)
         return stacked([Learned.of(state) for state in self._states])
 
     def snapshot(self) -> HostSnapshot:
+        if self._interruption.left is not None:
+            return self._interruption.left
         rings = [trimmed(jax.tree.map(lambda x: np.asarray(x)[None], state.ring)) for state in self._states]
         ring = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rings)
         learner = stacked([to_numpy(state._replace(ring=None)) for state in self._states])._replace(ring=ring)
@@ -103,32 +108,33 @@ class Host:
             truncated[-1] |= cut[s]
             self._blocks[s] = block._replace(truncated=truncated)
 
-    def stop_when(self, stop: Callable[[], bool]) -> None:
-        self._stop = stop
+    def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool]) -> None:
+        self._interruption.soon, self._interruption.now = soon, now
 
     def close(self) -> None:
         self.collector.close()
 
-    def compile(self, *, iterations: int, learning: bool) -> Callable[[np.int32], Report]:
+    def compile(self, *, longest: int, learning: bool) -> Program:
         programs = []
         for state, block in list(zip(self._states, self._blocks, strict=True))[: jax.device_count()]:
-            draw = _draw(self.learner, self.collector.behaviour, iterations).lower(state.key, np.int32(0)).compile()
+            draw = _draw(self.learner, self.collector.behaviour, longest).lower(state.key, np.int32(0)).compile()
             like = jax.tree.map(
                 lambda x, sharding=state.key.sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
                 draw.out_info.updates,
             )
             learn = _learn(self.learner, learning).lower(state, block, like, np.int32(0), np.int32(0)).compile()
             programs.append((draw, learn))
-        return partial(self._chunk, programs, iterations)
+        return partial(self._chunk, programs, Pace(most=1))
 
-    def _chunk(self, programs: Sequence[tuple[Any, Any]], iterations: int, t0: np.int32) -> Report:
+    def _chunk(self, programs: Sequence[tuple[Any, Any]], pace: Pace, t0: np.int32, n: int) -> Report:
         programs = [programs[s % len(programs)] for s in range(len(self._states))]
         draws: list[IterationRandomness] = [
             draw(state.key, t0) for state, (draw, _) in zip(self._states, programs, strict=True)
         ]
         actions: list[ActionRandomness] = [jax.tree.map(np.asarray, draw.actions) for draw in draws]
-        metrics, blocks = list[Sequence[Metrics | None]](), list[Row]()
-        for i in range(iterations):
+
+        def iterate(i: int, count: int, held: bool) -> Report:
+            """Iteration t0 + i, and its report [1, S]; `count` is 1."""
             # A copy, since the learner consumes its own. Calls return at once: it learns in threads of XLA.
             policies = [jax.tree.map(np.array, state.acting) for state in self._states]
             turns = [
@@ -136,25 +142,23 @@ class Host:
                 for state, block, draw, (_, learn) in zip(self._states, self._blocks, draws, programs, strict=True)
             ]
             self._states = [state for state, _ in turns]
-            metrics.append([each for _, each in turns])
+            now, leave = [jax.tree.map(itemgetter(i), each) for each in actions], self._interruption.now
             try:
-                now = [jax.tree.map(itemgetter(i), each) for each in actions]
-                block = self.collector.collect(policies, np.int32(t0 + i), now)
+                block = self.collector.collect(policies, np.int32(t0 + i), now, leave if held else never)
             except Misbehaved as error:
                 raise ChunkInterrupted(i + 1, error, None) from error
+            if held:
+                self._interruption.wait(partial(jax.block_until_ready, turns))
             self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(turns))]
-            blocks.append(block)
-            if self._stop() and i + 1 < iterations:
-                raise ChunkInterrupted(i + 1, None, self._report(metrics, blocks))
-        return self._report(metrics, blocks)
+            return jax.tree.map(lambda x: x[None], self._report([each for _, each in turns], block))
 
-    def _report(self, metrics: Sequence[Sequence[Metrics | None]], blocks: Sequence[Row]) -> Report:
-        """One report per iteration and seed: leaves [iterations, s]."""
-        unknown = Metrics(*[np.full(len(self._states), np.nan)] * len(Metrics._fields))
-        means = [unknown if each[0] is None else stacked(each) for each in metrics]
-        returns, counts = (np.array(each) for each in zip(*map(self.collector.episodes, blocks), strict=True))
-        low, high = (np.array(each) for each in zip(*(reward_range(block, (1, 2)) for block in blocks), strict=True))
-        return Report(stacked(means), returns, counts, low, high)
+        return self._interruption.chunk(n, pace, self.snapshot, iterate)
+
+    def _report(self, metrics: Sequence[Metrics | None], block: Row) -> Report:
+        """Of one iteration, leaves [S]."""
+        episodes, rewards = self.collector.episodes(block), reward_range(block, (1, 2))
+        unknown = Metrics(*[np.full(len(metrics), np.nan)] * len(Metrics._fields))
+        return Report(unknown if metrics[0] is None else stacked(metrics), *episodes, *rewards)
 
 
 def stacked(trees: Sequence[Any]) -> Any:
@@ -172,11 +176,11 @@ def _start(learner: Learner) -> Callable[..., tuple[LearnerState, Row]]:
 
 
 @cache
-def _draw(learner: Learner, behaviour: BehaviourPolicy, iterations: int) -> Wrapped:
+def _draw(learner: Learner, behaviour: BehaviourPolicy, longest: int) -> Wrapped:
     def draw(key: Key, t0: Array) -> IterationRandomness:
         """For a whole chunk."""
         return jax.vmap(lambda t: IterationRandomness(behaviour.randomness(key, t), learner.randomness(key, t)))(
-            t0 + jnp.arange(iterations)
+            t0 + jnp.arange(longest)
         )
 
     return jax.jit(draw)

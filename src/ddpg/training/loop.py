@@ -1,4 +1,4 @@
-"""The loop on JAX-native environments: one iteration, collect beside learn, turned by `lax.scan`.
+"""The loop on JAX-native environments: one iteration, collect beside learn, turned by compiled code.
 
 train()                                   commands/train.py
   for chunk                               schedule.py    thousands of steps: then log, evaluate, save
@@ -9,6 +9,7 @@ train()                                   commands/train.py
 """
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import jax
@@ -16,11 +17,13 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Int
 
-from ddpg.training.collector import Collector, EndedEpisodes, EnvState
+from ddpg.training.collector import Collector, EnvState
 from ddpg.training.driver import Report, mean_metrics, reward_range
 from ddpg.training.learner import Learner, LearnerState
 from ddpg.training.randomness import IterationRandomness
 from ddpg.types import Key, Metrics, PyTree, Row
+
+DRAWN = 100  # iterations whose random numbers are drawn at once
 
 
 class TrainState(NamedTuple):
@@ -49,23 +52,42 @@ class Loop:
 
     def iterate(
         self, state: TrainState, t: Int[Array, ""], randomness: IterationRandomness, fresh: PyTree, learning: bool
-    ) -> tuple[TrainState, tuple[Metrics | None, EndedEpisodes, tuple[Array, Array]]]:
-        """Iteration t; also its metrics, the episodes that ended and the lowest and highest reward."""
+    ) -> tuple[TrainState, Report]:
+        """Iteration t, and its report."""
         env, (block, episodes) = self.collector.collect(state.learner.acting, state.env, t, randomness.actions, fresh)
         learner, metrics = self.learner.learn(state.learner, state.block, t, randomness.updates, learning)
-        return TrainState(learner, env, block), (metrics, episodes, reward_range(block))
-
-    def chunk(
-        self, state: TrainState, t0: Int[Array, ""], iterations: int, learning: bool
-    ) -> tuple[TrainState, Report]:
-        """So many iterations of one seed, from iteration t0 on."""
-        t, key = t0 + jnp.arange(iterations), state.learner.key
-        inputs = jax.vmap(lambda t: (self.randomness(key, t), self.collector.fresh(key, t)))(t)
-        state, (metrics, episodes, (low, high)) = jax.lax.scan(
-            lambda state, x: self.iterate(state, *x, learning), state, (t, *inputs)
-        )
         unknown = jnp.float32(jnp.nan)
         mean = mean_metrics(metrics) if metrics is not None else Metrics(*[unknown] * len(Metrics._fields))
         count = jnp.sum(episodes.ended)
         episode_return = jnp.where(count > 0, jnp.sum(episodes.returns) / count, unknown)
-        return state, Report(mean, episode_return, count, jnp.min(low), jnp.max(high))
+        return TrainState(learner, env, block), Report(mean, episode_return, count, *reward_range(block))
+
+    def chunk(
+        self, state: TrainState, t0: Int[Array, ""], n: Int[Array, ""], longest: int, learning: bool
+    ) -> tuple[TrainState, Report]:
+        """n iterations of one seed, at most `longest`, from iteration t0 on; a report of each, [longest]."""
+        key, drawn = state.learner.key, min(longest, DRAWN)
+
+        def inputs(t: Int[Array, ""]) -> tuple[Array, IterationRandomness, PyTree]:
+            return t, self.randomness(key, t), self.collector.fresh(key, t)
+
+        def some(j: Int[Array, ""], after: tuple[TrainState, Report]) -> tuple[TrainState, Report]:
+            """Those whose random numbers are drawn together."""
+            first = j * drawn
+            drawings = jax.vmap(inputs)(t0 + first + jnp.arange(drawn))
+
+            def one(i: Int[Array, ""], after: tuple[TrainState, Report]) -> tuple[TrainState, Report]:
+                state, reports = after
+                t, randomness, fresh = jax.tree.map(itemgetter(i), drawings)
+                state, report = self.iterate(state, t, randomness, fresh, learning)
+                return state, jax.tree.map(lambda all, own: all.at[first + i].set(own), reports, report)
+
+            return jax.lax.fori_loop(0, jnp.minimum(drawn, n - first), one, after)
+
+        def report(t: Int[Array, ""]) -> Report:
+            _, randomness, fresh = inputs(t)
+            return self.iterate(state, t, randomness, fresh, learning)[1]
+
+        # No scan: its length would be a part of the program, and a run needs many.
+        none = jax.tree.map(lambda x: jnp.zeros((longest, *x.shape), x.dtype), jax.eval_shape(report, t0))
+        return jax.lax.fori_loop(0, -(-n // drawn), some, (state, none))

@@ -1,6 +1,6 @@
 """Collecting with environments that Python steps: K steps of S x N of them, acting in NumPy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +11,7 @@ from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.python_vector import History, PythonStepResult
 from ddpg.records.tree_file import to_numpy
 from ddpg.training.collector import BehaviourPolicy
+from ddpg.training.interruption import Abandoned, never
 from ddpg.training.randomness import ActionRandomness
 from ddpg.types import Row
 
@@ -55,8 +56,17 @@ class PythonCollector:
         noise = np.stack([behaviour.init_noise()] * len(no))
         self._state, self._running = PythonEnvState(self.first, no, noise, ~no), np.zeros(no.shape)
 
-    def collect(self, policies: Sequence[GreedyPolicy], t: np.int32, randomness: Sequence[ActionRandomness]) -> Row:
-        """The K steps of iteration t: a block of rows [s, k, n, ...]. Misbehaved if an environment misbehaves."""
+    def collect(
+        self,
+        policies: Sequence[GreedyPolicy],
+        t: np.int32,
+        randomness: Sequence[ActionRandomness],
+        now: Callable[[], bool] = never,
+    ) -> Row:
+        """The K steps of iteration t: a block of rows [s, k, n, ...].
+
+        Misbehaved if an environment misbehaves, Abandoned if `now` answers true between two steps.
+        """
         spec, seeds = self.behaviour.spec, len(policies)
         k, n, m = randomness[0].normal.shape
         block = Row(
@@ -67,6 +77,8 @@ class PythonCollector:
         )
         obs, boundary, noise, start = self._state
         for i in range(k):
+            if now():
+                raise Abandoned
             selected = [
                 self.behaviour.select_action(
                     policy,

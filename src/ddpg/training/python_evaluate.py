@@ -16,6 +16,7 @@ from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.training.evaluation import CriticComparison, Episodes, Evaluation, compiled_comparison
+from ddpg.training.interruption import Abandoned, never
 
 PARALLEL_EPISODES = 10  # environments that play side by side, for one call of the actor
 
@@ -37,6 +38,7 @@ class PythonEvaluator:
         self, env: GymFactory, judge: CriticComparison, episodes: int = 100, seed: int = 0, lent: Lent | None = None
     ) -> None:
         self._env, self._judge, self._episodes, self._seed, self._lent = env, judge, episodes, seed, lent
+        self._now: Callable[[], bool] = never
         self._cut = 0  # episodes without an end
         count = min(PARALLEL_EPISODES, episodes)
         if lent is not None:
@@ -63,6 +65,8 @@ class PythonEvaluator:
         obs = {slot: self._begin(slot, e, played) for slot, e in open_episodes.items()}
         steps, discount = np.zeros(total, int), np.ones(total, np.float32)
         while open_episodes:
+            if self._now():
+                raise Abandoned
             actions = policy(np.stack(list(obs.values())))
             for (slot, e), action in zip(list(open_episodes.items()), actions, strict=True):
                 obs[slot], reward, terminated, truncated, _ = self._envs[slot].step(action)
@@ -103,6 +107,9 @@ class PythonEvaluator:
         self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None
     ) -> Callable[..., Evaluation]:
         return self
+
+    def stop_when(self, now: Callable[[], bool]) -> None:
+        self._now = now
 
     def close(self) -> None:
         for env in self._envs if self._lent is None else ():

@@ -15,16 +15,30 @@ from ddpg.types import Metrics
 
 
 class PendingReports(NamedTuple):
-    """Reports since the last log point: leaves [pieces, S], and how many iterations each piece covers [pieces]."""
+    """Reports since the last log point: leaves [pieces, S], and how many iterations each piece covers [pieces].
+
+    A piece is one iteration, or a chunk that has ended, so that means do not depend on how a chunk was cut.
+    """
 
     report: Report
     weights: np.ndarray
 
-    def add(self, report: Report, iterations: int) -> "PendingReports":
-        """With the report of `iterations` more: one of all [S], or one of each [iterations, S]."""
-        report = jax.tree.map(np.atleast_2d, report)
-        weights = np.full(len(report.episodes), iterations / len(report.episodes))
-        return jax.tree.map(lambda *both: np.concatenate(both), self, PendingReports(report, weights))
+    def add(self, report: Report) -> "PendingReports":
+        """With the report of each of several iterations [iterations, S]."""
+        more = PendingReports(report, np.ones(len(report.episodes)))
+        return jax.tree.map(lambda *both: np.concatenate(both), self, more)
+
+    def end_chunk(self, iterations: int) -> tuple["PendingReports", Report]:
+        """With the last chunk, of so many iterations, as one piece; and its report [S].
+
+        Its q and critic_loss are NaN if any iteration's are: within one chunk these are lost numbers, not unknown ones.
+        """
+        before, chunk = (jax.tree.map(itemgetter(part), self) for part in np.s_[:-iterations, -iterations:])
+        report, (q, loss, *_) = mean_report(chunk), chunk.report.metrics
+        metrics = report.metrics._replace(q=q.mean(axis=0), critic_loss=loss.mean(axis=0))
+        report = report._replace(metrics=metrics)
+        piece = PendingReports(jax.tree.map(lambda x: x[None], report), np.array([float(iterations)]))
+        return jax.tree.map(lambda *both: np.concatenate(both), before, piece), report
 
 
 def no_reports(seeds: int) -> PendingReports:
@@ -46,18 +60,6 @@ def mean_report(pending: PendingReports) -> Report:
     low = report.lowest_reward.min(axis=0, initial=np.inf)
     high = report.highest_reward.max(axis=0, initial=-np.inf)
     return Report(metrics, returns, report.episodes.sum(axis=0), low, high)
-
-
-def chunk_report(pending: PendingReports, iterations: int) -> Report:
-    """The same over the last chunk, of so many iterations; but q and critic_loss are NaN if any piece's are.
-
-    Within one chunk the critic's NaN are lost numbers, and not unknown ones.
-    """
-    since = np.cumsum(pending.weights[::-1])[::-1]  # iterations from the beginning of each piece on
-    chunk = jax.tree.map(itemgetter(since < iterations + 0.5), pending)
-    report, weights = mean_report(chunk), chunk.weights
-    q, loss = (weights @ values / weights.sum() for values in chunk.report.metrics[:2])
-    return report._replace(metrics=report.metrics._replace(q=q, critic_loss=loss))
 
 
 def log_point(

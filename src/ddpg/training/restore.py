@@ -1,6 +1,6 @@
 """The state of a run between two chunks, and the newest checkpoint from which it can go on."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,13 +9,15 @@ import jax
 from pydantic import TypeAdapter, ValidationError
 
 from ddpg.config.config import Config
-from ddpg.config.file import versions
+from ddpg.config.file import rewrite_config, versions
 from ddpg.config.reading import from_data, values
 from ddpg.envs.foreign import Misbehaved
 from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative, Whole
 from ddpg.records import tree_file
 from ddpg.records.checkpoint import list_checkpoints
+from ddpg.records.display import Display
+from ddpg.records.log import read_records
 from ddpg.terminal import one_line
 from ddpg.training.driver import Driver
 from ddpg.training.folder import RunFolder
@@ -119,3 +121,19 @@ def _other_versions(header: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(then, dict) and then.get(name) != now:
             was = one_line(then.get(name), 40)
             yield f"the run was made with {name} {was}, this is {now}: it goes on, but perhaps not to the last bit"
+
+
+def recall(folder: RunFolder, config: Config, progress: Progress, display: Display, notes: Iterable[str]) -> None:
+    """Show where a resumed run stands, and prepare its folder for what follows."""
+    logged, step = progress.logged, progress.iteration * config.steps_per_iteration
+    records = read_records(folder.metrics) if folder.metrics.exists() else []
+    display.recall(records, logged)
+    last = max((int(record["step"]) for record in records), default=0)
+    again = f"; what had come after it, up to step {last:,}, is done again" if last > step else ""
+    display.note(f"resumed at step {step:,} of {config.steps:,}{again}")
+    if last < logged:
+        display.warn(f"metrics.jsonl ends at step {last:,}: what followed, to step {logged:,}, is lost")
+    for line in notes:
+        display.warn(line)
+    rewrite_config(config, folder.config)  # which may be longer now
+    folder.summary.unlink(missing_ok=True)  # which is of a run that had ended

@@ -9,27 +9,34 @@ from jax.stages import Wrapped
 
 from ddpg.experience.ring import Ring, any_rows, refilled, trimmed
 from ddpg.records.tree_file import from_numpy, keys_to_data
-from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
-from ddpg.training.driver import Learned, Report
+from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices, with_seeds
+from ddpg.training.driver import Learned, Program, Report
+from ddpg.training.interruption import Interruption, Pace
 from ddpg.training.loop import Loop, TrainState
-from ddpg.types import Keys
+from ddpg.types import Keys, PyTree
 
 
 class Scan:
     """A loop over its own environments. It has the state of every seed, in groups that are computed together."""
 
     def __init__(self, loop: Loop) -> None:
-        self.loop = loop
+        self.loop, self._interruption = loop, Interruption()
 
     def start(self, keys: Keys) -> None:
         groups = place_on_devices(keys)
         self._continue_from(compiled(_start(self.loop), groups)(groups))
 
     def read(self) -> Learned:
+        if self._interruption.left is not None:
+            return Learned.of(self._interruption.left.learner)
         return gathered([Learned.of(state.learner) for state in self._states])
 
     def snapshot(self) -> TrainState:
-        return gathered([keys_to_data(_with_ring(state, trimmed(state.learner.ring))) for state in self._states])
+        if self._interruption.left is not None:
+            return self._interruption.left
+        whole = [with_seeds(keys_to_data(state)) for state in self._states]
+        parts = [_with_ring(state, trimmed(state.learner.ring)) for state in whole]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def snapshot_shapes(self, keys: Keys) -> TrainState:
         state = jax.eval_shape(jax.vmap(self.loop.init), keys)
@@ -41,21 +48,26 @@ class Scan:
         self._continue_from(place_on_devices(from_numpy(state, like)))
         return []
 
-    def stop_when(self, stop: Callable[[], bool]) -> None:
-        """Chunks are short: nothing asks inside one."""
+    def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool]) -> None:
+        self._interruption.soon, self._interruption.now = soon, now
 
     def close(self) -> None:
         """Nothing is open: environments are compiled."""
 
-    def compile(self, *, iterations: int, learning: bool) -> Callable[[np.int32], Report]:
-        chunks = compiled(_program(self.loop, iterations, learning), self._like, np.int32(0))
+    def compile(self, *, longest: int, learning: bool) -> Program:
+        program = compiled(_program(self.loop, longest, learning), self._like, np.int32(0), np.int32(0))
+        return partial(self._chunk, program, Pace())
 
-        def turn(t0: np.int32) -> Report:
-            turns = chunks(self._states, t0)
-            self._states = [state for state, _ in turns]
-            return gathered([report for _, report in turns])
+    def _chunk(self, program: Callable[..., list[PyTree]], pace: Pace, t0: np.int32, n: int) -> Report:
+        def several(first: int, count: int, held: bool) -> Report:
+            def call() -> tuple[list[TrainState], Report]:
+                turns = program(self._states, np.int32(t0 + first), np.int32(count))
+                return [state for state, _ in turns], gathered([report for _, report in turns])
 
-        return turn
+            self._states, report = self._interruption.wait(call) if held else call()
+            return jax.tree.map(lambda x: x[:, :count].T, report)
+
+        return self._interruption.chunk(n, pace, self.snapshot, several)
 
     def _continue_from(self, states: list[TrainState]) -> None:
         self._states = states
@@ -68,8 +80,8 @@ def _with_ring(state: TrainState, ring: Ring) -> TrainState:
 
 
 @cache
-def _program(loop: Loop, iterations: int, learning: bool) -> Wrapped:
-    return jit_group(partial(loop.chunk, iterations=iterations, learning=learning), donate=True)
+def _program(loop: Loop, longest: int, learning: bool) -> Wrapped:
+    return jit_group(partial(loop.chunk, longest=longest, learning=learning), donate=True)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Which iterations make a chunk: one call of a compiled program."""
+"""Which iterations make a chunk: after each it is asked whether training diverged."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,13 +13,14 @@ class Chunk(NamedTuple):
     end: int
     learning: bool
     log: bool  # whether a log point follows
+    whole: bool  # a run that is made longer has the same one; else the end of the run cut it short
 
 
 def chunks(steps: int, learning_starts: int, log_every: int, steps_per_iteration: int, updates: int) -> Iterator[Chunk]:
     """A whole run: the first three in environment steps, `updates` per iteration, from `learning_starts` on.
 
     A log point comes every `log_every` steps, rounded to whole iterations. A chunk has at most MAX_CHUNK updates, and
-    as many steps: Ctrl-C waits for its end, and its random numbers are in memory.
+    as many steps. It is what is watched for divergence; a driver may do it in shorter pieces.
     """
     total = -(-steps // steps_per_iteration)
     begin = -(-learning_starts // steps_per_iteration)
@@ -29,5 +30,6 @@ def chunks(steps: int, learning_starts: int, log_every: int, steps_per_iteration
     for boundary in sorted({*range(every, total, every), begin, total}):
         while first < boundary:
             end = min(first + longest, boundary)
-            yield Chunk(first, end, first >= begin, end % every == 0)
+            log = end % every == 0
+            yield Chunk(first, end, first >= begin, log, log or end < total or end == first + longest)
             first = end

@@ -2,42 +2,35 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from importlib import import_module
 from typing import Any
 
 import jax
 import numpy as np
 
 from ddpg.config.config import Config
-from ddpg.config.file import rewrite_config
 from ddpg.environment import AnyEnvironment
 from ddpg.envs.foreign import Misbehaved
 from ddpg.mistake import Mistake
-from ddpg.records import tensorboard
 from ddpg.records.display import Display
-from ddpg.records.log import Log, read_records
+from ddpg.records.log import Log
 from ddpg.records.observer import Observer, Observers
-from ddpg.settings import keep_own_settings
 from ddpg.terminal import count, reason
 from ddpg.training.backend import driver_for, evaluation_plan
-from ddpg.training.driver import ChunkInterrupted, Report
-from ddpg.training.evaluation import Evaluation
-from ddpg.training.finish import draw_pictures, save_networks, write_summary
+from ddpg.training.driver import ChunkInterrupted
+from ddpg.training.finish import draw_pictures, film_seconds, save_networks, write_summary
 from ddpg.training.folder import RunFolder
+from ddpg.training.interruption import Abandoned
 from ddpg.training.memory import replay_bytes
 from ddpg.training.programs import Programs
 from ddpg.training.reports import log_point, mean_report
-from ddpg.training.restore import Progress, restore
+from ddpg.training.restore import Progress, recall, restore
 from ddpg.training.run import Run
 from ddpg.training.saving import Saver
 from ddpg.training.schedule import Chunk, chunks
+from ddpg.training.signals import Stop
 from ddpg.training.start import Start, begin
 from ddpg.training.watch import Watch, init_watch
-
-# A second of imports, during the first updates.
-LATER = (*tensorboard.MODULES, "matplotlib.figure", "matplotlib.backends.backend_agg", "pygame", "PIL.Image")
 
 
 class Session:
@@ -83,7 +76,7 @@ class Session:
         Mistake if an environment misbehaves or every seed diverges, a file cannot be written, or there is no
         checkpoint to go on from; the run so far is on disk then too, and if an observer raises anything else.
         """
-        self.folder, self._signal, self._began = folder, stopped, time.perf_counter()
+        self.folder, self._stop, self._began = folder, Stop(stopped), time.perf_counter()
         title = f"{self.config.preset} on {self.config.env} · {count(self.config.seeds, 'seed')} · {folder}"
         self.display = Display(title, self.config.steps, self.optimum, quiet=self._quiet)
         try:
@@ -117,7 +110,7 @@ class Session:
         config, note, watched = self.config, self.display.note, init_watch(self.config.seeds)
         if self.resumed:
             self.progress, watched, notes = restore(self.folder, config, self.driver, self.keys, self.display.warn)
-            self._recall(notes)
+            recall(self.folder, config, self.progress, self.display, notes)
         else:
             note(f"replay: {config.replay.capacity:,} steps, {replay_bytes(config, self.env) / 1e6:,.1f} MB")
             begin(self.driver, self.keys, config, self.env.spec, self._start)
@@ -129,64 +122,63 @@ class Session:
         known = self.progress.diverged, self.progress.warnings
         self.watch = Watch(watched, *known, config, self.env.spec, self.folder, self.display)
 
-    def _recall(self, notes: Iterable[str]) -> None:
-        """Show where a resumed run stands, and prepare its folder for what follows."""
-        config = self.config
-        logged = self.progress.logged
-        records = read_records(self.folder.metrics) if self.folder.metrics.exists() else []
-        self.display.recall(records, logged)
-        last = max((int(record["step"]) for record in records), default=0)
-        again = f"; what had come after it, up to step {last:,}, is done again" if last > self.step else ""
-        self.display.note(f"resumed at step {self.step:,} of {config.steps:,}{again}")
-        if last < logged:
-            self.display.warn(f"metrics.jsonl ends at step {last:,}: what followed, to step {logged:,}, is lost")
-        for line in notes:
-            self.display.warn(line)
-        rewrite_config(config, self.folder.config)  # which may be longer now
-        self.folder.summary.unlink(missing_ok=True)  # which is of a run that had ended
-
     def _train(self) -> None:
         """All iterations that are left, until something stops the run."""
         resume_at = self.progress.logged if self.resumed else None
         with (
             closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step)) as saver,
             Log(self.folder.metrics, self.folder.tensorboard, resume_at=resume_at) as log,
-            ThreadPoolExecutor(initializer=keep_own_settings) as pool,
+            ExitStack() as ending,
         ):
-            self.driver.stop_when(lambda: bool(self._signal()) or saver.due(self.step, self.progress.logged > 0))
+
+            def due() -> bool:
+                return saver.due(self.step, self.progress.logged > 0)
+
+            self.driver.stop_when(lambda: self._stop.soon() or due(), self._stop.now)
+            self.evaluator.stop_when(self._stop.now)
             self.display.note("compiling")
-            programs, done, stopping = Programs(self.driver, pool), self.progress.iteration, False
-            programs.prepare({(c.learning, c.end - max(c.first, done)) for c in self.chunks() if c.end > done})
-            evaluate = pool.submit(self.evaluator.compile, *self.driver.read().evaluation_inputs)
-            pool.submit(lambda: [import_module(name) for name in LATER])  # in one thread: some import each other
+            self._programs = Programs(self.driver, self.evaluator, self.chunks(), self._stop.now)
+            ending.callback(lambda: self._programs.close(wait=not self._stop.soon()))
+            stopping = False
             for chunk in self.chunks():
-                # Once, unless a host was cut short, to stop or for a checkpoint.
-                while self.progress.iteration < chunk.end and not stopping:
-                    self._advance(programs[chunk.learning, chunk.end - self.progress.iteration], chunk)
+                # Once, unless it is cut short, to stop or for a checkpoint.
+                while self._unfinished(chunk) and not stopping:
+                    self._advance(chunk)
                     if self.progress.iteration == chunk.end and self.failure is None:
-                        if self.watch.check_divergence(chunk.end - chunk.first, chunk.learning):
-                            diverged = self.progress.diverged[self.config.seed]
-                            self.failure = f"training diverged by step {self.step}: {diverged}"
-                        if chunk.log and self.failure is None:
-                            self._observe(log, evaluate.result())
-                            self.progress.logged = self.step
-                    stopping = bool(self.failure or self.observers.stopped or self._signal())
+                        self._end_chunk(chunk, log)
+                    stopping = bool(self.failure or self.observers.stopped) or self._stop.soon()
                     last = stopping or self.finished
-                    if self.failure is None and (last or saver.due(self.step, self.progress.logged > 0)):
+                    if stopping:
+                        self.display.note(f"stopped at step {self.step}{'' if self.failure else '; saving'}")
+                    if self.failure is None and (last or due()):
                         log.fsync()
                         self.progress.wall_seconds = time.perf_counter() - self._began
                         saver.save(self.step, self.driver, self.progress, self.watch.state, last)
-            if stopping:
-                self.display.note(f"stopped at step {self.step}{'' if self.failure else '; saving'}")
             # The last log point of a run that ends between two: no checkpoint has it, so a resumed run drops it.
             if len(self.watch.state.pending.weights):
-                self._observe(log, None if self.failure else evaluate.result(), stopped=not self.finished)
+                self._observe(log, evaluate=self.failure is None, stopped=not self.finished)
 
-    def _advance(self, program: Callable[[np.int32], Report], chunk: Chunk) -> None:
-        """Do what is left of a chunk, or less if an environment fails or a host is to stop."""
-        first, end, started, report = self.progress.iteration, chunk.end, time.perf_counter(), None
+    def _unfinished(self, chunk: Chunk) -> bool:
+        """Whether iterations of a chunk are left, or the log point after it, since its evaluation was cut short."""
+        done, step = self.progress.iteration, chunk.end * self.config.steps_per_iteration
+        return done < chunk.end or (done == chunk.end and chunk.log and self.progress.logged < step)
+
+    def _advance(self, chunk: Chunk) -> None:
+        """Do what is left of a chunk, or less if an environment fails or the driver is to stop."""
+        first, end = self.progress.iteration, chunk.end
+        if first == end:
+            return
         try:
-            report = program(np.int32(first))
+            program = self._programs.iterations(chunk.learning)
+        except Abandoned:
+            return
+        if self._stop.noticed:  # while it was compiled
+            return
+        if chunk.learning:
+            self.display.begin_learning(self.step)
+        started = time.perf_counter()
+        try:
+            report = program(np.int32(first), end - first)
         except ChunkInterrupted as cut:
             report, end = cut.report, first + cut.iterations
             self.failure, self._cause = None if cut.error is None else str(cut.error), cut.error
@@ -197,27 +189,45 @@ class Session:
             self.progress.learning_steps += steps
             self.progress.learning_seconds += seconds
         if report is not None:
-            self.watch.add(report, iterations)
+            self.watch.add(report)
 
-    def _observe(self, log: Log, evaluate: Callable[..., Evaluation] | None, stopped: bool = False) -> None:
-        """Evaluate, and call all observers with the means since the last log point.
+    def _end_chunk(self, chunk: Chunk, log: Log) -> None:
+        """Look for divergence, and evaluate if a log point is there.
 
-        An evaluation because the run is `stopped` does not count as its best: a run that goes on has none there.
+        A resumed run does both again if the evaluation was cut short, or the chunk was.
+        """
+        before = self.watch.state
+        if self.watch.end_chunk(chunk.end - chunk.first, chunk.learning):
+            diverged = self.progress.diverged[self.config.seed]
+            self.failure = f"training diverged by step {self.step}: {diverged}"
+        elif chunk.log and self._observe(log):
+            self.progress.logged = self.step
+        elif chunk.log or not chunk.whole:
+            self.watch.state = before
+
+    def _observe(self, log: Log, evaluate: bool = True, stopped: bool = False) -> bool:
+        """Evaluate, and call all observers with the means since the last log point; whether that was done.
+
+        It was not if a signal cut the evaluation short. An evaluation because the run is `stopped` does not count as
+        its best: a run that goes on has none there.
         """
         report, evaluation = mean_report(self.watch.state.pending), None
-        if evaluate is not None:
-            try:
+        try:
+            if evaluate and (play := self._programs.evaluation()) is not None:
                 learned = self.driver.read()
-                evaluation = evaluate(*learned.evaluation_inputs)
+                evaluation = play(*learned.evaluation_inputs)
                 if not stopped:
                     self.watch.evaluated(self.step, report, evaluation, learned)
                 self.watch.warn(self.evaluator.warnings())
-            except Misbehaved as error:
-                self.failure, self._cause = f"in evaluation, {error}", error
+        except Misbehaved as error:
+            self.failure, self._cause = f"in evaluation, {error}", error
+        except Abandoned:
+            return False
         point = log_point(self.config, self.folder.path, self.step, report, evaluation, self.optimum, self._rate)
         for observer in (log, self.display, self.observers):
             observer(point)
         self.watch.clear()
+        return True
 
     def _end(self) -> dict[str, Any]:
         """Write the networks, the pictures and the summary, which is returned."""
@@ -233,13 +243,15 @@ class Session:
         self.display.show(self.folder.curve)
         return summary
 
-    def draw(self, note: Callable[[str], None]) -> None:
-        draw_pictures(self.folder, self.config, self.env if self.evaluator.film else None, self.optimum, note)
+    def draw(self, warn: Callable[[str], None]) -> None:
+        seconds = film_seconds(time.perf_counter() - self._began, hurried=self._stop.soon())
+        filmed = self.env if self.evaluator.film else None
+        draw_pictures(self.folder, self.config, filmed, self.optimum, seconds, self.display.note, warn)
 
     def _summary_fields(self) -> dict[str, Any]:
         """What the summary has beside the returns."""
         done, stopped = self.progress, self.observers.stopped
-        interrupted = bool(self._signal()) or (stopped is not None and not self.finished)
+        interrupted = self._stop.soon() or (stopped is not None and not self.finished)
         diverged = {str(seed): how for seed, how in done.diverged.items()} or None
         exceptional = {"stopped": stopped, "diverged": diverged, "failure": self.failure}
         exceptional |= {"warnings": list(done.warnings.values()) or None, "start": done.start or None}

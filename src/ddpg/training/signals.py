@@ -1,17 +1,42 @@
-"""Ctrl-C and signals that ask a process to end, as a question that is asked between chunks."""
+"""Ctrl-C and signals that ask a process to end, as a question that is asked between pieces of work."""
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 ABORT_AFTER = 3  # presses of Ctrl-C
+GRACE = 1.0  # seconds after a signal in which what is under way may end
+
+
+class Stop:
+    """Whether `signal` asks a run to stop."""
+
+    def __init__(self, signal: Callable[[], int]) -> None:
+        self._signal = signal
+        self._noticed: float | None = None
+
+    @property
+    def noticed(self) -> bool:
+        """Whether `now` was asked after a signal."""
+        return self._noticed is not None
+
+    def soon(self) -> bool:
+        """After what is under way."""
+        return bool(self._signal())
+
+    def now(self) -> bool:
+        """GRACE after a signal: what is under way takes too long."""
+        if self._signal() and self._noticed is None:
+            self._noticed = time.monotonic()
+        return self._noticed is not None and time.monotonic() - self._noticed > GRACE
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], int]]:
-    """Within it a signal only asks to stop, so that neither a chunk nor a file is torn.
+    """Within it a signal only asks to stop, so that no file is torn.
 
     Yields a function that returns the first signal received, or 0. The third Ctrl-C aborts at once, for an
     environment that hangs: all since the last checkpoint is lost then.

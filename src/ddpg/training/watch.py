@@ -11,7 +11,7 @@ from ddpg.training.driver import Learned, Report
 from ddpg.training.evaluation import Evaluation
 from ddpg.training.folder import RunFolder
 from ddpg.training.health import HealthState, check_health, init_health
-from ddpg.training.reports import PendingReports, chunk_report, no_reports
+from ddpg.training.reports import PendingReports, no_reports
 from ddpg.types import Spec
 
 
@@ -45,24 +45,25 @@ class Watch:
         self._config, self._spec, self._display = config, spec, display
         self._keep_best = BestPolicies(folder, config, spec, display)
 
-    def add(self, report: Report, iterations: int) -> None:
-        """Add what so many iterations reported."""
-        self.state = self.state._replace(pending=self.state.pending.add(report, iterations))
+    def add(self, report: Report) -> None:
+        """Add what some iterations reported."""
+        self.state = self.state._replace(pending=self.state.pending.add(report))
 
     def clear(self) -> None:
         """A log point has taken the reports."""
         self.state = self.state._replace(pending=no_reports(self._config.seeds))
 
-    def check_divergence(self, iterations: int, learning: bool) -> bool:
+    def end_chunk(self, iterations: int, learning: bool) -> bool:
         """Note the seeds that diverged in the chunk that ends now; whether no other is left."""
+        pending, report = self.state.pending.end_chunk(iterations)
         state, diverged = check_divergence(
             self.state.divergence,
-            chunk_report(self.state.pending, iterations),
+            report,
             gamma=self._config.gamma,
             reward_scale=self._config.reward_scale,
             learning=learning,
         )
-        self.state = self.state._replace(divergence=state)
+        self.state = self.state._replace(divergence=state, pending=pending)
         for i, how in diverged.items():
             seed = self._config.seed_range[i]
             if seed not in self._diverged:
