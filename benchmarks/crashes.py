@@ -89,7 +89,7 @@ def inside(page: Page, argv: Sequence[str]) -> int:
 
         setattr(Session, name, wrapped)
 
-    def begun(self: Any, program: Any, chunk: Any) -> tuple[int, int]:
+    def begun(self: Any, chunk: Any) -> tuple[int, int]:
         return TRAINING, chunk.end * self.config.steps_per_iteration
 
     wrap("_advance", begun)

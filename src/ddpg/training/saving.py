@@ -28,18 +28,23 @@ class Saver:
 
     def due(self, step: int, evaluated: bool) -> bool:
         """Whether it is time for a checkpoint: by steps, after the first evaluation, or by what the last one cost."""
-        every, share = self._config.checkpoint.every, self._config.checkpoint.share
-        if every is not None and step // every > self._saved // every:
+        share = self._config.checkpoint.share
+        if self._chosen(step):
             return True
         if share is None or not evaluated:
             return False
         # Of a clock that nobody can set; while one is written, the end of the last is not known.
         return not self._saved or (self._ended > 0 and time.monotonic() - self._ended >= self._cost / share)
 
+    def _chosen(self, step: int) -> bool:
+        """Whether the user wants one by now, after so many steps."""
+        every = self._config.checkpoint.every
+        return every is not None and step // every > self._saved // every
+
     def save(self, step: int, driver: Driver, progress: Progress, watch: WatchState, last: bool) -> None:
         """Copy everything; a thread writes it while training goes on. The first is awaited: from then on one exists."""
         began, first = time.monotonic(), not self._saved
-        self._silent, self._saved, self._ended = not (first or last), step, 0.0
+        self._silent, self._saved, self._ended = not (first or last or self._chosen(step)), step, 0.0
         learned = driver.read()
         header = {"config": to_data(self._config), "versions": versions(), "step": step, **asdict(progress)}
 
