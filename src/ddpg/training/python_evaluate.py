@@ -63,8 +63,9 @@ class PythonEvaluator:
         """Every episode once, with networks of NumPy."""
         total, gamma = self._episodes, np.float32(self._judge.gamma)
         first = np.zeros((total, *self._env.spec.obs_shape), self._env.spec.obs_dtype)
-        played = Episodes(first, np.zeros_like(first), *(np.zeros(total, np.float32) for _ in range(3)))
-        played = played._replace(own=tuple(np.full(total, np.nan) for _ in self._env.log))
+        returns, discounted, tail = np.zeros((3, total), np.float32)
+        own = tuple(np.full(total, np.nan) for _ in self._env.log)
+        played = Episodes(first, np.zeros_like(first), returns, discounted, tail, own)
         coming = iter(range(total))
         open_episodes = dict(zip(range(len(self._envs)), coming, strict=False))  # by environment
         obs = {slot: self._begin(slot, e, played) for slot, e in open_episodes.items()}

@@ -44,8 +44,8 @@ class PendingReports(NamedTuple):
 def no_reports(seeds: int, numbers: int = 0) -> PendingReports:
     """Nothing yet, of runs that log so many numbers of `info`."""
     none = np.zeros((0, seeds))
-    report = Report(Metrics(*[none] * len(Metrics._fields)), *[none] * 4)
-    return PendingReports(report._replace(own=(OwnMean(none, none),) * numbers), np.zeros(0))
+    metrics, own = Metrics(*[none] * len(Metrics._fields)), (OwnMean(none, none),) * numbers
+    return PendingReports(Report(metrics, none, none, none, none, own), np.zeros(0))
 
 
 def mean_report(pending: PendingReports) -> Report:
