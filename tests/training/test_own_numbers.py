@@ -132,6 +132,13 @@ def test_the_command_line_evaluates_with_them(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr().err.startswith("ddpg: log 'a,a': expected keys of info, each once")
 
 
+def test_the_environment_that_trains_can_be_the_one_that_is_evaluated(tmp_path: Path) -> None:
+    options = OPTIONS | {"steps": 300, "eval.shared": True, "log": "goal"}
+    run = ddpg.train(Goal, run=tmp_path / "run", quiet=True, options=options)
+    assert {row["info/goal"] for row in records(run.path)} == {np.mean(LENGTHS)}
+    assert all(3 < row["episode_info/goal"] < 6 for row in records(run.path))
+
+
 def test_a_compiled_environment_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--log", "is_success", "--run", str(tmp_path / "run")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
