@@ -53,7 +53,8 @@ class Room(gymnasium.Env):
         self.outside += self.np_random.normal(0, 0.2)
         reward = float(np.exp(-((self.air - self.setpoint) ** 2) / 8)) - 0.02 * abs(power)
         terminated = not 0 < self.air < 40
-        return self.observation(), reward, terminated, False, {}  # the time limit is Gymnasium's, below
+        info = {"is_success": abs(self.air - self.setpoint) < 1}  # `--log is_success` counts it at the end of the day
+        return self.observation(), reward, terminated, False, info  # the time limit is Gymnasium's, below
 
     def observation(self) -> dict[str, np.ndarray]:
         return {

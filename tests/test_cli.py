@@ -365,7 +365,7 @@ def test_help_fits_a_terminal(
         for option in ("--gamma X", "--actor.widths N,N", "--exploration.schedule.rate X", "--collect.learning_starts"):
             assert option in out
         assert "gaussian, ou, pink, per_env, parameters (gaussian)" in " ".join(out.split())
-        assert "constant, linear, exponential (constant)" in out
+        assert "constant, linear, exponential, table (constant)" in " ".join(out.split())
         assert PRESETS["ddpg"].steps == 20_000  # as it says
         assert "preset's: 20000 of ddpg" in " ".join(out.split())
 

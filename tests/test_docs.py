@@ -116,6 +116,29 @@ def test_examples_run(example: Path) -> None:
         assert list(Path().glob("runs/*/summary.json"))
 
 
+@pytest.mark.usefixtures("tiny")
+def test_observers_stop_follow_a_schedule_and_track(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example, calls = load(ROOT / "examples" / "observers.py"), list[tuple[str, Any]]()
+    example.main(["--tracker", "no_tracker"])
+    not_there, end = capsys.readouterr().out.splitlines()
+    assert not_there == "no_tracker is not installed (pip install no_tracker): nothing is tracked"
+    assert end == "step 1200: not stopped early"
+    tracker: Any = ModuleType("trackio")
+    tracker.init = lambda **named: calls.append(("init", named))
+    tracker.log = lambda numbers, step: calls.append((f"log {step}", numbers))
+    tracker.finish = lambda: calls.append(("finish", None))
+    monkeypatch.setitem(sys.modules, "trackio", tracker)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    example.main(["--steps", "1200", "--stop", "-9000"])
+    assert "step 600: every seed has a return of at least -9000 (the lowest: -" in capsys.readouterr().out
+    assert [name for name, _ in calls] == ["init", "log 600", "finish"]
+    assert calls[0][1] == {"project": "ddpg", "config": {"steps": 1200}}
+    assert calls[1][1]["noise_scale"] == pytest.approx(0.1 * (1 - 0.9 * 0.25))
+    assert {"return", "steps_per_second"} < set(calls[1][1])
+
+
 def test_the_page_on_own_environments_has_the_whole_example() -> None:
     assert OWN.read_text(encoding="utf-8") in (ROOT / "docs" / "own_environment.md").read_text(encoding="utf-8")
 

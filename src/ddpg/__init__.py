@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ddpg.version import __version__
 
 if TYPE_CHECKING:
+    from ddpg.algorithm.schedules import schedule
     from ddpg.commands.evaluate import evaluate_run as evaluate
     from ddpg.commands.export import export_run as export
     from ddpg.commands.train import resume, train
@@ -49,11 +50,12 @@ _HOMES = {
     "read_metrics": "training.folder.read_metrics",
     "replay": "training.stored.replay",
     "resume": "commands.train.resume",
+    "schedule": "algorithm.schedules.schedule",
     "train": "commands.train.train",
 }
 __all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "curve_of"]
 __all__ += ["evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "replay"]
-__all__ += ["__version__", "resume", "train"]
+__all__ += ["__version__", "resume", "schedule", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -111,6 +111,7 @@ def parser(of_train: bool = False) -> Parser:
         help="the environment's keyword arguments, such as gravity=9.8",
     )
     train.add_argument("--env-seeds", dest="env_seeds", metavar="HOW", help=SEEDS)
+    train.add_argument("--log", metavar="KEYS", help="numbers of info to log, such as is_success,episode.r (none)")
     train.add_argument("--eval-every", dest="eval.every", metavar="N", help="steps between evaluations")
     train.add_argument("--eval-episodes", dest="eval.episodes", metavar="N", help="episodes of an evaluation")
     train.epilog = "Gymnasium's environments have other eval.* and collect.* than in brackets: docs/own_environment.md"
@@ -133,6 +134,7 @@ def parser(of_train: bool = False) -> Parser:
     evaluate.add_argument(
         "--env-args", nargs="+", default=[], metavar="KEY=VALUE", help="its keyword arguments, beside the run's"
     )
+    evaluate.add_argument("--log", metavar="KEYS", help="numbers of info to report (the run's)")
     evaluate.add_argument("--best", action="store_true", help=BEST)
     evaluate.add_argument("--video", type=Path, metavar="FILE", help="write a film of one episode, .gif or .mp4")
     evaluate.add_argument("--render", action="store_true", help="show one episode in a window")
@@ -194,6 +196,7 @@ def _add_paths(train: Parser) -> None:
             "env",
             "env_args",
             "env_seeds",
+            "log",
             "preset",
             "steps",
             "seed",

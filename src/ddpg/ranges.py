@@ -63,6 +63,10 @@ UnitInterval = Annotated[Finite, Gt(0), Le(1)]
 Widths = Annotated[tuple[Natural, ...], BeforeValidator(_split_list), MinLen(1), MaxLen(64)]
 
 
+# Of a schedule: as many as describe any curve.
+Factors = Annotated[tuple[NonNegative, ...], BeforeValidator(_split_list), MinLen(1), MaxLen(10_000)]
+
+
 def _check_seeding(value: Any) -> Any:
     ends = re.fullmatch(r"(\d{1,10}):(\d{1,10})", value) if isinstance(value, str) else None
     if value in ("episode", "once", "never") or (ends and int(ends[1]) < int(ends[2]) <= 2**31):
@@ -73,6 +77,20 @@ def _check_seeding(value: Any) -> Any:
 Seeding = Annotated[str, BeforeValidator(_check_seeding)]
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
+
+MOST_KEYS, LONGEST_KEY = 32, 80  # so that a line of a log stays short
+
+
+def _check_info_keys(value: Any) -> Any:
+    keys = [key.strip() for key in value.split(",")] if isinstance(value, str) else [] if value is None else value
+    if isinstance(keys, list | tuple) and len(keys) <= MOST_KEYS and all(isinstance(key, str) for key in keys):
+        fit = all(key.strip() and key.isprintable() and len(key) <= LONGEST_KEY for key in keys)
+        if fit and len(set(keys)) == len(keys):
+            return tuple(keys)
+    raise PydanticCustomError("info_keys", "keys of info, each once, such as is_success,episode.r")
+
+
+InfoKeys = Annotated[tuple[str, ...], BeforeValidator(_check_info_keys)]
 
 # One number, or one per action dimension.
 Scale = Annotated[NonNegative | Annotated[tuple[NonNegative, ...], MinLen(1)], BeforeValidator(_split_if_list)]

@@ -1,5 +1,7 @@
 """Exploration noise beside its theory: scales, correlation in time, resets, and schedules at computed points."""
 
+import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +13,9 @@ from jax import Array
 
 from ddpg.algorithm.exploration import Exploration, Gaussian, OrnsteinUhlenbeck, ParameterNoise, PerEnvGaussian, Pink
 from ddpg.algorithm.networks import Network, Plain
-from ddpg.algorithm.schedules import Constant, Exponential, Linear, Schedule
+from ddpg.algorithm.schedules import Constant, Exponential, Linear, Schedule, Table, schedule
+from ddpg.config.config import Config
+from ddpg.config.reading import from_data, override, to_data
 
 N, STEPS = 4000, 60
 OU = OrnsteinUhlenbeck(theta=0.2, sigma=(0.1, 0.3), dt=0.5)
@@ -80,10 +84,11 @@ def test_gaussian_follows_its_schedule_and_leaves_the_state() -> None:
 
 
 LINEAR, EXPONENTIAL = Linear(final=0.2, steps=100, begin=10), Exponential(rate=0.5, final=0.1, begin=10)
+TABLE = Table(factors=(1.0, 0.5, 2.0), steps=40, begin=10)
 
 
 @pytest.mark.parametrize(
-    ("schedule", "step", "factor"),
+    ("chosen", "step", "factor"),
     [
         (Constant(), 0, 1.0),
         (Constant(), 10**9, 1.0),
@@ -91,13 +96,31 @@ LINEAR, EXPONENTIAL = Linear(final=0.2, steps=100, begin=10), Exponential(rate=0
         (Linear(final=0.5, steps=0), 1, 0.5),
         *((EXPONENTIAL, step, factor) for step, factor in ((0, 1), (10, 1), (11, 0.5), (13, 0.125), (14, 0.1))),
         (EXPONENTIAL, 10**9, 0.1),
+        *(
+            (TABLE, step, factor)
+            for step, factor in ((0, 1), (10, 1), (20, 0.75), (30, 0.5), (40, 1.25), (50, 2), (99, 2))
+        ),
+        (Table(factors=(0.5,)), 7, 0.5),
         # The tutorial: times 0.9995 at each of the updates, which begin at step 10 000.
         (Exponential(rate=0.9995, begin=10_000), 10_000 + 2000, 0.9995**2000),
     ],
 )
-def test_schedules(schedule: Schedule, step: int, factor: float) -> None:
-    np.testing.assert_allclose(schedule(np.int32(step)), factor, rtol=1e-4)
-    np.testing.assert_allclose(jax.jit(schedule)(jnp.int32(step)), factor, rtol=1e-4)
+def test_schedules(chosen: Schedule, step: int, factor: float) -> None:
+    np.testing.assert_allclose(chosen(np.int32(step)), factor, rtol=1e-4)
+    np.testing.assert_allclose(jax.jit(chosen)(jnp.int32(step)), factor, rtol=1e-4)
+
+
+def test_a_function_of_progress_becomes_a_table() -> None:
+    made = schedule(lambda progress: np.cos(np.pi / 2 * progress) ** 2, steps=1000, begin=200)
+    for step, factor in ((0, 1.0), (200, 1.0), (450, np.cos(np.pi / 8) ** 2), (700, 0.5), (1200, 0.0), (5000, 0.0)):
+        np.testing.assert_allclose(made(np.int64(step)), factor, atol=1e-6)
+    changed = override(Config(), {"actor.schedule": made, "exploration.schedule": schedule(lambda p: 1 - p, 50)})
+    assert changed.agent.actor.schedule == made
+    assert from_data(json.loads(json.dumps(to_data(changed)))) == changed
+    for answer in (-0.1, math.nan, "fast", None):
+        wrong: Any = lambda _, answer=answer: answer  # noqa: E731
+        with pytest.raises(ValueError, match=f"^schedule at progress 0: {answer!r}, expected a finite factor of at l"):
+            schedule(wrong, 10)
 
 
 NOISES: list[Exploration] = [
@@ -105,7 +128,7 @@ NOISES: list[Exploration] = [
     PerEnvGaussian(),
     ParameterNoise(),
 ]
-SCHEDULES: list[Schedule] = [Constant(), Linear(final=0.3, steps=40, begin=5), Exponential(rate=0.9, final=0.2)]
+SCHEDULES: list[Schedule] = [Constant(), Linear(final=0.3, steps=40, begin=5), Exponential(rate=0.9, final=0.2), TABLE]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.kind)

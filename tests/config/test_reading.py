@@ -23,7 +23,8 @@ from ddpg.mistake import Mistake
 from ddpg.ranges import Choice
 
 OPTIONS = options(Config())
-NAMED = ("env", "env_args", "env_seeds", "preset", "steps", "seed", "seeds")  # ddpg train has options of its own for them
+# ddpg train has options of its own for them
+NAMED = ("env", "env_args", "env_seeds", "log", "preset", "steps", "seed", "seeds")
 BY_PATH = [option for option in OPTIONS if option.path not in NAMED]
 UNSET = {"every": "500", "final_init": "0.5", "max_grad_norm": "0.5", "learning_starts": "3000"}  # None by default
 UNSET |= {"huber": "0.5", "low": "0.5", "high": "0.5", "tau_actor": "0.5", "target_period": "100"}
@@ -48,6 +49,8 @@ def another(option: Option) -> list[str]:
         return ["true"]
     if name == "env_args":
         return ["g=9.8", "g=9.8,mode=easy"]
+    if name == "log":
+        return ["is_success", "is_success,episode.r"]
     if name == "env_seeds":
         return ["never", "0:100"]
     if isinstance(option.value, tuple):

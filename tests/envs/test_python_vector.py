@@ -143,7 +143,7 @@ def test_a_seed_among_several_meets_what_it_meets_alone() -> None:
     several, alone = PythonVector(gym, [5, 6, 7], 2), PythonVector(gym, [7], 2)
     np.testing.assert_array_equal(several.reset()[2:], alone.reset())
     for _ in range(30):
-        for one, other in zip(several.step(action), alone.step(action[2:]), strict=True):
+        for one, other in zip(several.step(action)[:4], alone.step(action[2:])[:4], strict=True):
             np.testing.assert_array_equal(one[2:], other)
 
 

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 from ddpg.records.braille import draw
 from ddpg.records.display import Display
+from ddpg.records.frame import Frame
 from ddpg.records.log import TAGS
 from ddpg.records.notebook import in_notebook
 
@@ -90,6 +92,24 @@ def test_live_display_fits_its_terminal(width: int, height: int) -> None:
         for shown in ("Pendulum", "100 %", "20 000", *numbers):
             assert shown in frame
         assert sum("\u2800" < c <= "\u28ff" for c in frame) > 20  # a curve, not dots
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 24), (25, 12)])
+def test_numbers_of_the_users_own_have_a_line_in_the_frame(width: int, height: int) -> None:
+    own = {"info": {"is_success": np.array([0.25, 0.75]), "episode.r": np.array([math.nan] * 2)}}
+    own |= {"episode_info": {key: np.array([0.1, 0.1]) for key in own["info"]}}
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, _environ={"TERM": "xterm"})
+    frame = Frame("t", 10, None, console.get_time)
+    frame.update(point(5, **{"return": np.array([1.0, 2.0])}, **own))
+    assert "is_success    0.500   episode.r        -   Q" in frame.line()
+    with console.capture() as shown:
+        console.print(frame.panel(width, height))
+    lines = shown.get().splitlines()
+    assert len(lines) <= height
+    (line,) = (line for line in lines if "is_success" in line)
+    if width == 80:
+        plain = Text.from_ansi(line).plain
+        assert "is_success 0.500 (training 0.100)   episode.r - (training 0.100)" in plain
 
 
 def test_live_display_goes_on_while_the_main_thread_waits_and_restores_the_cursor() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ddpg.records.log import HISTOGRAMS, TAGS
+from ddpg.records.log import HISTOGRAMS, OWN, TAGS
 from ddpg.records.observer import LogPoint, Observers, StopTraining
 
 
@@ -45,4 +45,4 @@ def test_an_observer_that_cannot_be_called_is_named() -> None:
 
 def test_what_is_logged_is_in_the_log_point() -> None:
     keys = LogPoint.__required_keys__ | LogPoint.__optional_keys__
-    assert keys == {"run", "step", "seeds", *TAGS, *HISTOGRAMS}
+    assert keys == {"run", "step", "seeds", *TAGS, *HISTOGRAMS, *OWN}

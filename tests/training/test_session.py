@@ -97,7 +97,7 @@ def test_a_log_point_is_what_is_documented(tmp_path: Path) -> None:
     assert [point["step"] for point in points] == [200, 300]
     for i, point in enumerate(points):
         assert type(point) is dict
-        assert point.keys() == ddpg.LogPoint.__required_keys__ | ddpg.LogPoint.__optional_keys__
+        assert point.keys() == ddpg.LogPoint.__required_keys__ | {"gap_to_optimum"}  # without `log`
         assert (point["run"], point["seeds"]) == (run.path, (3, 4))
         assert point["dq_da_at_starts"].shape == (2, 4)
         assert [type(point[key]) for key in ("noise_scale", "steps_per_second")] == [float, float]

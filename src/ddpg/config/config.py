@@ -6,7 +6,7 @@ from typing import Any, Literal
 from ddpg.algorithm.agent import DPG
 from ddpg.experience.replay import Replay
 from ddpg.mistake import Mistake
-from ddpg.ranges import Natural, Positive, Seeding, UnitInterval, Whole, Words
+from ddpg.ranges import InfoKeys, Natural, Positive, Seeding, UnitInterval, Whole, Words
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Config:
     seeded: at every `episode`, `once`, by seeds of a range such as 0:100 at every episode, or `never`. Every action is
     held for `action_repeat` of its steps, which count as one here. The update sees rewards times `reward_scale`, and
     with `normalise` observations of mean 0 and variance 1 by running statistics, which evaluation and the saved policy
-    apply unchanged.
+    apply unchanged. `log` are keys of `info`, whose numbers at the end of episodes are averaged and logged.
     """
 
     env: str = "Pendulum-v1"
@@ -70,6 +70,7 @@ class Config:
     action_repeat: Natural = 1
     reward_scale: Positive = 1.0
     normalise: bool = False
+    log: InfoKeys = ()
     preset: str = "ddpg"
     steps: Natural = 20_000
     seed: Whole = 0

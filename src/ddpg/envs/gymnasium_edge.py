@@ -9,12 +9,14 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from ddpg.envs.episode_info import numbers_of
 from ddpg.envs.foreign import Guard, Misbehaved, brief_value, close_quietly
 from ddpg.envs.observations import flatten, opaque_parts
 from ddpg.mistake import Mistake
 from ddpg.types import Spec
 
 LARGEST = float(np.finfo(np.float32).max)
+OWN = "own"  # under which a step that ends an episode answers the numbers of `CheckedEnv.log`
 
 IN_USE = WeakValueDictionary[int, gymnasium.Env]()  # environments behind an edge that is open, by their id()
 
@@ -34,7 +36,8 @@ class CheckedEnv(gymnasium.Wrapper):
     """One environment between its own units and ours; whatever violates its spaces raises Misbehaved.
 
     With a `past`, the next reset answers zeros and the next step replays the open episode, whatever its action: so a
-    vector environment, in worker processes too, is brought back by one reset and one step.
+    vector environment, in worker processes too, is brought back by one reset and one step. `log` are keys of `info`,
+    whose numbers the last step of an episode answers.
     """
 
     past: EpisodeHistory | None = None
@@ -47,9 +50,11 @@ class CheckedEnv(gymnasium.Wrapper):
         seeds: Callable[[int], int],
         repeat: int = 1,
         seeding: str = "episode",
+        log: tuple[str, ...] = (),
     ) -> None:
         super().__init__(env)
         self._seeding, self._seeded = seeding, False
+        self._log, self.last_info = log, None
         IN_USE[id(env)] = env
         self._spec, self._index, self._seeds, self._repeat = spec, index, seeds, repeat
         self._episode = self._step = 0
@@ -92,13 +97,18 @@ class CheckedEnv(gymnasium.Wrapper):
             self._step += 1
             with self._calls["step"]:
                 answer = self.env.step(units if self._repeat == 1 else units.copy())
-            obs, reward, over, cut = self._parts(answer)
+            obs, reward, over, cut, self.last_info = self._parts(answer)
             total += reward
             if over or cut:
                 break
         if not abs(total) <= LARGEST:
             raise self._misbehaved(f"reward {total}, expected a finite number of 32 bits")
-        return self._checked(obs), total, over, cut, {}
+        own = {OWN: self.own_numbers()} if self._log and (over or cut) else {}
+        return self._checked(obs), total, over, cut, own
+
+    def own_numbers(self) -> np.ndarray:
+        """The numbers under the keys of `log` [k] in the `info` of the last step; NaN where it has none."""
+        return numbers_of(self.last_info, self._log)
 
     def render(self) -> Any:
         with self._calls["render"]:
@@ -116,7 +126,7 @@ class CheckedEnv(gymnasium.Wrapper):
 
     def beside(self, index: int) -> "CheckedEnv":
         """Another edge of the same environment, which counts its own steps: using it ends the other's episode."""
-        other = CheckedEnv(self.env, self._spec, index, int, self._repeat, self._seeding)
+        other = CheckedEnv(self.env, self._spec, index, int, self._repeat, self._seeding, self._log)
         other._seeded = True
         return other
 
@@ -130,10 +140,10 @@ class CheckedEnv(gymnasium.Wrapper):
         self._seeded = True
         return {"seed": seed % 2**31}
 
-    def _parts(self, answer: Any) -> tuple[Any, float, bool, bool]:
-        """Observation, reward and ends in what a step answered."""
+    def _parts(self, answer: Any) -> tuple[Any, float, bool, bool, Any]:
+        """Observation, reward, ends and info in what a step answered."""
         try:
-            obs, reward, terminated, truncated, _ = answer
+            obs, reward, terminated, truncated, info = answer
         except (TypeError, ValueError) as error:
             expected = "five things: (observation, reward, terminated, truncated, info)"
             raise self._misbehaved(f"step answered {brief_value(answer)}, expected {expected}") from error
@@ -142,7 +152,7 @@ class CheckedEnv(gymnasium.Wrapper):
         except Exception as error:  # several numbers, or none; a tensor on another device raises what it likes
             raise self._misbehaved(f"reward {brief_value(reward)}, expected one number") from error
         try:
-            return obs, total, bool(terminated), bool(truncated)
+            return obs, total, bool(terminated), bool(truncated), info
         except Exception as error:  # an array of several
             ends = f"{brief_value(terminated)} and {brief_value(truncated)}"
             raise self._misbehaved(f"terminated and truncated {ends}, expected two booleans") from error

@@ -40,6 +40,7 @@ class GymFactory:
     repeat: int = 1
     limit: int | None = None  # the time limit, in steps of the environment
     seeding: str = "episode"  # how its seeds are given, as in the configuration's env_seeds
+    log: tuple[str, ...] = ()  # keys of `info` whose numbers an episode ends with, as in the configuration's log
     changed: bool = False  # by arguments or by a user's function: the optimum known for the id does not hold
 
     @property
@@ -53,7 +54,7 @@ class GymFactory:
             env = self.maker(render_mode=render_mode) if render_mode else self.maker()
             if IN_USE.get(id(env)) is env:
                 raise ValueError("it is in use already; its function must return a new one each time")
-        return CheckedEnv(env, self.spec, index, seeds, self.repeat, self.seeding)
+        return CheckedEnv(env, self.spec, index, seeds, self.repeat, self.seeding, self.log)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory
+from ddpg.envs.gymnasium_edge import OWN, CheckedEnv, EpisodeHistory
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
 from ddpg.envs.worker_processes import Processes
 from ddpg.mistake import Mistake
@@ -23,6 +23,7 @@ class PythonStepResult(NamedTuple):
     reward: Float[np.ndarray, "s n"]
     terminated: Bool[np.ndarray, "s n"]
     truncated: Bool[np.ndarray, "s n"]
+    own: Float[np.ndarray, "s n k"] | None = None  # numbers of `info`, NaN but where an episode ended with them
 
 
 class History(NamedTuple):
@@ -62,11 +63,12 @@ class PythonVector:
     def step(self, action: Float[np.ndarray, "s n m"]) -> PythonStepResult:
         """One step of each; the caller must not change `action` afterwards."""
         flat = action.reshape(-1, action.shape[-1])
-        obs, reward, terminated, truncated = self._all.step(flat)
+        obs, reward, terminated, truncated, own = self._all.step(flat)
         self._recent.append((flat, terminated, truncated))
         if len(self._recent) >= PRUNE_EVERY:
             self._prune()
-        return PythonStepResult(*map(self._split, (obs, reward, terminated, truncated)))
+        obs, reward, terminated, truncated = map(self._split, (obs, reward, terminated, truncated))
+        return PythonStepResult(obs, reward, terminated, truncated, None if own is None else self._split(own))
 
     def history(self) -> History:
         """What `replay_history` needs to come back here."""
@@ -90,7 +92,7 @@ class PythonVector:
         pasts = zip(*counts, actions, flat_obs, flat_over.tolist(), strict=True)
         self._all.set_past([EpisodeHistory(*past) for past in pasts])
         self._all.reset()
-        answer = self._all.step(np.zeros((len(flat_over), history.actions.shape[1]), np.float32))
+        *answer, _ = self._all.step(np.zeros((len(flat_over), history.actions.shape[1]), np.float32))
         self._over = answer[2] | answer[3]
         self._recent.clear()
         self._episodes, self._steps = history.episodes.copy(), history.steps.copy()
@@ -147,20 +149,23 @@ class InProcess:
         self._ended = [False] * len(self._envs)
         return np.stack([env.reset()[0] for env in self._envs])
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
         count = len(self._envs)
         obs: list[np.ndarray] = [NOTHING] * count
-        reward, ends = np.zeros(count, np.float32), np.zeros((2, count), bool)
+        reward, ends, own = np.zeros(count, np.float32), np.zeros((2, count), bool), None
         for i, env in enumerate(self._envs):
             if self._ended[i]:
                 obs[i], _ = env.reset()
                 self._ended[i] = False
             else:
-                obs[i], reward[i], terminated, truncated, _ = env.step(action[i])
+                obs[i], reward[i], terminated, truncated, info = env.step(action[i])
                 if terminated or truncated:
                     ends[:, i] = terminated, truncated
                     self._ended[i] = True
-        return np.array(obs), reward, ends[0], ends[1]
+                    if info:
+                        own = np.full((count, len(info[OWN])), np.nan) if own is None else own
+                        own[i] = info[OWN]
+        return np.array(obs), reward, ends[0], ends[1], own
 
     def lent(self) -> Sequence[CheckedEnv]:
         return [env.beside(i) for i, env in enumerate(self._envs)]

@@ -19,7 +19,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 
 from ddpg.envs.foreign import Misbehaved
-from ddpg.envs.gymnasium_edge import CheckedEnv, EpisodeHistory
+from ddpg.envs.gymnasium_edge import OWN, CheckedEnv, EpisodeHistory
 from ddpg.mistake import Mistake
 from ddpg.terminal import reason
 
@@ -69,10 +69,11 @@ class Processes:
     def reset(self) -> np.ndarray:
         return self._guarded(self._all.reset)[0]
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
         self._steps += 1
-        obs, reward, terminated, truncated, _ = self._guarded(partial(self._all.step, action))
-        return obs, reward.astype(np.float32), terminated, truncated
+        obs, reward, terminated, truncated, info = self._guarded(partial(self._all.step, action))
+        own = np.where(info[f"_{OWN}"][:, None], info[OWN], np.nan) if OWN in info else None
+        return obs, reward.astype(np.float32), terminated, truncated, own
 
     def close(self) -> None:
         # If one has died, Gymnasium leaves the others running, and complains when it is garbage-collected.

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ddpg.records.braille import LINE, OPTIMUM, depth, draw
-from ddpg.records.log import TAGS, Record
+from ddpg.records.log import Record, numbers
 from ddpg.records.observer import LogPoint
 from ddpg.records.plot import axis_limits
 from ddpg.records.statistics import iqm
@@ -46,7 +46,7 @@ class Frame:
         self._step = point["step"]
         if self._times:  # random steps before learning cost next to nothing, and tell nothing of what is left
             self._times.append((self._now(), self._step))
-        self._numbers = {key: _middle(np.asarray(point[key], float)) for key in TAGS if key in point}
+        self._numbers = {key: _middle(np.asarray(x, float)) for key, x in numbers(point).items()}
         if math.isfinite(self._numbers.get("return", math.nan)):
             self._points.append((self._step, self._numbers["return"]))
 
@@ -76,12 +76,18 @@ class Frame:
         gap = self._numbers.get("gap_to_optimum", math.nan)  # unknown at a log point without evaluation
         return last, gap if math.isfinite(gap) else self._optimum - last
 
+    def _own(self) -> list[tuple[str, float, float]]:
+        """Numbers of the user's own: key, mean over the evaluation, and over episodes of training."""
+        keys = [key.removeprefix("info/") for key in self._numbers if key.startswith("info/")]
+        return [(key, self._numbers[f"info/{key}"], self._numbers[f"episode_info/{key}"]) for key in keys]
+
     def line(self) -> str:
         """The numbers in one line, for what is no terminal."""
         last, gap = self._return_and_gap()
         parts = [
             f"step {self._step:>{len(str(self._total))}}/{self._total}",
             f"return {_number(last):>8}" + (f"  gap {_number(gap):>7}" if self._optimum is not None else ""),
+            *(f"{key} {_number(greedy):>8}" for key, greedy, _ in self._own()),
             f"Q {_number(self._numbers.get('q')):>8}",
             f"loss {_number(self._numbers.get('critic_loss')):>8}",
             f"{_count(self._numbers.get('steps_per_second')):>7} steps/s",
@@ -94,10 +100,11 @@ class Frame:
         inside = width - 4
         parts: list[RenderableType] = [self._progress(inside), Text(), self._headline(inside)]
         columns = 4 if inside >= 68 else 2
-        rows = min(8, height - CHROME - (0 if columns == 4 else 2))
+        own = self._own_line()
+        rows = min(8, height - CHROME - (0 if columns == 4 else 2) - (own is not None))
         if rows >= 3 and inside >= 24:
             parts += [*self._curve(inside, rows), Text()]
-        parts.append(self._table(columns))
+        parts += [self._table(columns), *([] if own is None else [own])]
         title = Text(self.title, style="bold", no_wrap=True)
         return Panel(Group(*parts), title=title, title_align="left", border_style="dim", padding=(0, 1))
 
@@ -149,6 +156,14 @@ class Frame:
         end = _count(self._total)
         foot = f"{'':{margin}}0{'steps':^{inside - margin - 1 - len(end)}}{end}"
         return [*lines, Text(foot, "dim", no_wrap=True)]
+
+    def _own_line(self) -> Text | None:
+        """Each number of the user's own, and behind it that of training."""
+        cells = [
+            Text.assemble((f"{key} ", "dim"), (_number(greedy), "bold"), (f" (training {_number(exploring)})", "dim"))
+            for key, greedy, exploring in self._own()
+        ]
+        return Text("   ", no_wrap=True, overflow="ellipsis").join(cells) if cells else None
 
     def _table(self, columns: int) -> Table:
         saturation = 100 * self._numbers.get("saturation", math.nan)

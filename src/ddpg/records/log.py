@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ddpg.records.tensorboard import EventFile
 from ddpg.records.untrusted import check_plain
 
 Record = dict[str, int | float]
-"""One seed at one log point: step, seed and any keys of `TAGS`; NaN or missing is "unknown"."""
+"""One seed at one log point: step, seed and any keys of `numbers`; NaN or missing is "unknown"."""
 
 TAGS = {  # key of a log point and in metrics.jsonl -> tag in TensorBoard
     "return": "eval/return",
@@ -33,9 +33,22 @@ TAGS = {  # key of a log point and in metrics.jsonl -> tag in TensorBoard
     "noise_scale": "train/noise_scale",
     "steps_per_second": "train/steps_per_second",
 }
+OWN = {"info": "eval/info", "episode_info": "train/info"}  # numbers of the user's own: info/KEY -> eval/info/KEY
 HISTOGRAMS = {"dq_da_at_starts": "critic/dq_da_histogram"}  # of whole samples, in TensorBoard alone
 LARGEST = 2**53  # steps, and as many as a float can count
 LONGEST, LARGEST_LOG = 2**16, 2**30  # characters of a line, which has a few hundred, and bytes of all
+
+
+def numbers(point: LogPoint) -> dict[str, Any]:
+    """The numbers of a log point, by their keys in metrics.jsonl: each one number, or one per seed."""
+    own = {f"{part}/{key}": column for part in OWN for key, column in point.get(part, {}).items()}
+    return {key: point[key] for key in TAGS if key in point} | own
+
+
+def tag(key: str) -> str:
+    """Of a key in metrics.jsonl, in TensorBoard."""
+    part, _, own = key.partition("/")
+    return f"{OWN[part]}/{own}" if own else TAGS[key]
 
 
 class Log:
@@ -56,14 +69,14 @@ class Log:
         step, seeds = point["step"], point["seeds"]
         if not self._events:  # not before the first log point: until then the imports can pass in the background
             self._events = {seed: EventFile(self._tensorboard / f"seed-{seed}", self._resume_at) for seed in seeds}
-        columns = {key: np.broadcast_to(np.asarray(point[key], float), len(seeds)) for key in TAGS if key in point}
+        columns = {key: np.broadcast_to(np.asarray(x, float), len(seeds)) for key, x in numbers(point).items()}
         rows = {seed: {key: float(column[i]) for key, column in columns.items()} for i, seed in enumerate(seeds)}
         self._lines.write("".join(_line(step, seed, row) for seed, row in rows.items()))
         self._lines.flush()
-        samples = {tag: np.asarray(point[key]) for key, tag in HISTOGRAMS.items() if key in point}
+        samples = {name: np.asarray(point[key]) for key, name in HISTOGRAMS.items() if key in point}
         for i, (seed, row) in enumerate(rows.items()):
-            scalars = {TAGS[key]: number for key, number in row.items()}
-            self._events[seed].write(step, scalars, {tag: sample[i] for tag, sample in samples.items()})
+            scalars = {tag(key): number for key, number in row.items()}
+            self._events[seed].write(step, scalars, {name: sample[i] for name, sample in samples.items()})
 
     def fsync(self) -> None:
         """Take the lines to the disk, where a power cut leaves them: a checkpoint relies on them."""

@@ -1,6 +1,6 @@
 """What an observer of a run is called with, and how it ends the run."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -30,6 +30,8 @@ LogPoint = TypedDict(
         "q_bias": PerSeed,  # Q(s_0, mu(s_0)) minus the discounted return that followed
         "noise_scale": float,
         "steps_per_second": float,  # of all seeds together
+        "info": NotRequired[Mapping[str, PerSeed]],  # by key of the configuration's log: means over the evaluation
+        "episode_info": NotRequired[Mapping[str, PerSeed]],  # and over the exploring episodes that ended
         "dq_da_at_starts": Float[np.ndarray, "seeds episodes"],  # one norm per episode of the evaluation
     },
 )

@@ -1,9 +1,11 @@
 """Which driver and which evaluator an environment needs: the one place that asks how it is stepped."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ddpg.config.config import Config
+from ddpg.envs import catalogue
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
@@ -51,20 +53,32 @@ def loop_for(config: Config, env: Environment) -> Loop:
     return Loop(learner_for(config, env.spec), collector)
 
 
+def with_log(env: Environment | GymFactory, keys: tuple[str, ...]) -> Environment | GymFactory:
+    """The environment, whose episodes end with the numbers of these keys of `info`. Mistake if it has no `info`."""
+    if not keys:
+        return env
+    if not isinstance(env, GymFactory):
+        fix = f"use gym:{env.id}" if env.id in catalogue.NATIVE else "only Gymnasium's environments have one"
+        raise Mistake(f"log {','.join(keys)}: {env.id} is compiled and has no info; {fix}, or --log none")
+    return replace(env, log=keys)
+
+
 def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
     """The driver of a run of this configuration. Misbehaved if an environment cannot begin."""
+    env = with_log(env, config.log)
     if not isinstance(env, GymFactory):
         return Scan(loop_for(config, env))
     envs = PythonVector(env, config.seed_range, config.collect.envs, config.collect.vector)
     try:
-        return Host(learner_for(config, env.spec), behaviour_for(config, env.spec), envs)
+        return Host(learner_for(config, env.spec), behaviour_for(config, env.spec), envs, len(config.log))
     except BaseException:
         envs.close()
         raise
 
 
 def evaluator_for(config: Config, env: Environment | GymFactory, episodes: int, seed: int) -> Evaluator:
-    """The evaluator of a run's policies in an environment of the same spaces."""
+    """The evaluator of a run's policies in an environment of the same spaces. Mistake if that cannot log its keys."""
+    env = with_log(env, config.log)
     judge = CriticComparison(config.agent.value, config.gamma, config.reward_scale)
     if isinstance(env, GymFactory):
         return PythonEvaluator(env, judge, episodes, seed)
@@ -119,7 +133,8 @@ def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Drive
     judge = CriticComparison(config.agent.value, config.gamma, config.reward_scale)
     lent = Lent(driver.lent(), driver.cut)
     line = f"{why}: evaluations play in the training's environments and truncate their episodes; there is no film"
-    evaluator = PythonEvaluator(env, judge, config.eval.episodes, config.eval.seed, lent)
+    logged = replace(env, log=config.log)
+    evaluator = PythonEvaluator(logged, judge, config.eval.episodes, config.eval.seed, lent)
     return EvaluationPlan(evaluator, False, (line, *_cost(config, env)))
 
 

@@ -16,6 +16,13 @@ from ddpg.training.learner import LearnerState
 from ddpg.types import AnyArray, Keys, Metrics, PyTree, Row
 
 
+class OwnMean(NamedTuple):
+    """A number of `info`: its mean over the episodes that ended with it, and how many did."""
+
+    mean: Float[AnyArray, ""]
+    episodes: Int[AnyArray, ""]
+
+
 class Report(NamedTuple):
     """Iterations of one seed: means over their updates, and over the episodes that ended in them."""
 
@@ -24,6 +31,7 @@ class Report(NamedTuple):
     episodes: Int[AnyArray, ""]
     lowest_reward: Float[AnyArray, ""]  # of the steps that had one; infinite if there was none
     highest_reward: Float[AnyArray, ""]
+    own: tuple[OwnMean, ...] = ()  # by the keys of the configuration's log
 
 
 Program = Callable[[np.int32, int], Report]

@@ -30,6 +30,7 @@ class Episodes(NamedTuple):
     returns: Float[AnyArray, " e"]
     discounted: Float[AnyArray, " e"]
     tail: Float[AnyArray, " e"]
+    own: tuple[Float[np.ndarray, " e"], ...] = ()  # numbers of `info` at their ends, NaN where it had none
 
 
 class Evaluation(NamedTuple):
@@ -44,10 +45,16 @@ class Evaluation(NamedTuple):
     q_bias: Float[AnyArray, " e"]
     dq_da: Float[AnyArray, " e"]
     ends: Shaped[AnyArray, "two e *obs"]
+    own: tuple[Float[np.ndarray, " e"], ...] = ()  # as in `Episodes`
 
     def mean_returns(self) -> Float[np.ndarray, " s"]:
         """Of every seed, if the leaves are [S, e]."""
         return np.asarray(self.returns, float).mean(axis=1)
+
+    def mean_own(self) -> list[Float[np.ndarray, " s"]]:
+        """Each number of `info` over the episodes of every seed that ended with it; NaN if none did."""
+        with np.errstate(invalid="ignore"):
+            return [np.nansum(each, axis=1) / np.isfinite(each).sum(axis=1) for each in self.own]
 
 
 class Evaluator(Protocol):

@@ -42,11 +42,11 @@ class Host:
     """One learner per seed, and a collector for all of them.
 
     Every seed learns in a program of its own, the same for all, and seeds take turns on the devices: mapped over
-    inside one program, each would copy its whole ring at every iteration.
+    inside one program, each would copy its whole ring at every iteration. Episodes end with `numbers` of `info`.
     """
 
-    def __init__(self, learner: Learner, behaviour: BehaviourPolicy, envs: PythonVectorEnv) -> None:
-        self.learner, self.collector = learner, PythonCollector(behaviour, envs)
+    def __init__(self, learner: Learner, behaviour: BehaviourPolicy, envs: PythonVectorEnv, numbers: int = 0) -> None:
+        self.learner, self.collector = learner, PythonCollector(behaviour, envs, numbers)
         self._interruption = Interruption()
 
     def start(self, keys: Keys) -> None:
@@ -158,7 +158,8 @@ class Host:
         """Of one iteration, leaves [S]."""
         episodes, rewards = self.collector.episodes(block), reward_range(block, (1, 2))
         unknown = Metrics(*[np.full(len(metrics), np.nan)] * len(Metrics._fields))
-        return Report(unknown if metrics[0] is None else stacked(metrics), *episodes, *rewards)
+        known = unknown if metrics[0] is None else stacked(metrics)
+        return Report(known, *episodes, *rewards, self.collector.own_means())
 
 
 def stacked(trees: Sequence[Any]) -> Any:

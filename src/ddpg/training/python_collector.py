@@ -11,6 +11,7 @@ from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.python_vector import History, PythonStepResult
 from ddpg.records.tree_file import to_numpy
 from ddpg.training.collector import BehaviourPolicy
+from ddpg.training.driver import OwnMean
 from ddpg.training.interruption import Abandoned, never
 from ddpg.training.randomness import ActionRandomness
 from ddpg.types import Row
@@ -47,10 +48,10 @@ class CollectorSnapshot(NamedTuple):
 
 
 class PythonCollector:
-    """Steps Python environments with the behaviour policy of every seed."""
+    """Steps Python environments with the behaviour policy of every seed; episodes end with `numbers` of `info`."""
 
-    def __init__(self, behaviour: BehaviourPolicy, envs: PythonVectorEnv) -> None:
-        self.behaviour, self.envs = behaviour, envs
+    def __init__(self, behaviour: BehaviourPolicy, envs: PythonVectorEnv, numbers: int = 0) -> None:
+        self.behaviour, self.envs, self._numbers = behaviour, envs, numbers
         self.first = envs.reset()
         no = np.zeros(self.first.shape[:2], bool)
         noise = np.stack([behaviour.init_noise()] * len(no))
@@ -76,6 +77,7 @@ class PythonCollector:
             *(np.empty((seeds, k, n), bool) for _ in range(3)),
         )
         obs, boundary, noise, start = self._state
+        self._own = list[np.ndarray]()
         for i in range(k):
             if now():
                 raise Abandoned
@@ -92,7 +94,9 @@ class PythonCollector:
                 for s, (policy, draw) in enumerate(zip(policies, randomness, strict=True))
             ]
             action, noise = np.array([action for action, _ in selected]), [noise for _, noise in selected]
-            after, reward, terminated, truncated = self.envs.step(action)
+            after, reward, terminated, truncated, own = self.envs.step(action)
+            if own is not None:
+                self._own.append(own)
             for column, value in zip(block, (obs, action, reward, terminated, truncated, boundary), strict=True):
                 column[:, i] = value
             obs, start, boundary = after, boundary, terminated | truncated
@@ -112,6 +116,14 @@ class PythonCollector:
         count = ended.sum(axis=(1, 2))
         with np.errstate(invalid="ignore"):
             return finished / count, count
+
+    def own_means(self) -> tuple[OwnMean, ...]:
+        """Each number of `info`, over the episodes of each seed [s] that ended with it in the newest block."""
+        seeds = len(self._running)
+        ended = np.concatenate([np.zeros((seeds, 0, self._numbers)), *self._own], axis=1)
+        count, total = np.isfinite(ended).sum(axis=1), np.nansum(ended, axis=1)  # [s, k]
+        with np.errstate(invalid="ignore"):
+            return tuple(OwnMean(*pair) for pair in zip((total / count).T, count.T, strict=True))
 
     def snapshot(self) -> CollectorSnapshot:
         """All that `resume` needs, in arrays that nothing changes any more."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ddpg.config.config import Config
 from ddpg.records.observer import LogPoint
-from ddpg.training.driver import Report
+from ddpg.training.driver import OwnMean, Report
 from ddpg.training.evaluation import Evaluation
 from ddpg.types import Metrics
 
@@ -41,9 +41,11 @@ class PendingReports(NamedTuple):
         return jax.tree.map(lambda *both: np.concatenate(both), before, piece), report
 
 
-def no_reports(seeds: int) -> PendingReports:
+def no_reports(seeds: int, numbers: int = 0) -> PendingReports:
+    """Nothing yet, of runs that log so many numbers of `info`."""
     none = np.zeros((0, seeds))
-    return PendingReports(Report(Metrics(*[none] * len(Metrics._fields)), *[none] * 4), np.zeros(0))
+    metrics, own = Metrics(*[none] * len(Metrics._fields)), (OwnMean(none, none),) * numbers
+    return PendingReports(Report(metrics, none, none, none, none, own), np.zeros(0))
 
 
 def mean_report(pending: PendingReports) -> Report:
@@ -59,7 +61,8 @@ def mean_report(pending: PendingReports) -> Report:
     returns: Any = mean(report.episode_return, report.episodes)
     low = report.lowest_reward.min(axis=0, initial=np.inf)
     high = report.highest_reward.max(axis=0, initial=-np.inf)
-    return Report(metrics, returns, report.episodes.sum(axis=0), low, high)
+    own = tuple(OwnMean(mean(each.mean, each.episodes), each.episodes.sum(axis=0)) for each in report.own)
+    return Report(metrics, returns, report.episodes.sum(axis=0), low, high, own)
 
 
 def log_point(
@@ -74,7 +77,7 @@ def log_point(
     """The log point of a report [S]; what an evaluation would have measured is NaN without one."""
     if evaluation is None:
         nan: Any = np.full((config.seeds, 1), np.nan)
-        evaluation = Evaluation(*[nan] * 5)
+        evaluation = Evaluation(*[nan] * 5, own=(nan,) * len(config.log))
     returns, exploration = evaluation.mean_returns(), config.agent.exploration
     point: LogPoint = {
         "run": folder,
@@ -93,4 +96,9 @@ def log_point(
         "steps_per_second": steps_per_second,
         "dq_da_at_starts": np.asarray(evaluation.dq_da),
     }
-    return point if optimum is None else {**point, "gap_to_optimum": optimum - returns}
+    if optimum is not None:
+        point["gap_to_optimum"] = optimum - returns
+    if config.log:
+        point["info"] = dict(zip(config.log, evaluation.mean_own(), strict=True))
+        point["episode_info"] = {key: np.asarray(own.mean) for key, own in zip(config.log, report.own, strict=True)}
+    return point

@@ -62,7 +62,7 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
     Mistake, in one line, if there is none, or an environment misbehaves while its episode is played again. Any other
     exception is a bug of ours: it says nothing of a checkpoint, and all of them keep their names.
     """
-    fresh = init_watch(config.seeds)
+    fresh = init_watch(config.seeds, len(config.log))
     pending = jax.tree.map(lambda x: jax.ShapeDtypeStruct((-LARGEST, *x.shape[1:]), x.dtype), fresh.pending)
     like = CheckpointState(driver.snapshot_shapes(keys), fresh._replace(pending=pending))
     paths = list_checkpoints(folder.checkpoints)

@@ -107,7 +107,8 @@ class Session:
 
     def _begin(self) -> None:
         """Go to the first step, or to the newest checkpoint that can be restored."""
-        config, note, watched = self.config, self.display.note, init_watch(self.config.seeds)
+        config, note = self.config, self.display.note
+        watched = init_watch(config.seeds, len(config.log))
         if self.resumed:
             self.progress, watched, notes = restore(self.folder, config, self.driver, self.keys, self.display.warn)
             recall(self.folder, config, self.progress, self.display, notes)

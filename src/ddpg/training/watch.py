@@ -24,8 +24,9 @@ class WatchState(NamedTuple):
     best: Best
 
 
-def init_watch(seeds: int) -> WatchState:
-    return WatchState(no_reports(seeds), init_divergence(seeds), init_health(seeds), no_best(seeds))
+def init_watch(seeds: int, numbers: int = 0) -> WatchState:
+    """Before the first iteration of a run that logs so many numbers of `info`."""
+    return WatchState(no_reports(seeds, numbers), init_divergence(seeds), init_health(seeds), no_best(seeds))
 
 
 class Watch:
@@ -51,7 +52,7 @@ class Watch:
 
     def clear(self) -> None:
         """A log point has taken the reports."""
-        self.state = self.state._replace(pending=no_reports(self._config.seeds))
+        self.state = self.state._replace(pending=no_reports(self._config.seeds, len(self._config.log)))
 
     def end_chunk(self, iterations: int, learning: bool) -> bool:
         """Note the seeds that diverged in the chunk that ends now; whether no other is left."""
