@@ -14,7 +14,8 @@ from a generator with a fixed seed. Only the main process is killed, by SIGKILL.
 What a process was doing when it was killed is known, not guessed: it runs `ddpg` with four methods wrapped that write
 into a shared page of memory where it is (`inside`). After each kill the folder is looked at, and when the run is done
 all of it is compared with the reference: the arrays of every checkpoint, what they say, the networks' files, the
-metrics, TensorBoard's scalars as it reads them itself, and the pictures. Only times may differ.
+metrics, TensorBoard's scalars as it reads them itself, and the curve. Only times may differ, and with them the number
+of the film's frames.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 SMALL = ["--actor.widths", "16", "--critic.widths", "16,16", "--replay.batch", "16", "--collect.warmup", "500"]
-OFTEN = ["--checkpoint.every", "1000", "--eval.every", "1000"]
+OFTEN = ["--checkpoint.every", "1000", "--checkpoint.share", "none", "--eval.every", "1000"]
 COMPILED, HOSTED = ["--steps", "20000", "--eval.episodes", "1000"], ["--steps", "10000", "--eval.episodes", "20"]
 JOBS: dict[str, tuple[list[str], float]] = {  # command, and the seconds in which it is killed while training
     "compiled, 1 seed": (["Pendulum-v1", *COMPILED], 1.5),
@@ -232,9 +233,7 @@ def contents(run: Path) -> dict[str, Any]:
         assert steps == sorted(set(steps)), steps
     summary = json.loads((run / "summary.json").read_text())
     found["summary"] = {key: summary[key] for key in summary if key not in TIMED}
-    found["pictures"] = {
-        name: (run / name).read_bytes() for name in ("learning_curve.png", "policy.gif") if (run / name).exists()
-    }
+    found["pictures"] = {name: (run / name).read_bytes() for name in ("learning_curve.png",) if (run / name).exists()}
     found["files"] = sorted(p.name for p in run.rglob("*") if p.is_file() and "tensorboard" not in p.parts)
     return found
 

@@ -74,7 +74,7 @@ def factory_of(make: Callable[[], gymnasium.Env], repeat: int = 1) -> GymFactory
 def checked(repeat: int = 1, **fields: Any) -> tuple[CheckedEnv, Puppet]:
     """A puppet behind the edge, and the puppet."""
     puppet = Puppet(**fields)
-    return factory_of(lambda: puppet, repeat).one(), puppet
+    return factory_of(lambda: puppet, repeat).make(), puppet
 
 
 def play(envs: PythonVector, steps: int) -> list[np.ndarray]:

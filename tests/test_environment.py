@@ -55,7 +55,7 @@ def test_ids_choose_between_native_and_gymnasium() -> None:
 def test_a_module_of_ones_own(id: str) -> None:
     gym = made(id, ["limit=9", "mode=hard"], repeat=2)
     assert (gym.id, gym.spec.obs_shape, gym.spec.action_high, gym.repeat) == (STROLL, (2,), (3.0,), 2)
-    env: Any = gym.one().unwrapped
+    env: Any = gym.make().unwrapped
     assert (env.limit, env.mode) == (9, "hard")
 
 
@@ -108,7 +108,7 @@ def test_arguments_of_a_run_are_kept_where_its_id_is(
     config = override(PRESETS["ddpg"], {"env": own, "env_args": "g=9.0"})
     made = resolve_for(config, env, args)
     assert isinstance(made, GymFactory)
-    with made.one() as one:
+    with made.make() as one:
         assert getattr(one.unwrapped, "g") == g  # noqa: B009
 
 

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from pydantic import AllowInfNan, BeforeValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-LARGEST = 2**31 - 1  # compiled code counts steps in 32 bits
+INT32_MAX = 2**31 - 1  # compiled code counts steps in 32 bits
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +50,9 @@ def _parse_whole(value: Any) -> Any:
 
 Rounded = BeforeValidator(_parse_whole)
 
-Whole = Annotated[int, Ge(0), Le(LARGEST), Rounded]
+Whole = Annotated[int, Ge(0), Le(INT32_MAX), Rounded]
 
-Natural = Annotated[int, Ge(1), Le(LARGEST), Rounded]
+Natural = Annotated[int, Ge(1), Le(INT32_MAX), Rounded]
 
 Finite = Annotated[float, AllowInfNan(False)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ddpg.config.config import Config
-from ddpg.config.file import FORMAT, read_config, write_config
+from ddpg.config.file import RUN_FORMAT, read_config, write_config
 from ddpg.config.presets import PRESETS
 
 
@@ -16,7 +16,7 @@ def test_a_configuration_survives_its_file(name: str, tmp_path: Path) -> None:
     write_config(preset, tmp_path / "config.json")
     assert read_config(tmp_path / "config.json") == preset
     written = json.loads((tmp_path / "config.json").read_text())
-    assert written["format"] == FORMAT == 3
+    assert written["format"] == RUN_FORMAT == 3
     assert written["versions"].keys() >= {"ddpg", "jax", "numpy"}
     with pytest.raises(FileExistsError):
         write_config(preset, tmp_path / "config.json")

@@ -169,7 +169,7 @@ PIXELS = spaces.Box(0, 255, (1, 2), np.uint8)
 def test_resets_are_seeded_as_they_are_to_be(seeding: str, seeds: list[int | None]) -> None:
     puppet = Puppet()
     gym = replace(factory_of(lambda: puppet), seeding=seeding)
-    edge = gym.one(0, lambda episode: 100 + episode)
+    edge = gym.make(0, lambda episode: 100 + episode)
     for seed in (None, None, None, 2**31 - 1, 2**31 + 4):
         edge.reset(seed=seed)
     assert puppet.seeds == seeds
@@ -192,7 +192,7 @@ def test_what_is_read_of_drawing_may_be_anything(monkeypatch: pytest.MonkeyPatch
         ({"render_fps": 12.5, "render_modes": ["human"]}, {"render_fps": 12.5, "render_modes": ["human"]}),
     ):
         monkeypatch.setattr(Odd, "metadata", metadata)
-        edge = factory_of(Odd).one()
+        edge = factory_of(Odd).make()
         assert edge.metadata == left
     with pytest.raises(Misbehaved, match="render_mode raised RuntimeError: no screen"):
         assert edge.render_mode

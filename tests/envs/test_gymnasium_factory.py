@@ -87,6 +87,6 @@ def test_mujoco_warns_of_a_model_once(capfd: pytest.CaptureFixture[str]) -> None
     capfd.readouterr()
     before = mujoco.get_mju_user_warning()
     for index in range(2):
-        gym.one(index).close()
+        gym.make(index).close()
     assert capfd.readouterr() == ("", "")
     assert mujoco.get_mju_user_warning() is before

@@ -186,7 +186,7 @@ def test_resets_of_the_old_api(space: spaces.Space, answer: Any) -> None:
             return answer
 
     with pytest.raises(Misbehaved, match=r"episode 1\): reset answered .*, expected \(observation, info\)$"):
-        factory_of(lambda: Old(obs=space)).one().reset()
+        factory_of(lambda: Old(obs=space)).make().reset()
 
 
 def test_steps_of_the_old_api() -> None:
@@ -196,7 +196,7 @@ def test_steps_of_the_old_api() -> None:
         def step(self, action: np.ndarray) -> Any:
             return super().step(action)[:4]
 
-    old = factory_of(Old).one()
+    old = factory_of(Old).make()
     old.reset()
     said = r"at its step 1 \(episode 1\): step answered .*, expected five things: \(observation, reward, term"
     with pytest.raises(Misbehaved, match=said):
@@ -212,7 +212,7 @@ class Picky(Puppet):
 
 
 def test_a_reset_gets_nothing_that_nobody_asked_for() -> None:
-    assert factory_of(Picky).one().reset(seed=3, options=None)[0].tolist() == [0, 0]
+    assert factory_of(Picky).make().reset(seed=3, options=None)[0].tolist() == [0, 0]
 
 
 class Exits(Puppet):
@@ -250,7 +250,7 @@ def test_whatever_is_raised_anywhere_is_one_line_with_its_place(where: str, monk
     said = rf"(cannot be made:|{where} raised) SystemExit: no simulator \(in .*test_misbehaviour.py, line \d+\)$"
 
     def live() -> None:
-        edge = gym.one()
+        edge = gym.make()
         edge.reset()
         edge.step(np.zeros(1, np.float32))
         edge.render()
@@ -263,7 +263,7 @@ def test_whatever_is_raised_anywhere_is_one_line_with_its_place(where: str, monk
 def test_closing_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Exits, "where", "close")
     gym = factory_of(Exits)  # which closes one
-    gym.one().close()
+    gym.make().close()
 
 
 def test_ctrl_c_is_not_the_environments() -> None:

@@ -95,7 +95,7 @@ def test_autoreset_is_gymnasiums() -> None:
     seed, n, steps = 3, 4, 60
     hosted = PythonVector(gym, [seed], n)
     theirs = SyncVectorEnv(
-        [partial(gym.one, i, partial(episode_seed, seed, i)) for i in range(n)], autoreset_mode=AutoresetMode.NEXT_STEP
+        [partial(gym.make, i, partial(episode_seed, seed, i)) for i in range(n)], autoreset_mode=AutoresetMode.NEXT_STEP
     )
     np.testing.assert_array_equal(hosted.reset()[0], theirs.reset()[0])
     rng, ends = np.random.default_rng(0), []

@@ -94,10 +94,10 @@ class Compiled:
     def lent(self) -> list[CheckedEnv]:
         raise NotImplementedError
 
-    def cut(self, mask: np.ndarray) -> None:
+    def truncate(self, mask: np.ndarray) -> None:
         raise NotImplementedError
 
-    def replay_history(self, history: History, obs: np.ndarray, over: np.ndarray) -> PythonStepResult:
+    def replay_history(self, history: History, obs: np.ndarray, done: np.ndarray) -> PythonStepResult:
         raise NotImplementedError
 
     def close(self) -> None:

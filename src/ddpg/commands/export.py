@@ -22,7 +22,7 @@ from ddpg.records.networks import standalone_policy
 from ddpg.records.networks.hdf5 import reread_hdf5, save_hdf5
 from ddpg.records.networks.npz import save_npz
 from ddpg.records.networks.onnx import check_onnx, load_onnx, save_onnx
-from ddpg.records.networks.steps import LARGEST, arrays_of, check_finite, policy_steps
+from ddpg.records.networks.steps import OBS_LIMIT, arrays_of, check_finite, policy_steps
 from ddpg.settings import own_settings
 from ddpg.terminal import reason, thousands
 from ddpg.training.folder import RunFolder
@@ -122,7 +122,7 @@ def reference(spec: Spec) -> Callable[[GreedyPolicy, Any], Any]:
     @jax.jit
     def act(policy: GreedyPolicy, obs: Any) -> Any:
         if not isinstance(policy.stats, RunningStats) and spec.obs_dtype != "uint8":
-            obs = jnp.clip(obs, -LARGEST, LARGEST)
+            obs = jnp.clip(obs, -OBS_LIMIT, OBS_LIMIT)
         with jax.default_matmul_precision("highest"):  # an accelerator may round factors to fewer than 32 bits
             return spec.to_units(policy(obs))
 
@@ -163,16 +163,16 @@ def compare(form: Form, policy: GreedyPolicy, spec: Spec, obs: Shaped[np.ndarray
     def nudged(leaf: Any) -> Any:
         return leaf * (1 + NUDGE * random.choice(np.array([-1, 1], np.float32), leaf.shape))
 
-    found, expected = np.float64(form(obs)), np.float64(act(policy, obs))
+    actual, expected = np.float64(form(obs)), np.float64(act(policy, obs))
     (low, high), (low32, high32) = spec.bounds, spec.bounds32
     low, high = np.minimum(low, low32), np.maximum(high, high32)  # a dimension held at 0.1 cannot be within its bounds
-    if found.shape != expected.shape or not ((low <= found) & (found <= high)).all():
+    if actual.shape != expected.shape or not ((low <= actual) & (actual <= high)).all():
         raise Mistake(f"the written policy answers outside the bounds of actions, {ADVICE}")
     others = [GreedyPolicy(policy.stats, *jax.tree.map(nudged, policy[1:])) for _ in range(4)]
     changes = [np.abs(np.float64(act(other, obs)) - expected) for other in others]
     digits = 4 * np.finfo(np.float32).eps * np.maximum(np.abs(low), np.abs(high))  # of actions that are far from 0
     size = np.where(high > low, high - low, 1)  # a dimension may be held at one value
-    difference = np.abs(found - expected) / size
+    difference = np.abs(actual - expected) / size
     if not (difference <= np.maximum(TOLERANCE, (np.max(changes, axis=0) + digits) / size)).all():
         raise Mistake(
             f"the written policy differs from the trained one by {difference.max():.1e} of the range, {ADVICE}"

@@ -13,9 +13,9 @@ from ddpg.records.untrusted import check_plain
 from ddpg.terminal import reason
 from ddpg.version import __version__
 
-FORMAT = 3  # of everything in a run folder; raise it when an older reader would misread
+RUN_FORMAT = 3  # of everything in a run folder; raise it when an older reader would misread
 
-LARGEST = 2**20  # bytes of a config.json; a real one has a few thousand
+LARGEST_CONFIG = 2**20  # bytes of a config.json; a real one has a few thousand
 
 
 def versions() -> dict[str, str]:
@@ -39,13 +39,13 @@ def rewrite_config(config: Config, path: Path) -> None:
 
 
 def _text(config: Config) -> str:
-    return json.dumps({"format": FORMAT, "versions": versions(), **to_data(config)}, indent=2) + "\n"
+    return json.dumps({"format": RUN_FORMAT, "versions": versions(), **to_data(config)}, indent=2) + "\n"
 
 
 def read_config(path: Path) -> Config:
     """The configuration in a run's config.json. Mistake, in one line, if it cannot be read."""
     try:
-        check_plain(path, LARGEST)
+        check_plain(path, LARGEST_CONFIG)
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise Mistake(f"{path.parent} is no run folder: cannot read {path.name} ({reason(error)})") from None
@@ -55,9 +55,9 @@ def read_config(path: Path) -> Config:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Mistake(f"{path} is no run's configuration: not JSON ({error})") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    if not isinstance(data, dict) or data.get("format") != RUN_FORMAT:
         format = brief(data.get("format") if isinstance(data, dict) else type(data).__name__)
-        raise Mistake(f"{path}: format {format}, expected {FORMAT}; it is not a run of this version of ddpg")
+        raise Mistake(f"{path}: format {format}, expected {RUN_FORMAT}; it is not a run of this version of ddpg")
     try:
         config = from_data({key: value for key, value in data.items() if key not in ("format", "versions")})
     except Mistake as error:

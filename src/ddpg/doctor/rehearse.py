@@ -65,13 +65,13 @@ class Instant:
         none = np.zeros(self._reward.size, np.int64)
         return History(none, none, none, np.zeros((0, self._actions), np.float32))
 
-    def replay_history(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> PythonStepResult:
+    def replay_history(self, history: History, obs: np.ndarray, done: Bool[np.ndarray, "s n"]) -> PythonStepResult:
         raise NotImplementedError
 
     def lent(self) -> Sequence[CheckedEnv]:
         return ()
 
-    def cut(self, mask: Bool[np.ndarray, "s n"]) -> None:
+    def truncate(self, mask: Bool[np.ndarray, "s n"]) -> None:
         """No episode is open."""
 
     def close(self) -> None:

@@ -31,16 +31,16 @@ class Rendering:
 def measure_rendering(gym: GymFactory, actions: np.ndarray) -> Rendering:
     """Draw the first frames of an episode with these actions, as the film at the end of a run does."""
     try:
-        with screenless(), closing(gym.one(render_mode="rgb_array")) as env:
+        with screenless(), closing(gym.make(render_mode="rgb_array")) as env:
             env.reset()
             shape = np.shape(env.render())  # the first frame also opens the canvas
             seconds, frames = 0.0, 0
             for action in actions[:FRAMES]:
-                over = any(env.step(action)[2:4])
+                done = any(env.step(action)[2:4])
                 began = time.perf_counter()
                 env.render()
                 seconds, frames = seconds + time.perf_counter() - began, frames + 1
-                if over or seconds > PATIENCE:
+                if done or seconds > PATIENCE:
                     break
             return Rendering(frames / max(seconds, 1e-9), shape[:2], backend_of(env.unwrapped))
     except Misbehaved as error:  # as if a library is missing

@@ -43,19 +43,19 @@ class Walk:
 @contextmanager
 def fresh_env(gym: GymFactory, seed: int) -> Iterator[CheckedEnv]:
     """A new environment. Misbehaved if it cannot be made a second time."""
-    with closing(gym.one(0, partial(episode_seed, seed, 0))) as env:
+    with closing(gym.make(0, partial(episode_seed, seed, 0))) as env:
         yield env
 
 
 def walk(env: CheckedEnv, actions: np.ndarray, first: np.ndarray) -> Iterator[WalkStep]:
     """Every step from the first observation on, with a reset after every end."""
     yield WalkStep(first)
-    over = False
+    done = False
     for action in actions:
-        if over:
+        if done:
             yield WalkStep(env.reset()[0])
         obs, reward, terminated, truncated, _ = env.step(action)
-        over = terminated or truncated
+        done = terminated or truncated
         yield WalkStep(obs, reward, terminated, truncated, False)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-LARGEST = float(np.finfo(np.float32).max)
+from ddpg.ranges import FLOAT32_MAX
 
 
 def numbers_of(info: Any, keys: Sequence[str]) -> np.ndarray:
@@ -42,4 +42,4 @@ def _number(value: Any) -> float:
     """Of a number, or an array or tensor of one; NaN of anything else, and of what 32 bits cannot hold."""
     one = value.item() if hasattr(value, "item") else value
     number = float(one) if isinstance(one, Real) else nan
-    return number if abs(number) <= LARGEST else nan
+    return number if abs(number) <= FLOAT32_MAX else nan

@@ -13,9 +13,9 @@ from ddpg.envs.episode_info import numbers_of
 from ddpg.envs.foreign import Guard, Misbehaved, brief_value, close_quietly
 from ddpg.envs.observations import flatten, opaque_parts
 from ddpg.mistake import Mistake
+from ddpg.ranges import FLOAT32_MAX
 from ddpg.types import Spec
 
-LARGEST = float(np.finfo(np.float32).max)
 OWN = "own"  # under which a step that ends an episode answers the numbers of `CheckedEnv.log`
 
 IN_USE = WeakValueDictionary[int, gymnasium.Env]()  # environments behind an edge that is open, by their id()
@@ -28,19 +28,19 @@ class EpisodeHistory(NamedTuple):
     steps: int  # of the environment
     actions: np.ndarray  # [t, m], since the last reset
     obs: np.ndarray
-    over: bool  # the episode has ended: its actions need not be replayed
+    done: bool  # the episode has ended: its actions need not be replayed
 
 
 @final
 class CheckedEnv(gymnasium.Wrapper):
     """One environment between its own units and ours; whatever violates its spaces raises Misbehaved.
 
-    With a `past`, the next reset answers zeros and the next step replays the open episode, whatever its action: so a
+    With a `history`, the next reset answers zeros and the next step replays the open episode, whatever its action: so a
     vector environment, in worker processes too, is brought back by one reset and one step. `log` are keys of `info`,
     whose numbers the last step of an episode answers.
     """
 
-    past: EpisodeHistory | None = None
+    history: EpisodeHistory | None = None
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class CheckedEnv(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         """The first observation of the next episode; without `seed`, the seed is that of `seeds`."""
-        if self.past is not None:
-            return np.zeros_like(self.past.obs), {}
+        if self.history is not None:
+            return np.zeros_like(self.history.obs), {}
         seed = self._seeds(self._episode) if seed is None else seed
         self._episode += 1
         with self._calls["reset"]:
@@ -86,25 +86,25 @@ class CheckedEnv(gymnasium.Wrapper):
         return self._checked(answer[0]), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        if self.past is not None:
-            return self._replay(self.past)
+        if self.history is not None:
+            return self._replay(self.history)
         # `Spec.to_units`, in 64 bits, so that 1 becomes exactly the bound and nothing lies beyond it. NaN, from a
         # diverged network, is not the environment's fault: fmin and fmax turn it into a bound.
         units = np.fmin(np.fmax(self._middle + action * self._half, self._low), self._high)
         units = units.astype(self._units.dtype).reshape(self._units.shape)
-        obs, total, over, cut = None, 0.0, False, False
+        obs, total, terminated, truncated = None, 0.0, False, False
         for _ in range(self._repeat):
             self._step += 1
             with self._calls["step"]:
                 answer = self.env.step(units if self._repeat == 1 else units.copy())
-            obs, reward, over, cut, self.last_info = self._parts(answer)
+            obs, reward, terminated, truncated, self.last_info = self._parts(answer)
             total += reward
-            if over or cut:
+            if terminated or truncated:
                 break
-        if not abs(total) <= LARGEST:
+        if not abs(total) <= FLOAT32_MAX:
             raise self._misbehaved(f"reward {total}, expected a finite number of 32 bits")
-        own = {OWN: self.own_numbers()} if self._log and (over or cut) else {}
-        return self._checked(obs), total, over, cut, own
+        own = {OWN: self.own_numbers()} if self._log and (terminated or truncated) else {}
+        return self._checked(obs), total, terminated, truncated, own
 
     def own_numbers(self) -> np.ndarray:
         """The numbers under the keys of `log` [k] in the `info` of the last step; NaN where it has none."""
@@ -157,21 +157,21 @@ class CheckedEnv(gymnasium.Wrapper):
             ends = f"{brief_value(terminated)} and {brief_value(truncated)}"
             raise self._misbehaved(f"terminated and truncated {ends}, expected two booleans") from error
 
-    def _replay(self, past: EpisodeHistory) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def _replay(self, history: EpisodeHistory) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Replay the open episode; if it goes differently, it is truncated where it stood."""
-        self.past, self._episode = None, past.episodes - (not past.over)
-        cut = past.obs, 0.0, False, True, {}
-        if past.over:
-            self._step = past.steps
-            return cut
+        self.history, self._episode = None, history.episodes - (not history.done)
+        truncated_here = history.obs, 0.0, False, True, {}
+        if history.done:
+            self._step = history.steps
+            return truncated_here
         obs, _ = self.reset()
         result = obs, 0.0, False, False, {}
-        for action in past.actions:
+        for action in history.actions:
             result = self.step(action)
             if result[2] or result[3]:
                 break
-        self._step = past.steps
-        return result if np.array_equal(result[0], past.obs) and not (result[2] or result[3]) else cut
+        self._step = history.steps
+        return result if np.array_equal(result[0], history.obs) and not (result[2] or result[3]) else truncated_here
 
     def _checked(self, obs: Any) -> np.ndarray:
         """The observation as one array of the spec's shape and dtype, of its own: simulators fill theirs again."""

@@ -18,7 +18,7 @@ from ddpg.envs.foreign import Guard, Misbehaved, close_quietly
 from ddpg.envs.gymnasium_edge import IN_USE, CheckedEnv
 from ddpg.envs.observations import observation_spec
 from ddpg.mistake import Mistake
-from ddpg.ranges import LARGEST
+from ddpg.ranges import INT32_MAX
 from ddpg.types import Spec
 
 Maker = Callable[..., gymnasium.Env]
@@ -48,7 +48,7 @@ class GymFactory:
         """Actions in the longest episode."""
         return -(-(self.limit or UNLIMITED) // self.repeat)
 
-    def one(self, index: int = 0, seeds: Callable[[int], int] = int, render_mode: str | None = None) -> "CheckedEnv":
+    def make(self, index: int = 0, seeds: Callable[[int], int] = int, render_mode: str | None = None) -> "CheckedEnv":
         """Environment `index`, whose episode i starts with the seed `seeds(i)`."""
         with Guard(lambda: f"environment {index} of {self.id!r} cannot be made:"), silent_mujoco():  # the first could
             env = self.maker(render_mode=render_mode) if render_mode else self.maker()
@@ -142,7 +142,7 @@ def brief_space(space: Any) -> str:
 
 def episode_seed(run: int, env: int, episode: int) -> int:
     """The seed of an episode of environment `env` in a run with seed `run`: one that fits the int of C."""
-    return int(np.random.SeedSequence([run, env, episode]).generate_state(1)[0] & LARGEST)
+    return int(np.random.SeedSequence([run, env, episode]).generate_state(1)[0] & INT32_MAX)
 
 
 def parse_args(items: Sequence[str]) -> dict[str, Any]:

@@ -45,14 +45,14 @@ class PythonVector:
     def __init__(self, gym: GymFactory, seeds: Sequence[int], n: int, mode: Literal["sync", "async"] = "sync") -> None:
         self._shape = len(seeds), n
         makers = [
-            partial(gym.one, i + n * s, partial(episode_seed, seed, i))
+            partial(gym.make, i + n * s, partial(episode_seed, seed, i))
             for s, seed in enumerate(seeds)
             for i in range(n)
         ]
         self._all = InProcess(makers) if mode == "sync" else Processes(makers)
         count, m = len(makers), gym.spec.action_dim
         self._repeat, self._recent = gym.repeat, list[tuple[np.ndarray, np.ndarray, np.ndarray]]()
-        self._over = np.zeros(count, bool)
+        self._done = np.zeros(count, bool)
         self._episodes, self._steps = np.ones(count, np.int64), np.zeros(count, np.int64)
         self._open = [[np.zeros((0, m), np.float32)] for _ in range(count)]
 
@@ -77,8 +77,8 @@ class PythonVector:
         lengths = np.array([len(each) for each in actions], np.int64)
         return History(self._episodes.copy(), self._steps.copy(), lengths, np.concatenate(actions))
 
-    def replay_history(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> PythonStepResult:
-        """Replay the open episodes of `history`, which had led to `obs`, and ended where `over`.
+    def replay_history(self, history: History, obs: np.ndarray, done: Bool[np.ndarray, "s n"]) -> PythonStepResult:
+        """Replay the open episodes of `history`, which had led to `obs`, and were done where `done`.
 
         An episode that goes differently, because its environment is not deterministic, is truncated there.
         Misbehaved if an environment misbehaves, Mistake if the history is inconsistent.
@@ -87,36 +87,36 @@ class PythonVector:
         if (lengths < 0).any() or lengths.sum() != len(history.actions) or (history.episodes < 1).any():
             raise Mistake(f"{len(history.actions)} actions in episodes of {lengths.tolist()} steps")
         actions = np.split(history.actions, np.cumsum(history.lengths)[:-1])
-        flat_obs, flat_over = obs.reshape(-1, *obs.shape[2:]), over.ravel()
+        flat_obs, flat_done = obs.reshape(-1, *obs.shape[2:]), done.ravel()
         counts = history.episodes.tolist(), history.steps.tolist()
-        pasts = zip(*counts, actions, flat_obs, flat_over.tolist(), strict=True)
-        self._all.set_past([EpisodeHistory(*past) for past in pasts])
+        each_env = zip(*counts, actions, flat_obs, flat_done.tolist(), strict=True)
+        self._all.set_histories([EpisodeHistory(*own) for own in each_env])
         self._all.reset()
-        *answer, _ = self._all.step(np.zeros((len(flat_over), history.actions.shape[1]), np.float32))
-        self._over = answer[2] | answer[3]
+        *answer, _ = self._all.step(np.zeros((len(flat_done), history.actions.shape[1]), np.float32))
+        self._done = answer[2] | answer[3]
         self._recent.clear()
         self._episodes, self._steps = history.episodes.copy(), history.steps.copy()
         self._open = [[each] for each in actions]
         return PythonStepResult(*map(self._split, answer))
 
     def lent(self) -> Sequence[CheckedEnv]:
-        """The environments for others to use, if they are in this process; afterwards they must be `cut`."""
+        """The environments for others to use, if they are in this process; afterwards they must be `truncate`d."""
         return self._all.lent() if isinstance(self._all, InProcess) else ()
 
-    def cut(self, mask: Bool[np.ndarray, "s n"]) -> None:
+    def truncate(self, mask: Bool[np.ndarray, "s n"]) -> None:
         """Leave the open episodes there: the next step begins new ones."""
         self._prune()
-        self._over |= mask.ravel()
+        self._done |= mask.ravel()
         if isinstance(self._all, InProcess):
-            self._all.cut(mask.ravel().tolist())
+            self._all.truncate(mask.ravel().tolist())
 
     def _prune(self) -> None:
         """Drop the actions of episodes that have ended."""
         if not self._recent:
             return
         actions = np.stack([flat for flat, _, _ in self._recent])
-        over = np.stack([terminated | truncated for _, terminated, truncated in self._recent])
-        reset = np.concatenate([self._over[None], over[:-1]])  # the step after an end
+        done = np.stack([terminated | truncated for _, terminated, truncated in self._recent])
+        reset = np.concatenate([self._done[None], done[:-1]])  # the step after an end
         for i, chunks in enumerate(self._open):
             resets = np.flatnonzero(reset[:, i])
             if len(resets):
@@ -124,7 +124,7 @@ class PythonVector:
             chunks.append(actions[resets[-1] + 1 if len(resets) else 0 :, i])
         self._episodes += reset.sum(axis=0)
         self._steps += self._repeat * (len(reset) - reset.sum(axis=0))
-        self._over = over[-1]
+        self._done = done[-1]
         self._recent.clear()
 
     def close(self) -> None:
@@ -139,14 +139,14 @@ class InProcess:
 
     def __init__(self, makers: Sequence[Callable[[], CheckedEnv]]) -> None:
         self._envs = [maker() for maker in makers]
-        self._ended = [True] * len(makers)
+        self._done = [True] * len(makers)
 
-    def set_past(self, past: Sequence[EpisodeHistory]) -> None:
-        for env, each in zip(self._envs, past, strict=True):
-            env.past = each
+    def set_histories(self, histories: Sequence[EpisodeHistory]) -> None:
+        for env, each in zip(self._envs, histories, strict=True):
+            env.history = each
 
     def reset(self) -> np.ndarray:
-        self._ended = [False] * len(self._envs)
+        self._done = [False] * len(self._envs)
         return np.stack([env.reset()[0] for env in self._envs])
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
@@ -154,14 +154,14 @@ class InProcess:
         obs: list[np.ndarray] = [NOTHING] * count
         reward, ends, own = np.zeros(count, np.float32), np.zeros((2, count), bool), None
         for i, env in enumerate(self._envs):
-            if self._ended[i]:
+            if self._done[i]:
                 obs[i], _ = env.reset()
-                self._ended[i] = False
+                self._done[i] = False
             else:
                 obs[i], reward[i], terminated, truncated, info = env.step(action[i])
                 if terminated or truncated:
                     ends[:, i] = terminated, truncated
-                    self._ended[i] = True
+                    self._done[i] = True
                     if info:
                         own = np.full((count, len(info[OWN])), np.nan) if own is None else own
                         own[i] = info[OWN]
@@ -170,8 +170,8 @@ class InProcess:
     def lent(self) -> Sequence[CheckedEnv]:
         return [env.beside(i) for i, env in enumerate(self._envs)]
 
-    def cut(self, mask: Sequence[bool]) -> None:
-        self._ended = [ended or cut for ended, cut in zip(self._ended, mask, strict=True)]
+    def truncate(self, mask: Sequence[bool]) -> None:
+        self._done = [done or truncated for done, truncated in zip(self._done, mask, strict=True)]
 
     def close(self) -> None:
         for env in self._envs:

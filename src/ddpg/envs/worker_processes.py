@@ -62,9 +62,9 @@ class Processes:
                 ) from error
             raise
 
-    def set_past(self, past: Sequence[EpisodeHistory]) -> None:
-        self._steps = max(each.steps for each in past)
-        self._guarded(partial(self._all.set_attr, "past", list(past)))
+    def set_histories(self, histories: Sequence[EpisodeHistory]) -> None:
+        self._steps = max(each.steps for each in histories)
+        self._guarded(partial(self._all.set_attr, "history", list(histories)))
 
     def reset(self) -> np.ndarray:
         return self._guarded(self._all.reset)[0]

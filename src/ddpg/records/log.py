@@ -35,7 +35,7 @@ TAGS = {  # key of a log point and in metrics.jsonl -> tag in TensorBoard
 }
 OWN = {"info": "eval/info", "episode_info": "train/info"}  # numbers of the user's own: info/KEY -> eval/info/KEY
 HISTOGRAMS = {"dq_da_at_starts": "critic/dq_da_histogram"}  # of whole samples, in TensorBoard alone
-LARGEST = 2**53  # steps, and as many as a float can count
+LARGEST_STEP = 2**53  # steps, and as many as a float can count
 LONGEST, LARGEST_LOG = 2**16, 2**30  # characters of a line, which has a few hundred, and bytes of all
 
 
@@ -133,7 +133,7 @@ def _record(line: str, path: Path, number: int) -> Record:
         whole = isinstance(record, dict) and type(record.get("step")) is type(record.get("seed")) is int
         if not whole or not all(v is None or type(v) in (int, float) for v in record.values()):
             raise ValueError
-        if not (0 <= record["step"] < LARGEST and all(v is None or abs(v) < 1e300 for v in record.values())):
+        if not (0 <= record["step"] < LARGEST_STEP and all(v is None or abs(v) < 1e300 for v in record.values())):
             raise ValueError
     except (ValueError, RecursionError):
         raise Mistake(

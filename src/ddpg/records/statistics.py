@@ -12,8 +12,8 @@ def iqm(x: Float[np.ndarray, "..."], axis: int = 0) -> Float[np.ndarray, "..."]:
     but NaN if any value is NaN, and without the 0.9 s that importing scipy.stats takes.
     """
     ordered = np.sort(x, axis=axis)
-    cut = x.shape[axis] // 4
-    middle = np.take(ordered, np.arange(cut, x.shape[axis] - cut), axis=axis).mean(axis=axis)
+    quarter = x.shape[axis] // 4
+    middle = np.take(ordered, np.arange(quarter, x.shape[axis] - quarter), axis=axis).mean(axis=axis)
     return np.where(np.isnan(x).any(axis=axis), np.nan, middle)
 
 

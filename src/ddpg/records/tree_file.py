@@ -28,7 +28,7 @@ from ddpg.records.untrusted import check_plain
 from ddpg.terminal import one_line
 from ddpg.types import PyTree
 
-FORMAT, VERSION, KEY = "ddpg-checkpoint", "1", "ddpg"
+CHECKPOINT_FORMAT, VERSION, KEY = "ddpg-checkpoint", "1", "ddpg"
 OS_ERROR = re.compile(r"I/O error: (.*?) \(os error (\d+)\)")
 LARGEST_HEADER = 2**20  # bytes, a hundred times what a run here writes
 DTYPES = {"BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32", "I32": "int32"}
@@ -63,7 +63,7 @@ def write(path: Path, tree: PyTree, header: Mapping[str, Any]) -> int:
     arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in _named(tree)}
     text = json.dumps(dict(header), allow_nan=False, sort_keys=True)
     partial = path.with_suffix(".partial")
-    about = {"format": FORMAT, "version": VERSION, "header": text, "sha256": _digest(arrays, text)}
+    about = {"format": CHECKPOINT_FORMAT, "version": VERSION, "header": text, "sha256": _digest(arrays, text)}
     try:
         try:
             save_file(arrays, partial, {KEY: json.dumps(about)})  # one entry: safetensors writes several in any order
@@ -131,8 +131,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
         with safe_open(path, framework="numpy") as file:
             about = _object((file.metadata() or {}).get(KEY, "{}"))
             found = [about.get("format"), about.get("version")]
-            if found != [FORMAT, VERSION] or not isinstance(about.get("header"), str):
-                raise Mistake(f"its format is {found}, expected {[FORMAT, VERSION]} and a header")
+            if found != [CHECKPOINT_FORMAT, VERSION] or not isinstance(about.get("header"), str):
+                raise Mistake(f"its format is {found}, expected {[CHECKPOINT_FORMAT, VERSION]} and a header")
             yield file, about
     except (OSError, MemoryError, SafetensorError, Mistake) as error:
         # Printable, since names in it may be a stranger's and drive a terminal.

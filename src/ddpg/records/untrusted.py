@@ -12,12 +12,14 @@ def check_plain(path: Path, limit: float = math.inf) -> None:
 
     A link may lead out of the folder, a pipe never answers, and a device is as long as one reads.
     """
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
-        kind = "link" if stat.S_ISLNK(found.st_mode) else "folder" if stat.S_ISDIR(found.st_mode) else "pipe or device"
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        kind = (
+            "link" if stat.S_ISLNK(status.st_mode) else "folder" if stat.S_ISDIR(status.st_mode) else "pipe or device"
+        )
         raise Mistake(f"it is a {kind}, expected a plain file; put the file itself there")
-    if found.st_size > limit:
-        raise Mistake(f"it has {found.st_size} bytes, expected at most {limit}; ddpg wrote none such")
+    if status.st_size > limit:
+        raise Mistake(f"it has {status.st_size} bytes, expected at most {limit}; ddpg wrote none such")
 
 
 def check_within(folder: Path) -> None:

@@ -131,7 +131,7 @@ def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Drive
     if not driver.lent():
         raise Mistake("eval.shared true: environments in processes of their own cannot be; use --collect.vector sync")
     judge = CriticComparison(config.agent.value, config.gamma, config.reward_scale)
-    lent = Lent(driver.lent(), driver.cut)
+    lent = Lent(driver.lent(), driver.truncate)
     line = f"{why}: evaluations play in the training's environments and truncate their episodes; there is no film"
     logged = replace(env, log=config.log)
     evaluator = PythonEvaluator(logged, judge, config.eval.episodes, config.eval.seed, lent)

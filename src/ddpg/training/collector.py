@@ -74,7 +74,7 @@ class EndedEpisodes(NamedTuple):
     """The episodes that ended in K steps."""
 
     returns: Float[Array, "k n"]  # 0 if none ended
-    ended: Bool[Array, "k n"]
+    done: Bool[Array, "k n"]
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,10 @@ class Collector:
             k, randomness, fresh = inputs
             action, noise = self.behaviour.select_action(policy, state.obs, state.noise, state.start, t, k, randomness)
             env, result = self.vector.step(state.env, action, state.boundary, fresh)
-            ended = result.terminated | result.truncated
+            done = result.terminated | result.truncated
             row = Row(state.obs, action, result.reward, result.terminated, result.truncated, state.boundary)
             total = state.episode_return + result.reward
-            after = EnvState(env, result.obs, ended, noise, state.boundary, jnp.where(state.boundary, 0.0, total))
-            return after, (row, EndedEpisodes(jnp.where(ended, total, 0.0), ended))
+            after = EnvState(env, result.obs, done, noise, state.boundary, jnp.where(state.boundary, 0.0, total))
+            return after, (row, EndedEpisodes(jnp.where(done, total, 0.0), done))
 
         return jax.lax.scan(step, state, (jnp.arange(self.behaviour.steps), randomness, fresh))

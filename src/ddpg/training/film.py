@@ -132,7 +132,7 @@ def _stage(policy: Policy, env: AnyEnvironment, config: Config, mode: str) -> It
     if gym.spec != policy.spec:
         raise Mistake(f"{gym.id} has other spaces than the run; choose an environment of the same")
     try:
-        drawn = gym.one(render_mode=mode)
+        drawn = gym.make(render_mode=mode)
     except Misbehaved as error:  # as a maker that takes no render mode
         raise Undrawable(str(error)) from error
     with closing(drawn):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ddpg.config.config import Config
-from ddpg.config.file import FORMAT
+from ddpg.config.file import RUN_FORMAT
 from ddpg.environment import AnyEnvironment
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import write_text
@@ -77,7 +77,7 @@ def write_summary(
     # A run that ended before anything was logged has no return.
     last = np.array([record["return"] for record in records[-config.seeds :]] or [np.nan] * config.seeds)
     whole = {
-        "format": FORMAT,
+        "format": RUN_FORMAT,
         "env": config.env,
         "preset": config.preset,
         "seeds": list(config.seed_range),

@@ -82,11 +82,11 @@ class Host:
         learner = from_numpy(snapshot.learner._replace(ring=refilled(snapshot.learner.ring, like.ring)), like)
         each = [jax.tree.map(itemgetter(s), learner) for s in range(len(keys))]
         self._states = [jax.device_put(*pair) for pair in zip(each, cycle(jax.devices()), strict=False)]
-        cut, notes = self.collector.resume(snapshot.collector), list[str]()
+        truncated, notes = self.collector.resume(snapshot.collector), list[str]()
         self._blocks = [jax.tree.map(itemgetter(s), snapshot.block) for s in range(len(keys))]
-        if cut.any():
-            self._truncate(cut)
-            which = ", ".join(str(env) for env in np.flatnonzero(cut.ravel()))
+        if truncated.any():
+            self._truncate(truncated)
+            which = ", ".join(str(env) for env in np.flatnonzero(truncated.ravel()))
             notes.append(
                 f"environment {which} is not deterministic: its open episode went differently when replayed, "
                 f"so a new one begins"
@@ -94,18 +94,18 @@ class Host:
         return notes
 
     def lent(self) -> Sequence[CheckedEnv]:
-        """The environments for others to use, if they are in this process; then `cut` as many as were used."""
+        """The environments for others to use, if they are in this process; then `truncate` as many as were used."""
         return self.collector.envs.lent()
 
-    def cut(self, count: int) -> None:
+    def truncate(self, count: int) -> None:
         """Truncate the open episodes of the first `count` environments, which others have used."""
-        self._truncate(self.collector.cut(count))
+        self._truncate(self.collector.truncate(count))
 
-    def _truncate(self, cut: np.ndarray) -> None:
+    def _truncate(self, mask: np.ndarray) -> None:
         """Episodes [s, n] end with the last row that was collected."""
         for s, block in enumerate(self._blocks):
             truncated = np.array(block.truncated)
-            truncated[-1] |= cut[s]
+            truncated[-1] |= mask[s]
             self._blocks[s] = block._replace(truncated=truncated)
 
     def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool]) -> None:

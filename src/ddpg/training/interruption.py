@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from ddpg.ranges import LARGEST
+from ddpg.ranges import INT32_MAX
 from ddpg.settings import keep_own_settings
 from ddpg.training.driver import ChunkInterrupted, Report
 from ddpg.types import PyTree
@@ -46,7 +46,7 @@ def wait_for(future: Future[T], now: Callable[[], bool]) -> T:
 class Pace:
     """How long the iterations of one program take, and so how many of them, at `most`, make a piece."""
 
-    def __init__(self, most: int = LARGEST) -> None:
+    def __init__(self, most: int = INT32_MAX) -> None:
         self._most = most
         self._seconds, self._holding = math.inf, 0.0  # of one iteration, and of holding the state before it
 

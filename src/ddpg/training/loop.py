@@ -58,7 +58,7 @@ class Loop:
         learner, metrics = self.learner.learn(state.learner, state.block, t, randomness.updates, learning)
         unknown = jnp.float32(jnp.nan)
         mean = mean_metrics(metrics) if metrics is not None else Metrics(*[unknown] * len(Metrics._fields))
-        count = jnp.sum(episodes.ended)
+        count = jnp.sum(episodes.done)
         episode_return = jnp.where(count > 0, jnp.sum(episodes.returns) / count, unknown)
         return TrainState(learner, env, block), Report(mean, episode_return, count, *reward_range(block))
 

@@ -25,8 +25,8 @@ class PythonVectorEnv(Protocol):
     def step(self, action: Float[np.ndarray, "s n m"]) -> PythonStepResult: ...
     def history(self) -> History: ...
     def lent(self) -> Sequence[CheckedEnv]: ...
-    def cut(self, mask: Bool[np.ndarray, "s n"]) -> None: ...
-    def replay_history(self, history: History, obs: np.ndarray, over: Bool[np.ndarray, "s n"]) -> PythonStepResult: ...
+    def truncate(self, mask: Bool[np.ndarray, "s n"]) -> None: ...
+    def replay_history(self, history: History, obs: np.ndarray, done: Bool[np.ndarray, "s n"]) -> PythonStepResult: ...
     def close(self) -> None: ...
 
 
@@ -105,23 +105,23 @@ class PythonCollector:
 
     def episodes(self, block: Row) -> tuple[np.ndarray, np.ndarray]:
         """Mean return, and number, of the episodes that ended in the newest block [s, k, n] of each seed."""
-        reward, ended = np.asarray(block.reward), np.logical_or(block.terminated, block.truncated)
+        reward, done = np.asarray(block.reward), np.logical_or(block.terminated, block.truncated)
         finished = np.zeros(len(reward))
         begun = np.zeros((len(reward), reward.shape[2]), int)  # the first step of the open episode
-        for seed, i, env in np.argwhere(ended):
+        for seed, i, env in np.argwhere(done):
             finished[seed] += self._running[seed, env] + reward[seed, begun[seed, env] : i + 1, env].sum(dtype=float)
             self._running[seed, env], begun[seed, env] = 0, i + 1
         for seed, env in np.ndindex(begun.shape):
             self._running[seed, env] += reward[seed, begun[seed, env] :, env].sum(dtype=float)
-        count = ended.sum(axis=(1, 2))
+        count = done.sum(axis=(1, 2))
         with np.errstate(invalid="ignore"):
             return finished / count, count
 
     def own_means(self) -> tuple[OwnMean, ...]:
         """Each number of `info`, over the episodes of each seed [s] that ended with it in the newest block."""
         seeds = len(self._running)
-        ended = np.concatenate([np.zeros((seeds, 0, self._numbers)), *self._own], axis=1)
-        count, total = np.isfinite(ended).sum(axis=1), np.nansum(ended, axis=1)  # [s, k]
+        done = np.concatenate([np.zeros((seeds, 0, self._numbers)), *self._own], axis=1)
+        count, total = np.isfinite(done).sum(axis=1), np.nansum(done, axis=1)  # [s, k]
         with np.errstate(invalid="ignore"):
             return tuple(OwnMean(*pair) for pair in zip((total / count).T, count.T, strict=True))
 
@@ -137,10 +137,10 @@ class PythonCollector:
         self._state, self._running = env, running.copy()
         return self._truncated(now.terminated | now.truncated)
 
-    def cut(self, count: int) -> np.ndarray:
+    def truncate(self, count: int) -> np.ndarray:
         """The first `count` environments were lent: which of their episodes [s, n] had to be cut."""
         mask = (np.arange(self._state.boundary.size) < count).reshape(self._state.boundary.shape)
-        self.envs.cut(mask)
+        self.envs.truncate(mask)
         return self._truncated(mask)
 
     def _truncated(self, mask: np.ndarray) -> np.ndarray:

@@ -41,16 +41,16 @@ class PythonEvaluator:
     ) -> None:
         self._env, self._judge, self._episodes, self._seed, self._lent = env, judge, episodes, seed, lent
         self._now: Callable[[], bool] = never
-        self._cut = 0  # episodes without an end
+        self._endless = 0  # episodes without an end
         self._unseen = dict.fromkeys(env.log)  # keys of `info` that no episode has ended with
         self._offered = dict[str, None]()  # those under which it had numbers
         count = min(PARALLEL_EPISODES, episodes)
         if lent is not None:
             self._envs = list(lent.envs[:count])
             return
-        self._envs = [env.one(0)]
+        self._envs = [env.make(0)]
         with suppress(Misbehaved):
-            self._envs.extend(env.one(slot) for slot in range(1, count))
+            self._envs.extend(env.make(slot) for slot in range(1, count))
 
     def optimum(self) -> float | None:
         solved = catalogue.solved(self._env)
@@ -82,7 +82,7 @@ class PythonEvaluator:
                 steps[e] += 1
                 endless = steps[e] >= self._env.max_episode_steps
                 if terminated or truncated or endless:
-                    self._cut += not (terminated or truncated)
+                    self._endless += not (terminated or truncated)
                     played.last[e], played.tail[e] = obs[slot], 0.0 if terminated else discount[e]
                     self._take_own(self._envs[slot], e, played)
                     del open_episodes[slot], obs[slot]
@@ -91,7 +91,7 @@ class PythonEvaluator:
         return played
 
     def __call__(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
-        self._cut = 0
+        self._endless = 0
         inputs = jax.tree.map(np.asarray, (nets, stats, return_scale))
         seeds = [jax.tree.map(itemgetter(s), inputs) for s in range(len(jax.tree.leaves(nets)[0]))]
         judge = compiled_comparison(self._judge)
@@ -106,7 +106,7 @@ class PythonEvaluator:
 
     def warnings(self) -> dict[str, str]:
         lines = dict[str, str]()
-        if self._cut and self._env.limit is None:
+        if self._endless and self._env.limit is None:
             limit = self._env.max_episode_steps
             line = f"episodes of the evaluation had no end and were cut after {limit:,} steps; give the environment a"
             lines["endless"] = f"{line} time limit: max_episode_steps in gymnasium.register or --env-args, or TimeLimit"

@@ -24,7 +24,7 @@ from ddpg.training.folder import RunFolder
 from ddpg.training.watch import WatchState, init_watch
 from ddpg.types import Keys, PyTree
 
-LARGEST = 2**31  # iterations, and pieces of a report
+MOST_ITERATIONS = 2**31  # iterations, and pieces of a report
 
 
 @dataclass
@@ -63,7 +63,7 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
     exception is a bug of ours: it says nothing of a checkpoint, and all of them keep their names.
     """
     fresh = init_watch(config.seeds, len(config.log))
-    pending = jax.tree.map(lambda x: jax.ShapeDtypeStruct((-LARGEST, *x.shape[1:]), x.dtype), fresh.pending)
+    pending = jax.tree.map(lambda x: jax.ShapeDtypeStruct((-MOST_ITERATIONS, *x.shape[1:]), x.dtype), fresh.pending)
     like = CheckpointState(driver.snapshot_shapes(keys), fresh._replace(pending=pending))
     paths = list_checkpoints(folder.checkpoints)
     for i, path in enumerate(paths):
@@ -109,7 +109,7 @@ def _progress(path: Path, header: Mapping[str, Any], config: Config) -> Progress
             f"checkpoint {path} is of a run with another configuration "
             f"({odd} {repr(then.get(odd))[:60]}, and config.json has {repr(now.get(odd))[:60]})"
         )
-    if progress.iteration * config.steps_per_iteration >= LARGEST:
+    if progress.iteration * config.steps_per_iteration >= MOST_ITERATIONS:
         raise Mistake(f"{path} cannot be used: it claims {progress.iteration} iterations")
     return progress
 

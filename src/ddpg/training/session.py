@@ -180,9 +180,9 @@ class Session:
         started = time.perf_counter()
         try:
             report = program(np.int32(first), end - first)
-        except ChunkInterrupted as cut:
-            report, end = cut.report, first + cut.iterations
-            self.failure, self._cause = None if cut.error is None else str(cut.error), cut.error
+        except ChunkInterrupted as interrupted:
+            report, end = interrupted.report, first + interrupted.iterations
+            self.failure, self._cause = None if interrupted.error is None else str(interrupted.error), interrupted.error
         seconds, iterations = time.perf_counter() - started, end - first
         steps = iterations * self.config.steps_per_iteration
         self.progress.iteration, self._rate = end, steps * self.config.seeds / seconds

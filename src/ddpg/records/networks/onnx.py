@@ -54,15 +54,15 @@ def model_of(arrays: dict[str, Any]) -> "ModelProto":
     x = "obs"
     if arrays["obs_dtype"] != "float32":
         x = graph("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(np.float32)))
-    kept: list[str] = []
+    skips: list[str] = []
     for word in arrays["steps"].split():
         kind = word.partition("_")[0]
         own = {name.partition("/")[2]: name for name in arrays if name.startswith(f"{word}/")}
         graph.constants |= {name: arrays[name] for name in own.values()}
         if kind == "keep":
-            kept.append(x)
+            skips.append(x)
         elif kind == "add":
-            x = graph("Add", x, kept.pop())
+            x = graph("Add", x, skips.pop())
         else:
             x = STEPS[kind](graph, x, **own)
     graph.nodes[-1].output[0] = "action"
@@ -70,7 +70,7 @@ def model_of(arrays: dict[str, Any]) -> "ModelProto":
     def port(name: str, dtype: str, shape: list[int]) -> Any:
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), ["batch", *shape])
 
-    made = helper.make_graph(
+    network = helper.make_graph(
         graph.nodes,
         "policy",
         [port("obs", arrays["obs_dtype"], arrays["obs_shape"].tolist())],
@@ -78,7 +78,7 @@ def model_of(arrays: dict[str, Any]) -> "ModelProto":
         [numpy_helper.from_array(value, name) for name, value in graph.constants.items()],
     )
     model = helper.make_model(
-        made,
+        network,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR,
         producer_name="ddpg",

@@ -86,9 +86,9 @@ def policy_of(arrays):
 
 def network_of(arrays):
     """Any network: observations [b, *obs], to a critic also actions [b, m] in [-1, 1] -> what its last step gives."""
-    found = str(arrays.get("format")), int(arrays.get("format_version", 0))
-    if found != ("ddpg-network", 2):
-        raise ValueError(f"{found[0]} of version {found[1]}, expected ddpg-network of version 2; export it again")
+    read = str(arrays.get("format")), int(arrays.get("format_version", 0))
+    if read != ("ddpg-network", 2):
+        raise ValueError(f"{read[0]} of version {read[1]}, expected ddpg-network of version 2; export it again")
     program, dtype = [], str(arrays["obs_dtype"])
     for word in str(arrays["steps"]).split():  # such as dense_0, whose arrays are dense_0/weight and dense_0/bias
         own = {name.partition("/")[2]: array for name, array in arrays.items() if name.startswith(f"{word}/")}
@@ -101,12 +101,12 @@ def network_of(arrays):
         if dtype == "uint8" and not (obs.dtype.kind in "iub" and (obs >= 0).all() and (obs <= 255).all()):
             raise ValueError(f"an observation of {obs.dtype}, expected bytes from 0 to 255, which are divided here")
         with np.errstate(over="ignore"):  # what is too large for 32 bits becomes infinity, and is clipped
-            x, kept = obs.astype(np.float32), []
+            x, skips = obs.astype(np.float32), []
             for kind, own in program:
                 if kind == "keep":
-                    kept.append(x)
+                    skips.append(x)
                 elif kind == "add":
-                    x = x + kept.pop()
+                    x = x + skips.pop()
                 elif kind == "join":
                     x = join(x, *action)
                 else:

@@ -15,11 +15,11 @@ from ddpg.algorithm.values import AnyValue
 from ddpg.mistake import Mistake
 from ddpg.types import Spec
 
-FORMAT, VERSION = "ddpg-network", 2
+NETWORK_FORMAT, VERSION = "ddpg-network", 2
 
-LARGEST = 1e12  # an observation beyond it counts as this, so that neither sums of products nor their squares overflow
+OBS_LIMIT = 1e12  # an observation beyond it counts as this, so that neither sums of products nor their squares overflow
 
-LIMIT = Step("clip", {"low": -LARGEST, "high": LARGEST})
+LIMIT = Step("clip", {"low": -OBS_LIMIT, "high": OBS_LIMIT})
 
 
 def policy_steps(policy: GreedyPolicy, spec: Spec) -> list[Step]:
@@ -52,7 +52,7 @@ def arrays_of(steps: Sequence[Step], spec: Spec) -> dict[str, Any]:
         with np.errstate(over="ignore"):
             arrays |= {f"{words[-1]}/{name}": np.asarray(array, np.float32) for name, array in own.items()}
     return {
-        "format": FORMAT,
+        "format": NETWORK_FORMAT,
         "format_version": VERSION,
         "steps": " ".join(words),
         "obs_shape": np.array(spec.obs_shape, np.int64),
