@@ -1,5 +1,6 @@
 """The four networks of a seed as HDF5 files, for h5py and NumPy alone (docs/files.md). ddpg never loads them."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,11 @@ def save_models(folder: Path, saved: SavedNetworks, spec: Spec, value: AnyValue,
 
 def save_hdf5(path: Path, arrays: dict[str, Any]) -> None:
     """Arrays of steps as datasets in groups, everything else as attributes."""
-    with h5py.File(path, "w") as file:
+    whole = BytesIO()  # h5py answers a full disk with a RuntimeError, and tells of it
+    with h5py.File(whole, "w") as file:
         for name, value in arrays.items():
             (file if "/" in name else file.attrs)[name] = value
+    path.write_bytes(whole.getvalue())
 
 
 def reread_hdf5(path: Path) -> dict[str, Any]:
