@@ -233,7 +233,8 @@ def contents(run: Path) -> dict[str, Any]:
         assert steps == sorted(set(steps)), steps
     summary = json.loads((run / "summary.json").read_text())
     found["summary"] = {key: summary[key] for key in summary if key not in TIMED}
-    found["pictures"] = {name: (run / name).read_bytes() for name in ("learning_curve.png",) if (run / name).exists()}
+    curve = run / "learning_curve.png"
+    found["pictures"] = curve.read_bytes() if curve.exists() else None
     found["files"] = sorted(p.name for p in run.rglob("*") if p.is_file() and "tensorboard" not in p.parts)
     return found
 

@@ -130,6 +130,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> "ddpg.Run":
     """600 steps of seeds 3, 4 and 5, evaluated after every hundred."""
     import ddpg
 
-    return ddpg.train(
-        "Pendulum-v1", steps=600, seed=3, seeds=3, run=tmp_path_factory.mktemp("tiny") / "run", options=TINY
-    )
+    with pytest.MonkeyPatch.context() as patch:  # so that the film is whole, however slow the machine
+        patch.setattr("ddpg.training.session.film_seconds", lambda *_, **__: 60.0)
+        return ddpg.train(
+            "Pendulum-v1", steps=600, seed=3, seeds=3, run=tmp_path_factory.mktemp("tiny") / "run", options=TINY
+        )

@@ -17,6 +17,7 @@ from ddpg.mistake import Mistake
 from ddpg.terminal import checked, drop, one_line, open_streams, plain
 
 SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
+NAMED = ("env", "env_args", "env_seeds", "log", "preset", "steps", "seed", "seeds")  # of train, beside the paths
 BEST = "the policy of the best evaluation, not the last one"
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
@@ -192,16 +193,7 @@ def _add_paths(train: Parser) -> None:
     config = PRESETS["ddpg"]
     groups = {"": train.add_argument_group(PARTS[""])}
     for option in options(config):
-        if option.path in (
-            "env",
-            "env_args",
-            "env_seeds",
-            "log",
-            "preset",
-            "steps",
-            "seed",
-            "seeds",
-        ):  # which have a place of their own
+        if option.path in NAMED:
             continue
         name = option.path.split(".")[0]
         if name in PARTS and name not in groups:

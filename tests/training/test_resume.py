@@ -274,6 +274,23 @@ def test_a_checkpoint_follows_the_first_evaluation_and_then_what_the_last_one_co
             assert saver.due(250, evaluated=True) is expected
 
 
+@pytest.mark.parametrize(("every", "announced"), [(100, True), (None, False)])
+def test_checkpoints_that_the_user_asked_for_are_announced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], every: int | None, announced: bool
+) -> None:
+    config = override(ddpg.PRESETS["ddpg"], TURNS | {"checkpoint.every": every or "none"})
+    with (
+        closing(driver_for(config, Pendulum())) as driver,
+        closing(Saver(RunFolder.at(tmp_path), config, Pendulum.spec, Display("", 800), 0)) as saver,
+    ):
+        driver.start(jax.numpy.stack([jax.random.key(0)]))
+        for step in (100, 200):
+            saver.save(step, driver, Progress(), init_watch(1), last=False)
+    lines = capsys.readouterr().err
+    assert "checkpoint of step 100: " in lines  # the first always
+    assert ("checkpoint of step 200: " in lines) is announced
+
+
 def test_what_is_damaged_does_not_count_among_those_to_keep(tmp_path: Path, stop_at: Stopping) -> None:
     options = SCAN
     ddpg.train("Pendulum-v1", run=tmp_path / "whole", options=options)

@@ -1,6 +1,5 @@
 """Turns findings into advice: a preset and options to train with, and warnings that no option can fix."""
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +10,7 @@ from ddpg.doctor.advice import Advice, config_of, percent
 from ddpg.doctor.examine import Findings
 from ddpg.doctor.faults import about_faults, about_rendering, enumerated
 from ddpg.envs.gymnasium_factory import UNLIMITED
+from ddpg.training.devices import cores
 
 STD_RATIO = 8.0  # largest standard deviation, in smallest ones, that networks learn from without normalisation
 
@@ -163,7 +163,7 @@ def _about_rewards(findings: Findings, base: Config) -> Iterator[Advice]:
 def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
     speed = findings.steps_per_second
     if speed < SLOW:
-        envs = max(2, min(8, os.cpu_count() or 2))
+        envs = max(2, min(8, cores()))
         yield Advice(
             f"the environment alone makes {speed:,.0f} steps per second: use {envs}, each in a process of its own",
             (("collect.envs", str(envs)), ("collect.vector", "async")),

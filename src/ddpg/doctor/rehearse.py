@@ -1,6 +1,5 @@
 """How long a run would take on this machine: its iterations in small, with an environment that answers at once."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,9 @@ from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
 from ddpg.envs.python_vector import History, PythonStepResult
 from ddpg.training.backend import behaviour_for, driver_for, evaluator_for, learner_for
+from ddpg.training.devices import cores
 from ddpg.training.host import Host
+from ddpg.training.memory import replay_bytes
 from ddpg.training.python_evaluate import PARALLEL_EPISODES
 from ddpg.training.schedule import MAX_CHUNK
 from ddpg.types import Spec
@@ -31,7 +32,7 @@ PASSING = 2e-4  # seconds in which an action and its answer pass between process
 
 REPEATS, PATIENCE = 5, 1.0  # how often something is timed at most, and for how many seconds
 
-SMALL = 100_000  # steps of a replay that is large enough to be timed
+SMALL, SMALL_BYTES = 100_000, 2e8  # steps of a replay that is large enough to be timed, and its bytes at most
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Instant:
         return History(none, none, none, np.zeros((0, self._actions), np.float32))
 
     def replay_history(self, history: History, obs: np.ndarray, done: Bool[np.ndarray, "s n"]) -> PythonStepResult:
-        raise NotImplementedError
+        no = np.zeros_like(done)
+        return PythonStepResult(obs, np.zeros(done.shape, np.float32), no, no)
 
     def lent(self) -> Sequence[CheckedEnv]:
         return ()
@@ -80,7 +82,9 @@ class Instant:
 
 def rehearse(config: Config, env: AnyEnvironment, findings: Findings) -> Duration:
     """The expected duration of a run of one seed, without its film."""
-    small = replace(config, replay=replace(config.replay, capacity=min(config.replay.capacity, SMALL)))
+    fit = int(config.replay.capacity * min(1, SMALL_BYTES / replay_bytes(config, env)))
+    capacity = max(min(config.replay.capacity, SMALL, fit), config.replay.batch, 2 * config.steps_per_iteration)
+    small = replace(config, replay=replace(config.replay, capacity=capacity))
     return _in_python(small, env, findings) if isinstance(env, GymFactory) else _compiled(small, env)
 
 
@@ -90,12 +94,12 @@ def _in_python(config: Config, env: GymFactory, findings: Findings) -> Duration:
     host = Host(learner_for(config, env.spec), behaviour_for(config, env.spec), Instant(env.spec, collect.envs))
     host.start(_keys(config))
     acting, both = (seconds_of(host.compile(longest=1, learning=learning), 1) for learning in (False, True))
-    cores, step = _cores(), 1 / findings.steps_per_second
+    several, step = cores(), 1 / findings.steps_per_second
     if collect.vector == "async":
-        environment = collect.steps * (PASSING + step * ceil(collect.envs / cores))
+        environment = collect.steps * (PASSING + step * ceil(collect.envs / several))
     else:
         environment = collect.steps * collect.envs * step
-    waited = max(both, acting + environment) if cores > 1 else both + environment
+    waited = max(both, acting + environment) if several > 1 else both + environment
     played = (findings.length + findings.longest) / 2 * episodes * _evaluations(config)
     evaluation = played * (step + acting / collect.steps / min(episodes, PARALLEL_EPISODES))
     limit = "learning" if both > acting + environment else "the environment"
@@ -126,10 +130,6 @@ def _evaluations(config: Config) -> int:
 
 def _keys(config: Config) -> Any:
     return jax.numpy.stack([jax.random.key(config.seed)])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def seconds_of(program: Callable[[np.int32, int], Any], iterations: int = 1) -> float:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -83,14 +83,15 @@ def first_difference(
     """The first step at which two new environments differ, one per seed and row of actions; and the steps compared."""
     first = list(_walk_for(gym, actions, seeds[0], COMPARING / 2))  # before the second exists: there may be but one
     count = 0
-    for a, b in zip(first, _walk_for(gym, others, seeds[1], COMPARING), strict=False):
-        count += not a.is_reset
-        if differ(a, b):
-            return count, count
+    with closing(_walk_for(gym, others, seeds[1], COMPARING)) as second:
+        for a, b in zip(first, second, strict=False):
+            count += not a.is_reset
+            if differ(a, b):
+                return count, count
     return None, count
 
 
-def _walk_for(gym: GymFactory, actions: np.ndarray, seed: int, seconds: float) -> Iterator[WalkStep]:
+def _walk_for(gym: GymFactory, actions: np.ndarray, seed: int, seconds: float) -> Generator[WalkStep, None, None]:
     """The first steps of a new environment, copied."""
     began = time.perf_counter()
     with fresh_env(gym, seed) as env:

@@ -76,12 +76,17 @@ def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
         raise
 
 
-def evaluator_for(config: Config, env: Environment | GymFactory, episodes: int, seed: int) -> Evaluator:
-    """The evaluator of a run's policies in an environment of the same spaces. Mistake if that cannot log its keys."""
+def evaluator_for(
+    config: Config, env: Environment | GymFactory, episodes: int, seed: int, lent: Lent | None = None
+) -> Evaluator:
+    """The evaluator of a run's policies in an environment of the same spaces. Mistake if that cannot log its keys.
+
+    Environments that Python steps may be `lent`.
+    """
     env = with_log(env, config.log)
     judge = CriticComparison(config.agent.value, config.gamma, config.reward_scale)
     if isinstance(env, GymFactory):
-        return PythonEvaluator(env, judge, episodes, seed)
+        return PythonEvaluator(env, judge, episodes, seed, lent)
     return CompiledEvaluator(env, judge, episodes, seed)
 
 
@@ -130,11 +135,9 @@ def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Drive
             return EvaluationPlan(own, notes=_cost(config, env))
     if not driver.lent():
         raise Mistake("eval.shared true: environments in processes of their own cannot be; use --collect.vector sync")
-    judge = CriticComparison(config.agent.value, config.gamma, config.reward_scale)
     lent = Lent(driver.lent(), driver.truncate)
     line = f"{why}: evaluations play in the training's environments and truncate their episodes; there is no film"
-    logged = replace(env, log=config.log)
-    evaluator = PythonEvaluator(logged, judge, config.eval.episodes, config.eval.seed, lent)
+    evaluator = evaluator_for(config, env, config.eval.episodes, config.eval.seed, lent)
     return EvaluationPlan(evaluator, False, (line, *_cost(config, env)))
 
 

@@ -39,9 +39,8 @@ def configure_jax(seeds: int, product: float) -> None:
     more than it saves; for large ones the number of threads, which changes the order of sums, is the same for one seed
     and for many. If JAX has already started, its devices and threads stay as they are, which is slower.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        jax.config.update("jax_num_cpu_devices", min(seeds, cores))
+        jax.config.update("jax_num_cpu_devices", min(seeds, cores()))
     except RuntimeError:  # JAX has already started
         return
     if product < SINGLE_THREAD_FLOPS and "NPROC" not in os.environ:
@@ -50,6 +49,11 @@ def configure_jax(seeds: int, product: float) -> None:
         del os.environ["NPROC"]
     else:
         _start()
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start() -> None:

@@ -84,10 +84,7 @@ class Loop:
 
             return jax.lax.fori_loop(0, jnp.minimum(drawn, n - first), one, after)
 
-        def report(t: Int[Array, ""]) -> Report:
-            _, randomness, fresh = inputs(t)
-            return self.iterate(state, t, randomness, fresh, learning)[1]
-
+        zeros = jnp.zeros(longest)
+        none = Report(Metrics(*[zeros] * len(Metrics._fields)), zeros, jnp.zeros(longest, int), zeros, zeros)
         # No scan: its length would be a part of the program, and a run needs many.
-        none = jax.tree.map(lambda x: jnp.zeros((longest, *x.shape), x.dtype), jax.eval_shape(report, t0))
         return jax.lax.fori_loop(0, -(-n // drawn), some, (state, none))

@@ -8,12 +8,13 @@ import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ddpg.algorithm.agent import DPG, Nets
 from ddpg.algorithm.networks import Network, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.algorithm.values import Categorical
-from ddpg.records.networks.hdf5 import reread_hdf5, save_models
+from ddpg.records.networks.hdf5 import reread_hdf5, save_hdf5, save_models
 from ddpg.records.networks.safetensors import SavedNetworks
 from ddpg.records.networks.standalone_policy import network_of, policy_of
 from ddpg.training.policy import Policy
@@ -92,3 +93,9 @@ def test_networks_that_diverged_are_written_too(tmp_path: Path) -> None:
     nets = jax.tree.map(lambda leaf: leaf * np.float32(np.nan), random_nets(agent, ARM))
     save_models(tmp_path, SavedNetworks(nets, nets, None), ARM, agent.value, 0.0)
     assert np.isnan(reread_hdf5(tmp_path / "actor.hdf5")["dense_0/weight"]).all()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
+def test_a_full_disk_is_an_error_of_the_system() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        save_hdf5(Path("/dev/full"), {"format": "ddpg-network"})

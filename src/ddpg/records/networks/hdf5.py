@@ -32,7 +32,7 @@ def save_models(folder: Path, saved: SavedNetworks, spec: Spec, value: AnyValue,
 
 def save_hdf5(path: Path, arrays: dict[str, Any]) -> None:
     """Arrays of steps as datasets in groups, everything else as attributes."""
-    whole = BytesIO()  # h5py answers a full disk with a RuntimeError, and tells of it
+    whole = BytesIO()  # on a full disk h5py raises a RuntimeError, Python an OSError
     with h5py.File(whole, "w") as file:
         for name, value in arrays.items():
             (file if "/" in name else file.attrs)[name] = value
