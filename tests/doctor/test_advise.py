@@ -63,6 +63,7 @@ ADVICE: list[tuple[dict[str, Any], str, dict[str, str]]] = [  # traits, part of 
         "of the rewards are 0",
         {"preset": "sparse"},
     ),
+    ({"reward": lambda self: 0.0}, "or begin with episodes of another controller", {"preset": "sparse"}),
     ({"reward": lambda self: -1.0}, "100.0 % of the rewards are the same", {"preset": "sparse"}),
     (
         {"reward": lambda self: -0.1 * self.action**2},
@@ -104,6 +105,18 @@ def test_a_finding_leads_to_advice(traits: dict[str, Any], reason: str, options:
     findings = findings_of(**traits)
     assert reason in reasons_in(findings)
     assert options.items() <= options_in(advise(findings)).items()
+
+
+@pytest.mark.parametrize(
+    ("reward", "end", "amount", "scale"),
+    [(1.0, "truncated", "little", "1"), (2.0, "terminated", "little", "10"), (1e5, "truncated", "much", "1e-05")],
+)
+def test_the_scale_of_a_reward_that_only_steady_noise_meets(reward: float, end: str, amount: str, scale: str) -> None:
+    ends = {"terminated": 0, "truncated": 0} | {end: 40}
+    findings = findings_of(2000, reward=lambda self: reward * (self.x > 1.8), push=0.05, **ends)
+    assert findings.rewards.largest == 0
+    assert f"a rare reward of {reward:.3g} would count too {amount}" in reasons_in(findings)
+    assert options_in(advise(findings)) == {"preset": "sparse", "reward_scale": scale}
 
 
 def test_faults_of_an_environment_are_warnings() -> None:

@@ -7,8 +7,9 @@ import numpy as np
 from ddpg.config.config import Config
 from ddpg.config.presets import host_defaults
 from ddpg.doctor.advice import Advice, config_of, percent
-from ddpg.doctor.examine import Findings
+from ddpg.doctor.examine import Findings, SteadyWalk
 from ddpg.doctor.faults import about_faults, about_rendering, enumerated
+from ddpg.doctor.statistics import ACTION_ALONE, RARE
 from ddpg.envs.gymnasium_factory import UNLIMITED
 from ddpg.training.devices import cores
 
@@ -18,9 +19,11 @@ FAR, NEAR = 10.0, 0.1  # largest observations beyond which they are far from ord
 
 HUGE, TINY = 30.0, 0.01  # root mean squares of the nonzero rewards beyond which they are scaled
 
-RARE = 0.95  # share of equal rewards above which the others are rare
+GOAL, FAVOUR = 10.0, 1.0  # a rare reward that ends the episode, and one that may come again, as they are scaled
 
-ACTION_ALONE = 0.999  # share of the rewards' variance explained by the action above which the state has no part in it
+CLOSE = 5.0  # factor within which a rare reward may be off
+
+FOUND = 3.0  # times the largest reward of random actions beyond which another is a new one
 
 SLOW = 1_000.0  # steps per second below which each environment is worth a process of its own
 
@@ -152,12 +155,30 @@ def _about_observations(findings: Findings, base: Config) -> Iterator[Advice]:
 
 
 def _about_rewards(findings: Findings, base: Config) -> Iterator[Advice]:
+    if findings.steady is not None and _why_rewards_do_not_guide(findings):
+        yield from _about_rare_rewards(findings, findings.steady, base)
+        return
     scaled = base.reward_scale * findings.rewards.rms
-    # If the rewards do not guide, the one that counts may not have come yet.
-    if scaled > HUGE or (0 < scaled < TINY and not _why_rewards_do_not_guide(findings)):
+    if scaled > HUGE or 0 < scaled < TINY:
         scale = base.reward_scale * 10.0 ** -round(np.log10(scaled))
         why = f"rewards of about {findings.rewards.rms:.3g} make values far from 1"
         yield Advice(why, (("reward_scale", f"{scale:g}"),))
+
+
+def _about_rare_rewards(findings: Findings, steady: SteadyWalk, base: Config) -> Iterator[Advice]:
+    """Their scale, if noise that keeps its direction met one: beside the actor's L2 a small one would not count."""
+    rewards, met = findings.rewards, max(steady.largest, findings.rewards.largest)
+    if met == 0 and not steady.terminated:
+        yield Advice(
+            f"{steady.steps:,} steps of noise that keeps its direction met no reward either: give rewards on the way, "
+            "or begin with episodes of another controller, with --demonstrations FILE"
+        )
+    elif met > FOUND * rewards.largest or rewards.zeros >= RARE:
+        scaled, target = base.reward_scale * met, GOAL if steady.terminated else FAVOUR
+        if not target / CLOSE <= scaled <= target * CLOSE:
+            scale = base.reward_scale * 10.0 ** round(np.log10(target / scaled))
+            why = f"a rare reward of {met:.3g} would count too {'little' if scaled < target else 'much'}"
+            yield Advice(why, (("reward_scale", f"{scale:g}"),))
 
 
 def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:

@@ -7,15 +7,26 @@ from statistics import median
 
 import numpy as np
 
+from ddpg.config.presets import PRESETS
 from ddpg.doctor.components import Components, components_of
 from ddpg.doctor.render import Rendering, measure_rendering
 from ddpg.doctor.statistics import ObservationStats, RewardStats, reward_stats
-from ddpg.doctor.walk import first_difference, fresh_env, record, uses_global_random, walk
+from ddpg.doctor.walk import first_difference, fresh_env, record, steady_actions, uses_global_random, walk
 from ddpg.envs import catalogue
+from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
 from ddpg.terminal import one_line
 
 COMPARED_STEPS = 1_000  # of two environments with the same seed
+
+
+@dataclass(frozen=True)
+class SteadyWalk:
+    """What actions met that keep their direction for a while."""
+
+    steps: int
+    largest: float  # magnitude of a reward
+    terminated: int
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class Findings:
     action_high: tuple[float, ...]
     observations: ObservationStats
     rewards: RewardStats
+    steady: SteadyWalk | None  # None if the rewards of random actions say enough
     lengths: tuple[int, ...]  # of the episodes that ended
     terminated: int
     truncated: int
@@ -81,6 +93,8 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         first = env.reset()[0].copy()
         walked = record(walk(env, actions, first), gym.spec.obs_shape)
         again = env.reset(seed=episode_seed(seed, 0, 0))[0]
+        rewards = reward_stats(np.array(walked.rewards), actions[: len(walked.rewards)])
+        steady = _walk_steadily(env, gym, steps, seed) if rewards.say_little else None
         space, action_space, render_modes = env.env.observation_space, env.env.action_space, env.metadata
     taken = len(walked.rewards)
     few, others = (each[: min(taken, COMPARED_STEPS)] for each in (actions, others))
@@ -100,7 +114,8 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         action_low=gym.spec.action_low,
         action_high=gym.spec.action_high,
         observations=walked.moments.stats(space),
-        rewards=reward_stats(np.array(walked.rewards), actions[:taken]),
+        rewards=rewards,
+        steady=steady,
         lengths=tuple(walked.lengths),
         terminated=sum(terminated for terminated, _ in walked.ends),
         truncated=sum(truncated for _, truncated in walked.ends),
@@ -117,3 +132,10 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         render_modes=modes,
         rendering=measure_rendering(gym, few) if "rgb_array" in modes else None,
     )
+
+
+def _walk_steadily(env: CheckedEnv, gym: GymFactory, steps: int, seed: int) -> SteadyWalk:
+    actions = steady_actions(PRESETS["sparse"].agent.exploration, steps, gym.spec.action_dim, seed)
+    walked = record(walk(env, actions, env.reset()[0]), gym.spec.obs_shape)
+    ends = sum(terminated for terminated, _ in walked.ends)
+    return SteadyWalk(len(walked.rewards), max(map(abs, walked.rewards)), ends)

@@ -57,6 +57,9 @@ def facts(findings: Findings) -> Iterator[tuple[str, str]]:
     yield "", f"in ddpg ({len(findings.action_low)},) in [-1, 1]; {_bounds(findings)}"
     yield "reward", f"mean {rewards.mean:.4g}, std {rewards.std:.4g}, from {rewards.low:.4g} to {rewards.high:.4g}"
     yield "", f"largest magnitude {rewards.largest:.4g}, 0 in {percent(rewards.zeros)}"
+    if (steady := findings.steady) is not None:
+        ends = f", terminated {steady.terminated} episodes" if steady.terminated else ""
+        yield "", f"noise that keeps its direction met up to {steady.largest:.4g} in {steady.steps:,} steps{ends}"
     if findings.lengths:
         low, middle, high = min(findings.lengths), findings.length, max(findings.lengths)
         span = f"{low:,} steps" if low == high else f"{low:,} to {high:,} steps, median {middle:,.0f}"

@@ -7,6 +7,10 @@ from gymnasium import spaces
 
 STEADY = 1e-6  # relative range below which a component counts as constant
 
+RARE = 0.95  # share of equal rewards above which the others are rare
+
+ACTION_ALONE = 0.999  # share of the rewards' variance explained by the action above which the state has no part in it
+
 
 @dataclass(frozen=True)
 class ObservationStats:
@@ -34,6 +38,11 @@ class RewardStats:
     zeros: float  # share of the rewards that are 0
     most_common: float  # share of the most frequent reward
     explained_by_action: float  # share of the variance that a quadratic function of the action explains
+
+    @property
+    def say_little(self) -> bool:
+        """Whether hardly any of them depends on the state."""
+        return max(self.zeros, self.most_common) >= RARE or self.explained_by_action >= ACTION_ALONE
 
 
 class RunningMoments:

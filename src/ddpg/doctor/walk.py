@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ddpg.algorithm.exploration import Exploration
 from ddpg.doctor.statistics import RunningMoments
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
@@ -57,6 +58,16 @@ def walk(env: CheckedEnv, actions: np.ndarray, first: np.ndarray) -> Iterator[Wa
         obs, reward, terminated, truncated, _ = env.step(action)
         done = terminated or truncated
         yield WalkStep(obs, reward, terminated, truncated, False)
+
+
+def steady_actions(noise: Exploration, steps: int, m: int, seed: int) -> np.ndarray:
+    """The noise alone as actions [steps, m], clipped to their bounds."""
+    normal = np.random.default_rng([seed, 2]).standard_normal((steps, 1, m)).astype(np.float32)
+    state, start, actions = noise.init_state(1, m), np.zeros(1, bool), np.empty((steps, m), np.float32)
+    for t in range(steps):
+        state, drawn = noise(state, normal[t], start, np.int32(t))
+        actions[t] = np.clip(drawn[0], -1, 1)
+    return actions
 
 
 def record(steps: Iterable[WalkStep], obs_shape: tuple[int, ...]) -> Walk:
