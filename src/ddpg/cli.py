@@ -17,7 +17,17 @@ from ddpg.mistake import Mistake
 from ddpg.terminal import checked, drop, one_line, open_streams, plain
 
 SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
-NAMED = ("env", "env_args", "env_seeds", "log", "preset", "steps", "seed", "seeds")  # of train, beside the paths
+NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")  # of train, no paths
+    "env",
+    "env_args",
+    "env_seeds",
+    "log",
+    "pixels",
+    "preset",
+    "steps",
+    "seed",
+    "seeds",
+)  # of train, beside the paths
 BEST = "the policy of the best evaluation, not the last one"
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
@@ -112,6 +122,13 @@ def parser(of_train: bool = False) -> Parser:
         help="the environment's keyword arguments, such as gravity=9.8",
     )
     train.add_argument("--env-seeds", dest="env_seeds", metavar="HOW", help=SEEDS)
+    train.add_argument(
+        "--pixels",
+        nargs="?",
+        const="drawn",
+        metavar="HOW",
+        help="see pictures, as the environment draws itself: drawn, or own observations (the preset's)",
+    )
     train.add_argument("--log", metavar="KEYS", help="numbers of info to log, such as is_success,episode.r (none)")
     train.add_argument("--eval-every", dest="eval.every", metavar="N", help="steps between evaluations")
     train.add_argument("--eval-episodes", dest="eval.episodes", metavar="N", help="episodes of an evaluation")

@@ -14,16 +14,25 @@ from ddpg.envs.foreign import Guard, brief_value
 from ddpg.envs.gymnasium_factory import GymFactory, Maker, by_callable, by_id, parse_args
 from ddpg.envs.protocol import Environment
 from ddpg.envs.repeat import Repeat
+from ddpg.envs.view import View, seen_native, view_of
 from ddpg.mistake import Mistake
+
+OWN = View()
 
 AnyEnvironment = Environment | GymFactory
 EnvironmentLike = str | AnyEnvironment | Callable[[], Any]  # an id, an environment, or a function that makes one
 
 
 def resolve(
-    env: EnvironmentLike, args: Sequence[str] = (), repeat: int = 1, seeding: str = "episode"
+    env: EnvironmentLike,
+    args: Sequence[str] = (),
+    repeat: int = 1,
+    seeding: str = "episode",
+    view: View = OWN,
 ) -> AnyEnvironment:
     """The environment that is meant, every action repeated, seeded as `seeding` says (the configuration's env_seeds).
+
+    What is observed of it is as `view` says.
 
     An id is one that `gymnasium.make` takes, with keyword arguments such as "gravity=9.8". A JAX-native version with
     the same dynamics is used if there is one, except with arguments; `gym:ID` and `jax:ID` choose. Mistake, in one
@@ -31,10 +40,17 @@ def resolve(
     """
     made = _resolved(env, args, repeat)
     if isinstance(made, GymFactory):
-        return made if seeding in ("episode", made.seeding) else replace(made, seeding=seeding)
+        made = made if seeding in ("episode", made.seeding) else replace(made, seeding=seeding)
+        return made if view == OWN else made.seen(view)
     if seeding != "episode":
         raise Mistake(f"env_seeds {seeding}: {made.id} is compiled, and seeded at every episode; use gym:{made.id}")
-    return made
+    return seen_native(made, view)
+
+
+def resolve_as(config: Config, env: EnvironmentLike, args: Sequence[str] | None = None) -> AnyEnvironment:
+    """`resolve` with what a configuration says, its keyword arguments too if there are no `args`."""
+    args = config.env_args if args is None else args
+    return resolve(env, args, config.action_repeat, config.env_seeds, config.view)
 
 
 def _resolved(env: EnvironmentLike, args: Sequence[str], repeat: int) -> AnyEnvironment:
@@ -81,7 +97,7 @@ def resolve_for(config: Config, env: EnvironmentLike | None = None, args: Sequen
     env = config.env if env is None else env
     if isinstance(env, str) and split_id(env)[1] == own:
         args = (*config.env_args, *args)
-    return resolve(env, args, config.action_repeat, config.env_seeds)
+    return resolve_as(config, env, args)
 
 
 def split_id(id: str) -> tuple[str, str]:
@@ -92,7 +108,7 @@ def split_id(id: str) -> tuple[str, str]:
 
 def gymnasium_version(env: AnyEnvironment, repeat: int = 1) -> GymFactory:
     """The same environment as Python steps and draws it; for a native one Gymnasium's of that id."""
-    return env if isinstance(env, GymFactory) else _from_gymnasium(env.id, (), repeat)
+    return env if isinstance(env, GymFactory) else _from_gymnasium(env.id, (), repeat).seen(view_of(env))
 
 
 def _from_id(id: str, args: Sequence[str], repeat: int) -> AnyEnvironment:

@@ -50,7 +50,8 @@ class Spec:
 
     Inside the project actions live in [-1, 1]^m; `action_low` and `action_high` are the environment's own
     units, in which environments are driven, policies answer and files are written. `leaves` are the parts of a nested
-    observation in the order in which they lie in the flat one; none if an observation is an array, as it is.
+    observation in the order in which they lie in the flat one; none if an observation is an array, as it is. An
+    observation is of `stack` pictures in a row [height, width, stack * channels], the newest last.
     """
 
     obs_shape: tuple[int, ...]
@@ -58,6 +59,7 @@ class Spec:
     action_high: tuple[float, ...]
     obs_dtype: str = "float32"
     leaves: tuple[Leaf, ...] = ()
+    stack: int = 1
 
     @property
     def obs_size(self) -> int:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int, Shaped
 
+from ddpg.algorithm.augment import AnyAugmentation, NoAugmentation
 from ddpg.algorithm.encoders import AnyEncoder, Embedding, Flat
 from ddpg.algorithm.exploration import AnyExploration, Gaussian
 from ddpg.algorithm.networks import Actor, Critic, Network
@@ -22,7 +23,7 @@ from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import AnyValue, Scalar, pessimistic
 from ddpg.mistake import Mistake
-from ddpg.ranges import Choice, Natural, UnitInterval
+from ddpg.ranges import Choice, Natural, NonNegative, UnitInterval
 from ddpg.types import AnyArray, Key, Metrics, PyTree, Spec, Transition
 
 
@@ -82,9 +83,12 @@ class DPG:
     """DDPG (Lillicrap et al. 2016) as a frozen dataclass; each field is a part that a variant replaces.
 
     `critics` is the number K of critics: the target takes the smallest per sample, the actor follows `actor_q`.
-    `smoothing` is noise on the target's action. The actor is updated at every `policy_delay`-th update, the targets
+    `smoothing` is noise on the target's action, `augment` moves the pictures of a minibatch. `preactivation` times the
+    mean square of what the actor gives to its tanh joins the actor's loss, so that it does not begin in saturation
+    (MR.Q: Fujimoto et al. 2025, section 4.2.3). The actor is updated at every `policy_delay`-th update, the targets
     with it or at every `target_period`-th, with the Polyak coefficient `tau`; `tau_actor` is that of the target actor
-    (default `tau`). With 1 it is a copy, and no target actor if `policy_delay` is a multiple of `target_period`.
+    (default `tau`), and `tau_encoder` that of the target encoder. With 1 it is a copy, and no target at all if
+    `policy_delay` is a multiple of `target_period`.
     """
 
     encoder: AnyEncoder = Flat()
@@ -95,16 +99,19 @@ class DPG:
     value: AnyValue = Scalar()
     exploration: AnyExploration = Gaussian()
     smoothing: TargetSmoothing = TargetSmoothing()
+    augment: AnyAugmentation = NoAugmentation()
+    preactivation: NonNegative = 0.0
     policy_delay: Natural = 1
     tau: UnitInterval = 0.01
     tau_actor: UnitInterval | None = None
+    tau_encoder: UnitInterval | None = None
     target_period: Natural | None = None
 
     def init(self, key: Key, spec: Spec) -> AgentState:
         actor_key, critic_key = jax.random.split(key)
         z, pair = self.encoder.sizes(spec)
         nets = Nets(
-            self.encoder.init(jax.random.fold_in(key, 0), spec),
+            self.encoder.create(jax.random.fold_in(key, 0), spec),
             self.actor.actor(actor_key, z, spec.action_dim),
             self.critic.critic(critic_key, z, pair, self.critics, self.value.outputs),
         )
@@ -134,7 +141,7 @@ class DPG:
         fixed = target.fitted(both, 1.0)
         a_next = fixed.mu(s_next)
         if self.smoothing.sigma:
-            a_next = self.smoothing(a_next, noise)
+            a_next = self.smoothing(a_next, noise, count)
         prediction = fixed.q(s_next, a_next)
         y = self.value.target(batch.reward, batch.discount, pessimistic(prediction, self.value.mean(prediction)))
 
@@ -160,8 +167,12 @@ class DPG:
                 return jnp.sum(batch.weight * ACTOR_Q[self.actor_q](q))
 
             mu, pull_back = jax.vjp(lambda actor: nets._replace(actor=actor).fitted(both, 1.0).mu(s), actor)
-            q_mu, dq_da = jax.value_and_grad(q_of)(mu)
-            (grad,) = pull_back(-dq_da / len(mu))  # minus: Adam minimises, we maximise J
+            a = self.smoothing(mu, noise[::-1], count) if self.smoothing.actor else mu
+            q_mu, dq_da = jax.value_and_grad(q_of)(a)
+            loss_da = -dq_da / len(mu)  # minus: Adam minimises, we maximise J
+            if self.preactivation:
+                loss_da += self.preactivation * square_of_preactivation(mu)
+            (grad,) = pull_back(loss_da)
             actor, opt = gradient_step(self.actor, nets.fitted(both, 0.01).actor, grad, opt)
             return actor, opt, actor_metrics(mu, q_mu, dq_da)
 
@@ -175,7 +186,7 @@ class DPG:
         # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
         def update_targets(target: Nets) -> Nets:
             return Nets(
-                soft_update(encoder, target.encoder, self.tau),
+                soft_update(encoder, target.encoder, self.tau_encoder or self.tau),
                 soft_update(actor, target.actor, self.tau_actor or self.tau),
                 soft_update(critic, target.critic, self.tau),
             )
@@ -208,6 +219,12 @@ def actor_metrics(mu: Float[Array, "b m"], q: Float[Array, ""], dq_da: Float[Arr
     norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
     stuck = jnp.mean(one_bound > 0.95, dtype=mu.dtype)
     return ActorMetrics(-q / len(mu), norm, jnp.mean(at_bound, dtype=mu.dtype), stuck)
+
+
+def square_of_preactivation(mu: Float[Array, "b m"]) -> Float[Array, "b m"]:
+    """The gradient by mu = tanh(u) of the mean of u^2; beyond |u| of 5, where tanh is flat, as if u was 5."""
+    bounded = jnp.clip(mu, -0.9999, 0.9999)
+    return 2 * jnp.arctanh(bounded) / (1 - jnp.square(bounded)) / mu.size
 
 
 def every_nth(n: int, count: Int[Array, ""], do: Callable[..., Any], skip: Callable[..., Any], *args: PyTree) -> Any:

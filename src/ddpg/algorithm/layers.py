@@ -98,6 +98,23 @@ class Block:
         return [Step("keep"), *self.up.steps(f), *self.down.steps(f), Step("add")]
 
 
+@register_dataclass
+@dataclass(frozen=True)
+class Trunk:
+    """tanh(LN(x W + b)), whatever the activation of the layers that follow."""
+
+    layer: Dense
+
+    def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b o"]:
+        return self.layer(x, np.tanh if isinstance(x, np.ndarray) else jnp.tanh)
+
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Trunk":
+        return self
+
+    def steps(self, f: str | None) -> list[Step]:
+        return self.layer.steps("tanh")
+
+
 def uniform_layer(u: Float[Array, "rows o"], bound: float) -> Dense:
     """Weights and biases in U(-bound, bound), from numbers in (-1, 1)."""
     return Dense(bound * u[:-1], bound * u[-1])

@@ -14,7 +14,7 @@ from jax.tree_util import register_dataclass
 from jaxtyping import Float
 from pydantic import Discriminator
 
-from ddpg.algorithm.initialisers import FanIn, Normal
+from ddpg.algorithm.initialisers import AnyInitialiser, FanIn
 from ddpg.algorithm.layers import (
     ACTIVATIONS,
     IN_NUMPY,
@@ -22,6 +22,7 @@ from ddpg.algorithm.layers import (
     Block,
     Dense,
     Layers,
+    Trunk,
     fitted,
     forward,
     steps,
@@ -101,17 +102,19 @@ class Residual:
 class Network:
     """The recipe of one network and of the Adam that trains it.
 
-    `final_init` draws the last layer from U(-final_init, final_init) instead, so that the first actions and
-    values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at which the action
-    joins in a critic: 0 beside the observation, 1 after the first hidden layer, as in the 2016 paper. `schedule` is
+    `trunk` is the size of a first layer, with layer norm and tanh, that sees the encoder's z alone; a critic's members
+    share it (Yarats et al. 2022). `final_init` draws the last layer from U(-final_init, final_init) instead, so that
+    the first actions and values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at
+    which the action joins in a critic: 0 beside z, 1 after the first hidden layer, as in the 2016 paper. `schedule` is
     of the learning rate over updates. `max_grad_norm` bounds the norm of the gradient. `l2` adds to the gradient,
     `weight_decay` to the step that Adam makes of it.
     """
 
+    trunk: Natural | None = None
     widths: Widths = (64, 64)
     activation: Annotated[str, Choice(ACTIVATIONS)] = "relu"
     block: Annotated[Plain | Residual, Discriminator("kind")] = Plain()
-    init: Annotated[FanIn | Normal, Discriminator("kind")] = FanIn()
+    init: AnyInitialiser = FanIn()
     final_init: Positive | None = None
     action_layer: Annotated[Literal[0, 1], Rounded] = 0
     lr: Positive = 1e-3
@@ -122,13 +125,22 @@ class Network:
 
     def actor(self, key: Key, inputs: int, outputs: int) -> "Actor":
         """mu from `inputs` numbers (the encoder's z) to `outputs` action dimensions."""
-        return Actor(self._layers(key, inputs, 0, outputs), self.activation)
+        trunk, inputs = self._trunk(key, inputs)
+        return Actor((*trunk, *self._layers(key, inputs, 0, outputs)), self.activation)
 
     def critic(self, key: Key, inputs: int, joining: int, members: int, outputs: int) -> "Critic":
         """K members, leaves [K, ...], each from z and `joining` numbers of the pair (z, a) to `outputs` numbers."""
         assert self.action_layer or not self.batch_normalised, "batch normalisation ends where the action joins"
-        layers = jax.vmap(lambda k: self._layers(k, inputs, joining, outputs))(jax.random.split(key, members))
-        return Critic(layers, self.activation, self.action_layer)
+        trunk, size = self._trunk(key, inputs)
+        layers = jax.vmap(lambda k: self._layers(k, size, joining, outputs))(jax.random.split(key, members))
+        return Critic(layers, self.activation, self.action_layer, trunk)
+
+    def _trunk(self, key: Key, inputs: int) -> tuple[Layers, int]:
+        """The trunk, or nothing, and how many numbers leave it."""
+        if self.trunk is None:
+            return (), inputs
+        words = draw_uniform(jax.random.fold_in(key, 2**32 - 1), (inputs + 1, self.trunk))
+        return (Trunk(replace(self.init(words), after=LayerNorm.of(self.trunk))),), self.trunk
 
     def _layers(self, key: Key, inputs: int, joining: int, outputs: int) -> Layers:
         sizes = [inputs, *self.block.hidden_sizes(self.widths), outputs]
@@ -197,9 +209,11 @@ class Critic:
     layers: Layers  # every leaf has the members' axis K in front
     activation: str = field(metadata=STATIC)
     action_layer: int = field(metadata=STATIC)
+    trunk: Layers = ()  # before that, shared by the members
 
     def __call__(self, z: Float[Array, "b z"], pair: Float[Array, "b x"]) -> Float[Array, "k b outputs"]:
         f = ACTIVATIONS[self.activation]
+        z = forward(self.trunk, z, f)
 
         def member(layers: Layers) -> Float[Array, "b outputs"]:
             x = forward(layers[: self.action_layer], z, f)
@@ -212,6 +226,7 @@ class Critic:
         f, of_obs = ACTIVATIONS[self.activation], self.action_layer
         if not of_obs:
             return self
+        z = forward(self.trunk, z, f)
         layers = self._over_members(lambda layers: fitted(layers[:of_obs], z, f, rate))
         return replace(self, layers=(*layers, *self.layers[of_obs:]))
 
@@ -219,7 +234,7 @@ class Critic:
         """Like the actor's, of all members at once: every array is [K, i or 1, o]."""
         before, after = self.layers[: self.action_layer], self.layers[self.action_layer :]
         named = steps(before, self.activation, self.activation), steps(after, self.activation, None)
-        return [
+        return steps(self.trunk, self.activation, self.activation) + [
             Step(kind, {name: x.reshape(len(x), *(1,) * (3 - x.ndim), *x.shape[1:]) for name, x in arrays.items()})
             for kind, arrays in (*named[0], Step("join"), *named[1])
         ]

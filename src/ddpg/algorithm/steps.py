@@ -11,6 +11,8 @@ class Step(NamedTuple):
     """One operation on x, the numbers in a network, and its arrays by name.
 
     bytes                          x / 255, of integers from 0 to 255
+    picture: axes, shape           each sample with its axes in this order, then of this shape [height, width, channels]
+    convolution: weight, bias, stride    without padding, of pictures; weight is [k, k, channels, filters]
     flatten                        one row per sample
     dense: weight, bias            x @ weight + bias
     centre                         x - mean(x), over the features of each sample

@@ -11,8 +11,9 @@ from typing import Any
 from ddpg.config.config import Config
 from ddpg.config.presets import by_name, host_defaults
 from ddpg.config.reading import override
-from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve, resolve_for, split_id
+from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve_as, resolve_for, split_id
 from ddpg.envs.gymnasium_factory import GymFactory
+from ddpg.envs.view import is_picture
 from ddpg.mistake import Mistake
 from ddpg.records.observer import Observer
 from ddpg.records.untrusted import check_within
@@ -76,7 +77,7 @@ def train(
     if isinstance(env, str):
         changes["env"] = env
     asked = override(base, changes)
-    environment = resolve(env, asked.env_args, asked.action_repeat, asked.env_seeds)
+    environment = resolve_as(asked, env)
     in_python = isinstance(environment, GymFactory)
     if in_python and config is None and (not inherited or base.collect.steps == 1):  # which is a compiled run's
         asked = override(base, host_defaults(asked, changes))
@@ -149,9 +150,9 @@ def _own_environment(folder: RunFolder, config: Config, env: EnvironmentLike | N
             raise Mistake(f"{error}{'' if ':' in config.env else again}") from error
     if isinstance(env, str):
         if split_id(env)[1] == split_id(config.env)[1]:
-            return resolve(config.env, config.env_args, config.action_repeat, config.env_seeds)
+            return resolve_as(config, config.env)
     else:
-        made = resolve(env, (), config.action_repeat, config.env_seeds)
+        made = resolve_as(config, env, ())
         if made.id == config.env:
             return made
         env = made.id
@@ -167,7 +168,10 @@ def prepared_jax(config: Config, env: AnyEnvironment) -> Iterator[Callable[[], i
 
 
 def check_fit(config: Config, env: AnyEnvironment) -> None:
-    """Mistake if there are not as many sigmas as action dimensions, or the replay would not fit into memory."""
+    """Mistake if the networks do not fit the observations, the sigmas not the actions, or the replay not the memory."""
+    config.agent.encoder.sizes(env.spec)
+    if config.agent.augment.words and not is_picture(env.spec):
+        raise Mistake(f"augment shift: an observation of shape {env.spec.obs_shape} is no picture; use --augment none")
     check_memory(config, env)
     sigma, needed = config.agent.exploration.sigma, env.spec.action_dim
     if isinstance(sigma, tuple) and len(sigma) not in (1, needed):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from ddpg.algorithm.agent import DPG
+from ddpg.envs.view import AnyPixels, Own, View
 from ddpg.experience.replay import Replay
 from ddpg.mistake import Mistake
 from ddpg.ranges import InfoKeys, Natural, Positive, Seeding, UnitInterval, Whole, Words
@@ -59,15 +60,18 @@ class Config:
 
     `env_args` are the environment's keyword arguments as key=value; `env_seeds` says how Python's environments are
     seeded: at every `episode`, `once`, by seeds of a range such as 0:100 at every episode, or `never`. Every action is
-    held for `action_repeat` of its steps, which count as one here. The update sees rewards times `reward_scale`, and
-    with `normalise` observations of mean 0 and variance 1 by running statistics, which evaluation and the saved policy
-    apply unchanged. `log` are keys of `info`, whose numbers at the end of episodes are averaged and logged.
+    held for `action_repeat` of its steps, which count as one here. With `pixels` drawn the agent sees pictures of it,
+    `stack` of them in a row, of which it must tell how fast things move. The update sees rewards times `reward_scale`,
+    and with `normalise` observations of mean 0 and variance 1 by running statistics, which evaluation and the saved
+    policy apply unchanged. `log` are keys of `info`, whose numbers at the end of episodes are averaged and logged.
     """
 
     env: str = "Pendulum-v1"
     env_args: Words = ()
     env_seeds: Seeding = "episode"
     action_repeat: Natural = 1
+    pixels: AnyPixels = Own()
+    stack: Natural = 1
     reward_scale: Positive = 1.0
     normalise: bool = False
     log: InfoKeys = ()
@@ -81,6 +85,10 @@ class Config:
     collect: CollectionConfig = CollectionConfig()
     eval: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @property
+    def view(self) -> View:
+        return View(self.pixels, self.stack)
 
     @property
     def learning_starts(self) -> int:

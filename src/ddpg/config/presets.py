@@ -8,13 +8,16 @@ from difflib import get_close_matches
 from typing import Any
 
 from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.augment import RandomShift
+from ddpg.algorithm.encoders import Conv, Patches
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
-from ddpg.algorithm.initialisers import Normal
+from ddpg.algorithm.initialisers import FanIn, Normal, Orthogonal
 from ddpg.algorithm.networks import Network, Plain, Residual
-from ddpg.algorithm.schedules import Exponential
+from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import CollectionConfig, Config
+from ddpg.envs.view import Drawn
 from ddpg.experience.replay import Replay
 from ddpg.experience.sampling import Prioritised
 from ddpg.mistake import Mistake
@@ -49,6 +52,67 @@ PRESETS = {
         ),
         steps=60_000,
         collect=CollectionConfig(warmup=0, learning_starts=5_000),
+    ),
+    # From pictures, on a laptop's two cores; docs/pixels.md gives the reasons.
+    "pixels": Config(
+        preset="pixels",
+        pixels=Drawn(size=48),
+        stack=3,
+        reward_scale=0.1,
+        agent=DPG(
+            encoder=Patches(filters=(64,), patches=(8,)),
+            actor=Network(trunk=50, widths=(128, 128), lr=5e-4),
+            critic=Network(trunk=50, widths=(128, 128), activation="silu", lr=5e-4),
+            critics=2,
+            actor_q="min",
+            exploration=Gaussian(sigma=1.0, schedule=Linear(final=0.1, steps=10_000)),
+            smoothing=TargetSmoothing(sigma=1.0, clip=0.3, schedule=Linear(final=0.1, steps=10_000)),
+            preactivation=1e-3,
+            tau=0.01,
+            tau_actor=1.0,
+            tau_encoder=1.0,
+        ),
+    ),
+    # Yarats et al. 2022, section 3 and appendix B, and the authors' code: tasks of medium difficulty.
+    "drqv2": Config(
+        preset="drqv2",
+        gamma=0.99,
+        action_repeat=2,
+        pixels=Drawn(size=84, colour=True),
+        stack=3,
+        agent=DPG(
+            encoder=Conv(filters=(32, 32, 32, 32), kernels=(3, 3, 3, 3), strides=(2, 1, 1, 1)),
+            actor=Network(trunk=50, widths=(1024, 1024), init=Orthogonal(), lr=1e-4),
+            critic=Network(trunk=50, widths=(1024, 1024), init=Orthogonal(), lr=1e-4),
+            critics=2,
+            actor_q="min",
+            exploration=Gaussian(sigma=1.0, schedule=Linear(final=0.1, steps=500_000)),
+            smoothing=TargetSmoothing(sigma=1.0, clip=0.3, schedule=Linear(final=0.1, steps=250_000), actor=True),
+            augment=RandomShift(pixels=4, groups=256),
+            tau=0.01,
+            tau_actor=1.0,
+            tau_encoder=1.0,
+        ),
+        steps=500_000,
+        replay=Replay(capacity=1_000_000, batch=256, n_step=3),
+        collect=CollectionConfig(steps=2, updates=1, warmup=2_000, learning_starts=2_000),
+    ),
+    # Lillicrap et al. 2016, section 7, pixel tasks: three convolutions of 32, then 200 and 200.
+    "lillicrap-pixels": Config(
+        preset="lillicrap-pixels",
+        gamma=0.99,
+        action_repeat=3,
+        pixels=Drawn(size=64, colour=True),
+        stack=3,
+        agent=DPG(
+            encoder=Conv(filters=(32, 32, 32), kernels=(3, 3, 3), strides=(2, 2, 2), init=FanIn()),
+            actor=Network(widths=(200, 200), activation="relu", final_init=3e-4, lr=1e-4),
+            critic=Network(widths=(200, 200), activation="relu", final_init=3e-4, action_layer=1, lr=1e-3, l2=1e-2),
+            exploration=OrnsteinUhlenbeck(theta=0.15, sigma=0.2),
+            tau=0.001,
+        ),
+        replay=Replay(capacity=1_000_000, batch=16),
+        collect=CollectionConfig(warmup=0, learning_starts=1_000),
     ),
     # The tutorial: sigma 2 in torque units is 1 in half action ranges; learning begins when the buffer is full.
     "article": Config(

@@ -9,9 +9,11 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from ddpg.envs.camera import Camera
 from ddpg.envs.episode_info import numbers_of
 from ddpg.envs.foreign import Guard, Misbehaved, brief_value, close_quietly
 from ddpg.envs.observations import flatten, opaque_parts
+from ddpg.envs.view import Eye
 from ddpg.mistake import Mistake
 from ddpg.ranges import FLOAT32_MAX
 from ddpg.types import Spec
@@ -37,7 +39,8 @@ class CheckedEnv(gymnasium.Wrapper):
 
     With a `history`, the next reset answers zeros and the next step replays the open episode, whatever its action: so a
     vector environment, in worker processes too, is brought back by one reset and one step. `log` are keys of `info`,
-    whose numbers the last step of an episode answers.
+    whose numbers the last step of an episode answers. `spec` is of its own observations, `seen` of what is seen of it
+    by a `camera`, or of several of its pictures in a row.
     """
 
     history: EpisodeHistory | None = None
@@ -51,6 +54,8 @@ class CheckedEnv(gymnasium.Wrapper):
         repeat: int = 1,
         seeding: str = "episode",
         log: tuple[str, ...] = (),
+        seen: Spec | None = None,
+        camera: Camera | None = None,
     ) -> None:
         super().__init__(env)
         self._seeding, self._seeded = seeding, False
@@ -59,8 +64,10 @@ class CheckedEnv(gymnasium.Wrapper):
         self._spec, self._index, self._seeds, self._repeat = spec, index, seeds, repeat
         self._episode = self._step = 0
         self._dtype, self._shape = np.dtype(spec.obs_dtype), None if spec.nested else spec.obs_shape
-        low, high = (0, 255) if self._dtype == np.uint8 else (-np.inf, np.inf)
-        self.observation_space = spaces.Box(low, high, spec.obs_shape, self._dtype.type)
+        self._seen, self._camera = seen or spec, camera
+        self._eye = Eye(self._seen.stack) if self._seen.stack > 1 else None
+        low, high = (0, 255) if self._seen.obs_dtype == "uint8" else (-np.inf, np.inf)
+        self.observation_space = spaces.Box(low, high, self._seen.obs_shape, np.dtype(self._seen.obs_dtype).type)
         self.action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,))
         self._opaque = opaque_parts(env.observation_space, spec.leaves)
         units = env.action_space
@@ -83,7 +90,7 @@ class CheckedEnv(gymnasium.Wrapper):
             answer = self.env.reset(**self._given(seed))
         if not (isinstance(answer, tuple | list) and len(answer) == 2 and isinstance(answer[1], Mapping | None)):
             raise self._misbehaved(f"reset answered {brief_value(answer)}, expected (observation, info)")
-        return self._checked(answer[0]), {}
+        return self._observed(answer[0], first=True), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self.history is not None:
@@ -104,7 +111,7 @@ class CheckedEnv(gymnasium.Wrapper):
         if not abs(total) <= FLOAT32_MAX:
             raise self._misbehaved(f"reward {total}, expected a finite number of 32 bits")
         own = {OWN: self.own_numbers()} if self._log and (terminated or truncated) else {}
-        return self._checked(obs), total, terminated, truncated, own
+        return self._observed(obs), total, terminated, truncated, own
 
     def own_numbers(self) -> np.ndarray:
         """The numbers under the keys of `log` [k] in the `info` of the last step; NaN where it has none."""
@@ -126,7 +133,8 @@ class CheckedEnv(gymnasium.Wrapper):
 
     def beside(self, index: int) -> "CheckedEnv":
         """Another edge of the same environment, which counts its own steps: using it ends the other's episode."""
-        other = CheckedEnv(self.env, self._spec, index, int, self._repeat, self._seeding, self._log)
+        counts = (index, int, self._repeat, self._seeding, self._log)
+        other = CheckedEnv(self.env, self._spec, *counts, self._seen, self._camera)
         other._seeded = True
         return other
 
@@ -172,6 +180,15 @@ class CheckedEnv(gymnasium.Wrapper):
                 break
         self._step = history.steps
         return result if np.array_equal(result[0], history.obs) and not (result[2] or result[3]) else truncated_here
+
+    def _observed(self, obs: Any, first: bool = False) -> np.ndarray:
+        """What the agent sees: the observation, or a picture; perhaps with those before it."""
+        if self._camera is None:
+            picture = self._checked(obs)
+        else:
+            with self._calls["render"]:
+                picture = self._camera()
+        return picture if self._eye is None else self._eye(picture, first)
 
     def _checked(self, obs: Any) -> np.ndarray:
         """The observation as one array of the spec's shape and dtype, of its own: simulators fill theirs again."""

@@ -14,9 +14,11 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
+from ddpg.envs.camera import Camera
 from ddpg.envs.foreign import Guard, Misbehaved, close_quietly
 from ddpg.envs.gymnasium_edge import IN_USE, CheckedEnv
 from ddpg.envs.observations import observation_spec
+from ddpg.envs.view import Drawn, View, is_picture, seen_spec
 from ddpg.mistake import Mistake
 from ddpg.ranges import INT32_MAX
 from ddpg.types import Spec
@@ -41,6 +43,8 @@ class GymFactory:
     limit: int | None = None  # the time limit, in steps of the environment
     seeding: str = "episode"  # how its seeds are given, as in the configuration's env_seeds
     log: tuple[str, ...] = ()  # keys of `info` whose numbers an episode ends with, as in the configuration's log
+    view: View = View()  # how it is seen: `spec` is of that
+    own: Spec | None = None  # of its own observations, if it is seen otherwise
     changed: bool = False  # by arguments or by a user's function: the optimum known for the id does not hold
 
     @property
@@ -51,10 +55,29 @@ class GymFactory:
     def make(self, index: int = 0, seeds: Callable[[int], int] = int, render_mode: str | None = None) -> "CheckedEnv":
         """Environment `index`, whose episode i starts with the seed `seeds(i)`."""
         with Guard(lambda: f"environment {index} of {self.id!r} cannot be made:"), silent_mujoco():  # the first could
-            env = self.maker(render_mode=render_mode) if render_mode else self.maker()
+            mode = render_mode or ("rgb_array" if self.drawn else None)
+            env = self.maker(render_mode=mode) if mode else self.maker()
             if IN_USE.get(id(env)) is env:
                 raise ValueError("it is in use already; its function must return a new one each time")
-        return CheckedEnv(env, self.spec, index, seeds, self.repeat, self.seeding, self.log)
+        camera = None
+        if self.drawn is not None:
+            with Guard(lambda: f"environment {index} of {self.id!r} cannot be drawn:"):
+                camera = Camera(env, self.drawn)
+        return CheckedEnv(
+            env, self.own or self.spec, index, seeds, self.repeat, self.seeding, self.log, self.spec, camera
+        )
+
+    @property
+    def drawn(self) -> Drawn | None:
+        """How it is drawn, if pictures of it are observed."""
+        pixels = self.view.pixels
+        return pixels if isinstance(pixels, Drawn) and self.own is not None and not is_picture(self.own) else None
+
+    def seen(self, view: View) -> "GymFactory":
+        """The same, seen otherwise. Mistake if there is nothing to stack."""
+        own = self.own or self.spec
+        spec = seen_spec(own, view)
+        return replace(self, spec=spec, view=view, own=None if spec == own else own)
 
 
 @contextmanager

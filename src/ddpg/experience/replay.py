@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import Float, Int, UInt32
 
 from ddpg.experience.returns import fold
-from ddpg.experience.ring import Ring, pack, unpack
+from ddpg.experience.ring import Ring, age_of, observed, pack, rows_at, stacked
 from ddpg.experience.sampling import AnySampling, Index, Uniform
 from ddpg.mistake import Mistake
 from ddpg.ranges import Natural
@@ -26,35 +26,45 @@ class Replay:
     n_step: Natural = 1
     sampling: AnySampling = Uniform()
 
-    def init(self, block: Row) -> Ring:
-        """An empty ring for blocks of rows like `block` [K, N, ...]; it holds a whole number of blocks."""
+    def init(self, block: Row, stack: int = 1) -> Ring:
+        """An empty ring for blocks of rows like `block` [K, N, ...]; it holds a whole number of blocks.
+
+        Of `stack` pictures that are one observation it holds the newest.
+        """
         k, n = block.reward.shape
         rows = max(self.capacity // (n * k), 2) * k
-        obs, columns = (jnp.zeros((rows, *x.shape[1:]), x.dtype) for x in pack(block))
+        obs, columns = (jnp.zeros((rows, *x.shape[1:]), x.dtype) for x in pack(block, stack))
         return Ring(obs, columns, jnp.int32(0), jnp.int32(0), self.sampling.init(rows, n))
 
     def add(self, ring: Ring, block: Row) -> Ring:
         """Append a block of rows [K, N, ...]; K always divides the ring, so a block never wraps."""
         k, rows = block.reward.shape[0], ring.columns.shape[0]
+        stack = stacked(ring, block.obs.shape[2:])
         obs, columns = (
             jax.lax.dynamic_update_slice_in_dim(old, new, ring.cursor, axis=0)
-            for old, new in zip((ring.obs, ring.columns), pack(block), strict=True)
+            for old, new in zip((ring.obs, ring.columns), pack(block, stack), strict=True)
         )
         ring = Ring(obs, columns, (ring.cursor + k) % rows, jnp.minimum(ring.size + k, rows), ring.sampler)
         return ring._replace(sampler=self.sampling.on_add(ring, k, self.n_step))
 
     def windows(self, ring: Ring, index: Index, length: int, obs_shape: tuple[int, ...]) -> Row:
-        """The `length` consecutive rows [length, b, ...] from each index on."""
+        """The `length` consecutive rows [length, b, ...] from each index on; `obs` is for `observed`."""
         rows, n = ring.columns.shape[:2]
-        when, env = (index // n + jnp.arange(length)[:, None]) % rows, index % n
-        return unpack(ring.obs[when, env], ring.columns[when, env], obs_shape)
+        when = (index // n + jnp.arange(length)[:, None]) % rows
+        return rows_at(ring, when * n + index % n, obs_shape)
 
     def sample(
         self, ring: Ring, bits: UInt32[Array, " b"], step: Int[Array, ""], gamma: float, obs_shape: tuple[int, ...]
     ) -> tuple[Transition, Index]:
         """One window of n + 1 rows per random word, folded to a transition; and the indices of their first rows."""
         index, weight = self.sampling.draw(ring, bits, self.n_step, step)
-        batch = fold(self.windows(ring, index, self.n_step + 1, obs_shape), gamma)
+        window = self.windows(ring, index, self.n_step + 1, obs_shape)
+        if (before := stacked(ring, obs_shape) - 1) > 0:  # pictures, of which the oldest rows have lost some
+            lost = age_of(ring, index) < before
+            window = window._replace(boundary=window.boundary.at[0].set(window.boundary[0] | lost))
+        batch = fold(window, gamma)
+        s, s_next = (observed(ring, obs, obs_shape) for obs in (batch.obs, batch.next_obs))
+        batch = batch._replace(obs=s, next_obs=s_next)
         if weight is None:
             return batch, index
         weight = weight * batch.weight

@@ -19,7 +19,8 @@ class Ring(NamedTuple):
     """`obs` holds observations of any dtype, `columns` the other fields of Row side by side.
 
     Fields are stored together because each array costs one write and one gather per step, however narrow it is;
-    float32 observations lie in `columns` too and leave `obs` empty.
+    float32 observations lie in `columns` too and leave `obs` empty. Of pictures in a row only the newest is stored:
+    the others are in the rows before.
     """
 
     obs: AnyArray  # [T, N, *obs], or [T, N, 0]
@@ -29,8 +30,8 @@ class Ring(NamedTuple):
     sampler: PyTree = None  # the state of the sampling: None, or priorities
 
 
-def pack(block: Row) -> tuple[Array, Float[Array, "t n d"]]:
-    """Rows [T, N, ...] as `obs` and `columns` of a ring."""
+def pack(block: Row, stack: int = 1) -> tuple[Array, Float[Array, "t n d"]]:
+    """Rows [T, N, ...] as `obs` and `columns` of a ring, of `stack` pictures the newest."""
     lead = block.reward.shape
     flags = (block.terminated, block.truncated, block.boundary)
     columns = [block.action, *(x[..., None].astype(jnp.float32) for x in (block.reward, *flags))]
@@ -38,16 +39,53 @@ def pack(block: Row) -> tuple[Array, Float[Array, "t n d"]]:
     if obs.dtype == jnp.float32:
         columns = [obs.reshape(*lead, -1), *columns]
         obs = jnp.zeros((*lead, 0))
+    elif stack > 1:
+        obs = obs[..., -(obs.shape[-1] // stack) :]
     return obs, jnp.concatenate(columns, axis=-1)
 
 
-def unpack(obs: Array, columns: Float[Array, "t b d"], obs_shape: tuple[int, ...]) -> Row:
-    """The rows that were packed."""
-    if obs.shape[-1] == 0:
+def in_columns(ring: Ring) -> bool:
+    """Whether observations lie there."""
+    return ring.obs.shape[-1] == 0
+
+
+def rows_at(ring: Ring, index: Int[Array, "t b"], obs_shape: tuple[int, ...]) -> Row:
+    """The rows [t, b, ...] of these indices, row * N + environment.
+
+    What is not in columns is looked up later, by `observed`: `obs` is then `index`.
+    """
+    n = ring.columns.shape[1]
+    columns, obs = ring.columns[index // n, index % n], index
+    if in_columns(ring):
         size = prod(obs_shape)
         obs, columns = columns[..., :size].reshape(*columns.shape[:2], *obs_shape), columns[..., size:]
     reward, terminated, truncated, boundary = (columns[..., i] for i in range(-4, 0))
     return Row(obs, columns[..., :-4], reward, terminated > 0, truncated > 0, boundary > 0)
+
+
+def observed(ring: Ring, obs: AnyArray, obs_shape: tuple[int, ...]) -> Array:
+    """The observations [b, *obs] for which `rows_at` gave `obs`: pictures with those before them in their episode."""
+    if in_columns(ring):
+        return obs
+    rows, n = ring.columns.shape[:2]
+    row, env = obs // n, obs % n
+    pictures = [ring.obs[row, env]]
+    for _ in range(stacked(ring, obs_shape) - 1):
+        before = (row - 1) % rows
+        row = jnp.where(boundaries(ring.columns[before, env]), row, before)  # the first stands for those before it
+        pictures.append(ring.obs[row, env])
+    return jnp.concatenate(pictures[::-1], axis=-1) if len(pictures) > 1 else pictures[0]
+
+
+def stacked(ring: Ring, obs_shape: tuple[int, ...]) -> int:
+    """How many pictures in a row are one observation."""
+    return 1 if in_columns(ring) or not obs_shape else max(1, obs_shape[-1] // ring.obs.shape[-1])
+
+
+def age_of(ring: Ring, index: Int[Array, " b"]) -> Int[Array, " b"]:
+    """How many rows are older than these."""
+    rows, n = ring.columns.shape[:2]
+    return (index // n - (ring.cursor - ring.size)) % rows
 
 
 def boundaries(columns: Float[Array, "*t n d"]) -> Array:

@@ -11,15 +11,16 @@ import numpy as np
 from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
 from ddpg.envs import catalogue
+from ddpg.envs.camera import draw_plainly
 from ddpg.envs.foreign import Guard, Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
+from ddpg.envs.view import unseen
 from ddpg.mistake import Mistake
 from ddpg.records.video import (
     FilmPace,
     check_film,
     check_screen,
-    draw_plainly,
     film,
     fit_of,
     play,
@@ -117,7 +118,8 @@ def show_run(
 
 def in_gymnasium(env: AnyEnvironment) -> bool:
     """Whether Gymnasium has it, and so perhaps draws it: its own environments, and the native ones by their ids."""
-    return isinstance(env, GymFactory) or isinstance(getattr(env, "env", env), type(catalogue.NATIVE.get(env.id)))
+    inner = env if isinstance(env, GymFactory) else unseen(env)
+    return isinstance(env, GymFactory) or isinstance(getattr(inner, "env", inner), type(catalogue.NATIVE.get(env.id)))
 
 
 def _greedy(policy: Policy) -> Callable[[np.ndarray], np.ndarray]:

@@ -69,7 +69,7 @@ class Learner:
         return LearnerState(
             agent,
             init_stats(self.spec.obs_shape) if self.normalise else byte_scale(self.spec),
-            self.replay.init(block),
+            self.replay.init(block, self.spec.stack),
             key,
             init_return_scale(self.envs, self.gamma) if self.agent.value.scales_returns else None,
             perturbed,
@@ -82,11 +82,17 @@ class Learner:
         row = Row(obs, jnp.zeros((n, m)), jnp.zeros((n,)), no, no, ~no)
         return jax.tree.map(lambda x: jnp.repeat(x[None], self.steps, axis=0), row)
 
+    def empty_ring(self, obs: Shaped[Array, "n *obs"]) -> Ring:
+        """The replay before the first step, for observations like these."""
+        return self.replay.init(self.empty_block(obs), self.spec.stack)
+
     def randomness(self, key: Key, t: Int[Array, ""]) -> UpdateRandomness:
         batch, *_ = iteration_keys(key, t)
         bits = jax.random.bits(batch, (self.updates, self.replay.batch), jnp.uint32)
         m = self.spec.action_dim if self.agent.smoothing.sigma else 0
-        return UpdateRandomness(bits, to_normal(draw_uniform(jax.random.fold_in(batch, 1), (*bits.shape, m))))
+        normal = to_normal(draw_uniform(jax.random.fold_in(batch, 1), (*bits.shape, m)))
+        shape = (self.updates, 2, self.agent.augment.words)
+        return UpdateRandomness(bits, normal, jax.random.bits(jax.random.fold_in(batch, 2), shape, jnp.uint32))
 
     def store(self, state: LearnerState, block: Row) -> LearnerState:
         """With a block [K, N, ...] in the replay, and its statistics."""
@@ -124,14 +130,15 @@ class Learner:
         inputs: tuple[UpdateRandomness, Int[Array, ""]],
     ) -> tuple[tuple[AgentState, PyTree], Metrics]:
         """One update of (agent, sampler) after `step` environment steps, with its randomness and count."""
-        (agent, sampler), ((bits, normal), count) = state, inputs
+        (agent, sampler), ((bits, normal, words), count) = state, inputs
         ring = ring._replace(sampler=sampler)
         batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape)
         if return_scale is not None:
             batch = batch._replace(reward=return_scale.scale * batch.reward)
         elif self.reward_scale != 1:
             batch = batch._replace(reward=self.reward_scale * batch.reward)
-        batch = batch._replace(obs=normalise(batch.obs, stats), next_obs=normalise(batch.next_obs, stats))
+        s, s_next = self.agent.augment(batch.obs, words[0]), self.agent.augment(batch.next_obs, words[1])
+        batch = batch._replace(obs=normalise(s, stats), next_obs=normalise(s_next, stats))
         agent, metrics, td_error = self.agent.update(agent, batch, normal, count)
         return (agent, self.replay.on_update(sampler, index, td_error)), metrics
 

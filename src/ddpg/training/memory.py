@@ -16,7 +16,7 @@ def replay_bytes(config: Config, env: AnyEnvironment) -> int:
     """Bytes of the replay of all seeds."""
     learner = learner_for(config, env.spec)
     obs = jax.ShapeDtypeStruct((config.collect.envs, *env.spec.obs_shape), env.spec.obs_dtype)
-    ring = jax.eval_shape(lambda obs: learner.replay.init(learner.empty_block(obs)), obs)
+    ring = jax.eval_shape(learner.empty_ring, obs)
     return config.seeds * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(ring))
 
 

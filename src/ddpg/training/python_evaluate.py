@@ -1,7 +1,7 @@
 """Greedy episodes in environments that Python steps, a few of them side by side."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from ddpg.envs.episode_info import numbers_in
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
+from ddpg.envs.view import View
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.terminal import one_line
 from ddpg.training.evaluation import CriticComparison, Episodes, Evaluation, compiled_comparison
@@ -56,7 +57,8 @@ class PythonEvaluator:
         solved = catalogue.solved(self._env)
         if solved is None or self._lent or self._env.seeding in ("once", "never"):  # then nobody knows the starts
             return None
-        first = [self._envs[0].reset(seed=self._seed + e)[0] for e in range(self._episodes)]
+        with closing(self._env.seen(View()).make()) as own:  # of what it observes itself
+            first = [own.reset(seed=self._seed + e)[0] for e in range(self._episodes)]
         return float(np.mean(solved.best_return(np.stack(first))))
 
     def play(self, policy: GreedyPolicy) -> Episodes:

@@ -20,10 +20,11 @@ class ActionRandomness(NamedTuple):
 
 
 class UpdateRandomness(NamedTuple):
-    """For U updates: of the minibatches, and of target smoothing."""
+    """For U updates: of the minibatches, of target smoothing and of augmentation."""
 
     bits: UInt32[Array, "u b"]
     normal: Float[Array, "u b m"]  # [u, b, 0] without smoothing
+    augment: UInt32[Array, "u two w"]  # of the pictures of s and of s', w 0 without augmentation
 
 
 class IterationRandomness(NamedTuple):

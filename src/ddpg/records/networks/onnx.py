@@ -102,13 +102,13 @@ class Nodes:
         """Add one; returns the name of its output."""
         from onnx import helper
 
-        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        names = [value if isinstance(value, str) else self.constant(np.float32(value)) for value in inputs]
         self.nodes.append(helper.make_node(op, names, [f"{op}_{len(self.nodes)}"], **attributes))
         return self.nodes[-1].output[0]
 
-    def _constant(self, value: float) -> str:
+    def constant(self, value: np.ndarray | np.float32) -> str:
         name = f"constant_{len(self.constants)}"
-        self.constants[name] = np.asarray(value, np.float32)
+        self.constants[name] = np.asarray(value)
         return name
 
 
@@ -130,8 +130,24 @@ def _gelu(graph: Nodes, x: str) -> str:
     return graph("Mul", graph("Mul", graph("Clip", x, -10.0), 0.5), gate)
 
 
+def _picture(graph: Nodes, x: str, axes: str, shape: str) -> str:
+    order, size = (graph.constants.pop(name).astype(int) for name in (axes, shape))
+    turned = graph("Transpose", x, perm=[0, *(order + 1).tolist()])
+    return graph("Reshape", turned, graph.constant(np.array([0, *size], np.int64)))  # 0: as many as there are
+
+
+def _convolution(graph: Nodes, x: str, weight: str, bias: str, stride: str) -> str:
+    """ONNX has channels first."""
+    steps, kernels = int(graph.constants.pop(stride)), graph.constants.pop(weight)
+    kernels = graph.constant(np.ascontiguousarray(kernels.transpose(3, 2, 0, 1)))
+    y = graph("Conv", graph("Transpose", x, perm=[0, 3, 1, 2]), kernels, bias, strides=[steps, steps])
+    return graph("Transpose", y, perm=[0, 2, 3, 1])
+
+
 STEPS: dict[str, Callable[..., str]] = {
     "bytes": lambda graph, x, high: graph("Div", x, high),
+    "picture": _picture,
+    "convolution": _convolution,
     "flatten": lambda graph, x: graph("Flatten", x, axis=1),
     "dense": lambda graph, x, weight, bias: graph("Gemm", x, weight, bias),
     "centre": lambda graph, x: graph("Sub", x, graph("ReduceMean", x, axes=[-1])),

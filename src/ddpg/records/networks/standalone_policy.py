@@ -20,9 +20,23 @@ def join(x, action):
     return np.concatenate([x, np.broadcast_to(action, (*x.shape[:-1], action.shape[-1]))], axis=-1)
 
 
+def picture(x, axes, shape):
+    axes, shape = axes.astype(int), shape.astype(int)
+    return x.transpose(0, *(axes + 1)).reshape(len(x), *shape)
+
+
+def convolution(x, weight, bias, stride):
+    k, stride = len(weight), int(stride)
+    rows, columns = (stride * ((size - k) // stride) + 1 for size in x.shape[1:3])
+    parts = [x[:, i : i + rows : stride, j : j + columns : stride] for i in range(k) for j in range(k)]
+    return np.concatenate(parts, axis=-1) @ weight.reshape(-1, weight.shape[-1]) + bias
+
+
 # What each step makes of x [..., features], with its arrays by name. Three more are in `network_of`.
 STEPS = {
     "bytes": lambda x, high: x / high,
+    "picture": picture,
+    "convolution": convolution,
     "flatten": lambda x: x.reshape(len(x), int(np.prod(x.shape[1:]))),
     "dense": lambda x, weight, bias: x @ weight + bias,
     "centre": lambda x: x - x.mean(axis=-1, keepdims=True),

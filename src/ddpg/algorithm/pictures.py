@@ -1,0 +1,44 @@
+"""Pictures as [b, height, width, channels], however a space orders its axes."""
+
+from typing import NamedTuple
+
+from jaxtyping import Shaped
+
+from ddpg.types import AnyArray
+
+MOST_CHANNELS = 16  # an axis of so many at most may be channels, or pictures that follow each other
+
+
+class Layout(NamedTuple):
+    """How observations become pictures: by which order of their axes, and of what shape they are then."""
+
+    axes: tuple[int, ...]
+    shape: tuple[int, int, int]  # height, width, channels
+
+    @property
+    def spatial(self) -> tuple[int, int]:
+        """Where height and width are in a batch of observations."""
+        return self.axes[0] + 1, self.axes[1] + 1
+
+    def __call__(self, obs: Shaped[AnyArray, "b *obs"]) -> Shaped[AnyArray, "b h w c"]:
+        return obs.transpose(0, *(axis + 1 for axis in self.axes)).reshape(len(obs), *self.shape)
+
+
+def layout_of(shape: tuple[int, ...]) -> Layout | None:
+    """The layout of observations of this shape; None if they are no pictures.
+
+    [h, w], [h, w, c] and [c, h, w], and stacks [k, h, w], [k, h, w, c] and [k, c, h, w] of them.
+    """
+    if len(shape) == 2:
+        axes = (0, 1)
+    elif len(shape) == 3:
+        axes = (1, 2, 0) if shape[0] <= MOST_CHANNELS < min(shape[1:]) else (0, 1, 2)
+    elif len(shape) == 4 and shape[0] <= MOST_CHANNELS:
+        axes = (2, 3, 0, 1) if shape[1] <= MOST_CHANNELS < min(shape[2:]) else (1, 2, 0, 3)
+    else:
+        return None
+    channels = 1
+    for axis in axes[2:]:
+        channels *= shape[axis]
+    height, width = shape[axes[0]], shape[axes[1]]
+    return Layout(axes, (height, width, channels)) if min(height, width) > 1 else None

@@ -1,0 +1,58 @@
+"""Pictures of environments that Python steps, small and quickly drawn."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from ddpg.envs.pendulum import Pendulum
+from ddpg.envs.view import Drawn
+
+
+class Camera:
+    """Draws an environment of render mode rgb_array. MuJoCo draws in the picture's size, plainly; others are shrunk."""
+
+    def __init__(self, env: gymnasium.Env, pixels: Drawn) -> None:
+        self._env, self._pixels, self._draw = env, pixels, drawing_of(env, pixels)
+        renderer: Any = getattr(env.unwrapped, "mujoco_renderer", None)
+        if hasattr(renderer, "width") and hasattr(renderer, "height"):
+            renderer.width = renderer.height = pixels.size
+            draw_plainly(env)
+
+    def __call__(self) -> UInt8[np.ndarray, "size size c"]:
+        """ValueError if what it draws is no picture."""
+        if self._draw is not None:
+            return self._draw()
+        frame = np.asarray(self._env.render())
+        if frame.ndim != 3 or frame.shape[-1] not in (3, 4):
+            raise ValueError(f"a frame of shape {frame.shape}, expected [height, width, 3]")
+        if frame.dtype.kind == "f":  # brightness from 0 to 1
+            frame = np.clip(255 * frame, 0, 255)
+        size, colour = self._pixels.size, self._pixels.colour
+        picture = Image.fromarray(frame[..., :3].astype(np.uint8))
+        picture = picture if colour else picture.convert("L")
+        if picture.size != (size, size):
+            picture = picture.resize((size, size), Image.Resampling.BOX)
+        return np.asarray(picture).reshape(self._pixels.shape)
+
+
+def drawing_of(env: gymnasium.Env, pixels: Drawn) -> Callable[[], np.ndarray] | None:
+    """How a native environment draws itself, if this is Gymnasium's version of it: so that both look alike."""
+    inner: Any = env.unwrapped
+    if type(inner).__module__ != "gymnasium.envs.classic_control.pendulum":
+        return None
+    return lambda: Pendulum.picture(np.float32(inner.state[0]), pixels.size, pixels.colour)
+
+
+def draw_plainly(env: Any) -> None:
+    """Draw MuJoCo without multisampling, shadows and reflections: on a CPU fifteen times as fast. Physics stay."""
+    mujoco: Any = sys.modules.get("mujoco")
+    model: Any = getattr(env.unwrapped, "model", None)
+    if mujoco is not None and isinstance(model, mujoco.MjModel):
+        model.vis.quality.offsamples = 0
+        model.light_castshadow[:] = 0
+        model.mat_reflectance[:] = 0
