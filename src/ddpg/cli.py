@@ -17,17 +17,8 @@ from ddpg.mistake import Mistake
 from ddpg.terminal import checked, drop, one_line, open_streams, plain
 
 SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
-NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")  # of train, no paths
-    "env",
-    "env_args",
-    "env_seeds",
-    "log",
-    "pixels",
-    "preset",
-    "steps",
-    "seed",
-    "seeds",
-)  # of train, beside the paths
+# Of train, beside the paths.
+NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")
 BEST = "the policy of the best evaluation, not the last one"
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
