@@ -585,7 +585,7 @@ class Mixed(Flat):
     def sizes(self, spec: Spec) -> tuple[int, int]:
         return 5, 2 * spec.action_dim
 
-    def init(self, key: Key, spec: Spec) -> Any:
+    def create(self, key: Key, spec: Spec) -> Any:
         return Mixing(jax.random.normal(key, (spec.obs_size, 5)))
 
 

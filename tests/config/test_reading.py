@@ -24,15 +24,22 @@ from ddpg.ranges import Choice
 
 OPTIONS = options(Config())
 # ddpg train has options of its own for them
-NAMED = ("env", "env_args", "env_seeds", "log", "preset", "steps", "seed", "seeds")
+NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")
 BY_PATH = [option for option in OPTIONS if option.path not in NAMED]
 UNSET = {"every": "500", "final_init": "0.5", "max_grad_norm": "0.5", "learning_starts": "3000"}  # None by default
+UNSET |= {"tau_encoder": "0.5", "trunk": "50"}
 UNSET |= {"huber": "0.5", "low": "0.5", "high": "0.5", "tau_actor": "0.5", "target_period": "100"}
 CAPPED = {"alpha", "gamma", "tau", "beta", "rate"}  # at most 1
 TOGETHER = {  # options that are valid only beside another
     "value.low": {"value.high": "9"},
     "value.high": {"value.low": "-9"},
     "exploration.low": {"exploration.high": "9"},
+    "encoder.filters": {"encoder": "patches"},
+    "encoder.kernels": {"encoder": "conv", "encoder.filters": "8", "encoder.strides": "1"},
+    "encoder.strides": {"encoder": "conv", "encoder.filters": "8", "encoder.kernels": "1"},
+    "encoder.init.gain": {"encoder": "conv"},
+    "encoder.init.std": {"encoder": "conv"},
+    "encoder.init.bias": {"encoder": "conv"},
     "critic.block.norm": {"critic.action_layer": "1"},
 }
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from ddpg.experience.priority_tree import summed
 from ddpg.experience.replay import Replay
-from ddpg.experience.ring import Ring, pack, refilled, trimmed, unpack
+from ddpg.experience.ring import Ring, all_rows, pack, refilled, trimmed
 from ddpg.experience.sampling import Prioritised, Uniform
 from ddpg.types import Row, Transition
 
@@ -46,7 +46,7 @@ def fill(replay: Replay, k: int, n: int, blocks: int, dtype: Any = np.float32) -
 
 def held(ring: Ring) -> list[Row]:
     """The rows in the ring, oldest first."""
-    window = unpack(ring.obs, ring.columns, (2,))
+    window = all_rows(ring, (2,))
     order = (int(ring.cursor) - int(ring.size) + np.arange(int(ring.size))) % len(ring.columns)
     return [jax.tree.map(lambda x, t=t: np.asarray(x[t]), window) for t in order]
 
@@ -99,7 +99,7 @@ def test_packing_loses_nothing(dtype: Any, obs_shape: tuple[int, ...]) -> None:
     packed, rest = pack(row)
     assert packed.dtype == dtype
     assert (packed.size == 0) == (dtype == np.float32)
-    again = unpack(packed, rest, obs_shape)
+    again = all_rows(Ring(packed, rest, jnp.int32(0), jnp.int32(k)), obs_shape)
     assert again.obs.dtype == dtype
     np.testing.assert_array_equal(np.asarray(again.obs).view(np.uint8), np.asarray(obs).view(np.uint8))
     for name in Row._fields[1:]:

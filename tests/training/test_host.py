@@ -24,7 +24,7 @@ from ddpg.config.reading import override
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.python_vector import History, PythonStepResult
 from ddpg.experience.replay import Replay
-from ddpg.experience.ring import unpack
+from ddpg.experience.ring import all_rows
 from ddpg.experience.sampling import Prioritised
 from ddpg.training.backend import loop_for
 from ddpg.training.devices import gathered
@@ -157,7 +157,8 @@ def test_it_learns_what_the_scan_driver_learns(config: Config) -> None:
         close(stored(host), (learner, block))
         close(host.read(), scan.read())
         assert (said.episodes.sum(axis=0) > 0).all()
-    rows = unpack(jnp.asarray(learner.ring.obs[0]), jnp.asarray(learner.ring.columns[0]), loop.learner.spec.obs_shape)
+    ring = jax.tree.map(lambda x: jnp.asarray(x[0]), learner.ring)
+    rows = all_rows(ring, loop.learner.spec.obs_shape)
     assert np.asarray(rows.terminated).any()
     assert np.asarray(rows.truncated & ~rows.terminated).any()
     assert optax.tree_utils.tree_get(learner.agent.critic_opt, "count").tolist() == [12 * loop.learner.updates] * 4

@@ -22,7 +22,7 @@ from ddpg.algorithm.normaliser import RunningStats
 from ddpg.algorithm.schedules import Linear
 from ddpg.config.config import CollectionConfig, Config
 from ddpg.experience.replay import Replay
-from ddpg.experience.ring import unpack
+from ddpg.experience.ring import all_rows
 from ddpg.training.backend import loop_for
 from ddpg.training.driver import Report
 from ddpg.training.loop import Loop, TrainState
@@ -146,8 +146,8 @@ def trajectory(loop: Loop, carry: TrainState) -> Row:
     ring, k = carry.learner.ring, loop.learner.steps
     at, size = int(ring.cursor), int(ring.size)
     assert at == size < len(ring.columns), "the ring has not wrapped"
-    stored = unpack(jnp.asarray(ring.obs)[:size], jnp.asarray(ring.columns)[:size], loop.learner.spec.obs_shape)
-    dummy, stored = (jax.tree.map(lambda x, s=s: x[s], stored) for s in (np.s_[:k], np.s_[k:]))
+    stored = all_rows(jax.tree.map(jnp.asarray, ring), loop.learner.spec.obs_shape)
+    dummy, stored = (jax.tree.map(lambda x, s=s: x[s], stored) for s in (np.s_[:k], np.s_[k:size]))
     assert np.asarray(dummy.boundary).all()
     return jax.tree.map(lambda x, y: np.concatenate([x, y]), stored, carry.block)
 

@@ -124,7 +124,7 @@ RELU_GAIN = 2**0.5  # by which a layer before a ReLU keeps the size of what goes
 
 @dataclass(frozen=True)
 class Conv(OfPictures):
-    """Convolutions without padding, of a picture; `filters`, `kernels` and `strides` are one number for each layer.
+    """Convolutions without padding; `filters`, `kernels` and `strides` are one number for each layer, or one for all.
 
     The default is DrQ-v2's (Yarats et al. 2022); 32,32,32 with a stride of 2 is near that of Lillicrap et al. 2016.
     """
@@ -138,11 +138,14 @@ class Conv(OfPictures):
 
     @property
     def layers(self) -> list[Kernel]:
-        return [Kernel(*each) for each in zip(self.kernels, self.strides, self.filters, strict=True)]
+        return [
+            Kernel(*each)
+            for each in of_layers("encoder", kernels=self.kernels, strides=self.strides, filters=self.filters)
+        ]
 
     def check(self, path: str) -> None:
-        """As many filters as kernels and strides."""
-        check_lengths(path, filters=self.filters, kernels=self.kernels, strides=self.strides)
+        """Lists of one number each, or equally long."""
+        of_layers(path, kernels=self.kernels, strides=self.strides, filters=self.filters)
 
 
 @dataclass(frozen=True)
@@ -160,11 +163,12 @@ class Patches(OfPictures):
 
     @property
     def layers(self) -> list[Kernel]:
-        return [Kernel(size, size, filters) for size, filters in zip(self.patches, self.filters, strict=True)]
+        sizes = of_layers("encoder", patches=self.patches, filters=self.filters)
+        return [Kernel(size, size, filters) for size, filters in sizes]
 
     def check(self, path: str) -> None:
-        """As many filters as patches."""
-        check_lengths(path, filters=self.filters, patches=self.patches)
+        """Lists of one number each, or equally long."""
+        of_layers(path, patches=self.patches, filters=self.filters)
 
 
 @register_dataclass
@@ -217,11 +221,13 @@ def _layout(spec: Spec, kind: str) -> Layout:
     return layout
 
 
-def check_lengths(path: str, **lists: tuple[int, ...]) -> None:
-    """Mistake unless all are equally long."""
-    if len({len(numbers) for numbers in lists.values()}) > 1:
-        given = " and ".join(f"{path}.{name} {','.join(map(str, numbers))}" for name, numbers in lists.items())
-        raise Mistake(f"{given}: expected one number for each layer in all of them")
+def of_layers(path: str, **lists: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The numbers of each layer, of which one may stand for all. Mistake if lists are of different lengths."""
+    count = max(map(len, lists.values()))
+    if odd := [name for name, numbers in lists.items() if len(numbers) not in (1, count)]:
+        given = ", ".join(f"{path}.{name} {','.join(map(str, numbers))}" for name, numbers in lists.items())
+        raise Mistake(f"{given}: expected {count} numbers, or one, in {path}.{odd[0]} too")
+    return list(zip(*(numbers * (count // len(numbers)) for numbers in lists.values()), strict=True))
 
 
 AnyEncoder = Annotated[Flat | Conv | Patches, Discriminator("kind")]

@@ -77,7 +77,8 @@ class Option(NamedTuple):
 def options(part: Any, path: str = "") -> list[Option]:
     """Every option of a configuration, parts before their fields; of kinds not chosen, too, with their defaults."""
     listed: list[Option] = []
-    for name, hint in get_type_hints(type(part), include_extras=True).items():
+    hints = get_type_hints(type(part), include_extras=True)
+    for name, hint in ((field.name, hints[field.name]) for field in fields(part)):
         value, here = getattr(part, name), f"{path}.{name}" if path else name
         alternatives = _part_types(hint)
         if not alternatives:

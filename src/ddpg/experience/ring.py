@@ -63,6 +63,13 @@ def rows_at(ring: Ring, index: Int[Array, "t b"], obs_shape: tuple[int, ...]) ->
     return Row(obs, columns[..., :-4], reward, terminated > 0, truncated > 0, boundary > 0)
 
 
+def all_rows(ring: Ring, obs_shape: tuple[int, ...]) -> Row:
+    """Every row [T, N, ...] in the order in which they lie."""
+    rows, n = ring.columns.shape[:2]
+    row = rows_at(ring, jnp.arange(rows * n).reshape(rows, n), obs_shape)
+    return row._replace(obs=observed(ring, row.obs, obs_shape))
+
+
 def observed(ring: Ring, obs: AnyArray, obs_shape: tuple[int, ...]) -> Array:
     """The observations [b, *obs] for which `rows_at` gave `obs`: pictures with those before them in their episode."""
     if in_columns(ring):

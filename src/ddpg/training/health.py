@@ -102,6 +102,7 @@ def _added(
     lowest_q, highest_q = q_bounds(state, config, learned)
     slack = 0.1 * size + 0.01 * (highest_q - lowest_q) * (1 - config.gamma)
     gain = best.returns - first
+    learned_any = best.steps > config.learning_starts  # what was good before is chance
 
     def in_a_row(count: np.ndarray, now: np.ndarray) -> np.ndarray:
         return np.where(now, count + 1, 0)
@@ -112,7 +113,8 @@ def _added(
         growing=in_a_row(state.growing, (bias > state.bias) & (bias > 2 * np.fmax(largest, 1))),
         stuck=in_a_row(state.stuck, np.asarray(report.metrics.stuck) >= STUCK),
         fallen=in_a_row(
-            state.fallen, (mean < first + FALLEN * gain) & (gain > 5 * error) & (best.returns - mean > 5 * error)
+            state.fallen,
+            (mean < first + FALLEN * gain) & (gain > 5 * error) & (best.returns - mean > 5 * error) & learned_any,
         ),
     )
 

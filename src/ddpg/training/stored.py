@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddpg.experience.ring import Ring, any_rows, observed, rows_at
+from ddpg.experience.ring import Ring, all_rows, any_rows
 from ddpg.experience.transitions import Transitions, from_rows
 from ddpg.mistake import Mistake
 from ddpg.records import tree_file
@@ -35,9 +35,7 @@ def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
     spec = load_seed(folder, config, seed)[1]
     learner = learner_for(config, spec)
     obs = jax.ShapeDtypeStruct((config.seeds, config.collect.envs, *spec.obs_shape), spec.obs_dtype)
-    like = any_rows(
-        jax.eval_shape(jax.vmap(lambda obs: learner.replay.init(learner.empty_block(obs), spec.stack)), obs)
-    )
+    like = any_rows(jax.eval_shape(jax.vmap(learner.empty_ring), obs))
     for path in list_checkpoints(folder.checkpoints):
         with suppress(tree_file.Damaged):
             ring = tree_file.read(path, like, ".driver.learner.ring")
@@ -48,8 +46,6 @@ def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
     shift = -int(own.cursor) if int(own.size) == own.columns.shape[0] else 0
     obs, columns = (jnp.asarray(np.roll(x, shift, axis=0)) for x in (own.obs, own.columns))
     ordered = Ring(obs, columns, jnp.int32(0), jnp.int32(len(columns)))
-    index = jnp.arange(columns.shape[0] * columns.shape[1]).reshape(columns.shape[:2])
-    rows = rows_at(ordered, index, spec.obs_shape)
-    rows = jax.tree.map(np.asarray, rows._replace(obs=observed(ordered, rows.obs, spec.obs_shape)))
+    rows = jax.tree.map(np.asarray, all_rows(ordered, spec.obs_shape))
     transitions: Transitions = from_rows(rows, spec)
     return transitions._asdict()
