@@ -1,17 +1,15 @@
 """Films in both formats, and one line where there can be none."""
 
 import subprocess
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
 
 from ddpg.records import video
-from ddpg.records.video import FilmPace, check_film, draw_plainly, film, fit_of, write_film
+from ddpg.records.video import FilmPace, check_film, film, fit_of, write_film
 
 # Colours that fall apart in no format: a grey that brightens, of odd height and width.
 SHOTS = [np.full((61, 91, 3), 40 + 20 * i, np.uint8) for i in range(8)]
@@ -116,17 +114,6 @@ def test_a_film_takes_its_time(seconds: float, rate: float, steps: range, monkey
     assert pace.frames_per_second == rate
     assert all(line.endswith(" drawn") for line in lines)
     assert bool(lines) == (seconds > 5)
-
-
-def test_mujoco_is_drawn_plainly() -> None:
-    pytest.importorskip("mujoco")
-    with closing(gymnasium.make("InvertedPendulum-v5")) as env:
-        draw_plainly(env)
-        model: Any = env.unwrapped
-        assert model.model.vis.quality.offsamples == 0
-        assert not model.model.light_castshadow.any()
-        assert not model.model.mat_reflectance.any()
-    draw_plainly(gymnasium.make("Pendulum-v1"))  # which is another's
 
 
 def test_a_policy_that_answers_no_number_has_no_film() -> None:

@@ -25,7 +25,8 @@ from ddpg.training.health import check_health, dormant_share, init_health, q_bou
 from ddpg.types import Metrics
 from tests.tiny import TINY
 
-CONFIG = replace(override(ddpg.PRESETS["ddpg"], {"gamma": 0.9, "actor.widths": 8, "critic.widths": 8}), seeds=2, seed=4)
+SMALL = {"gamma": 0.9, "actor.widths": 8, "critic.widths": 8, "collect.warmup": 64}
+CONFIG = replace(override(ddpg.PRESETS["ddpg"], SMALL), seeds=2, seed=4)
 
 
 def learned(config: Config = CONFIG) -> Learned:
@@ -125,6 +126,8 @@ def test_a_return_that_collapses() -> None:
     assert warned(points[:3], steps=3)[2].keys() == {"collapse"}  # the end of a run is not confirmed by another
     noisy = [(report(-3.0), evaluation(returns, spread=200.0)) for returns in (-100.0, -10.0, -90.0, -85.0)]
     assert warned(noisy) == [{}] * 4  # 30 episodes of such a spread do not tell these returns apart
+    chance = replace(CONFIG, collect=replace(CONFIG.collect, warmup=200))  # before anything was learned
+    assert warned(points, chance) == [{}] * 4
     recovered = [(report(-3.0), evaluation(returns)) for returns in (-100.0, -10.0, -90.0, -20.0, -90.0, -20.0)]
     assert warned(recovered) == [{}] * 6
 

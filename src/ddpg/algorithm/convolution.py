@@ -7,7 +7,6 @@ the same numbers up to rounding.
 from dataclasses import dataclass, field
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
@@ -67,8 +66,3 @@ def by_slices(
 def by_compiler(x: Float[Array, "b h w c"], weight: Float[Array, "k k c o"], stride: int) -> Float[Array, "b y x o"]:
     order = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(x, weight, (stride, stride), "VALID", dimension_numbers=order)
-
-
-def centred(x: Float[AnyArray, "*b"]) -> Float[AnyArray, "*b"]:
-    """Brightness between 0 and 1 -> between -1/2 and 1/2."""
-    return x - jnp.float32(0.5) if isinstance(x, Array) else x - np.float32(0.5)

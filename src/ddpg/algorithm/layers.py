@@ -121,8 +121,8 @@ def uniform_layer(u: Float[Array, "rows o"], bound: float) -> Dense:
 
 
 def forward(
-    layers: Layers, x: Float[AnyArray, "b i"], f: Activation, last: Activation | None = None
-) -> Float[AnyArray, "b o"]:
+    layers: Layers, x: Float[AnyArray, "b *i"], f: Activation, last: Activation | None = None
+) -> Float[AnyArray, "b *o"]:
     """Through all layers, with f after each, or `last` after the last."""
     for layer in layers[:-1]:
         x = layer(x, f)

@@ -99,7 +99,7 @@ def _options_of_kinds(chosen: Any, alternatives: list[Any], path: str) -> list[O
             merged.setdefault(option.path, option)
             owners.setdefault(option.path, []).append(part.kind)
     of_some = {path: kinds for path, kinds in owners.items() if len(kinds) < len(alternatives)}
-    inner = [option._replace(kinds=tuple(of_some.get(path, option.kinds))) for path, option in merged.items()]
+    inner = [option._replace(kinds=option.kinds or tuple(of_some.get(path, ()))) for path, option in merged.items()]
     return [Option(short(path), chosen.kind, tuple(part.kind for part in alternatives)), *inner]
 
 

@@ -153,6 +153,7 @@ def seen_native(env: Environment, view: View) -> Environment:
                 raise Mistake(f"pixels: {env.id} does not draw itself; give it a method draw(state, size, colour)")
             inner = inner.env
         env = Pictures(env, view.pixels)
+    seen_spec(env.spec, View(stack=view.stack))  # Mistake, before a Stacked is asked for its own
     return Stacked(env, view.stack) if view.stack > 1 else env
 
 

@@ -1,0 +1,164 @@
+"""Environments seen as they draw themselves."""
+
+from contextlib import closing
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddpg.config.presets import PRESETS
+from ddpg.environment import gymnasium_version, resolve
+from ddpg.envs.camera import Camera, draw_plainly
+from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.gymnasium_factory import GymFactory, by_callable
+from ddpg.envs.pendulum import Pendulum, PendulumState
+from ddpg.envs.view import Drawn, Pictures, Stacked, View, unseen, view_of
+from ddpg.mistake import Mistake
+from tests.worlds import Cart
+
+SEEN = View(Drawn(size=32), 3)
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("size", [8, 48, 84])
+def test_jax_and_numpy_draw_the_same_pendulum(size: int, colour: bool) -> None:
+    for theta in np.random.default_rng(0).uniform(-20, 20, 20).astype(np.float32):
+        by_jax = np.asarray(jax.jit(Pendulum.picture, static_argnums=(1, 2))(theta, size, colour), int)
+        by_numpy = Pendulum.picture(theta, size, colour)
+        assert by_numpy.dtype == np.uint8
+        assert by_numpy.shape == (size, size, 3 if colour else 1)
+        assert np.abs(by_jax - by_numpy).max() <= 1
+
+
+def test_the_picture_is_that_of_gymnasium() -> None:
+    """Upright is upwards, and the rod turns the same way: where ours is bright Gymnasium's is not white."""
+    with closing(gymnasium.make("Pendulum-v1", render_mode="rgb_array")) as env:
+        for theta in (0.0, 0.5, 2.0, -2.5):
+            env.reset(seed=0)
+            inner: Any = env.unwrapped
+            inner.state = np.array([theta, 0.0])
+            frame: Any = env.render()
+            bright = Pendulum.picture(np.float32(theta), 500, False)[..., 0] > 128
+            row, column = np.argwhere(bright).mean(axis=0) - 250  # the middle of the rod, in pixels of 2.3 m
+            scale = 500 / 4.4 / (500 / 2.3)  # Gymnasium shows 4.4 m
+            pixel = frame[round(250 + scale * row), round(250 + scale * column)]
+            assert tuple(pixel) == (204, 77, 77), theta
+
+
+def test_what_is_seen_is_the_last_pictures_of_the_episode() -> None:
+    env = resolve("Pendulum-v1", view=SEEN)
+    assert isinstance(env, Stacked)
+    assert (env.spec.obs_shape, env.spec.obs_dtype, env.spec.stack) == ((32, 32, 3), "uint8", 3)
+    assert (unseen(env), view_of(env)) == (Pendulum(), SEEN)
+    state, obs = env.reset(jax.random.key(0))
+    pictures = [Pendulum().draw(state.env, 32, False)] * 3
+    for _ in range(4):
+        np.testing.assert_array_equal(obs, np.concatenate(pictures[-3:], axis=-1))
+        state, obs, *_ = env.step(state, jnp.ones(1))
+        pictures.append(Pendulum().draw(state.env, 32, False))
+
+
+def test_gymnasiums_pendulum_looks_like_ours() -> None:
+    gym = gymnasium_version(resolve("Pendulum-v1", view=SEEN))
+    assert gym.spec == resolve("Pendulum-v1", view=SEEN).spec == resolve("gym:Pendulum-v1", view=SEEN).spec
+    with closing(gym.make()) as env:
+        obs, _ = env.reset(seed=3)
+        pictures = []
+        for _ in range(5):
+            inner: Any = env.unwrapped
+            theta, speed = inner.state
+            ours = Pendulum().draw(PendulumState(jnp.float32(theta), jnp.float32(speed), jnp.int32(0)), 32, False)
+            pictures = [*(pictures or [ours] * 2), ours]
+            assert np.abs(obs.astype(int) - np.concatenate(pictures[-3:], axis=-1)).max() <= 1
+            obs, *_ = env.step(np.array([1.0], np.float32))
+        assert env.observation_space.contains(obs)
+
+
+def test_pictures_of_any_environment() -> None:
+    car = resolve("gym:MountainCarContinuous-v0", view=View(Drawn(size=24, colour=True), 2))
+    assert isinstance(car, GymFactory)
+    with closing(car.make()) as env:
+        first, _ = env.reset(seed=0)
+        assert (first.shape, first.dtype) == ((24, 24, 6), np.uint8)
+        np.testing.assert_array_equal(first[..., :3], first[..., 3:])
+        assert first.std() > 10
+
+
+def test_what_is_a_picture_already_is_seen_as_it_is() -> None:
+    seen = by_callable(Frames, Frames()).seen(SEEN)
+    assert seen.drawn is None
+    assert (seen.spec.obs_shape, seen.spec.stack) == ((12, 10, 9), 3)
+
+
+class Frames(gymnasium.Env):
+    """Observes pictures of its own."""
+
+    def __init__(self) -> None:
+        self.observation_space = gymnasium.spaces.Box(0, 255, (12, 10, 3), np.uint8)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+
+
+class Undrawn(gymnasium.Env):
+    """Says that it draws, and answers `frame`."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, frame: Any, render_mode: str | None = None) -> None:
+        self.observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,))
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+        self.render_mode, self._frame = render_mode, frame
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        return np.zeros(2, np.float32), {}
+
+    def render(self) -> Any:
+        return self._frame
+
+
+@pytest.mark.parametrize("frame", [None, np.zeros((4, 4)), "picture"])
+def test_a_frame_that_is_no_picture_is_one_line(frame: Any) -> None:
+    gym = by_callable(lambda **mode: Undrawn(frame, **mode), Undrawn(frame)).seen(SEEN)
+    with closing(gym.make()) as env, pytest.raises(Misbehaved, match=r"render raised .* expected \[height, width, 3\]"):
+        env.reset()
+
+
+@pytest.mark.parametrize(
+    "frame", [np.full((5, 7, 3), 255, np.uint8), np.ones((5, 7, 3), np.float32), np.full((5, 7, 4), 255, np.uint8)]
+)
+def test_frames_of_floats_and_with_transparency(frame: np.ndarray) -> None:
+    picture = Camera(Undrawn(frame), Drawn(size=8))()
+    assert picture.shape == (8, 8, 1)
+    assert (picture == 255).all()
+
+
+def test_only_pictures_are_stacked() -> None:
+    with pytest.raises(Mistake, match=r"stack 3: only pictures .* use --pixels, or --stack 1"):
+        resolve("Pendulum-v1", view=View(stack=3))
+
+
+def test_a_native_environment_that_does_not_draw_is_one_line() -> None:
+    with pytest.raises(Mistake, match="pixels: cart does not draw itself; give it a method draw"):
+        resolve(Cart(), view=SEEN)
+
+
+def test_presets_that_see_pictures() -> None:
+    for name in ("pixels", "drqv2", "lillicrap-pixels"):
+        config = PRESETS[name]
+        env = resolve("Pendulum-v1", repeat=config.action_repeat, view=config.view)
+        assert isinstance(env, Stacked)
+        assert isinstance(env.env, Pictures)
+        assert config.agent.encoder.sizes(env.spec)[0] > 100
+
+
+def test_mujoco_is_drawn_plainly() -> None:
+    pytest.importorskip("mujoco")
+    with closing(gymnasium.make("InvertedPendulum-v5")) as env:
+        draw_plainly(env)
+        model: Any = env.unwrapped
+        assert model.model.vis.quality.offsamples == 0
+        assert not model.model.light_castshadow.any()
+        assert not model.model.mat_reflectance.any()
+    draw_plainly(gymnasium.make("Pendulum-v1"))  # which is another's
