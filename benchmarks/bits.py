@@ -17,6 +17,8 @@ from safetensors.numpy import load_file
 SMALL: dict[str, dict[str, Any]] = {
     "simba": {"actor.widths": (64,), "critic.widths": (64, 64)},
     "fasttd3": {"actor.widths": (64, 32), "critic.widths": (64, 32), "collect.envs": 8},
+    "drqv2": {"pixels.size": 16, "encoder.filters": (8, 8, 8, 8), "actor.widths": (32,), "critic.widths": (32,)},
+    "lillicrap-pixels": {"pixels.size": 16},
 }
 COMMON = {"eval.every": 300, "eval.episodes": 2, "collect.warmup": 600, "collect.learning_starts": 600}
 COMMON |= {"replay.capacity": 4096, "replay.batch": 64}

@@ -160,7 +160,7 @@ class DPG:
 
         # Actor: ascend the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
         def update_actor(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
-            nets = Nets(encoder, actor, critic)
+            nets = Nets(online.encoder, actor, critic)  # which has seen s already (DrQ-v2)
 
             def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
                 q = self.value.mean(nets.fitted(both, 1.0).q(s, a))
