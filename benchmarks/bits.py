@@ -28,9 +28,9 @@ STEPS = {"fasttd3": 2400}  # updates: twice as many steps as the others make, di
 def train(folder: Path) -> None:
     import ddpg
 
-    for number, preset in enumerate(ddpg.PRESETS):
+    for preset in ddpg.PRESETS:
         for env in ("Pendulum-v1", "gym:Pendulum-v1"):
-            run = folder / f"{number}-{preset}-{env[:3]}"
+            run = folder / f"{preset}-{env[:3]}"
             options = COMMON | SMALL.get(preset, {})
             ddpg.train(env, preset=preset, steps=STEPS.get(preset, 900), seed=3, seeds=2, run=run, options=options)
             (checkpoint,) = sorted(run.glob("checkpoints/*.safetensors"))[-1:]
@@ -38,7 +38,7 @@ def train(folder: Path) -> None:
             agents = {name.rpartition(".agent.")[2]: x for name, x in found if ".agent." in name}
             networks = {name: x for name, x in agents.items() if name.startswith(("online", "target"))}
             arrays: dict[str, Any] = networks | {"preset": np.array(preset)}
-            np.savez(folder / f"{number:02d}-{env[:3]}.npz", **arrays)
+            np.savez(folder / f"{preset}-{env[:3]}.npz", **arrays)
 
 
 def compare(one: Path, other: Path) -> int:
@@ -49,7 +49,7 @@ def compare(one: Path, other: Path) -> int:
             assert names == there, sorted(names ^ there)
             equal = sum(a[name].tobytes() == b[name].tobytes() for name in names)
             largest = max(float(np.abs(a[name] - b[name]).max(initial=0)) for name in names)
-            driver = "host" if "gym" in path.name else "scan"
+            driver = "host" if path.stem.endswith("-gym") else "scan"
             rows.append(f"| {b['preset']} | {driver} | {len(names)} | {equal} | {largest:.3g} |")
             unequal += equal < len(names)
     print("\n".join(rows))
