@@ -4,10 +4,12 @@ import sys
 
 from ddpg.cli import main
 from ddpg.process import end_at_third_press, end_soon
+from ddpg.terminal import open_streams
 
 
 def run() -> None:
     """Run the command; what a signal has stopped does not wait for what was abandoned."""
+    open_streams()  # first: what is opened next would take their numbers
     end_at_third_press()
     status = main()
     if status > 128:

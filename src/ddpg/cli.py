@@ -34,10 +34,12 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     open_streams()
-    with suppress(OSError):  # modules of environments are looked for in the current folder too, after all others
-        sys.path += {os.getcwd()}.difference(sys.path)
+    argv = sys.argv[1:] if argv is None else argv
+    if any(":" in word for word in argv):  # a module of environments, looked for in the current folder too, last
+        with suppress(OSError):
+            sys.path += {os.getcwd()}.difference(sys.path)
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        return _run(argv)
     except SystemExit as stop:  # of an environment's code where nothing guards it, whatever its status
         print(f"ddpg: an environment ended the program ({one_line(repr(stop))})", file=sys.stderr)
         return MISTAKE
@@ -62,7 +64,7 @@ def _run(argv: Sequence[str]) -> int:
         args, rest = parser(of_train="train" in argv[:1]).parse_known_args(argv)
     except SystemExit as stop:  # --help, or a mistake argparse found
         return MISTAKE if stop.code else 0
-    refuse(rest, [name for name in vars(args) if name.islower()])
+    refuse(rest, ["from" if name == "from_run" else name for name in vars(args) if name.islower()])
     if args.COMMAND is None:
         raise Mistake("no command; expected train, resume, eval, plot, export, doctor or presets; see `ddpg --help`")
     module, _, function = args.COMMAND.partition(".")

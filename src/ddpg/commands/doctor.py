@@ -38,7 +38,7 @@ def doctor(
     advice = advise(findings)
     config = config_of(advice)
     if isinstance(env, GymFactory):
-        config = override(config, host_defaults(config, options_of(advice)))
+        config, env = override(config, host_defaults(config, options_of(advice))), env.seen(config.view)
     prepare_jax(config, env.spec)
     duration = rehearse(config, env, findings)
     command = command_line(id, args, advice)

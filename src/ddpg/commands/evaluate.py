@@ -13,10 +13,11 @@ import numpy as np
 
 from ddpg.config.reading import override
 from ddpg.environment import EnvironmentLike, resolve_for
+from ddpg.records.networks.safetensors import saved_best
 from ddpg.records.statistics import iqm
 from ddpg.records.video import check_film, check_screen
 from ddpg.settings import own_settings
-from ddpg.terminal import gap, one_decimal, stdout_for_json
+from ddpg.terminal import gap, one_decimal, stdout_for_json, thousands
 from ddpg.training.backend import evaluator_for
 from ddpg.training.devices import configure_jax
 from ddpg.training.film import film_run, show_run
@@ -39,7 +40,7 @@ def evaluate_run(
 
     `env` is by default the run's own; a run of a function that makes environments needs that function, or an id.
     `env_args` are keyword arguments as key=value, after those of the run if `env` is the run's own id. With `best`
-    each seed has the policy of its best evaluation, not its last. `log` are keys of `info`, by default the run's.
+    each seed has the policy of its best evaluation, not its last, and `best_steps` says of which step. `log` are keys of `info`, by default the run's.
     `return_mean`, `return_std` and `return_iqm` are over all episodes of all seeds, `returns` the mean of each seed.
     With keys to log, `info` has each key's mean over the episodes that ended with it, None if none did.
     Mistake, in one line, if the folder is no run, or `env` cannot be made or has other spaces.
@@ -63,6 +64,8 @@ def evaluate_run(
         "return_iqm": float(iqm(returns.ravel())),
         "returns": returns.mean(axis=1).tolist(),
     }
+    if best:
+        result["best_steps"] = [saved_best(folder.networks(s))[1] for s in config.seed_range]
     if config.log:
         own = np.concatenate([np.stack(each.own) for each in played], axis=1)  # [k, S, e]
         means = [float(each[np.isfinite(each)].mean()) if np.isfinite(each).any() else None for each in own]
@@ -107,6 +110,7 @@ def _report(result: Mapping[str, Any]) -> None:
     mean += f" · IQM {one_decimal(result['return_iqm'])}{gap(result)}"
     for key, value in result.get("info", {}).items():
         mean += f" · {key} {'unknown' if value is None else format(value, '.4g')}"
-    print(f"{mean} · {result['episodes']} episodes on {result['env']}", file=sys.stderr)
+    which = f" · best, of step {', '.join(map(thousands, result['best_steps']))}" if "best_steps" in result else ""
+    print(f"{mean} · {result['episodes']} episodes on {result['env']}{which}", file=sys.stderr)
     for line in result.get("warnings", ()):
         print(f"warning: {line}", file=sys.stderr)

@@ -49,10 +49,10 @@ def train(
 
     `env` is an id, a JAX-native environment or a function that makes one or a Gymnasium environment (it is called for
     each that is needed, and with `render_mode` for the film if it takes that), by default the configuration's, which
-    is Pendulum-v1; `config` replaces the preset; `options` changes single fields by path, such as {"actor.lr": 1e-4}.
-    For environments that Python steps a preset is changed by `host_defaults`. `run` is the folder, by default a new
-    one under runs/. Mistake, in one line, for anything that cannot be; nothing is overwritten. Ctrl-C, in the main
-    thread, ends the run early and leaves its folder complete.
+    is Pendulum-v1; `config` replaces the preset, which is `ddpg`, or `pixels` if observations are pictures; `options`
+    changes single fields by path, such as {"actor.lr": 1e-4}. For environments that Python steps a preset is changed by
+    `host_defaults`. `run` is the folder, by default a new one under runs/. Mistake, in one line, for anything that
+    cannot be; nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its folder complete.
 
     The agents begin with the last networks of `from_run`, or with `best` with those of its best evaluations; its
     configuration is the preset then, but without random actions at the beginning. `demonstrations`, an NPZ file or a
@@ -61,6 +61,8 @@ def train(
     `observers` are called with every log point (`ddpg.LogPoint`): one that raises `ddpg.StopTraining` ends the run
     early and complete, and any other exception is raised here once the folder is complete. `quiet` shows no progress.
     """
+    if best and from_run is None:
+        raise Mistake("best: of which run? It needs from_run (ddpg train --from RUN --best)")
     # Before the constructor of an environment, which may change the working directory.
     folder, runs = None if run is None else RunFolder.at(run), absolute("runs")
     changes = {"steps": steps, "seed": seed, "seeds": seeds}
@@ -68,16 +70,24 @@ def train(
     source = None if from_run is None else RunFolder.at(from_run)
     base, inherited = config, False
     if base is None and source is not None and preset is None:
-        base, inherited = _fine_tuned(source.read_config()), True
+        base, inherited = _fine_tuned(source.read_config(), env), True
     if base is None:
         base = by_name(preset or "ddpg")
-    if env is None and inherited:
-        resolve_for(base)  # Mistake if its id imports a module
+    if env is None and inherited and ":" in split_id(base.env)[1]:
+        raise Mistake(
+            f"{source}: its environment {base.env} imports a module, which is not done because a folder says so; "
+            f"if you trust it, say so: ddpg train {base.env} --from {source}"
+        )
     env = base.env if env is None else env
     if isinstance(env, str):
         changes["env"] = env
     asked = override(base, changes)
     environment = resolve_as(asked, env)
+    pictures = preset is None and config is None and not inherited and is_picture(environment.spec)
+    if pictures:
+        base = by_name("pixels")
+        asked = override(base, changes)
+        environment = environment.seen(asked.view) if isinstance(environment, GymFactory) else resolve_as(asked, env)
     in_python = isinstance(environment, GymFactory)
     if in_python and config is None and (not inherited or base.collect.steps == 1):  # which is a compiled run's
         asked = override(base, host_defaults(asked, changes))
@@ -85,6 +95,8 @@ def train(
     chosen = asked if in_python and isinstance(env, str) else replace(asked, env=environment.id)
     check_fit(chosen, environment)
     start = start_from(chosen, environment.spec, source, best, demonstrations)
+    if pictures:
+        start = start._replace(notes=("observations are pictures: preset pixels", *start.notes))
     # The folder is claimed last: an environment that cannot be made, or begun, leaves nothing behind.
     with (
         prepared_jax(chosen, environment) as stopped,
@@ -98,8 +110,13 @@ def train(
             return session.run(folder, stopped)
 
 
-def _fine_tuned(config: Config) -> Config:
-    """The configuration of a run that goes on from another's networks: it acts with them from its first step."""
+def _fine_tuned(config: Config, env: EnvironmentLike | None) -> Config:
+    """The configuration of a run that goes on from another's networks: it acts with them from its first step.
+
+    In another environment it has none of the other's keyword arguments.
+    """
+    if not (env is None or (isinstance(env, str) and split_id(env)[1] == split_id(config.env)[1])):
+        config = replace(config, env_args=())
     return replace(config, collect=replace(config.collect, warmup=0, learning_starts=config.learning_starts))
 
 

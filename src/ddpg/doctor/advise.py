@@ -37,9 +37,6 @@ WARMUP = 5  # episodes of random actions that should come before learning
 
 EVALUATION_SECONDS = 60.0  # that a run's evaluations may step environments before fewer episodes are advised
 
-WIDE = 1_000  # inputs above which convolutions would be better than fully connected layers
-
-
 ROBOT = "td3_plus"
 
 STEADY = (("preset", "td3"), ("steps", "20000"), ("collect.warmup", "1000"))  # not a robot's million steps
@@ -55,7 +52,9 @@ def advise(findings: Findings) -> list[Advice]:
 
 def _about_preset(findings: Findings) -> Iterator[Advice]:
     rewards, actions, inputs = findings.rewards, len(findings.action_low), len(findings.components.names)
-    if why := _why_rewards_do_not_guide(findings):
+    if findings.pictures:
+        yield Advice("observations are pictures", (("preset", "pixels"),))
+    elif why := _why_rewards_do_not_guide(findings):
         yield Advice(
             f"{why}, so they do not show random actions where to go: noise that keeps its direction gets further",
             (("preset", "sparse"),),
@@ -132,10 +131,9 @@ def _about_episodes(findings: Findings, base: Config) -> Iterator[Advice]:
 def _about_observations(findings: Findings, base: Config) -> Iterator[Advice]:
     stats, components = findings.observations, findings.components
     constant = set(stats.constant)
-    if len(stats.std) > WIDE:
-        yield Advice(f"observations are {len(stats.std):,} inputs of fully connected layers; ddpg has no convolutions")
     inputs = [i for i, flat in enumerate(components.flat) if flat and i not in constant]
-    if not inputs or base.normalise or base.preset == ROBOT:  # which was measured on observations as they are
+    # The preset for robots was measured on observations as they are.
+    if findings.pictures or not inputs or base.normalise or base.preset == ROBOT:
         return
     low, high, std, divisors = (np.array(x)[inputs] for x in (stats.low, stats.high, stats.std, components.divisors))
     largest, ratio = np.maximum(abs(low), abs(high)) / divisors, np.max(std / divisors) / np.min(std / divisors)

@@ -15,6 +15,7 @@ from ddpg.doctor.walk import first_difference, fresh_env, record, steady_actions
 from ddpg.envs import catalogue
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
+from ddpg.envs.view import is_picture
 from ddpg.terminal import one_line
 
 COMPARED_STEPS = 1_000  # of two environments with the same seed
@@ -41,6 +42,7 @@ class Findings:
     action_space: str
     obs_shape: tuple[int, ...]
     obs_dtype: str
+    pictures: bool  # whether observations are
     components: Components
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
@@ -110,6 +112,7 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         action_space=str(action_space),
         obs_shape=gym.spec.obs_shape,
         obs_dtype=gym.spec.obs_dtype,
+        pictures=is_picture(gym.spec),
         components=components_of(gym.spec),
         action_low=gym.spec.action_low,
         action_high=gym.spec.action_high,

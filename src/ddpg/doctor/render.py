@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.records.video import screenless
+from ddpg.mistake import Mistake
+from ddpg.records.video import drawn, screenless
 
 FRAMES = 30  # that are drawn, at most
 
@@ -33,7 +33,7 @@ def measure_rendering(gym: GymFactory, actions: np.ndarray) -> Rendering:
     try:
         with screenless(), closing(gym.make(render_mode="rgb_array")) as env:
             env.reset()
-            shape = np.shape(env.render())  # the first frame also opens the canvas
+            shape = drawn(env).shape  # the first frame also opens the canvas
             seconds, frames = 0.0, 0
             for action in actions[:FRAMES]:
                 done = any(env.step(action)[2:4])
@@ -42,9 +42,15 @@ def measure_rendering(gym: GymFactory, actions: np.ndarray) -> Rendering:
                 seconds, frames = seconds + time.perf_counter() - began, frames + 1
                 if done or seconds > PATIENCE:
                     break
-            return Rendering(frames / max(seconds, 1e-9), shape[:2], backend_of(env.unwrapped))
-    except Misbehaved as error:  # as if a library is missing
+            return Rendering(frames / max(seconds, 1e-9), shape[:2], _backend(env.unwrapped))
+    except Mistake as error:  # Misbehaved too, as if a library is missing
         return Rendering(0.0, (), "", str(error))
+
+
+def _backend(env: Any) -> str:
+    with suppress(Exception):  # of properties of somebody else's
+        return backend_of(env)
+    return ""
 
 
 def backend_of(env: Any) -> str:

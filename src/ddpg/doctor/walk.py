@@ -19,6 +19,8 @@ PATIENCE = 5.0  # seconds after which a slow environment has been stepped enough
 
 COMPARING = 1.0  # seconds of one comparison
 
+FEWEST = 10  # steps of one, however slow they are
+
 
 class WalkStep(NamedTuple):
     """An observation, and the reward and the flags that came with it unless it is the first of an episode."""
@@ -104,11 +106,12 @@ def first_difference(
 
 def _walk_for(gym: GymFactory, actions: np.ndarray, seed: int, seconds: float) -> Generator[WalkStep, None, None]:
     """The first steps of a new environment, copied."""
-    began = time.perf_counter()
     with fresh_env(gym, seed) as env:
-        for step in walk(env, actions, env.reset()[0]):
+        first = env.reset()[0]
+        began = time.perf_counter()
+        for t, step in enumerate(walk(env, actions, first)):
             yield step._replace(obs=step.obs.copy())
-            if time.perf_counter() - began > seconds:
+            if t >= FEWEST and time.perf_counter() - began > seconds:
                 return
 
 

@@ -18,16 +18,23 @@ class Camera:
 
     def __init__(self, env: gymnasium.Env, pixels: Drawn) -> None:
         self._env, self._pixels, self._draw = env, pixels, drawing_of(env, pixels)
+        self._renderer: Any = None
         renderer: Any = getattr(env.unwrapped, "mujoco_renderer", None)
-        if hasattr(renderer, "width") and hasattr(renderer, "height"):
-            renderer.width = renderer.height = pixels.size
+        if renderer is not None and hasattr(renderer, "camera_id"):  # another of its kind, so that films stay large
             draw_plainly(env)
+            own = {"width": pixels.size, "height": pixels.size, "max_geom": renderer.max_geom}
+            camera = {} if renderer.camera_id == -1 else {"camera_id": renderer.camera_id}
+            self._renderer = type(renderer)(renderer.model, renderer.data, renderer.default_cam_config, **own, **camera)
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
 
     def __call__(self) -> UInt8[np.ndarray, "size size c"]:
         """ValueError if what it draws is no picture."""
         if self._draw is not None:
             return self._draw()
-        frame = np.asarray(self._env.render())
+        frame = np.asarray(self._env.render() if self._renderer is None else self._renderer.render("rgb_array"))
         if frame.ndim != 3 or frame.shape[-1] not in (3, 4):
             raise ValueError(f"a frame of shape {frame.shape}, expected [height, width, 3]")
         if frame.dtype.kind == "f":  # brightness from 0 to 1

@@ -72,7 +72,8 @@ class CheckedEnv(gymnasium.Wrapper):
         self._opaque = opaque_parts(env.observation_space, spec.leaves)
         units = env.action_space
         assert isinstance(units, spaces.Box)
-        self.metadata = _metadata(env)
+        with Guard(lambda: f"environment {index}: metadata raised", may_change=False):
+            self.metadata = _metadata(env)
         (self._low, self._high), (self._middle, self._half) = spec.bounds, spec.middle_and_half
         self._units = units
         self._calls = {
@@ -129,6 +130,8 @@ class CheckedEnv(gymnasium.Wrapper):
     def close(self) -> None:
         """It never raises: what an environment does when it is closed changes nothing any more."""
         IN_USE.pop(id(self.env), None)
+        if self._camera is not None:
+            close_quietly(self._camera)
         close_quietly(self.env)
 
     def beside(self, index: int) -> "CheckedEnv":

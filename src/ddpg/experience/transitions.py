@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from ddpg.mistake import Mistake
+from ddpg.ranges import FLOAT32_MAX
 from ddpg.types import AnyArray, Row, Spec
 
 
@@ -33,8 +34,10 @@ def check_transitions(given: Transitions, spec: Spec) -> Transitions:
     for name, array, shape in zip(Transitions._fields, given, shapes, strict=True):
         if array.shape != shape:
             raise Mistake(f"demonstrations: {name} of shape {array.shape}, expected {shape}")
-        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
-            raise Mistake(f"demonstrations: {name} of dtype {array.dtype}, expected finite numbers")
+        if array.dtype.kind not in "fiub" or not (np.abs(array.astype(float)) <= FLOAT32_MAX).all():
+            raise Mistake(f"demonstrations: {name} of dtype {array.dtype}, expected finite numbers of 32 bits")
+        if name in ("terminated", "truncated") and not np.isin(array, (0, 1)).all():
+            raise Mistake(f"demonstrations: {name} of dtype {array.dtype}, expected true or false, 1 or 0")
         bytes = spec.obs_dtype == "uint8" and name in ("obs", "next_obs")
         if bytes and (array.dtype.kind == "f" or array.min() < 0 or array.max() > 255):
             raise Mistake(f"demonstrations: {name} of dtype {array.dtype}, expected bytes from 0 to 255")

@@ -126,7 +126,7 @@ def film(
     frames, shape, told = list[Any](), None, perf_counter()
     for step in play(env, policy, seed, pace.steps):
         if step % pace.every == 0:
-            frame = _drawn(env)
+            frame = drawn(env)
             shape = shape or frame.shape
             if frame.shape != shape:
                 raise Mistake(f"render() gave uint8 {list(frame.shape)}, expected {list(shape)} as the first frame")
@@ -141,16 +141,16 @@ def film(
     return frames
 
 
-def _drawn(env: Any) -> np.ndarray:
+def drawn(env: Any) -> np.ndarray:
     """A frame [h, w, 3] uint8 of what render() gives: pictures in grey or with alpha too, of any numbers."""
-    drawn = env.render()
-    if isinstance(drawn, list) and drawn:  # of a mode such as rgb_array_list
-        drawn = drawn[-1]
-    frame: np.ndarray = drawn if isinstance(drawn, np.ndarray) else np.zeros(0)
+    answer = env.render()
+    if isinstance(answer, list) and answer:  # of a mode such as rgb_array_list
+        answer = answer[-1]
+    frame: np.ndarray = answer if isinstance(answer, np.ndarray) else np.zeros(0)
     if frame.ndim == 2:
         frame = frame[..., None]
     if frame.ndim != 3 or frame.shape[2] not in (1, 3, 4) or not frame.size or frame.dtype.kind not in "fiub":
-        what = f"{drawn.dtype} {list(drawn.shape)}" if isinstance(drawn, np.ndarray) else type(drawn).__name__
+        what = f"{answer.dtype} {list(answer.shape)}" if isinstance(answer, np.ndarray) else type(answer).__name__
         raise Mistake(f"the environment's render() gave {what}, expected uint8 [h, w, 3]")
     if frame.dtype.kind in "fb" and frame.max() <= 1:  # in shares of white
         frame = frame * 255.0

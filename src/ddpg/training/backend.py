@@ -119,8 +119,14 @@ def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Drive
     """In environments of its own, or in those of `driver`: if that is chosen, or there can be no others."""
     if not config.eval.episodes:
         return EvaluationPlan(
-            None, False, ("eval.episodes 0: no evaluation, so no return, no best policy and no film",)
+            None,
+            False,
+            (
+                "eval.episodes 0: no evaluation, so no return, no best policy, no warnings of what goes wrong, and no film",
+            ),
         )
+    if config.eval.shared and not isinstance(env, GymFactory):
+        raise Mistake(f"eval.shared true: {env.id} is compiled, and evaluation costs it no simulator; use gym:{env.id}")
     if not isinstance(driver, Host) or not isinstance(env, GymFactory):
         return EvaluationPlan(evaluator_for(config, env, config.eval.episodes, config.eval.seed))
     why = "eval.shared"

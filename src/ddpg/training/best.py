@@ -7,7 +7,7 @@ import numpy as np
 
 from ddpg.config.config import Config
 from ddpg.records.display import Display
-from ddpg.records.networks.safetensors import SavedNetworks, best_return, save_best
+from ddpg.records.networks.safetensors import SavedNetworks, save_best, saved_best
 from ddpg.terminal import reason
 from ddpg.training.driver import Learned
 from ddpg.training.folder import RunFolder
@@ -36,8 +36,10 @@ class BestPolicies:
 
     def __init__(self, folder: RunFolder, config: Config, spec: Spec, display: Display) -> None:
         self._folder, self._config, self._spec, self._display = folder, config, spec, display
-        # A run that goes on from a checkpoint finds files of later steps: they stay until a better evaluation.
-        self._written = np.array([best_return(folder.networks(seed)) for seed in config.seed_range])
+        # A run that goes on from a checkpoint finds files of later steps: they stay until a better evaluation, unless
+        # the run is to be shorter now.
+        found = [saved_best(folder.networks(seed)) for seed in config.seed_range]
+        self._written = np.array([value if step <= config.steps else -np.inf for value, step in found])
 
     def __call__(self, best: Best, step: int, returns: np.ndarray, learned: Learned) -> Best:
         """`best`, and an evaluation of `learned` at `step` with mean `returns` [S]; NaN is never the best."""

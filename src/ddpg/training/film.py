@@ -1,13 +1,17 @@
 """Films and windows of greedy episodes."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
+import gymnasium
 import numpy as np
 
+from ddpg.algorithm.pictures import layout_of
 from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
 from ddpg.envs import catalogue
@@ -15,7 +19,7 @@ from ddpg.envs.camera import draw_plainly
 from ddpg.envs.foreign import Guard, Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.view import unseen
+from ddpg.envs.view import is_picture, unseen
 from ddpg.mistake import Mistake
 from ddpg.records.video import (
     FilmPace,
@@ -31,6 +35,7 @@ from ddpg.settings import own_settings
 from ddpg.terminal import one_line, reason
 from ddpg.training.folder import RunFolder, absolute
 from ddpg.training.policy import Policy, load_policy
+from ddpg.types import Spec
 
 LONGEST = 1_000  # steps of a film
 DRAWING = 0.85  # of the seconds that a film may take; the file takes what is left
@@ -87,8 +92,9 @@ def film_policy(
             with suppress(Misbehaved), Guard(lambda: "its model raised"):
                 draw_plainly(drawn)
         left = DRAWING * seconds - (perf_counter() - began)
+        shown = Beside(drawn, policy.spec) if is_picture(policy.spec) else drawn
         pace = FilmPace(float(drawn.metadata.get("render_fps") or 30), min(steps, LONGEST), left)
-        frames = film(drawn, _greedy(policy), episode, pace, note, fit_of(path))
+        frames = film(shown, _greedy(policy), episode, pace, note, fit_of(path))
     try:
         write_film(frames, path, pace.frames_per_second)
     except OSError as error:
@@ -122,6 +128,34 @@ def in_gymnasium(env: AnyEnvironment) -> bool:
     return isinstance(env, GymFactory) or isinstance(getattr(inner, "env", inner), type(catalogue.NATIVE.get(env.id)))
 
 
+class Beside(gymnasium.Wrapper):
+    """Draws what an agent sees beside what we see, if it sees pictures."""
+
+    def __init__(self, env: CheckedEnv, spec: Spec) -> None:
+        super().__init__(env)
+        self._seen, self._channels = np.zeros(spec.obs_shape, np.uint8), max(1, spec.obs_shape[-1] // spec.stack)
+        self._layout = layout_of(spec.obs_shape)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self._seen, info = self.env.reset(seed=seed)
+        return self._seen, info
+
+    def step(self, action: np.ndarray) -> Any:
+        self._seen, *rest = self.env.step(action)
+        return self._seen, *rest
+
+    def render(self) -> Any:
+        frame: Any = self.env.render()
+        if self._layout is None or not (isinstance(frame, np.ndarray) and frame.ndim == 3):
+            return frame
+        newest = self._layout(self._seen[None])[0, ..., -self._channels :]
+        colours = newest[..., :3] if newest.shape[-1] >= 3 else np.repeat(newest[..., -1:], 3, axis=-1)
+        height = frame.shape[0]
+        width = max(1, height * colours.shape[1] // colours.shape[0])
+        rows, columns = (np.arange(n) * size // n for n, size in zip((height, width), colours.shape, strict=False))
+        return np.concatenate([frame[..., :3], colours[rows][:, columns]], axis=1)
+
+
 def _greedy(policy: Policy) -> Callable[[np.ndarray], np.ndarray]:
     """One observation -> its action in [-1, 1]^m, which the environment rescales."""
     return lambda obs: policy.unit(obs[None])[0]
@@ -134,7 +168,8 @@ def _stage(policy: Policy, env: AnyEnvironment, config: Config, mode: str) -> It
     if gym.spec != policy.spec:
         raise Mistake(f"{gym.id} has other spaces than the run; choose an environment of the same")
     try:
-        drawn = gym.make(render_mode=mode)
+        with warnings.catch_warnings(action="ignore"):  # of Gymnasium, about what is said below
+            drawn = gym.make(render_mode=mode)
     except Misbehaved as error:  # as a maker that takes no render mode
         raise Undrawable(str(error)) from error
     with closing(drawn):

@@ -19,6 +19,7 @@ from ddpg.types import Spec
 
 PATIENCE = 3  # log points in a row that show it: one may be chance
 STUCK = 0.5  # share of the action's dimensions that stay at a bound
+FEW = 5  # episodes of an evaluation
 FALLEN = 0.25  # of the way from random actions to the best return, what is left of it
 TAU = 0.025  # of the mean activity of a layer, below which a unit is dormant
 STATES = 100  # observations on which units are looked at
@@ -92,6 +93,8 @@ def _added(
 ) -> HealthState:
     mean, episodes = evaluation.mean_returns(), evaluation.returns.shape[1]
     error = np.asarray(evaluation.returns, float).std(axis=1) / np.sqrt(episodes)
+    if episodes < FEW:  # which tell little of how much they differ
+        error = np.fmax(error, np.abs(best.returns - state.random_return) / 20 + np.abs(mean) / 20)
     size = np.abs(np.asarray(evaluation.discounted, float)).mean(axis=1)
     bias, q = np.abs(np.asarray(evaluation.q_bias, float).mean(axis=1)), np.asarray(report.metrics.q)
     largest = np.fmax(state.return_size, size)

@@ -141,5 +141,7 @@ class PythonEvaluator:
                 self._offered |= dict.fromkeys(numbers_in(env.last_info))
 
     def _begin(self, slot: int, episode: int, played: Episodes) -> np.ndarray:
+        if self._now():
+            raise Abandoned
         played.first[episode], _ = self._envs[slot].reset(seed=self._seed + episode)
         return played.first[episode]

@@ -23,7 +23,7 @@ class Saver:
     def __init__(self, folder: RunFolder, config: Config, spec: Spec, display: Display, step: int) -> None:
         self._folder, self._config, self._spec, self._display = folder, config, spec, display
         self._saved, self._ended, self._cost = step, time.monotonic(), 0.0
-        self._silent = False
+        self._silent, self._written = False, 0.0
         self._checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep, self._report)
 
     def due(self, step: int, evaluated: bool) -> bool:
@@ -54,7 +54,7 @@ class Saver:
             except OSError as error:
                 self._display.warn(f"the networks of step {step:,} could not be written ({reason(error)})")
             self._ended = time.monotonic()
-            self._cost = 0.0 if first else self._ended - began  # the first waits for imports
+            self._cost = self._written if first else self._ended - began  # the first also waits for imports
 
         self._checkpoints.save(step, CheckpointState(driver.snapshot(), watch), header, networks)
         if first:
@@ -68,5 +68,7 @@ class Saver:
         name = f"checkpoint of step {step:,}"
         if isinstance(result, OSError):
             self._display.warn(f"the {name} could not be written ({reason(result)}); earlier ones stay")
-        elif not self._silent:
+            return
+        self._written = result.seconds
+        if not self._silent:
             self._display.note(f"{name}: {result.size / 1e6:,.1f} MB in {result.seconds:.2f} s")

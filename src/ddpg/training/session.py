@@ -122,6 +122,8 @@ class Session:
             (self.display.warn if line.startswith("warning") else note)(line)
         known = self.progress.diverged, self.progress.warnings
         self.watch = Watch(watched, *known, config, self.env.spec, self.folder, self.display)
+        if self._start.block is not None:
+            self.watch.know(self._start.block)
 
     def _train(self) -> None:
         """All iterations that are left, until something stops the run."""
@@ -157,7 +159,8 @@ class Session:
                         saver.save(self.step, self.driver, self.progress, self.watch.state, last)
             # The last log point of a run that ends between two: no checkpoint has it, so a resumed run drops it.
             if len(self.watch.state.pending.weights):
-                self._observe(log, evaluate=self.failure is None, stopped=not self.finished)
+                evaluate = self.failure is None and not self._stop.now()
+                self._observe(log, evaluate, stopped=not self.finished)
 
     def _unfinished(self, chunk: Chunk) -> bool:
         """Whether iterations of a chunk are left, or the log point after it, since its evaluation was cut short."""

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from ddpg.config.config import Config
 from ddpg.records.display import Display
 from ddpg.training.best import Best, BestPolicies, no_best
 from ddpg.training.divergence import DivergenceState, check_divergence, init_divergence
-from ddpg.training.driver import Learned, Report
+from ddpg.training.driver import Learned, Report, reward_range
 from ddpg.training.evaluation import Evaluation
 from ddpg.training.folder import RunFolder
 from ddpg.training.health import HealthState, check_health, init_health
 from ddpg.training.reports import PendingReports, no_reports
-from ddpg.types import Spec
+from ddpg.types import Row, Spec
 
 
 class WatchState(NamedTuple):
@@ -45,6 +47,16 @@ class Watch:
         self.state, self._diverged, self._warnings = state, diverged, warnings
         self._config, self._spec, self._display = config, spec, display
         self._keep_best = BestPolicies(folder, config, spec, display)
+
+    def know(self, block: Row) -> None:
+        """What the replay begins with: its rewards may come again."""
+        low, high = (float(x) for x in reward_range(block))
+        health, divergence = self.state.health, self.state.divergence
+        health = health._replace(
+            lowest_reward=np.fmin(health.lowest_reward, low), highest_reward=np.fmax(health.highest_reward, high)
+        )
+        largest = np.maximum(divergence.largest_reward, self._config.reward_scale * max(abs(low), abs(high)))
+        self.state = self.state._replace(health=health, divergence=divergence._replace(largest_reward=largest))
 
     def add(self, report: Report) -> None:
         """Add what some iterations reported."""

@@ -51,13 +51,15 @@ def _save(path: Path, saved: SavedNetworks, spec: Spec, about: Mapping[str, floa
     tree_file.write(path, saved, {"spec": asdict(spec), **about})
 
 
-def best_return(folder: Path) -> float:
-    """The return of the best evaluation of the seed in FOLDER; -inf if none is saved, or it cannot be read."""
+def saved_best(folder: Path) -> tuple[float, int]:
+    """Return and step of the best evaluation of the seed in FOLDER; -inf and 0 if none is saved that can be read."""
     try:
-        value = tree_file.read_header(folder / BEST).get("return")
+        header = tree_file.read_header(folder / BEST)
     except tree_file.Damaged:
-        return -math.inf
-    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else -math.inf  # NaN is not, either
+        return -math.inf, 0
+    value, step = header.get("return"), header.get("step")
+    known = isinstance(value, int | float) and abs(value) < 1e300 and isinstance(step, int)  # NaN is not, either
+    return (float(value), step) if known else (-math.inf, 0)
 
 
 def load_networks(

@@ -63,11 +63,13 @@ def flatten(leaves, obs):
         part = np.asarray(part)
         if part.shape != tuple(leaf["shape"]):
             raise ValueError(f"{leaf['path']} of shape {part.shape}, expected {leaf['shape']}")
-        if leaf["bytes"] and part.dtype.kind == "f":
+        if leaf["bytes"] and not (part.dtype.kind in "iub" and (part >= 0).all() and (part <= 255).all()):
             raise ValueError(f"{leaf['path']} of {part.dtype}, expected bytes from 0 to 255, which are divided here")
         if leaf["counts"]:  # one-hot: a number for each value that it may have
             values = zip(part.ravel(), leaf["starts"], leaf["counts"], strict=False)
             part = np.concatenate([np.arange(start, start + count) == value for value, start, count in values])
+            if part.sum() != len(leaf["counts"]):
+                raise ValueError(f"{leaf['path']} has a value that its space does not have")
         vector.append(part.ravel())
     return np.concatenate(vector)
 
