@@ -40,7 +40,8 @@ def evaluate_run(
 
     `env` is by default the run's own; a run of a function that makes environments needs that function, or an id.
     `env_args` are keyword arguments as key=value, after those of the run if `env` is the run's own id. With `best`
-    each seed has the policy of its best evaluation, not its last, and `best_steps` says of which step. `log` are keys of `info`, by default the run's.
+    each seed has the policy of its best evaluation, not its last, and `best_steps` says of which step. `log` are keys
+    of `info`, by default the run's.
     `return_mean`, `return_std` and `return_iqm` are over all episodes of all seeds, `returns` the mean of each seed.
     With keys to log, `info` has each key's mean over the episodes that ended with it, None if none did.
     Mistake, in one line, if the folder is no run, or `env` cannot be made or has other spaces.

@@ -24,6 +24,8 @@ from ddpg.training.python_evaluate import Lent, PythonEvaluator
 from ddpg.training.scan import Scan
 from ddpg.types import Spec
 
+UNJUDGED = "eval.episodes 0: no evaluation, so no return, no best policy, no warnings of its own, and no film"
+
 COSTLY = 5  # steps of evaluations, in those of the run, above which a line says so
 
 
@@ -118,13 +120,7 @@ class EvaluationPlan(NamedTuple):
 def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Driver) -> EvaluationPlan:
     """In environments of its own, or in those of `driver`: if that is chosen, or there can be no others."""
     if not config.eval.episodes:
-        return EvaluationPlan(
-            None,
-            False,
-            (
-                "eval.episodes 0: no evaluation, so no return, no best policy, no warnings of what goes wrong, and no film",
-            ),
-        )
+        return EvaluationPlan(None, False, (UNJUDGED,))
     if config.eval.shared and not isinstance(env, GymFactory):
         raise Mistake(f"eval.shared true: {env.id} is compiled, and evaluation costs it no simulator; use gym:{env.id}")
     if not isinstance(driver, Host) or not isinstance(env, GymFactory):

@@ -108,10 +108,8 @@ def _networks(run: RunFolder, source: Config, config: Config, spec: Spec, best: 
 def _read(demonstrations: str | Path | Mapping[str, Any]) -> Transitions:
     """Transitions by name, from a mapping or an NPZ file of anyone's."""
     if not isinstance(demonstrations, Mapping | str | Path):
-        kind = type(demonstrations).__name__
-        raise Mistake(
-            f"demonstrations of type {kind}: expected an NPZ file or a mapping of arrays {', '.join(Transitions._fields)}"
-        )
+        kind, names = type(demonstrations).__name__, ", ".join(Transitions._fields)
+        raise Mistake(f"demonstrations of type {kind}: expected an NPZ file or a mapping of arrays {names}")
     if isinstance(demonstrations, Mapping):
         arrays = {name: np.asarray(value) for name, value in demonstrations.items()}
     else:

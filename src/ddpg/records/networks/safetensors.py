@@ -58,8 +58,9 @@ def saved_best(folder: Path) -> tuple[float, int]:
     except tree_file.Damaged:
         return -math.inf, 0
     value, step = header.get("return"), header.get("step")
-    known = isinstance(value, int | float) and abs(value) < 1e300 and isinstance(step, int)  # NaN is not, either
-    return (float(value), step) if known else (-math.inf, 0)
+    if isinstance(value, int | float) and abs(value) < 1e300 and isinstance(step, int):  # NaN is not, either
+        return float(value), step
+    return -math.inf, 0
 
 
 def load_networks(
