@@ -94,8 +94,8 @@ ADVICE: list[tuple[dict[str, Any], str, dict[str, str]]] = [  # traits, part of 
             "space": spaces.Box(0, 255, (40, 40), np.uint8),
             "obs": lambda self: np.full((40, 40), 100 + 40 * self.x, np.uint8),
         },
-        "1,600 inputs of fully connected layers",
-        {},
+        "observations are pictures",
+        {"preset": "pixels"},
     ),
 ]
 

@@ -96,7 +96,10 @@ def test_one_instance_for_all_is_noticed(tmp_path: Path) -> None:
 
 def test_without_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = ddpg.train(Port, steps=300, run=tmp_path / "run", options=ONE | {"eval.episodes": 0})
-    assert "eval.episodes 0: no evaluation, so no return, no best policy, no warnings of its own, and no film" in capsys.readouterr().err
+    assert (
+        "eval.episodes 0: no evaluation, so no return, no best policy, no warnings of its own, and no film"
+        in capsys.readouterr().err
+    )
     assert Port.most == 1
     assert (run.summary["iqm"], "best" in run.summary) == (None, False)
     assert np.isnan(returns(run.path)).all()

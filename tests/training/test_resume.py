@@ -266,6 +266,8 @@ def test_a_checkpoint_follows_the_first_evaluation_and_then_what_the_last_one_co
         assert saver.due(100, evaluated=True)
         saver.save(100, driver, Progress(), init_watch(1), last=False)  # waits for imports, which cost once
         assert len(list_checkpoints(tmp_path / "checkpoints")) == 1
+        assert not saver.due(101, evaluated=True)
+        now += 10  # many times what writing took
         assert saver.due(150, evaluated=True)
         saver.save(200, driver, Progress(), init_watch(1), last=False)
         vars(saver)["_checkpoints"].wait()

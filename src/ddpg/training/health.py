@@ -214,7 +214,7 @@ def dormant_share(
         for place, step in enumerate(steps[:final]):
             if step.kind in ACTIVATIONS:
                 x = np.abs(network_of(arrays_of(steps[: place + 1], spec))(obs, policy(obs)))
-                activity = x.mean(axis=-2)
+                activity = x.mean(axis=(0, 1, 2) if x.ndim == 4 else -2)  # a filter is one unit, wherever it looks
                 dormant = activity <= TAU * activity.mean(axis=-1, keepdims=True)
                 shares.append((float(dormant.mean(axis=-1).max()), name))
     return max(shares)

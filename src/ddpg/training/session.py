@@ -159,8 +159,7 @@ class Session:
                         saver.save(self.step, self.driver, self.progress, self.watch.state, last)
             # The last log point of a run that ends between two: no checkpoint has it, so a resumed run drops it.
             if len(self.watch.state.pending.weights):
-                evaluate = self.failure is None and not self._stop.now()
-                self._observe(log, evaluate, stopped=not self.finished)
+                self._observe(log, evaluate=self.failure is None, stopped=not self.finished)
 
     def _unfinished(self, chunk: Chunk) -> bool:
         """Whether iterations of a chunk are left, or the log point after it, since its evaluation was cut short."""
