@@ -57,6 +57,7 @@ JOBS: dict[str, tuple[int, dict[str, str]]] = {  # preset, and more: steps of a 
     "td3": (20_000, SMALL | SOON),
     "d4pg": (30_000, SMALL | {"replay.batch": "64"}),  # of 256, a quarter of the cost; lr 1e-4: slower than others
     "simba": (10_000, SMALL | SOON | SIMBA),  # lr 1e-4, but two updates a step
+    "pixels": (20_000, {}),  # sees pictures alone
     "fasttd3": (100_000, FASTTD3),  # an update every eight steps: 12 500 of them
 }
 

@@ -22,8 +22,8 @@ from ddpg.types import AnyArray
 class Convolution:
     """f(W * x + b) of pictures [b, h, w, c], without padding. Kernels lie [k, k, c, o]."""
 
-    weight: Float[AnyArray, "k k c o"]
-    bias: Float[AnyArray, " o"]
+    weight: Float[AnyArray, "*s k k c o"]
+    bias: Float[AnyArray, "*s o"]
     stride: int = field(metadata=STATIC)
 
     def __call__(self, x: Float[AnyArray, "b h w c"], f: Activation) -> Float[AnyArray, "b y x o"]:

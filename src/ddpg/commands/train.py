@@ -71,23 +71,22 @@ def train(
     base, inherited = config, False
     if base is None and source is not None and preset is None:
         base, inherited = _fine_tuned(source.read_config(), env), True
-    if base is None:
-        base = by_name(preset or "ddpg")
-    if env is None and inherited and ":" in split_id(base.env)[1]:
+    if base is None and preset is not None:
+        base = by_name(preset)
+    if env is None and inherited and base is not None and ":" in split_id(base.env)[1]:
         raise Mistake(
             f"{source}: its environment {base.env} imports a module, which is not done because a folder says so; "
             f"if you trust it, say so: ddpg train {base.env} --from {source}"
         )
-    env = base.env if env is None else env
+    if env is None:
+        env = (base or by_name("ddpg")).env
     if isinstance(env, str):
         changes["env"] = env
+    pictures = base is None and observes_pictures(env, changes)
+    if base is None:
+        base = by_name("pixels" if pictures else "ddpg")
     asked = override(base, changes)
     environment = resolve_as(asked, env)
-    pictures = preset is None and config is None and not inherited and is_picture(environment.spec)
-    if pictures:
-        base = by_name("pixels")
-        asked = override(base, changes)
-        environment = environment.seen(asked.view) if isinstance(environment, GymFactory) else resolve_as(asked, env)
     in_python = isinstance(environment, GymFactory)
     if in_python and config is None and (not inherited or base.collect.steps == 1):  # which is a compiled run's
         asked = override(base, host_defaults(asked, changes))
@@ -108,6 +107,13 @@ def train(
             folder.claim(chosen)
         with folder.locked():
             return session.run(folder, stopped)
+
+
+def observes_pictures(env: EnvironmentLike, options: Mapping[str, Any]) -> bool:
+    """Whether an agent would see pictures in it, with these options."""
+    looks = ("env", "env_args", "env_seeds", "action_repeat", "pixels", "stack")
+    chosen = {path: value for path, value in options.items() if path.split(".")[0] in looks}
+    return is_picture(resolve_as(override(Config(), chosen), env).spec)
 
 
 def _fine_tuned(config: Config, env: EnvironmentLike | None) -> Config:

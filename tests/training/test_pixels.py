@@ -1,0 +1,134 @@
+"""Whole runs from pictures, tiny: their folder, policies, exports and films."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from PIL import Image
+
+import ddpg
+from ddpg.cli import main
+from ddpg.config.presets import PRESETS
+from ddpg.config.reading import override
+from ddpg.environment import resolve_as
+from ddpg.envs.gymnasium_factory import GymFactory
+from ddpg.mistake import Mistake
+from ddpg.training.memory import check_memory, replay_bytes
+from tests.tiny import TURNS
+
+SEEN: dict[str, Any] = TURNS | {"pixels.size": 16, "encoder.filters": "4", "actor.trunk": 8, "critic.trunk": 8}
+SEEN |= {"steps": 300, "checkpoint.every": "none"}
+
+
+class Lamp(gymnasium.Env):
+    """A bright column is to be brought to the middle; it observes pictures of its own, with channels first."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.observation_space = gymnasium.spaces.Box(0, 255, (3, 24, 20), np.uint8)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+        self.render_mode, self.x, self.t = render_mode, 0.0, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.x, self.t = self.np_random.uniform(-1, 1), 0
+        return self._picture(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.x, self.t = float(np.clip(self.x + 0.2 * action[0], -1, 1)), self.t + 1
+        return self._picture(), -abs(self.x), False, self.t == 20, {}
+
+    def render(self) -> np.ndarray:
+        return np.moveaxis(self._picture(), 0, -1)
+
+    def _picture(self) -> np.ndarray:
+        picture = np.zeros((3, 24, 20), np.uint8)
+        picture[:, :, round(9.5 + 9 * self.x)] = 255
+        return picture
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> ddpg.Run:
+    return ddpg.train("Pendulum-v1", run=tmp_path_factory.mktemp("pixels") / "run", options=SEEN | {"pixels": "drawn"})
+
+
+def test_pixels_choose_their_preset(run: ddpg.Run) -> None:
+    assert (run.config.preset, run.config.stack, run.config.view.pixels.kind) == ("pixels", 3, "drawn")
+    assert run.summary["start"] == ["observations are pictures: preset pixels"]
+    own = ddpg.train(run=run.path.parent / "own", options=TURNS | {"steps": 200})
+    assert run.summary["optimum"] == pytest.approx(own.summary["optimum"])  # of the very same starts
+    last = ddpg.read_metrics(run.path)[-1]
+    assert np.isfinite([last[key] for key in ("q", "critic_loss", "dq_da", "saturation")]).all()
+
+
+def test_a_policy_takes_what_the_environment_gives(run: ddpg.Run) -> None:
+    policy = ddpg.load(run.path)
+    env = resolve_as(run.config, "gym:Pendulum-v1")
+    assert isinstance(env, GymFactory)
+    with closing(env.make()) as gym:
+        obs, _ = gym.reset(seed=0)
+        assert policy(obs).shape == (1,)
+        assert policy(np.stack([obs, obs])).shape == (2, 1)
+    with pytest.raises(Mistake, match="expected bytes from 0 to 255"):
+        policy(obs.astype(np.float32))
+    assert ddpg.evaluate(run.path, episodes=3)["gap_to_optimum"] > 0
+
+
+@pytest.mark.parametrize("format", ["onnx", "hdf5", "numpy"])
+def test_every_form_is_the_policy(format: str, run: ddpg.Run, tmp_path: Path) -> None:
+    exported = ddpg.export(run.path, format, tmp_path / "policy")
+    assert exported.path.stat().st_size > 1000
+    assert exported.difference < 1e-5
+
+
+def test_a_film_shows_what_the_agent_sees(run: ddpg.Run, tmp_path: Path) -> None:
+    pytest.importorskip("pygame")
+    ddpg.film(run.path, tmp_path / "film.gif")
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.width == pytest.approx(2 * film.height, abs=2)
+
+
+def test_the_replay_gives_stacks(run: ddpg.Run) -> None:
+    stored = ddpg.replay(run.path)
+    assert stored["obs"].shape[1:] == (16, 16, 3)
+    np.testing.assert_array_equal(stored["obs"][1:5, ..., :2], stored["obs"][:4, ..., 1:])
+    np.testing.assert_array_equal(stored["next_obs"][0], stored["obs"][1])
+
+
+def test_an_environment_that_observes_pictures(tmp_path: Path) -> None:
+    """With channels first, and no stack: that is for pictures with channels last."""
+    options = TURNS | {"steps": 300, "pixels": "own", "stack": 1, "encoder.filters": "4", "encoder.patches": "4"}
+    run = ddpg.train(Lamp, run=tmp_path / "run", options=options)
+    assert run.config.preset == "pixels"
+    assert ddpg.load(run.path)(np.zeros((3, 24, 20), np.uint8)).shape == (1,)
+
+
+def test_what_does_not_fit_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (
+            ["--encoder", "conv"],
+            "encoder conv: an observation of shape (3,) is no picture; use --encoder flat, or --pixels",
+        ),
+        (["--augment", "shift"], "augment shift: an observation of shape (3,) is no picture; use --augment none"),
+        (
+            ["--pixels", "--pixels.size", "8", "--encoder.patches", "16"],
+            "layer 0 looks at 16 x 16 of what has 8 x 8 then",
+        ),
+        (["--stack", "3"], "stack 3: only pictures"),
+    ):
+        assert main(["train", *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_memory_is_that_of_single_pictures() -> None:
+    config = override(PRESETS["pixels"], {"pixels.size": 84, "pixels.colour": True, "replay.capacity": 100_000})
+    env = resolve_as(config, "Pendulum-v1")
+    assert replay_bytes(config, env) < 2.2e9
+    million = override(PRESETS["pixels"], {"replay.capacity": 1_000_000})
+    assert replay_bytes(million, resolve_as(million, "Pendulum-v1")) < 2.4e9
+    with pytest.raises(Mistake, match=r"use a smaller --replay\.capacity"):
+        check_memory(override(config, {"replay.capacity": 100_000_000}), env)
