@@ -1,16 +1,21 @@
 """A camera is all that this agent has: it sees a target that moves, and itself, and is to stay on it.
 
-    cd examples && ddpg train camera:Chase-v0 --steps 20000
+    python examples/camera.py [--steps 20000] [--run FOLDER]
+    cd examples && ddpg train camera:Chase-v0        # the same
 
 Observations are pictures of 64 x 64 pixels in colour, so ddpg chooses the preset `pixels`. How the target moves is in
 no single picture: stacks of three show it.
 """
 
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+
+import ddpg
 
 SIZE, HALF = 64, 28  # pixels of the picture, and of the way from its middle to a wall
 AGENT, TARGET, FLOOR = (60, 220, 60), (220, 60, 60), (30, 30, 30)
@@ -47,4 +52,17 @@ class Chase(gymnasium.Env):
         return picture
 
 
-gymnasium.register("Chase-v0", entry_point=Chase, max_episode_steps=50)
+gymnasium.register("Chase-v0", entry_point=f"{__name__}:Chase", max_episode_steps=50)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--run")
+    args = parser.parse_args(argv)
+    run = ddpg.train("Chase-v0", steps=args.steps, run=args.run)
+    print(f"distance {-run.summary['iqm'] / 50:.2f} on average, where the walls are 2 apart")
+
+
+if __name__ == "__main__":
+    main()

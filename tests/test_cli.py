@@ -471,3 +471,11 @@ def test_streams_that_were_closed_are_opened_again(tmp_path: Path) -> None:
     done = subprocess.run(f'exec "{sys.executable}" -c "{code}" 2>&-', shell=True, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "whole\n")
     assert (tmp_path / "file").read_text() == ""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+def test_a_command_whose_streams_are_closed_does_what_it_is_to_do(closed: str) -> None:
+    """Nothing that it opens first, such as the pipe for Ctrl-C, may take their numbers."""
+    code = "import sys, os; from ddpg.cli import main; import ddpg.__main__ as m; "
+    code += "m.main = lambda: 7 * all(os.fstat(n).st_mode & 0o170000 != 0o010000 for n in (0, 1, 2)); m.run()"
+    assert subprocess.run(f'exec "{sys.executable}" -c "{code}" {closed} </dev/null', shell=True).returncode == 7

@@ -225,7 +225,8 @@ def refuse(rest: Sequence[str], known: Sequence[str]) -> None:
     """Mistake if anything on the command line was not understood, with the options it is near to."""
     if rest and rest[0].startswith("-"):
         word = rest[0].split("=")[0]
-        near = get_close_matches(word.strip("-").replace("-", "_"), known, n=2, cutoff=0.7)
+        name = word.strip("-").replace("-", "_")
+        near = get_close_matches(name, known, n=2, cutoff=0.7) or [each for each in known if name[:4] == each]
         hint = f"did you mean {' or '.join(map(_dashed, near))}?" if near else "see --help"
         raise Mistake(f"unknown option {word}; {hint}")
     if rest:

@@ -88,9 +88,12 @@ def test_the_readers_take_parts_as_the_policy_does(tmp_path: Path) -> None:
     for name in ("numpy", "hdf5"):
         np.testing.assert_allclose(written[name](obs), action, atol=1e-6)
         np.testing.assert_allclose(written[name](vector), action, atol=1e-6)
-        for wrong in ({"image": image / 255}, {"image": image[0]}):
+        for wrong in ({"image": image / 255}, {"image": image[0]}, {"image": image.astype(int) + 999}):
             with pytest.raises(ValueError, match="image"):
                 written[name](obs | wrong)
+        for wrong in ([1, 99], [1, 6.5], [-9, 6]):
+            with pytest.raises(ValueError, match=r"limbs.* has a value that its space does not have"):
+                written[name](obs | {"limbs": ("left", wrong)})
     about = {each.key: each.value for each in onnx.load(tmp_path / "policy.onnx").metadata_props}
     leaves = json.loads(about["leaves"])
     assert [(leaf["path"], leaf["slice"]) for leaf in leaves] == [

@@ -68,6 +68,8 @@ def test_more_seeds_than_the_run_has_begin_with_the_first_again(source: ddpg.Run
             "MountainCarContinuous-v0 --from {run} --collect.learning_starts 300",
             "was trained for observations of shape (3,)",
         ),
+        ("--best", "best: of which run? It needs from_run (ddpg train --from RUN --best)"),
+        ("--from-run {run}", "unknown option --from-run; did you mean --from?"),
         ("--demonstrations {run}/config.json", "config.json cannot be read"),
         ("--demonstrations nowhere.npz", "nowhere.npz cannot be read"),
         ("--demonstrations {bad}", "demonstrations lack action, reward, next_obs, terminated, truncated; expected"),
@@ -102,6 +104,34 @@ def test_the_replay_of_a_run_is_what_its_environment_gave(source: ddpg.Run) -> N
         assert stored["reward"][i] == pytest.approx(reward, abs=1e-3)
     with pytest.raises(ddpg.Mistake, match=r"seed 9: .* holds seeds 3 to 5"):
         ddpg.replay(source.path, 9)
+
+
+def test_rewards_of_demonstrations_may_come_again(source: ddpg.Run, tmp_path: Path) -> None:
+    """What their Q is must not count as impossible."""
+    given, seen = ddpg.replay(source.path), list[Any]()
+    given["reward"] = np.where(np.arange(len(given["reward"])) % 50, given["reward"], 1e4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddpg.training.watch.Watch.end_chunk", lambda watch, *_: bool(seen.append(watch.state)))
+        ddpg.train(steps=200, run=tmp_path / "run", options=SMALL, demonstrations=given, quiet=True)
+    assert seen[0].divergence.largest_reward.tolist() == [1e4]
+    assert seen[0].health.highest_reward.tolist() == [1e4]
+    assert seen[0].health.lowest_reward[0] == pytest.approx(given["reward"].min())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (np.zeros(3), "demonstrations of type ndarray: expected an NPZ file or a mapping of arrays obs, action"),
+        ({"terminated": 0.5}, "terminated of dtype float64, expected true or false, 1 or 0"),
+        ({"reward": 1e300}, "reward of dtype float64, expected finite numbers of 32 bits"),
+    ],
+)
+def test_wrong_demonstrations(given: Any, said: str, source: ddpg.Run, tmp_path: Path) -> None:
+    arrays = ddpg.replay(source.path)
+    if isinstance(given, dict):
+        given = arrays | {name: np.full(len(arrays["reward"]), value) for name, value in given.items()}
+    with pytest.raises(ddpg.Mistake, match=said):
+        ddpg.train(run=tmp_path / "run", options=SMALL, demonstrations=given)
 
 
 @pytest.mark.parametrize("env", ["Pendulum-v1", "gym:Pendulum-v1"])
