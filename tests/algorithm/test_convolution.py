@@ -8,8 +8,8 @@ import pytest
 from ddpg.algorithm.convolution import by_compiler, by_slices
 from ddpg.algorithm.encoders import AnyEncoder, Conv, Patches
 from ddpg.algorithm.initialisers import Orthogonal
-from ddpg.algorithm.pictures import layout_of
 from ddpg.mistake import Mistake
+from ddpg.pictures import layout_of
 from ddpg.types import Spec
 
 SHAPES = [(3, 1), (3, 2), (8, 8), (2, 2), (5, 3), (1, 1), (4, 2)]  # kernel, stride

@@ -135,8 +135,43 @@ def test_frames_of_floats_and_with_transparency(frame: np.ndarray) -> None:
 
 
 def test_only_pictures_are_stacked() -> None:
-    with pytest.raises(Mistake, match=r"stack 3: only pictures .* use --pixels, or --stack 1"):
+    with pytest.raises(Mistake, match=r"stack 3: .* an observation \(3,\) is none; use --pixels, or --stack 1"):
         resolve("Pendulum-v1", view=View(stack=3))
+
+
+@pytest.mark.parametrize(("shape", "seen"), [((3, 24, 20), (24, 20, 9)), ((24, 20), (24, 20, 3))])
+def test_pictures_of_any_order_are_stacked(shape: tuple[int, ...], seen: tuple[int, ...]) -> None:
+    class Numbers(Frames):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+            return np.arange(np.prod(shape), dtype=np.uint8).reshape(shape), {}
+
+        def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+            return self.reset()[0] + np.uint8(1), 0.0, False, False, {}
+
+    gym = by_callable(Numbers, Numbers()).seen(View(stack=3))
+    with closing(gym.make()) as env:
+        first, _ = env.reset()
+        second, *_ = env.step(np.zeros(1, np.float32))
+    picture = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    picture = np.moveaxis(picture, 0, -1) if len(shape) == 3 else picture[..., None]
+    assert first.shape == gym.spec.obs_shape == seen
+    np.testing.assert_array_equal(first, np.concatenate([picture] * 3, axis=-1))
+    np.testing.assert_array_equal(second, np.concatenate([picture, picture, picture + np.uint8(1)], axis=-1))
+
+
+def test_what_is_stacked_already_is_not_stacked_again() -> None:
+    class Four(Frames):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_space = gymnasium.spaces.Box(0, 255, (4, 24, 20, 3), np.uint8)
+
+    gym = by_callable(Four, Four())
+    with pytest.raises(Mistake, match=r"an observation \(4, 24, 20, 3\) is several pictures already; use --stack 1"):
+        gym.seen(View(stack=3))
 
 
 def test_a_native_environment_that_does_not_draw_is_one_line() -> None:

@@ -100,11 +100,11 @@ def test_the_replay_gives_stacks(run: ddpg.Run) -> None:
 
 
 def test_an_environment_that_observes_pictures(tmp_path: Path) -> None:
-    """With channels first, and no stack: that is for pictures with channels last."""
-    options = TURNS | {"steps": 300, "pixels": "own", "stack": 1, "encoder.filters": "4", "encoder.patches": "4"}
+    """With channels first, which come last in a stack."""
+    options = TURNS | {"steps": 300, "encoder.filters": "4", "encoder.patches": "4"}
     run = ddpg.train(Lamp, run=tmp_path / "run", options=options)
     assert run.config.preset == "pixels"
-    assert ddpg.load(run.path)(np.zeros((3, 24, 20), np.uint8)).shape == (1,)
+    assert ddpg.load(run.path)(np.zeros((24, 20, 9), np.uint8)).shape == (1,)
 
 
 def test_what_does_not_fit_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
             ["--pixels", "--pixels.size", "8", "--encoder.patches", "16"],
             "layer 0 looks at 16 x 16 of what has 8 x 8 then",
         ),
-        (["--stack", "3"], "stack 3: only pictures"),
+        (["--stack", "3"], "stack 3: it is pictures that are stacked"),
     ):
         assert main(["train", *words]) == 2
         assert said in capsys.readouterr().err

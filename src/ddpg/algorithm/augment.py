@@ -9,7 +9,7 @@ from jax import Array
 from jaxtyping import Shaped, UInt32
 from pydantic import Discriminator
 
-from ddpg.algorithm.pictures import layout_of
+from ddpg.pictures import layout_of
 from ddpg.ranges import Natural
 
 

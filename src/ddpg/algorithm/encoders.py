@@ -16,10 +16,10 @@ from pydantic import Discriminator
 from ddpg.algorithm.convolution import Convolution
 from ddpg.algorithm.initialisers import AnyInitialiser, Orthogonal
 from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, STATIC, Layers, forward, steps
-from ddpg.algorithm.pictures import Layout, layout_of
 from ddpg.algorithm.random import draw_uniform
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
+from ddpg.pictures import Layout, layout_of
 from ddpg.ranges import Choice, Widths
 from ddpg.types import AnyArray, Key, Spec
 

@@ -13,7 +13,7 @@ from ddpg.config.presets import by_name, host_defaults
 from ddpg.config.reading import override
 from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve_as, resolve_for, split_id
 from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.view import is_picture
+from ddpg.envs.view import is_picture, is_stack
 from ddpg.mistake import Mistake
 from ddpg.records.observer import Observer
 from ddpg.records.untrusted import check_within
@@ -26,6 +26,7 @@ from ddpg.training.run import Run
 from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
 from ddpg.training.start import start_from
+from ddpg.types import Spec
 
 
 @own_settings()
@@ -82,9 +83,13 @@ def train(
         env = (base or by_name("ddpg")).env
     if isinstance(env, str):
         changes["env"] = env
-    pictures = base is None and observes_pictures(env, changes)
+    pictures = False
     if base is None:
+        seen = seen_of(env, changes)
+        pictures = is_picture(seen)
         base = by_name("pixels" if pictures else "ddpg")
+        if is_stack(seen):
+            changes = {"stack": 1} | changes
     asked = override(base, changes)
     environment = resolve_as(asked, env)
     in_python = isinstance(environment, GymFactory)
@@ -109,11 +114,11 @@ def train(
             return session.run(folder, stopped)
 
 
-def observes_pictures(env: EnvironmentLike, options: Mapping[str, Any]) -> bool:
-    """Whether an agent would see pictures in it, with these options."""
+def seen_of(env: EnvironmentLike, options: Mapping[str, Any]) -> Spec:
+    """What an agent would see of it, with these options."""
     looks = ("env", "env_args", "env_seeds", "action_repeat", "pixels", "stack")
     chosen = {path: value for path, value in options.items() if path.split(".")[0] in looks}
-    return is_picture(resolve_as(override(Config(), chosen), env).spec)
+    return resolve_as(override(Config(), chosen), env).spec
 
 
 def _fine_tuned(config: Config, env: EnvironmentLike | None) -> Config:

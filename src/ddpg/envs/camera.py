@@ -17,7 +17,7 @@ class Camera:
     """Draws an environment of render mode rgb_array. MuJoCo draws in the picture's size, plainly; others are shrunk."""
 
     def __init__(self, env: gymnasium.Env, pixels: Drawn) -> None:
-        self._env, self._pixels, self._draw = env, pixels, drawing_of(env, pixels)
+        self._env, self.pixels, self._draw = env, pixels, drawing_of(env, pixels)
         self._renderer: Any = None
         renderer: Any = getattr(env.unwrapped, "mujoco_renderer", None)
         if renderer is not None and hasattr(renderer, "camera_id"):  # another of its kind, so that films stay large
@@ -39,12 +39,12 @@ class Camera:
             raise ValueError(f"a frame of shape {frame.shape}, expected [height, width, 3]")
         if frame.dtype.kind == "f":  # brightness from 0 to 1
             frame = np.clip(255 * frame, 0, 255)
-        size, colour = self._pixels.size, self._pixels.colour
+        size, colour = self.pixels.size, self.pixels.colour
         picture = Image.fromarray(frame[..., :3].astype(np.uint8))
         picture = picture if colour else picture.convert("L")
         if picture.size != (size, size):
             picture = picture.resize((size, size), Image.Resampling.BOX)
-        return np.asarray(picture).reshape(self._pixels.shape)
+        return np.asarray(picture).reshape(self.pixels.shape)
 
 
 def drawing_of(env: gymnasium.Env, pixels: Drawn) -> Callable[[], np.ndarray] | None:

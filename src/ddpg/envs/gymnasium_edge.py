@@ -13,7 +13,7 @@ from ddpg.envs.camera import Camera
 from ddpg.envs.episode_info import numbers_of
 from ddpg.envs.foreign import Guard, Misbehaved, brief_value, close_quietly
 from ddpg.envs.observations import flatten, opaque_parts
-from ddpg.envs.view import Eye
+from ddpg.envs.view import Eye, View, arrangement, seen_spec
 from ddpg.mistake import Mistake
 from ddpg.ranges import FLOAT32_MAX
 from ddpg.types import Spec
@@ -65,7 +65,8 @@ class CheckedEnv(gymnasium.Wrapper):
         self._episode = self._step = 0
         self._dtype, self._shape = np.dtype(spec.obs_dtype), None if spec.nested else spec.obs_shape
         self._seen, self._camera = seen or spec, camera
-        self._eye = Eye(self._seen.stack) if self._seen.stack > 1 else None
+        own = spec if camera is None else seen_spec(spec, View(camera.pixels))
+        self._eye = Eye(self._seen.stack, arrangement(own)) if self._seen.stack > 1 else None
         low, high = (0, 255) if self._seen.obs_dtype == "uint8" else (-np.inf, np.inf)
         self.observation_space = spaces.Box(low, high, self._seen.obs_shape, np.dtype(self._seen.obs_dtype).type)
         self.action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,))

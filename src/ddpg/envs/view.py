@@ -12,6 +12,7 @@ from pydantic import Discriminator
 
 from ddpg.envs.protocol import Environment
 from ddpg.mistake import Mistake
+from ddpg.pictures import Layout, layout_of
 from ddpg.ranges import Natural
 from ddpg.types import AnyArray, Key, PyTree, Spec
 
@@ -59,18 +60,30 @@ def seen_spec(spec: Spec, view: View) -> Spec:
         spec = replace(spec, obs_shape=view.pixels.shape, obs_dtype="uint8", leaves=())
     if view.stack == 1:
         return spec
-    if not is_picture(spec) or len(spec.obs_shape) != 3:
+    if not is_picture(spec) or is_stack(spec):
+        what = "is several pictures already; use --stack 1" if is_stack(spec) else "is none; use --pixels, or --stack 1"
         raise Mistake(
-            f"stack {view.stack}: only pictures [height, width, channels] are stacked, and an observation has the "
-            f"shape {spec.obs_shape}; use --pixels, or --stack 1"
+            f"stack {view.stack}: it is pictures that are stacked, and an observation {spec.obs_shape} {what}"
         )
-    height, width, channels = spec.obs_shape
+    height, width, channels = arrangement(spec).shape
     return replace(spec, obs_shape=(height, width, view.stack * channels), stack=view.stack)
 
 
 def is_picture(spec: Spec) -> bool:
-    """Whether an observation is bytes with a height and a width."""
-    return spec.obs_dtype == "uint8" and len(spec.obs_shape) in (2, 3, 4) and min(spec.obs_shape[:2]) > 1
+    """Whether an observation is bytes with a height and a width, or several such pictures."""
+    return spec.obs_dtype == "uint8" and layout_of(spec.obs_shape) is not None
+
+
+def is_stack(spec: Spec) -> bool:
+    """Whether an observation is several pictures in a row, as the environment gives it."""
+    return is_picture(spec) and len(spec.obs_shape) == 4
+
+
+def arrangement(spec: Spec) -> Layout:
+    """How observations that are pictures become [height, width, channels]."""
+    layout = layout_of(spec.obs_shape)
+    assert layout is not None
+    return layout
 
 
 @dataclass(frozen=True)
@@ -135,11 +148,13 @@ class Stacked:
 
     def reset(self, key: Key) -> tuple[StackState, Array]:
         state, picture = self.env.reset(key)
+        picture = arrangement(self.env.spec)(picture[None])[0]
         obs = jnp.tile(picture, (1, 1, self.stack))
         return StackState(state, obs), obs
 
     def step(self, state: StackState, action: Float[Array, " m"]) -> tuple[StackState, Array, Array, Array, Array]:
         env, picture, reward, terminated, truncated = self.env.step(state.env, action)
+        picture = arrangement(self.env.spec)(picture[None])[0]
         obs = jnp.concatenate([state.obs[..., picture.shape[-1] :], picture], axis=-1)
         return StackState(env, obs), obs, reward, terminated, truncated
 
@@ -160,11 +175,12 @@ def seen_native(env: Environment, view: View) -> Environment:
 class Eye:
     """The last pictures of an environment that Python steps, in a row."""
 
-    def __init__(self, stack: int) -> None:
-        self._stack, self._seen = stack, np.zeros(0, np.uint8)
+    def __init__(self, stack: int, layout: Layout) -> None:
+        self._stack, self._layout, self._seen = stack, layout, np.zeros(0, np.uint8)
 
-    def __call__(self, picture: UInt8[np.ndarray, "h w c"], first: bool) -> UInt8[np.ndarray, "h w d"]:
+    def __call__(self, picture: UInt8[np.ndarray, "*picture"], first: bool) -> UInt8[np.ndarray, "h w c"]:
         """One observation, with the newest picture; the first of an episode stands for those before it."""
+        picture = self._layout(picture[None])[0]
         if first:
             self._seen = np.tile(picture, (1, 1, self._stack))
         else:

@@ -11,7 +11,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from ddpg.algorithm.pictures import layout_of
 from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
 from ddpg.envs import catalogue
@@ -21,6 +20,7 @@ from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.view import is_picture, unseen
 from ddpg.mistake import Mistake
+from ddpg.pictures import layout_of
 from ddpg.records.video import (
     FilmPace,
     check_film,
