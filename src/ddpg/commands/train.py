@@ -26,7 +26,6 @@ from ddpg.training.run import Run
 from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
 from ddpg.training.start import start_from
-from ddpg.types import Spec
 
 
 @own_settings()
@@ -83,15 +82,16 @@ def train(
         env = (base or by_name("ddpg")).env
     if isinstance(env, str):
         changes["env"] = env
-    pictures = False
+    environment, pictures = None, False
     if base is None:
-        seen = seen_of(env, changes)
-        pictures = is_picture(seen)
+        environment = resolved_alone(env, changes)
+        pictures = is_picture(environment.spec)
         base = by_name("pixels" if pictures else "ddpg")
-        if is_stack(seen):
+        if is_stack(environment.spec):
             changes = {"stack": 1} | changes
     asked = override(base, changes)
-    environment = resolve_as(asked, env)
+    again = isinstance(environment, GymFactory)  # an environment is not made once more
+    environment = environment.seen(asked.view) if again else resolve_as(asked, env)
     in_python = isinstance(environment, GymFactory)
     if in_python and config is None and (not inherited or base.collect.steps == 1):  # which is a compiled run's
         asked = override(base, host_defaults(asked, changes))
@@ -114,11 +114,11 @@ def train(
             return session.run(folder, stopped)
 
 
-def seen_of(env: EnvironmentLike, options: Mapping[str, Any]) -> Spec:
-    """What an agent would see of it, with these options."""
+def resolved_alone(env: EnvironmentLike, options: Mapping[str, Any]) -> AnyEnvironment:
+    """The environment of the options that are about it, before any preset."""
     looks = ("env", "env_args", "env_seeds", "action_repeat", "pixels", "stack")
     chosen = {path: value for path, value in options.items() if path.split(".")[0] in looks}
-    return resolve_as(override(Config(), chosen), env).spec
+    return resolve_as(override(Config(), chosen), env)
 
 
 def _fine_tuned(config: Config, env: EnvironmentLike | None) -> Config:
