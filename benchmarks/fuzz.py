@@ -629,7 +629,10 @@ def _header(path: Path, rng: Rng) -> None:
                 data[rng.choice([*EVIL, "__metadata__", "['count']"])] = rng.choice([entry, junk(rng)])
             case 5 | 6 if "ddpg" in entry:
                 texts = [text_of(junk(rng)), text_of(deep(rng)), "", "NaN", '{"last_return": 1e999}']
-                about = json.loads(entry["ddpg"]) | {"header": rng.choice(texts)}
+                about: Any = {}
+                with suppress(ValueError, TypeError, RecursionError):  # of what was damaged before
+                    about = json.loads(entry["ddpg"])
+                about = (about if isinstance(about, dict) else {}) | {"header": rng.choice(texts)}
                 entry["ddpg"] = rng.choice([json.dumps(about), json.dumps(about), *texts])
             case _:
                 data = damaged_data(data, rng)
