@@ -1,6 +1,6 @@
 """Convolutions as layers: on a CPU slices and one product, on accelerators the compiler's own.
 
-Inside a loop of compiled code the compiler's convolution is 7 to 21 times slower on a CPU (docs/pixels.md); both give
+Inside a loop of compiled code the compiler's convolution is 15 to 28 times slower on a CPU (docs/pixels.md); both give
 the same numbers up to rounding.
 """
 
