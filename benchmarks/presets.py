@@ -24,6 +24,7 @@ from mujoco_learning import learned_with, rounded
 
 import ddpg
 from ddpg import read_metrics
+from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.records.plot import INK, PALETTE, curve_of, style_axes
@@ -70,6 +71,12 @@ def trained(name: str) -> dict[str, Any]:
     """Every option of a job's run, as the preset has it now."""
     steps, options = JOBS[name]
     return learned_with(override(PRESETS[preset_of(name)], {"steps": steps, **options}))
+
+
+def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether a preset is another one now; an option that is new since then counts if it is not off."""
+    off = learned_with(Config())
+    return any(then.get(path, off.get(path)) != value for path, value in now.items()) or bool({*then} - {*now})
 
 
 def measure(name: str) -> dict[str, Any]:
@@ -175,7 +182,7 @@ def main() -> None:
     path = args.out / "presets.json"
     written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"presets": {}}
     results = written["presets"]
-    old = [name for name in JOBS if name not in results or results[name]["trained"] != trained(name)]
+    old = [name for name in JOBS if name not in results or changed(results[name]["trained"], trained(name))]
     names = args.names or old
     if args.table and old:
         print(f"not measured as they are now: {', '.join(old)}", file=sys.stderr)
