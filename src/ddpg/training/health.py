@@ -20,6 +20,7 @@ from ddpg.types import Spec
 PATIENCE = 3  # log points in a row that show it: one may be chance
 STUCK = 0.5  # share of the action's dimensions that stay at a bound
 FEW = 5  # episodes of an evaluation
+GAINED = 0.5  # of the size of random actions' return, by which a policy is better that counts as learned
 FALLEN = 0.25  # of the way from random actions to the best return, what is left of it
 TAU = 0.025  # of the mean activity of a layer, below which a unit is dormant
 STATES = 100  # observations on which units are looked at
@@ -69,7 +70,7 @@ def check_health(
 
     `best` includes this evaluation; after the `last` none can follow that confirms a collapse.
     """
-    state = _added(state, config, report, evaluation, learned, best)
+    state = _added(state, config, spec, report, evaluation, learned, best)
     lines = dict[str, str]()
     for symptom in _symptoms(state, config, spec, report, evaluation, learned, best, last):
         if symptom.shown.any():
@@ -89,7 +90,13 @@ def q_bounds(state: HealthState, config: Config, learned: Learned) -> tuple[np.n
 
 
 def _added(
-    state: HealthState, config: Config, report: Report, evaluation: Evaluation, learned: Learned, best: Best
+    state: HealthState,
+    config: Config,
+    spec: Spec,
+    report: Report,
+    evaluation: Evaluation,
+    learned: Learned,
+    best: Best,
 ) -> HealthState:
     mean, episodes = evaluation.mean_returns(), evaluation.returns.shape[1]
     error = np.asarray(evaluation.returns, float).std(axis=1) / np.sqrt(episodes)
@@ -105,7 +112,9 @@ def _added(
     lowest_q, highest_q = q_bounds(state, config, learned)
     slack = 0.1 * size + 0.01 * (highest_q - lowest_q) * (1 - config.gamma)
     gain = best.returns - first
-    learned_any = best.steps > config.learning_starts  # what was good before is chance
+    # What was good before learning, or little better than random actions, is chance.
+    learned_any = (best.steps > config.learning_starts) & (gain > GAINED * np.abs(first))
+    dimensions = spec.action_dim * np.asarray(report.metrics.stuck) + 0.1  # that are stuck in nearly all updates
 
     def in_a_row(count: np.ndarray, now: np.ndarray) -> np.ndarray:
         return np.where(now, count + 1, 0)
@@ -114,7 +123,7 @@ def _added(
         bias=bias,
         beyond=in_a_row(state.beyond, (q > highest_q + slack) | (q < lowest_q - slack)),
         growing=in_a_row(state.growing, (bias > state.bias) & (bias > 2 * np.fmax(largest, 1))),
-        stuck=in_a_row(state.stuck, np.asarray(report.metrics.stuck) >= STUCK),
+        stuck=in_a_row(state.stuck, np.floor(dimensions) >= max(1, STUCK * spec.action_dim)),
         fallen=in_a_row(
             state.fallen,
             (mean < first + FALLEN * gain) & (gain > 5 * error) & (best.returns - mean > 5 * error) & learned_any,
