@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     open_streams()
     argv = sys.argv[1:] if argv is None else argv
-    if any(":" in word for word in argv):  # a module of environments, looked for in the current folder too, last
+    # A module of environments is looked for in the current folder too, last; gym: and jax: are no modules.
+    if any(":" in word.removeprefix("gym:").removeprefix("jax:") for word in argv):
         with suppress(OSError):
             sys.path += {os.getcwd()}.difference(sys.path)
     try:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
 from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.networks import Plain, Residual
-from ddpg.algorithm.schedules import Constant, Exponential
+from ddpg.algorithm.schedules import Constant, Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import Config
@@ -67,6 +68,40 @@ def test_lillicrap() -> None:
     assert agent.exploration == OrnsteinUhlenbeck(theta=0.15, sigma=0.2, dt=1.0, schedule=Constant())
     assert (paper.replay.batch, paper.replay.capacity) == (64, 1_000_000)  # "minibatch sizes of 64 … 10^6"
     assert (paper.collect.steps, paper.collect.updates, paper.collect.envs) == (1, 1, 1)  # Algorithm 1
+
+
+def test_drqv2() -> None:
+    """Yarats et al. 2022, section 3 and the authors' code, of medium difficulty."""
+    config = PRESETS["drqv2"]
+    agent, (height, width, _) = config.agent, config.view.pixels.shape  # pyright: ignore[reportAttributeAccessIssue]
+    assert (height, width, config.stack, config.action_repeat, config.gamma) == (84, 84, 3, 2, 0.99)
+    encoder: Any = agent.encoder
+    assert (encoder.filters, encoder.kernels, encoder.strides) == ((32,) * 4, (3,) * 4, (2, 1, 1, 1))
+    for network in (agent.actor, agent.critic):
+        assert (network.trunk, network.widths, network.activation, network.lr) == (50, (1024, 1024), "relu", 1e-4)
+        assert network.init.kind == "orthogonal"
+    assert (agent.critics, agent.actor_q, agent.tau, agent.tau_actor, agent.tau_encoder) == (2, "min", 0.01, 1.0, 1.0)
+    assert (agent.smoothing.clip, agent.smoothing.actor) == (0.3, True)
+    # 500 000 steps of the agent: an update every second.
+    for schedule, steps in ((agent.exploration.schedule, 500_000), (agent.smoothing.schedule, 250_000)):
+        assert schedule == Linear(final=0.1, steps=steps)
+    assert agent.exploration.sigma == agent.smoothing.sigma == 1.0
+    augment: Any = agent.augment
+    assert (augment.pixels, augment.groups) == (4, config.replay.batch)
+    assert (config.replay.batch, config.replay.n_step, config.replay.capacity) == (256, 3, 1_000_000)
+    assert (config.collect.steps, config.collect.updates, config.collect.warmup) == (2, 1, 2_000)
+
+
+def test_lillicrap_pixels() -> None:
+    """Lillicrap et al. 2016, section 7."""
+    config = PRESETS["lillicrap-pixels"]
+    agent, encoder = config.agent, config.agent.encoder
+    assert getattr(encoder, "filters", None) == (32, 32, 32)
+    assert (config.view.pixels.shape, config.stack, config.action_repeat) == ((64, 64, 3), 3, 3)  # pyright: ignore[reportAttributeAccessIssue]
+    assert (agent.actor.widths, agent.actor.final_init, agent.actor.lr) == ((200, 200), 3e-4, 1e-4)
+    assert (agent.critic.widths, agent.critic.final_init, agent.critic.lr) == ((200, 200), 3e-4, 1e-3)
+    assert (agent.critic.action_layer, agent.critic.l2, agent.tau) == (1, 1e-2, 0.001)
+    assert (config.replay.batch, config.replay.capacity, config.gamma) == (16, 1_000_000, 0.99)
 
 
 def test_d4pg() -> None:

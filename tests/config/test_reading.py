@@ -31,6 +31,7 @@ UNSET |= {"tau_encoder": "0.5", "trunk": "50"}
 UNSET |= {"huber": "0.5", "low": "0.5", "high": "0.5", "tau_actor": "0.5", "target_period": "100"}
 CAPPED = {"alpha", "gamma", "tau", "beta", "rate"}  # at most 1
 TOGETHER = {  # options that are valid only beside another
+    "smoothing.actor": {"smoothing.sigma": "0.2"},
     "value.low": {"value.high": "9"},
     "value.high": {"value.low": "-9"},
     "exploration.low": {"exploration.high": "9"},

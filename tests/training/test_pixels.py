@@ -118,6 +118,10 @@ def test_what_does_not_fit_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
             ["--pixels", "--pixels.size", "8", "--encoder.patches", "16"],
             "layer 0 looks at 16 x 16 of what has 8 x 8 then",
         ),
+        (
+            ["--smoothing.actor", "true"],
+            "smoothing.sigma 0 is no noise; use --smoothing.sigma 0.2",
+        ),
         (["--stack", "3"], "stack 3: it is pictures that are stacked"),
     ):
         assert main(["train", *words]) == 2

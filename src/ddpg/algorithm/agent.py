@@ -171,7 +171,7 @@ class DPG:
             q_mu, dq_da = jax.value_and_grad(q_of)(a)
             loss_da = -dq_da / len(mu)  # minus: Adam minimises, we maximise J
             if self.preactivation:
-                loss_da += self.preactivation * square_of_preactivation(mu)
+                loss_da += self.preactivation * gradient_of_preactivation(mu)
             (grad,) = pull_back(loss_da)
             actor, opt = gradient_step(self.actor, nets.fitted(both, 0.01).actor, grad, opt)
             return actor, opt, actor_metrics(mu, q_mu, dq_da)
@@ -221,7 +221,7 @@ def actor_metrics(mu: Float[Array, "b m"], q: Float[Array, ""], dq_da: Float[Arr
     return ActorMetrics(-q / len(mu), norm, jnp.mean(at_bound, dtype=mu.dtype), stuck)
 
 
-def square_of_preactivation(mu: Float[Array, "b m"]) -> Float[Array, "b m"]:
+def gradient_of_preactivation(mu: Float[Array, "b m"]) -> Float[Array, "b m"]:
     """The gradient by mu = tanh(u) of the mean of u^2; beyond |u| of 5, where tanh is flat, as if u was 5."""
     bounded = jnp.clip(mu, -0.9999, 0.9999)
     return 2 * jnp.arctanh(bounded) / (1 - jnp.square(bounded)) / mu.size

@@ -7,6 +7,7 @@ from jax import Array
 from jaxtyping import Float
 
 from ddpg.algorithm.schedules import Constant, Schedule, StepCount
+from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative
 
 
@@ -22,6 +23,11 @@ class TargetSmoothing:
     clip: NonNegative = 0.5
     schedule: Schedule = Constant()
     actor: bool = False
+
+    def check(self, path: str) -> None:
+        """Noise on the actor's action needs a sigma."""
+        if self.actor and not self.sigma:
+            raise Mistake(f"{path}.actor true: {path}.sigma 0 is no noise; use --{path}.sigma 0.2")
 
     def __call__(
         self, action: Float[Array, "b m"], normal: Float[Array, "b m"], update: StepCount

@@ -87,23 +87,29 @@ def arrangement(spec: Spec) -> Layout:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """A native environment that is seen as it draws itself."""
+class Seen:
+    """A native environment of which something else is seen."""
 
     env: Environment
-    pixels: Drawn
 
     @property
     def id(self) -> str:
         return self.env.id
 
     @property
-    def spec(self) -> Spec:
-        return seen_spec(self.env.spec, View(self.pixels))
-
-    @property
     def max_episode_steps(self) -> int:
         return self.env.max_episode_steps
+
+
+@dataclass(frozen=True)
+class Pictures(Seen):
+    """A native environment that is seen as it draws itself."""
+
+    pixels: Drawn
+
+    @property
+    def spec(self) -> Spec:
+        return seen_spec(self.env.spec, View(self.pixels))
 
     def reset(self, key: Key) -> tuple[PyTree, Array]:
         state, _ = self.env.reset(key)
@@ -114,10 +120,7 @@ class Pictures:
         return state, self._draw(state), reward, terminated, truncated
 
     def _draw(self, state: PyTree) -> Array:
-        env: Any = self.env
-        while not isinstance(env, Drawable):  # what repeats actions has the state of what it repeats them in
-            env = env.env
-        return jnp.asarray(env.draw(state, self.pixels.size, self.pixels.colour))
+        return jnp.asarray(drawer(self.env).draw(state, self.pixels.size, self.pixels.colour))
 
 
 class StackState(NamedTuple):
@@ -128,23 +131,14 @@ class StackState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Stacked:
+class Stacked(Seen):
     """A native environment of whose pictures the last few are one observation, the newest last."""
 
-    env: Environment
     stack: int
-
-    @property
-    def id(self) -> str:
-        return self.env.id
 
     @property
     def spec(self) -> Spec:
         return seen_spec(self.env.spec, View(stack=self.stack))
-
-    @property
-    def max_episode_steps(self) -> int:
-        return self.env.max_episode_steps
 
     def reset(self, key: Key) -> tuple[StackState, Array]:
         state, picture = self.env.reset(key)
@@ -159,14 +153,20 @@ class Stacked:
         return StackState(env, obs), obs, reward, terminated, truncated
 
 
+def drawer(env: Environment) -> Drawable:
+    """What draws its states: what repeats actions has those of what it repeats them in. Mistake if nothing does."""
+    inner: Any = env
+    while not isinstance(inner, Drawable):
+        if not hasattr(inner, "env"):
+            raise Mistake(f"pixels: {env.id} does not draw itself; give it a method draw(state, size, colour)")
+        inner = inner.env
+    return inner
+
+
 def seen_native(env: Environment, view: View) -> Environment:
     """The environment as it is to be seen. Mistake if it cannot draw itself."""
     if isinstance(view.pixels, Drawn) and not is_picture(env.spec):
-        inner: Any = env
-        while not isinstance(inner, Drawable):
-            if not hasattr(inner, "env"):
-                raise Mistake(f"pixels: {env.id} does not draw itself; give it a method draw(state, size, colour)")
-            inner = inner.env
+        drawer(env)
         env = Pictures(env, view.pixels)
     seen_spec(env.spec, View(stack=view.stack))  # Mistake, before a Stacked is asked for its own
     return Stacked(env, view.stack) if view.stack > 1 else env
@@ -190,7 +190,7 @@ class Eye:
 
 def unseen(env: Environment) -> Environment:
     """The environment behind a view."""
-    while isinstance(env, Pictures | Stacked):
+    while isinstance(env, Seen):
         env = env.env
     return env
 
