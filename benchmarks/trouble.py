@@ -67,6 +67,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "critic.lr 0.3": SHORT | {"critic.lr": 0.3},
     "critic.lr 0.02, tau 0.5": SHORT | {"critic.lr": 0.02, "tau": 0.5},
     "gamma 0.999, tau 1, elu": SHORT | {"gamma": 0.999, "tau": 1.0, "critic.lr": 1e-2, "critic.activation": "elu"},
+    "car, gamma 0.999, tau 1": CAR
+    | {"steps": 15_000, "gamma": 0.999, "tau": 1.0, "critic.lr": 5e-3, "reward_scale": 1.0},
     "narrow support": SHORT | {"value": "categorical", "value.low": -20.0, "value.high": 20.0},
 }
 # Each preset on a task that it is for: OU noise on Pendulum, and a longer horizon with the article's networks, end with

@@ -9,6 +9,7 @@ import gymnasium
 from gymnasium.envs.registration import find_highest_version, parse_env_id, registry
 
 from ddpg.config.config import Config
+from ddpg.config.presets import host_defaults
 from ddpg.envs.catalogue import NATIVE
 from ddpg.envs.foreign import Guard, brief_value
 from ddpg.envs.gymnasium_factory import GymFactory, Maker, by_callable, by_id, parse_args
@@ -135,6 +136,20 @@ def has_id(id: str) -> bool:
     """Whether `resolve` takes it: a run of a function or an object has the name of its class instead."""
     _, name = split_id(id)
     return ":" in name or name in NATIVE or _registered(name)
+
+
+def was_stepped(config: Config) -> bool:
+    """Whether Python stepped the run's environment, so that `host_defaults` changed its preset."""
+    if config.env_args or config.env.startswith("gym:"):
+        return True
+    if config.env in NATIVE:
+        return False
+    # A class of one's own may be compiled or not. A run folder does not say so, but its evaluations differ.
+    return (
+        ":" in config.env
+        or config.env in registry
+        or config.eval.episodes == host_defaults(config, {})["eval.episodes"]
+    )
 
 
 def _registered(name: str) -> bool:

@@ -97,9 +97,11 @@ def test_bounds_follow_the_units_that_the_critic_learns() -> None:
 
 
 def test_a_bias_that_grows_beyond_returns() -> None:
-    growing = [(report(-3.0, -100.0), evaluation(bias=bias)) for bias in (5.0, 25.0, -50.0, 70.0)]
+    growing = [(report(-3.0, -100.0), evaluation(bias=bias)) for bias in (5.0, 45.0, -50.0, 70.0)]
     *before, last = warned(growing)
     assert before == [{}] * 3
+    ending_with_q = [(r, e._replace(discounted=e.discounted + 3 * e.q_bias)) for r, e in growing]
+    assert warned(ending_with_q)[-1].keys() == {"q_bias"}
     assert last["q_bias"].startswith("seed 5: Q differs from the return that follows by +70, more at each evaluation")
     shrinking = [(report(-3.0, -100.0), evaluation(bias=bias)) for bias in (90.0, 80.0, 85.0, 70.0, 60.0)]
     assert warned(shrinking) == [{}] * 5

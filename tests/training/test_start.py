@@ -47,6 +47,16 @@ def test_it_begins_with_the_networks_of_the_run(env: str, source: ddpg.Run, tmp_
         assert all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
 
 
+@pytest.mark.parametrize("env", ["Pendulum-v1", "gym:Pendulum-v1"])
+def test_iterations_and_evaluations_that_the_run_chose_are_kept(env: str, tmp_path: Path) -> None:
+    """Others become those that suit an environment that Python steps."""
+    chosen = {"eval.every": 150, "collect.warmup": 200} | ({"collect.steps": 1} if env[:4] == "gym:" else {})
+    first = ddpg.train(env, steps=300, run=tmp_path / "first", options=SMALL | chosen, quiet=True)
+    run = ddpg.train("gym:Pendulum-v1", steps=300, run=tmp_path / "run", from_run=first.path, quiet=True)
+    assert run.config.collect.steps == (1 if env[:4] == "gym:" else 100)
+    assert (run.config.eval.every, run.config.eval.episodes) == (150, first.config.eval.episodes)
+
+
 def test_more_seeds_than_the_run_has_begin_with_the_first_again(source: ddpg.Run, tmp_path: Path) -> None:
     options = {"collect.learning_starts": 110, "eval.every": 100}
     run = ddpg.train(
@@ -60,8 +70,11 @@ def test_more_seeds_than_the_run_has_begin_with_the_first_again(source: ddpg.Run
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--from {run} --critic.widths 16", "critic.widths (16,): the networks of {run} have (8, 8); use that"),
-        ("--from {run} --critics 2", "critics 2: the networks of {run} have 1; use that, or no --critics"),
+        (
+            "--from {run} --critic.widths 16",
+            "critic.widths 16: the networks of {run} have 8,8; use --critic.widths 8,8",
+        ),
+        ("--from {run} --critics 2", "critics 2: the networks of {run} have 1; use --critics 1"),
         ("--from {run} --normalise true", "{run} was trained with false, and its networks need it; use --normalise fa"),
         ("--from nowhere", "nowhere is no run folder"),
         (

@@ -39,13 +39,15 @@ def doctor(
     config = config_of(advice)
     if isinstance(env, GymFactory):
         config, env = override(config, host_defaults(config, options_of(advice))), env.seen(config.view)
+    console = Console(stderr=True)
+    if not json:
+        console.print("rehearsing what will be printed …", style="dim")
     prepare_jax(config, env.spec)
     duration = rehearse(config, env, findings)
     command = command_line(id, args, advice)
     if env_seeds != "episode":
         command += f" --env-seeds {env_seeds}"
     if not json:
-        console = Console(stderr=True)
         console.print(page(findings, advice))
         console.print(Text(f"{expectation(config, duration)}:"), soft_wrap=True)
         console.print(Text(command, "bold"), soft_wrap=True)  # so that it can be pasted

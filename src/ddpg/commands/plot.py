@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from gymnasium import registry
 
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override, values
-from ddpg.environment import split_id
+from ddpg.environment import split_id, was_stepped
 from ddpg.envs import catalogue
 from ddpg.mistake import Mistake
 from ddpg.records.log import Record, read_records
@@ -80,27 +79,13 @@ def _label(config: Config) -> str:
     parts = [path for path in own if any(other.startswith(f"{path}.") for other in (*own, *values(preset)))]
     kinds = {path: own[path] for path in parts if values(preset).get(path) not in (None, own[path])}
     usual = values(override(preset, kinds))
-    if _stepped(config):
+    if was_stepped(config):
         usual |= host_defaults(config, {})
         usual["collect.updates"] = host_defaults(config, {"collect.steps": config.collect.steps})["collect.updates"]
     differing = kinds | {path: value for path, value in own.items() if usual.get(path) != value}
     of_length = ("env", "steps", "seed", "seeds")
     shown = [f"{path} {value}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."]
     return ", ".join([config.preset, *shown])
-
-
-def _stepped(config: Config) -> bool:
-    """Whether Python stepped the run's environment, so that `host_defaults` changed its preset."""
-    if config.env_args or config.env.startswith("gym:"):
-        return True
-    if config.env in catalogue.NATIVE:
-        return False
-    # A class of one's own may be compiled or not. A run folder does not say so, but its evaluations differ.
-    return (
-        ":" in config.env
-        or config.env in registry
-        or config.eval.episodes == host_defaults(config, {})["eval.episodes"]
-    )
 
 
 def _beside(one: Curve, other: Curve) -> Curve:

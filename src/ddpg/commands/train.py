@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ddpg.config.config import Config
-from ddpg.config.presets import by_name, host_defaults
-from ddpg.config.reading import override
-from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve_as, resolve_for, split_id
+from ddpg.config.presets import PRESETS, by_name, host_defaults
+from ddpg.config.reading import override, values
+from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve_as, resolve_for, split_id, was_stepped
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.view import is_picture, is_stack
 from ddpg.mistake import Mistake
@@ -93,8 +93,9 @@ def train(
     again = isinstance(environment, GymFactory)  # an environment is not made once more
     environment = environment.seen(asked.view) if again else resolve_as(asked, env)
     in_python = isinstance(environment, GymFactory)
-    if in_python and config is None and (not inherited or base.collect.steps == 1):  # which is a compiled run's
-        asked = override(base, host_defaults(asked, changes))
+    if in_python and config is None and not (inherited and was_stepped(base)):
+        own = _differing(base) if inherited else {}
+        asked = override(base, host_defaults(asked, own | changes))
     # gym:ID is another environment than ID, if that is native here; jax:ID is the same.
     chosen = asked if in_python and isinstance(env, str) else replace(asked, env=environment.id)
     check_fit(chosen, environment)
@@ -129,6 +130,13 @@ def _fine_tuned(config: Config, env: EnvironmentLike | None) -> Config:
     if not (env is None or (isinstance(env, str) and split_id(env)[1] == split_id(config.env)[1])):
         config = replace(config, env_args=())
     return replace(config, collect=replace(config.collect, warmup=0, learning_starts=config.learning_starts))
+
+
+def _differing(config: Config) -> dict[str, Any]:
+    """What its user chose about iterations and evaluations: what its preset has otherwise."""
+    usual, chosen = values(PRESETS.get(config.preset, config)), values(config)
+    paths = ("collect.steps", "collect.updates", "eval.every", "eval.episodes")
+    return {path: chosen[path] for path in paths if chosen[path] != usual[path]}
 
 
 @own_settings()

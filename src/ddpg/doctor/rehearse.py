@@ -30,7 +30,7 @@ START = 4.0  # seconds of a run's imports and first programs
 
 PASSING = 2e-4  # seconds in which an action and its answer pass between processes
 
-REPEATS, PATIENCE = 5, 1.0  # how often something is timed at most, and for how many seconds
+REPEATS, PATIENCE, CALL = 5, 1.0, 0.5  # how often something is timed at most, for how long in all, and each time
 
 SMALL, SMALL_BYTES = 100_000, 2e8  # steps of a replay that is large enough to be timed, and its bytes at most
 
@@ -93,7 +93,7 @@ def _in_python(config: Config, env: GymFactory, findings: Findings) -> Duration:
     collect, episodes = config.collect, config.eval.episodes
     host = Host(learner_for(config, env.spec), behaviour_for(config, env.spec), Instant(env.spec, collect.envs))
     host.start(_keys(config))
-    acting, both = (seconds_of(host.compile(longest=1, learning=learning), 1) for learning in (False, True))
+    acting, both = (seconds_of(host.compile(longest=1, learning=learning)) for learning in (False, True))
     several, step = cores(), 1 / findings.steps_per_second
     if collect.vector == "async":
         environment = collect.steps * (PASSING + step * ceil(collect.envs / several))
@@ -110,11 +110,11 @@ def _compiled(config: Config, env: Environment) -> Duration:
     driver = driver_for(config, env)
     driver.start(_keys(config))
     iterations = max(1, MAX_CHUNK // max(config.collect.updates, config.steps_per_iteration))
-    chunk = seconds_of(driver.compile(longest=iterations, learning=True), iterations)
+    learning = seconds_of(driver.compile(longest=iterations, learning=True), iterations)
     inputs = driver.read().evaluation_inputs
     play = evaluator_for(config, env, config.eval.episodes, config.eval.seed).compile(*inputs)
     evaluation = _evaluations(config) * seconds_of(lambda *_: play(*inputs))
-    return Duration(_training(config, 0.0, chunk / iterations), evaluation, "learning")
+    return Duration(_training(config, 0.0, learning), evaluation, "learning")
 
 
 def _training(config: Config, acting: float, learning: float) -> float:
@@ -132,15 +132,20 @@ def _keys(config: Config) -> Any:
     return jax.numpy.stack([jax.random.key(config.seed)])
 
 
-def seconds_of(program: Callable[[np.int32, int], Any], iterations: int = 1) -> float:
-    """The median time of a call, after a first one."""
-    program(np.int32(0), iterations)
+def seconds_of(program: Callable[[np.int32, int], Any], longest: int = 1) -> float:
+    """The median time of an iteration, in calls of at most `longest` that take about CALL seconds."""
+
+    def timed(first: int, iterations: int) -> float:
+        began = time.perf_counter()
+        jax.block_until_ready(program(np.int32(first), iterations))
+        return time.perf_counter() - began
+
+    timed(0, 1)
+    iterations = max(1, min(longest, int(CALL / timed(1, 1))))
     times = list[float]()
     while len(times) < REPEATS and sum(times) < PATIENCE:
-        began = time.perf_counter()
-        jax.block_until_ready(program(np.int32(len(times) + 1), iterations))
-        times.append(time.perf_counter() - began)
-    return median(times)
+        times.append(timed(len(times) + 2, iterations))
+    return median(times) / iterations
 
 
 def roughly(seconds: float) -> str:

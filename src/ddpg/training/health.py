@@ -35,7 +35,7 @@ class HealthState(NamedTuple):
     lowest_reward: np.ndarray
     highest_reward: np.ndarray
     random_return: np.ndarray  # the lower of the first evaluation and the first exploring episodes
-    return_size: np.ndarray  # the largest mean |discounted return| of an evaluation
+    return_size: np.ndarray  # the largest mean |return| of an evaluation, as the critic learns them, but without Q
     bias: np.ndarray  # |Q - return| of the last evaluation
     beyond: np.ndarray  # log points in a row: Q beyond what rewards allow
     growing: np.ndarray  # its bias larger than returns, and growing
@@ -104,7 +104,8 @@ def _added(
         error = np.fmax(error, np.abs(best.returns - state.random_return) / 20 + np.abs(mean) / 20)
     size = np.abs(np.asarray(evaluation.discounted, float)).mean(axis=1)
     bias, q = np.abs(np.asarray(evaluation.q_bias, float).mean(axis=1)), np.asarray(report.metrics.q)
-    largest = np.fmax(state.return_size, size)
+    returns = learned.reward_scales(config.reward_scale) * np.abs(np.asarray(evaluation.returns, float)).mean(axis=1)
+    largest = np.fmax(state.return_size, returns)
     low, high = (np.where(np.isfinite(x), x, np.nan) for x in (report.lowest_reward, report.highest_reward))
     low, high = np.fmin(state.lowest_reward, low), np.fmax(state.highest_reward, high)
     first = np.where(np.isnan(state.random_return), np.fmin(mean, report.episode_return), state.random_return)

@@ -17,7 +17,7 @@ from ddpg.mistake import Mistake
 from ddpg.records.networks.safetensors import SavedNetworks
 from ddpg.records.tree_file import from_numpy, keys_to_data
 from ddpg.records.untrusted import check_plain
-from ddpg.terminal import count, one_line, thousands
+from ddpg.terminal import count, one_line, plain, thousands
 from ddpg.training.backend import learner_for
 from ddpg.training.driver import Driver
 from ddpg.training.folder import RunFolder
@@ -101,7 +101,8 @@ def _networks(run: RunFolder, source: Config, config: Config, spec: Spec, best: 
         parts = ("actor.", "critic", "encoder", "value")
         odd = [path for path in there if path.startswith(parts) and here.get(path) != there[path]]
         path = next((path for path in odd if not path.endswith((".lr", ".init"))), odd[0])
-        raise Mistake(f"{path} {here.get(path)}: the networks of {run} have {there[path]}; use that, or no --{path}")
+        asked, have = plain(here.get(path)), plain(there[path])
+        raise Mistake(f"{path} {asked}: the networks of {run} have {have}; use --{path} {have}")
     return jax.tree.map(lambda *leaves: np.stack(leaves), *saved)
 
 
