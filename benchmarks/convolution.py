@@ -64,20 +64,21 @@ def methods(shape: tuple[int, ...], strides: tuple[int, ...], batch: int) -> dic
 
     from ddpg.algorithm.convolution import by_compiler, by_slices
 
-    x, channels, size, weights, products = jnp.ones((batch, *shape)), shape[2], shape[0], [], []
+    channels, size, weights, products = shape[2], shape[0], [], []
+    x = jnp.ones((channels, size, size, batch))
     for i, stride in enumerate(strides):
         key = jax.random.key(i)
         weights.append(0.05 * jax.random.normal(key, (KERNEL, KERNEL, channels, FILTERS)))
         size = (size - KERNEL) // stride + 1
         rows, inner = batch * size * size, KERNEL**2 * channels
-        products.append((jnp.ones((rows, inner)), jnp.ones((inner, FILTERS)), jnp.ones((rows, FILTERS))))
+        products.append((jnp.ones((inner, rows)), jnp.ones((inner, FILTERS)), jnp.ones((FILTERS, rows))))
         channels = FILTERS
 
     def looped(convolve: Callable[..., Any]) -> Callable[[], Any]:
         def loss(weights: list[Any]) -> Any:
             y = x
             for weight, stride in zip(weights, strides, strict=True):
-                y = jax.nn.relu(convolve(y, weight, stride))
+                y = jax.nn.relu(convolve(y, weight, stride=stride))
             return jnp.mean(jnp.square(y))
 
         def step(weights: list[Any], _: None) -> tuple[list[Any], None]:
@@ -90,9 +91,9 @@ def methods(shape: tuple[int, ...], strides: tuple[int, ...], batch: int) -> dic
         """Forward, and backward by the weights; by the inputs, too, but for the first layer."""
         out = []
         for i, (inputs, weight, outputs) in enumerate(state):
-            forward = inputs @ weight
-            by_weight = inputs.T @ (outputs + 1e-9 * forward)
-            back = outputs @ weight.T if i else 0.0 * inputs[:1]
+            forward = weight.T @ inputs
+            by_weight = inputs @ (outputs + 1e-9 * forward).T
+            back = weight @ outputs if i else 0.0 * inputs[:1]
             out.append((inputs + 1e-9 * back, weight + 1e-9 * by_weight, outputs))
         return out, None
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddpg.algorithm.convolution import by_compiler, by_slices
+from ddpg.algorithm.convolution import Convolution, by_compiler, by_slices
 from ddpg.algorithm.encoders import AnyEncoder, Conv, Patches
 from ddpg.algorithm.initialisers import Orthogonal
 from ddpg.mistake import Mistake
@@ -18,14 +18,15 @@ SHAPES = [(3, 1), (3, 2), (8, 8), (2, 2), (5, 3), (1, 1), (4, 2)]  # kernel, str
 @pytest.mark.parametrize(("size", "stride"), SHAPES)
 def test_slices_and_a_product_are_the_compilers_convolution(size: int, stride: int) -> None:
     """Values and gradients."""
-    x = jax.random.normal(jax.random.key(0), (2, 19, 21, 3))
+    x = jax.random.normal(jax.random.key(0), (3, 19, 21, 2))
     weight = jax.random.normal(jax.random.key(1), (size, size, 3, 4))
     wanted, pull_wanted = jax.vjp(lambda x, w: by_compiler(x, w, stride), x, weight)
     got, pull_got = jax.vjp(lambda x, w: by_slices(x, w, stride), x, weight)
     np.testing.assert_allclose(got, wanted, atol=1e-4)
     for a, b in zip(pull_got(wanted), pull_wanted(wanted), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3, rtol=1e-4)
-    np.testing.assert_allclose(by_slices(np.asarray(x), np.asarray(weight), stride), wanted, atol=1e-4)
+    layer = Convolution(np.asarray(weight), np.zeros(4, np.float32), stride)
+    np.testing.assert_allclose(layer(np.asarray(x), lambda y: y), wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pydantic import Discriminator
 
 from ddpg.algorithm.convolution import Convolution
 from ddpg.algorithm.initialisers import AnyInitialiser, Orthogonal
-from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, STATIC, Layers, forward, steps
+from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, STATIC, steps
 from ddpg.algorithm.random import draw_uniform
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
@@ -176,14 +176,17 @@ class Patches(OfPictures):
 class PictureEmbedding:
     """Convolutions, and what leaves them as one row of numbers."""
 
-    layers: Layers
+    layers: tuple[Convolution, ...]
     activation: str = field(metadata=STATIC)
     layout: Layout = field(metadata=STATIC)
 
     def state(self, obs: Shaped[AnyArray, "b *obs"]) -> Float[AnyArray, "b z"]:
-        activations = IN_NUMPY if isinstance(obs, np.ndarray) else ACTIVATIONS
-        pictures = self.layout(obs) - np.float32(0.5)  # around 0, if bytes were divided
-        return flatten_observation(forward(self.layers, pictures, activations[self.activation]))
+        f = (IN_NUMPY if isinstance(obs, np.ndarray) else ACTIVATIONS)[self.activation]
+        centred = self.layout(obs) - np.float32(0.5)  # around 0, if bytes were divided
+        x = centred.transpose(3, 1, 2, 0)
+        for layer in self.layers:
+            x = layer(x, f)
+        return flatten_observation(x.transpose(3, 1, 2, 0))
 
     def pair(self, z: Float[AnyArray, "b z"], action: Float[AnyArray, "b m"]) -> Float[AnyArray, "b m"]:
         return action
