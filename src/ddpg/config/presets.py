@@ -73,13 +73,14 @@ PRESETS = {
             critics=2,
             actor_q="min",
             exploration=Gaussian(sigma=1.0, schedule=Linear(final=0.1, steps=10_000)),
-            smoothing=TargetSmoothing(sigma=1.0, clip=0.3, schedule=Linear(final=0.1, steps=10_000)),
+            smoothing=TargetSmoothing(sigma=0.2, clip=0.3),
             augment=RandomShift(pixels=4, groups=8),
             preactivation=1e-3,
             tau=0.01,
             tau_actor=1.0,
             tau_encoder=1.0,
         ),
+        replay=Replay(n_step=3),
     ),
     # Yarats et al. 2022, section 3 and appendix B, and the authors' code: tasks of medium difficulty.
     "drqv2": Config(
