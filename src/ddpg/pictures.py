@@ -1,10 +1,11 @@
-"""Pictures as [b, height, width, channels], however a space orders its axes."""
+"""Pictures as [b, height, width, channels], however a space orders its axes, and where observations have them."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from jaxtyping import Shaped
 
-from ddpg.types import AnyArray
+from ddpg.types import AnyArray, Spec
 
 MOST_CHANNELS = 16  # an axis of so many at most may be channels, or pictures that follow each other
 
@@ -42,3 +43,17 @@ def layout_of(shape: tuple[int, ...]) -> Layout | None:
         channels *= shape[axis]
     height, width = shape[axes[0]], shape[axes[1]]
     return Layout(axes, (height, width, channels)) if min(height, width) > 1 else None
+
+
+class Part(NamedTuple):
+    """A picture in a nested observation: where it lies in the flat one, and its own shape."""
+
+    begin: int
+    end: int
+    shape: tuple[int, ...]
+
+
+def picture_parts(spec: Spec) -> list[Part]:
+    """The parts of a nested observation that are pictures, bytes of a height and a width; none of one array."""
+    places = zip(spec.leaves if spec.nested else (), pairwise([0, *spec.ends]), strict=False)
+    return [Part(*ends, leaf.shape) for leaf, ends in places if leaf.high and layout_of(leaf.shape) is not None]

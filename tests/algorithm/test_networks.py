@@ -10,11 +10,11 @@ import pytest
 from scipy import special, stats
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.encoders import flatten_observation
 from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense
 from ddpg.algorithm.networks import Actor, Critic, Network, Plain, Residual
 from ddpg.algorithm.norms import Running
+from ddpg.algorithm.picture_embedding import flatten_observation
 from ddpg.types import Spec, Transition
 
 SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0,) * 4, action_high=(1.0,) * 4)

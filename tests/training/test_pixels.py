@@ -5,18 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 import ddpg
+from ddpg.algorithm.augment import RandomShift, augment_parts
+from ddpg.algorithm.encoders import Patches
 from ddpg.cli import main
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.environment import resolve_as
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.mistake import Mistake
+from ddpg.pictures import picture_parts
 from ddpg.training.memory import check_memory, replay_bytes
+from ddpg.types import Leaf, Spec
 from tests.tiny import TURNS
 
 SEEN: dict[str, Any] = TURNS | {"pixels.size": 16, "encoder.filters": "4", "actor.trunk": 8, "critic.trunk": 8}
@@ -49,6 +54,23 @@ class Lamp(gymnasium.Env):
         picture = np.zeros((3, 24, 20), np.uint8)
         picture[:, :, round(9.5 + 9 * self.x)] = 255
         return picture
+
+
+class LampAndMoves(Lamp):
+    """Two cameras see it, one of them grey, and numbers stand beside."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__(render_mode)
+        colour, grey = self.observation_space, gymnasium.spaces.Box(0, 255, (24, 20), np.uint8)
+        numbers = gymnasium.spaces.Box(-1.0, 1.0, (2,))
+        self.observation_space: Any = gymnasium.spaces.Dict({"camera": colour, "grey": grey, "moves": numbers})
+
+    def _picture(self) -> Any:
+        picture = super()._picture()
+        return {"camera": picture, "grey": picture[0], "moves": np.array([self.x, 1.0], np.float32)}
+
+    def render(self) -> np.ndarray:
+        return np.moveaxis(super()._picture(), 0, -1)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +127,42 @@ def test_an_environment_that_observes_pictures(tmp_path: Path) -> None:
     run = ddpg.train(Lamp, run=tmp_path / "run", options=options)
     assert run.config.preset == "pixels"
     assert ddpg.load(run.path)(np.zeros((24, 20, 9), np.uint8)).shape == (1,)
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> ddpg.Run:
+    small = {"encoder.filters": "4", "encoder.patches": "4", "actor.trunk": 8, "critic.trunk": 8}
+    return ddpg.train(
+        LampAndMoves, run=tmp_path_factory.mktemp("beside") / "run", options=TURNS | small | {"steps": 300}
+    )
+
+
+@pytest.mark.parametrize("format", ["onnx", "hdf5", "numpy"])
+def test_pictures_beside_numbers(format: str, beside: ddpg.Run) -> None:
+    """Each picture has its own encoder, in its place; so it is in what is exported."""
+    assert (beside.config.preset, beside.config.stack) == ("pixels", 1)
+    assert beside.summary["start"] == ["observations have pictures: preset pixels"]
+    policy, env = ddpg.load(beside.path), LampAndMoves()
+    obs: Any = env.reset(seed=0)[0]
+    assert policy(obs).shape == (1,)
+    assert policy(obs | {"moves": obs["moves"] + 1}) != policy(obs) != policy(obs | {"grey": obs["grey"] // 2})
+    assert ddpg.export(beside.path, format).difference < 1e-5
+
+
+def test_pictures_beside_numbers_are_moved_alone() -> None:
+    spec = Spec((27,), (-1.0,), (1.0,), leaves=(Leaf(("a",), (2,)), Leaf(("b",), (5, 5), high=(255.0,))))
+    shift, words = RandomShift(pixels=2, groups=1), jnp.array([1 << 16], jnp.uint32)
+    obs = jnp.arange(54.0).reshape(2, 27)
+    moved = augment_parts(shift, obs, picture_parts(spec), words)
+    np.testing.assert_array_equal(moved[:, :2], obs[:, :2])
+    np.testing.assert_array_equal(moved[:, 2:], shift(obs[:, 2:].reshape(2, 5, 5), words).reshape(2, -1))
+    assert not np.array_equal(moved, obs)
+
+
+def test_numbers_alone_are_no_pictures() -> None:
+    numbers = Spec((5,), (-1.0,), (1.0,), leaves=(Leaf(("a",), (2,)), Leaf(("b",), (3,))))
+    with pytest.raises(Mistake, match="no part of an observation is a picture"):
+        Patches().sizes(numbers)
 
 
 def test_what_does_not_fit_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

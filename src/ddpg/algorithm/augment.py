@@ -1,5 +1,6 @@
 """Augmentation: pictures of a minibatch shifted at random, so that the critic does not learn the pixels by heart."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
@@ -9,7 +10,7 @@ from jax import Array
 from jaxtyping import Shaped, UInt32
 from pydantic import Discriminator
 
-from ddpg.pictures import layout_of
+from ddpg.pictures import Part, layout_of
 from ddpg.ranges import Natural
 
 
@@ -57,6 +58,23 @@ class RandomShift:
             moved.append(jax.lax.dynamic_slice(padded[first:last], start, (last - first, *obs.shape[1:])))
             first = last
         return jnp.concatenate(moved)
+
+
+def augment_parts(
+    augment: NoAugmentation | RandomShift,
+    obs: Shaped[Array, "b *obs"],
+    parts: Sequence[Part],
+    words: UInt32[Array, " w"],
+) -> Shaped[Array, "b *obs"]:
+    """The whole observation if that is a picture, or those `parts` of it that are, all by the same `words`."""
+    if not parts:
+        return augment(obs, words)
+    pieces, done = [], 0
+    for begin, end, shape in parts:
+        moved = augment(obs[:, begin:end].reshape(len(obs), *shape), words)
+        pieces += [obs[:, done:begin], moved.reshape(len(obs), -1)]
+        done = end
+    return jnp.concatenate([*pieces, obs[:, done:]], axis=-1)
 
 
 AnyAugmentation = Annotated[NoAugmentation | RandomShift, Discriminator("kind")]

@@ -8,18 +8,18 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
-import numpy as np
 from jax.tree_util import register_dataclass
 from jaxtyping import Float, Shaped
 from pydantic import Discriminator
 
 from ddpg.algorithm.convolution import Convolution
 from ddpg.algorithm.initialisers import AnyInitialiser, Orthogonal
-from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, STATIC, steps
+from ddpg.algorithm.layers import ACTIVATIONS
+from ddpg.algorithm.picture_embedding import PartsEmbedding, PictureEmbedding, flatten_observation
 from ddpg.algorithm.random import draw_uniform
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
-from ddpg.pictures import Layout, layout_of
+from ddpg.pictures import Layout, Part, layout_of, picture_parts
 from ddpg.ranges import Choice, Widths
 from ddpg.types import AnyArray, Key, Spec
 
@@ -98,7 +98,10 @@ class Kernel(NamedTuple):
 
 
 class OfPictures:
-    """What encoders of pictures have in common; each has these fields, and says its `layers`."""
+    """What encoders of pictures have in common; each has these fields, and says its `layers`.
+
+    Of a nested observation each picture gets an encoder of its own; numbers beside them join z as they are.
+    """
 
     kind: Any
     activation: Any
@@ -106,10 +109,39 @@ class OfPictures:
     layers: Any
 
     def sizes(self, spec: Spec) -> tuple[int, int]:
-        return convolved_size(self.layers, spec, self.kind), spec.action_dim
+        size = spec.obs_size
+        for part in self._pictures(spec):
+            size += convolved_size(self.layers, self._layout(part.shape), self.kind) - (part.end - part.begin)
+        return size, spec.action_dim
 
-    def create(self, key: Key, spec: Spec) -> "PictureEmbedding":
-        layout = _layout(spec, self.kind)
+    def create(self, key: Key, spec: Spec) -> PictureEmbedding | PartsEmbedding:
+        parts = self._pictures(spec)
+        if not spec.nested:
+            return self._of_picture(key, self._layout(spec.obs_shape))
+        keys = [jax.random.fold_in(key, len(self.layers) + i) for i in range(len(parts))]
+        each = [self._of_picture(own, self._layout(part.shape)) for own, part in zip(keys, parts, strict=True)]
+        return PartsEmbedding(tuple(each), tuple(parts))
+
+    def _pictures(self, spec: Spec) -> list[Part]:
+        """Where the pictures of an observation are. Mistake if it has none."""
+        parts = picture_parts(spec) if spec.nested else [Part(0, spec.obs_size, spec.obs_shape)]
+        if not parts:
+            raise Mistake(
+                f"encoder {self.kind}: no part of an observation is a picture, bytes of a height and a width; "
+                f"use --encoder flat"
+            )
+        return parts
+
+    def _layout(self, shape: tuple[int, ...]) -> Layout:
+        layout = layout_of(shape)
+        if layout is None:
+            raise Mistake(
+                f"encoder {self.kind}: an observation of shape {shape} is no picture; use --encoder flat, or --pixels "
+                f"to see the environment as it draws itself"
+            )
+        return layout
+
+    def _of_picture(self, key: Key, layout: Layout) -> PictureEmbedding:
         channels = [layout.shape[2], *(layer.filters for layer in self.layers)]
         convolutions = []
         for i, (layer, (inputs, outputs)) in enumerate(zip(self.layers, pairwise(channels), strict=True)):
@@ -171,39 +203,9 @@ class Patches(OfPictures):
         of_layers(path, patches=self.patches, filters=self.filters)
 
 
-@register_dataclass
-@dataclass(frozen=True)
-class PictureEmbedding:
-    """Convolutions, and what leaves them as one row of numbers."""
-
-    layers: tuple[Convolution, ...]
-    activation: str = field(metadata=STATIC)
-    layout: Layout = field(metadata=STATIC)
-
-    def state(self, obs: Shaped[AnyArray, "b *obs"]) -> Float[AnyArray, "b z"]:
-        f = (IN_NUMPY if isinstance(obs, np.ndarray) else ACTIVATIONS)[self.activation]
-        centred = self.layout(obs) - np.float32(0.5)  # around 0, if bytes were divided
-        x = centred.transpose(3, 1, 2, 0)
-        for layer in self.layers:
-            x = layer(x, f)
-        return flatten_observation(x.transpose(3, 1, 2, 0))
-
-    def pair(self, z: Float[AnyArray, "b z"], action: Float[AnyArray, "b m"]) -> Float[AnyArray, "b m"]:
-        return action
-
-    def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> "PictureEmbedding":
-        return self
-
-    def steps(self) -> list[Step]:
-        arrange = {"axes": np.array(self.layout.axes), "shape": np.array(self.layout.shape)}
-        centre = Step("affine", {"gain": np.float32(1), "offset": np.float32(-0.5)})
-        inside = steps(self.layers, self.activation, self.activation)
-        return [Step("picture", arrange), centre, *inside, Step("flatten")]
-
-
-def convolved_size(layers: list[Kernel], spec: Spec, kind: str) -> int:
-    """How many numbers leave the last layer. Mistake if observations are no pictures, or too small for the layers."""
-    height, width, _ = _layout(spec, kind).shape
+def convolved_size(layers: list[Kernel], layout: Layout, kind: str) -> int:
+    """How many numbers leave the last layer. Mistake if a picture is too small for the layers."""
+    height, width, _ = layout.shape
     for i, (size, stride, _) in enumerate(layers):
         if size > min(height, width):
             raise Mistake(
@@ -212,16 +214,6 @@ def convolved_size(layers: list[Kernel], spec: Spec, kind: str) -> int:
             )
         height, width = ((length - size) // stride + 1 for length in (height, width))
     return height * width * layers[-1].filters
-
-
-def _layout(spec: Spec, kind: str) -> Layout:
-    layout = layout_of(spec.obs_shape)
-    if layout is None:
-        raise Mistake(
-            f"encoder {kind}: an observation of shape {spec.obs_shape} is no picture; use --encoder flat, or --pixels "
-            f"to see the environment as it draws itself"
-        )
-    return layout
 
 
 def of_layers(path: str, **lists: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -234,8 +226,3 @@ def of_layers(path: str, **lists: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 AnyEncoder = Annotated[Flat | Conv | Patches, Discriminator("kind")]
-
-
-def flatten_observation(obs: Shaped[AnyArray, "b *obs"]) -> Float[AnyArray, "b i"]:
-    """One row of numbers per observation."""
-    return obs.reshape(obs.shape[0], -1)

@@ -23,6 +23,8 @@ class Step(NamedTuple):
     relu, tanh, elu, silu, gelu    the activation; gelu with tanh
     softmax                        over the features of each sample
     keep, add                      remember x; add the x remembered last, and forget it
+    part: begin, end, shape        remember x; go on with these of its features, in this shape
+    place: begin, end              the x remembered last, and forgotten, with x in the place of these of its features
     join                           append the action to the features
 
     records/networks/standalone_policy.py runs them, records/networks/onnx.py has their nodes: a layer that consists

@@ -13,7 +13,7 @@ from ddpg.config.presets import PRESETS, by_name, host_defaults
 from ddpg.config.reading import override, values
 from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve_as, resolve_for, split_id, was_stepped
 from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.view import is_picture, is_stack
+from ddpg.envs.view import has_pictures, is_picture, is_stack
 from ddpg.mistake import Mistake
 from ddpg.records.observer import Observer
 from ddpg.records.untrusted import check_within
@@ -85,9 +85,9 @@ def train(
     environment, pictures = None, False
     if base is None:
         environment = resolved_alone(env, changes)
-        pictures = is_picture(environment.spec)
+        pictures = has_pictures(environment.spec)
         base = by_name("pixels" if pictures else "ddpg")
-        if is_stack(environment.spec):
+        if is_stack(environment.spec) or not is_picture(environment.spec):
             changes = {"stack": 1} | changes
     asked = override(base, changes)
     again = isinstance(environment, GymFactory)  # an environment is not made once more
@@ -101,7 +101,8 @@ def train(
     check_fit(chosen, environment)
     start = start_from(chosen, environment.spec, source, best, demonstrations)
     if pictures:
-        start = start._replace(notes=("observations are pictures: preset pixels", *start.notes))
+        have = "are" if is_picture(environment.spec) else "have"
+        start = start._replace(notes=(f"observations {have} pictures: preset pixels", *start.notes))
     # The folder is claimed last: an environment that cannot be made, or begun, leaves nothing behind.
     with (
         prepared_jax(chosen, environment) as stopped,
@@ -206,7 +207,7 @@ def prepared_jax(config: Config, env: AnyEnvironment) -> Iterator[Callable[[], i
 def check_fit(config: Config, env: AnyEnvironment) -> None:
     """Mistake if the networks do not fit the observations, the sigmas not the actions, or the replay not the memory."""
     config.agent.encoder.sizes(env.spec)
-    if config.agent.augment.words and not is_picture(env.spec):
+    if config.agent.augment.words and not has_pictures(env.spec):
         raise Mistake(f"augment shift: an observation of shape {env.spec.obs_shape} is no picture; use --augment none")
     check_memory(config, env)
     sigma, needed = config.agent.exploration.sigma, env.spec.action_dim

@@ -53,7 +53,8 @@ def advise(findings: Findings) -> list[Advice]:
 def _about_preset(findings: Findings) -> Iterator[Advice]:
     rewards, actions, inputs = findings.rewards, len(findings.action_low), len(findings.components.names)
     if findings.pictures:
-        yield Advice("observations are pictures", (("preset", "pixels"),))
+        have, more = ("are", ()) if findings.stackable else ("have", (("stack", "1"),))
+        yield Advice(f"observations {have} pictures", (("preset", "pixels"), *more))
     elif why := _why_rewards_do_not_guide(findings):
         yield Advice(
             f"{why}, so they do not show random actions where to go: noise that keeps its direction gets further",

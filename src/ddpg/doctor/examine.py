@@ -15,7 +15,7 @@ from ddpg.doctor.walk import first_difference, fresh_env, record, steady_actions
 from ddpg.envs import catalogue
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
-from ddpg.envs.view import is_picture
+from ddpg.envs.view import has_pictures, is_picture, is_stack
 from ddpg.terminal import one_line
 
 COMPARED_STEPS = 1_000  # of two environments with the same seed
@@ -42,7 +42,8 @@ class Findings:
     action_space: str
     obs_shape: tuple[int, ...]
     obs_dtype: str
-    pictures: bool  # whether observations are
+    pictures: bool  # whether observations are, or have some
+    stackable: bool  # whether they are one each
     components: Components
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
@@ -112,7 +113,8 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         action_space=str(action_space),
         obs_shape=gym.spec.obs_shape,
         obs_dtype=gym.spec.obs_dtype,
-        pictures=is_picture(gym.spec),
+        pictures=has_pictures(gym.spec),
+        stackable=is_picture(gym.spec) and not is_stack(gym.spec),
         components=components_of(gym.spec),
         action_low=gym.spec.action_low,
         action_high=gym.spec.action_high,

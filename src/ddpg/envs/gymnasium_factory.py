@@ -18,7 +18,7 @@ from ddpg.envs.camera import Camera
 from ddpg.envs.foreign import Guard, Misbehaved, close_quietly
 from ddpg.envs.gymnasium_edge import IN_USE, CheckedEnv
 from ddpg.envs.observations import observation_spec
-from ddpg.envs.view import Drawn, View, is_picture, seen_spec
+from ddpg.envs.view import Drawn, View, has_pictures, seen_spec
 from ddpg.mistake import Mistake
 from ddpg.ranges import INT32_MAX
 from ddpg.types import Spec
@@ -71,7 +71,7 @@ class GymFactory:
     def drawn(self) -> Drawn | None:
         """How it is drawn, if pictures of it are observed."""
         pixels = self.view.pixels
-        return pixels if isinstance(pixels, Drawn) and self.own is not None and not is_picture(self.own) else None
+        return pixels if isinstance(pixels, Drawn) and self.own is not None and not has_pictures(self.own) else None
 
     def seen(self, view: View) -> "GymFactory":
         """The same, seen otherwise. Mistake if there is nothing to stack."""

@@ -12,7 +12,7 @@ from pydantic import Discriminator
 
 from ddpg.envs.protocol import Environment
 from ddpg.mistake import Mistake
-from ddpg.pictures import Layout, layout_of
+from ddpg.pictures import Layout, layout_of, picture_parts
 from ddpg.ranges import Natural
 from ddpg.types import AnyArray, Key, PyTree, Spec
 
@@ -26,7 +26,7 @@ class Own:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture of it, `size` x `size` and grey, or in `colour`; its own observation if that is a picture already."""
+    """A picture of it, `size` x `size` and grey, or in `colour`; its own observation if that is or has one already."""
 
     kind: Literal["drawn"] = field(default="drawn", kw_only=True)
     size: Annotated[Natural, Ge(8), Le(1024)] = 48
@@ -56,7 +56,7 @@ class Drawable(Protocol):
 
 def seen_spec(spec: Spec, view: View) -> Spec:
     """The spec of what is seen. Mistake if there is nothing to stack."""
-    if isinstance(view.pixels, Drawn) and not is_picture(spec):
+    if isinstance(view.pixels, Drawn) and not has_pictures(spec):
         spec = replace(spec, obs_shape=view.pixels.shape, obs_dtype="uint8", leaves=())
     if view.stack == 1:
         return spec
@@ -72,6 +72,11 @@ def seen_spec(spec: Spec, view: View) -> Spec:
 def is_picture(spec: Spec) -> bool:
     """Whether an observation is bytes with a height and a width, or several such pictures."""
     return spec.obs_dtype == "uint8" and layout_of(spec.obs_shape) is not None
+
+
+def has_pictures(spec: Spec) -> bool:
+    """Whether an observation is a picture, or has parts that are."""
+    return is_picture(spec) or bool(picture_parts(spec))
 
 
 def is_stack(spec: Spec) -> bool:
@@ -165,7 +170,7 @@ def drawer(env: Environment) -> Drawable:
 
 def seen_native(env: Environment, view: View) -> Environment:
     """The environment as it is to be seen. Mistake if it cannot draw itself."""
-    if isinstance(view.pixels, Drawn) and not is_picture(env.spec):
+    if isinstance(view.pixels, Drawn) and not has_pictures(env.spec):
         drawer(env)
         env = Pictures(env, view.pixels)
     seen_spec(env.spec, View(stack=view.stack))  # Mistake, before a Stacked is asked for its own

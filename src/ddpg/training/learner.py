@@ -10,12 +10,14 @@ from jax import Array
 from jaxtyping import Int, Shaped
 
 from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy
+from ddpg.algorithm.augment import augment_parts
 from ddpg.algorithm.normaliser import InputStats, RunningStats, byte_scale, init_stats, normalise, update_stats
 from ddpg.algorithm.parameter_noise import ParameterNoise, Perturbed
 from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.experience.replay import Replay
 from ddpg.experience.return_scale import ReturnScale, init_return_scale, update_return_scale
 from ddpg.experience.ring import Ring
+from ddpg.pictures import picture_parts
 from ddpg.training.randomness import UpdateRandomness, init_keys, iteration_keys
 from ddpg.types import Key, Metrics, PyTree, Row, Spec
 
@@ -137,7 +139,10 @@ class Learner:
             batch = batch._replace(reward=return_scale.scale * batch.reward)
         elif self.reward_scale != 1:
             batch = batch._replace(reward=self.reward_scale * batch.reward)
-        s, s_next = self.agent.augment(batch.obs, words[0]), self.agent.augment(batch.next_obs, words[1])
+        augment, parts = self.agent.augment, picture_parts(self.spec)
+        s, s_next = (
+            augment_parts(augment, obs, parts, own) for obs, own in zip((batch.obs, batch.next_obs), words, strict=True)
+        )
         batch = batch._replace(obs=normalise(s, stats), next_obs=normalise(s_next, stats))
         agent, metrics, td_error = self.agent.update(agent, batch, normal, count)
         return (agent, self.replay.on_update(sampler, index, td_error)), metrics

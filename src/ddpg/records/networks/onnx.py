@@ -63,6 +63,11 @@ def model_of(arrays: dict[str, Any]) -> "ModelProto":
             skips.append(x)
         elif kind == "add":
             x = graph("Add", x, skips.pop())
+        elif kind == "part":
+            skips.append(x)
+            x = _part(graph, x, **own)
+        elif kind == "place":
+            x = _place(graph, x, skips.pop(), **own)
         else:
             x = STEPS[kind](graph, x, **own)
     graph.nodes[-1].output[0] = "action"
@@ -142,6 +147,23 @@ def _convolution(graph: Nodes, x: str, weight: str, bias: str, stride: str) -> s
     kernels = graph.constant(np.ascontiguousarray(kernels.transpose(3, 2, 0, 1)))
     y = graph("Conv", graph("Transpose", x, perm=[0, 3, 1, 2]), kernels, bias, strides=[steps, steps])
     return graph("Transpose", y, perm=[0, 2, 3, 1])
+
+
+def _part(graph: Nodes, x: str, begin: str, end: str, shape: str) -> str:
+    size = graph.constants.pop(shape).astype(int)
+    features = _features(graph, x, int(graph.constants.pop(begin)), int(graph.constants.pop(end)))
+    return graph("Reshape", features, graph.constant(np.array([0, *size], np.int64)))
+
+
+def _place(graph: Nodes, x: str, whole: str, begin: str, end: str) -> str:
+    first, last = (int(graph.constants.pop(name)) for name in (begin, end))
+    before = [] if first == 0 else [_features(graph, whole, 0, first)]
+    return graph("Concat", *before, x, _features(graph, whole, last, np.iinfo(np.int64).max), axis=-1)
+
+
+def _features(graph: Nodes, x: str, begin: int, end: int) -> str:
+    bounds = [graph.constant(np.array([value], np.int64)) for value in (begin, end, 1)]
+    return graph("Slice", x, *bounds)
 
 
 STEPS: dict[str, Callable[..., str]] = {

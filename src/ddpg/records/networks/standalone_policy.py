@@ -32,7 +32,15 @@ def convolution(x, weight, bias, stride):
     return np.concatenate(parts, axis=-1) @ weight.reshape(-1, weight.shape[-1]) + bias
 
 
-# What each step makes of x [..., features], with its arrays by name. Three more are in `network_of`.
+def part(x, begin, end, shape):
+    return x[:, int(begin) : int(end)].reshape(len(x), *shape.astype(int))
+
+
+def place(x, whole, begin, end):
+    return np.concatenate([whole[:, : int(begin)], x, whole[:, int(end) :]], axis=-1)
+
+
+# What each step makes of x [..., features], with its arrays by name. Some more are in `network_of`.
 STEPS = {
     "bytes": lambda x, high: x / high,
     "picture": picture,
@@ -109,7 +117,7 @@ def network_of(arrays):
     for word in str(arrays["steps"]).split():  # such as dense_0, whose arrays are dense_0/weight and dense_0/bias
         own = {name.partition("/")[2]: array for name, array in arrays.items() if name.startswith(f"{word}/")}
         program.append((word.partition("_")[0], own))
-    if unknown := {kind for kind, _ in program} - {*STEPS, "keep", "add", "join"}:
+    if unknown := {kind for kind, _ in program} - {*STEPS, "keep", "add", "join", "part", "place"}:
         raise ValueError(f"steps {sorted(unknown)} are not known here; use the reader of the ddpg that wrote them")
 
     def network(obs, *action):
@@ -123,6 +131,11 @@ def network_of(arrays):
                     skips.append(x)
                 elif kind == "add":
                     x = x + skips.pop()
+                elif kind == "part":
+                    skips.append(x)
+                    x = part(x, **own)
+                elif kind == "place":
+                    x = place(x, skips.pop(), **own)
                 elif kind == "join":
                     x = join(x, *action)
                 else:
