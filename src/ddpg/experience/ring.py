@@ -108,6 +108,21 @@ def trimmed(ring: Ring) -> Ring:
     return _with_leaves(cut, lambda x: np.asarray(x)[:, :leaves])
 
 
+def cut(ring: Ring, newest: int | None) -> Ring:
+    """`trimmed` rings of which `obs` are only so many of the newest rows, the oldest first; with None as they are."""
+    if newest is None:
+        return ring
+    filled, cursor = ring.columns.shape[1], int(np.asarray(ring.cursor)[0])
+    rows = min(newest, filled)
+    return ring._replace(obs=ring.obs[:, (cursor - rows + np.arange(rows)) % max(filled, 1)])
+
+
+def in_places(ring: Ring, obs: np.ndarray) -> Ring:
+    """`trimmed` rings with all their rows of `obs`, the oldest first, as `cut` gives them."""
+    filled, cursor = ring.columns.shape[1], int(np.asarray(ring.cursor)[0])
+    return ring._replace(obs=np.roll(obs, cursor % max(filled, 1), axis=1))
+
+
 def any_rows(ring: Ring) -> Ring:
     """The shapes that `trimmed` may give for rings [S, T, N, ...]: -T stands for any number of rows up to T."""
 
@@ -122,7 +137,7 @@ def refilled(ring: Ring, like: Ring) -> Ring:
     rows, (filled, n) = like.columns.shape[0], ring.columns.shape[1:3]
     size, cursor = np.asarray(ring.size), np.asarray(ring.cursor)
     possible = cursor == filled if filled < rows else (cursor >= 0) & (cursor < rows)
-    if filled > rows or not ((size == filled) & possible).all():
+    if filled > rows or ring.obs.shape[1] != filled or not ((size == filled) & possible).all():
         raise Mistake(f"a replay of {filled} rows with size {size.tolist()} and the next row at {cursor.tolist()}")
 
     def padded(x: AnyArray, length: int) -> AnyArray:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from ddpg.records import tree_file
+from ddpg.records.frames import Frames, NewPictures
 from ddpg.types import PyTree
 
 NAME = re.compile(r"step-(\d{12})\.safetensors")
@@ -30,19 +31,26 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int, report: Callable[[int, Saved | OSError], None]) -> None:
-        self._folder, self._keep, self._report = folder, keep, report
+        self._folder, self._keep, self._report, self.frames = folder, keep, report, Frames(folder)
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._last: Future[None] | None = None
         with suppress(OSError):  # left by a killed process; if nothing can be removed, nothing can be saved either
             self._drop_old()
 
-    def save(self, step: int, tree: PyTree, header: Mapping[str, Any], then: Callable[[], None]) -> None:
+    def save(
+        self,
+        step: int,
+        tree: PyTree,
+        header: Mapping[str, Any],
+        then: Callable[[], None],
+        pictures: NewPictures | None = None,
+    ) -> None:
         """Write a tree of NumPy arrays that nobody changes any more, and afterwards call `then`.
 
         Waits only for the one before, so that never more than two are in memory.
         """
         self.wait()
-        self._last = self._writer.submit(self._save, step, tree, header, then)
+        self._last = self._writer.submit(self._save, step, tree, header, then, pictures)
 
     def wait(self) -> None:
         """Wait until everything is written."""
@@ -62,11 +70,19 @@ class Checkpoints:
     ) -> None:
         self.close()
 
-    def _save(self, step: int, tree: PyTree, header: Mapping[str, Any], then: Callable[[], None]) -> None:
+    def _save(
+        self,
+        step: int,
+        tree: PyTree,
+        header: Mapping[str, Any],
+        then: Callable[[], None],
+        pictures: NewPictures | None,
+    ) -> None:
         began = perf_counter()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            size = tree_file.write(self._folder / f"step-{step:012d}.safetensors", tree, header)
+            named, size = ({}, 0) if pictures is None else self.frames.add(*pictures)
+            size += tree_file.write(checkpoint_path(self._folder, step), tree, {**header, **named})
             self._drop_old()
         except OSError as error:
             self._report(step, error)
@@ -81,6 +97,11 @@ class Checkpoints:
         for path in list_checkpoints(self._folder)[self._keep :]:
             with suppress(OSError):  # of a folder of that name
                 path.unlink(missing_ok=True)
+        self.frames.drop_others(list_checkpoints(self._folder))
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:012d}.safetensors"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

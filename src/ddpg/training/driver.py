@@ -84,8 +84,11 @@ class Driver(Protocol):
         """A copy of the networks as they are now."""
         ...
 
-    def snapshot(self) -> PyTree:
-        """All that `resume` needs, in NumPy arrays that nothing changes any more; leaves [S, ...]."""
+    def snapshot(self, newest: int | None = None) -> PyTree:
+        """All that `resume` needs, in NumPy arrays that nothing changes any more; leaves [S, ...].
+
+        With `newest` only so many rows of the observations that a replay has in an array of their own, in order.
+        """
         ...
 
     def snapshot_shapes(self, keys: Keys) -> PyTree:

@@ -19,7 +19,7 @@ from jax.stages import Wrapped
 
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
-from ddpg.experience.ring import any_rows, refilled, trimmed
+from ddpg.experience.ring import any_rows, cut, refilled, trimmed
 from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, mean_metrics, reward_range
@@ -61,10 +61,11 @@ class Host:
             return Learned.of(self._interruption.left.learner)
         return stacked([Learned.of(state) for state in self._states])
 
-    def snapshot(self) -> HostSnapshot:
-        if self._interruption.left is not None:
-            return self._interruption.left
+    def snapshot(self, newest: int | None = None) -> HostSnapshot:
+        if (left := self._interruption.left) is not None:
+            return left._replace(learner=left.learner._replace(ring=cut(left.learner.ring, newest)))
         rings = [trimmed(jax.tree.map(lambda x: np.asarray(x)[None], state.ring)) for state in self._states]
+        rings = [cut(ring, newest) for ring in rings]
         ring = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rings)
         learner = stacked([to_numpy(state._replace(ring=None)) for state in self._states])._replace(ring=ring)
         return HostSnapshot(learner, stacked(self._blocks), self.collector.snapshot())

@@ -12,11 +12,13 @@ from ddpg.config.config import Config
 from ddpg.config.file import rewrite_config, versions
 from ddpg.config.reading import from_data, values
 from ddpg.envs.foreign import Misbehaved
+from ddpg.experience.ring import Ring
 from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative, Whole
 from ddpg.records import tree_file
 from ddpg.records.checkpoint import list_checkpoints
 from ddpg.records.display import Display
+from ddpg.records.frames import with_frames
 from ddpg.records.log import read_records
 from ddpg.terminal import one_line
 from ddpg.training.driver import Driver
@@ -48,6 +50,11 @@ class CheckpointState(NamedTuple):
     watch: WatchState
 
 
+def with_ring(snapshot: PyTree, ring: Ring) -> PyTree:
+    """A driver's snapshot with another ring."""
+    return snapshot._replace(learner=snapshot.learner._replace(ring=ring))
+
+
 class Restored(NamedTuple):
     """The state of a run at a checkpoint, and what to tell its user."""
 
@@ -71,6 +78,8 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
             header = tree_file.read_header(path)
             progress = _progress(path, header, config)
             state: CheckpointState = tree_file.read(path, like)
+            ring = with_frames(state.driver.learner.ring, like.driver.learner.ring, folder.checkpoints, header)
+            state = state._replace(driver=with_ring(state.driver, ring))
             if len({len(leaf) for leaf in jax.tree.leaves(state.watch.pending)}) > 1:
                 raise Mistake(f"{path} cannot be used: its reports are of different lengths")
             notes = driver.resume(state.driver, keys)

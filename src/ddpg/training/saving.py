@@ -6,15 +6,17 @@ from dataclasses import asdict
 from ddpg.config.config import Config
 from ddpg.config.file import versions
 from ddpg.config.reading import to_data
-from ddpg.records.checkpoint import Checkpoints, Saved
+from ddpg.records import tree_file
+from ddpg.records.checkpoint import Checkpoints, Saved, checkpoint_path
 from ddpg.records.display import Display
+from ddpg.records.frames import NewPictures
 from ddpg.terminal import reason
 from ddpg.training.driver import Driver
 from ddpg.training.finish import save_networks
 from ddpg.training.folder import RunFolder
-from ddpg.training.restore import CheckpointState, Progress
+from ddpg.training.restore import CheckpointState, Progress, with_ring
 from ddpg.training.watch import WatchState
-from ddpg.types import Spec
+from ddpg.types import PyTree, Spec
 
 
 class Saver:
@@ -25,6 +27,10 @@ class Saver:
         self._saved, self._ended, self._cost = step, time.monotonic(), 0.0
         self._silent, self._written = False, 0.0
         self._checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep, self._report)
+        self._base: tuple[int, int] | None = None  # a step, and how many rows there had been then
+        if step:
+            self._checkpoints.frames.go_on_from(tree_file.read_header(checkpoint_path(folder.checkpoints, step)))
+            self._base = step, self._checkpoints.frames.rows
 
     def due(self, step: int, evaluated: bool) -> bool:
         """Whether it is time for a checkpoint: by steps, after the first evaluation, or by what the last one cost."""
@@ -56,9 +62,31 @@ class Saver:
             self._ended = time.monotonic()
             self._cost = self._written if first else self._ended - began  # the first also waits for imports
 
-        self._checkpoints.save(step, CheckpointState(driver.snapshot(), watch), header, networks)
+        self._checkpoints.wait()  # for what of the pictures is written
+        snapshot, pictures = self._snapshot(step, driver)
+        self._checkpoints.save(step, CheckpointState(snapshot, watch), header, networks, pictures)
         if first:
             self._checkpoints.wait()
+
+    def _snapshot(self, step: int, driver: Driver) -> tuple[PyTree, NewPictures | None]:
+        """The driver's state; if observations are pictures, those that are in no file yet apart from it."""
+        if self._spec.obs_dtype == "float32":
+            return driver.snapshot(), None
+        written = self._checkpoints.frames.rows
+        if self._base is None:
+            snapshot = driver.snapshot(newest=self._config.replay.capacity)
+            self._base = step, snapshot.learner.ring.columns.shape[1]
+        else:
+            snapshot = driver.snapshot(newest=self._rows(step) - written)
+        ring = snapshot.learner.ring
+        new = NewPictures(ring.obs, self._rows(step), ring.columns.shape[1])
+        return with_ring(snapshot, ring._replace(obs=ring.obs[:, :0])), new
+
+    def _rows(self, step: int) -> int:
+        """How many rows there have been by then."""
+        assert self._base is not None, "a snapshot, or a checkpoint, says from where they count"
+        first, rows = self._base
+        return rows + (step - first) // self._config.collect.envs
 
     def close(self) -> None:
         """Wait until everything is written."""

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.stages import Wrapped
 
-from ddpg.experience.ring import Ring, any_rows, refilled, trimmed
+from ddpg.experience.ring import Ring, any_rows, cut, refilled, trimmed
 from ddpg.records.tree_file import from_numpy, keys_to_data
 from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices, with_seeds
 from ddpg.training.driver import Learned, Program, Report
@@ -31,11 +31,11 @@ class Scan:
             return Learned.of(self._interruption.left.learner)
         return gathered([Learned.of(state.learner) for state in self._states])
 
-    def snapshot(self) -> TrainState:
-        if self._interruption.left is not None:
-            return self._interruption.left
+    def snapshot(self, newest: int | None = None) -> TrainState:
+        if (left := self._interruption.left) is not None:
+            return _with_ring(left, cut(left.learner.ring, newest))
         whole = [with_seeds(keys_to_data(state)) for state in self._states]
-        parts = [_with_ring(state, trimmed(state.learner.ring)) for state in whole]
+        parts = [_with_ring(state, cut(trimmed(state.learner.ring), newest)) for state in whole]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def snapshot_shapes(self, keys: Keys) -> TrainState:

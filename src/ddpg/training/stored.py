@@ -13,6 +13,7 @@ from ddpg.experience.transitions import Transitions, from_rows
 from ddpg.mistake import Mistake
 from ddpg.records import tree_file
 from ddpg.records.checkpoint import list_checkpoints
+from ddpg.records.frames import with_frames
 from ddpg.settings import own_settings
 from ddpg.training.backend import learner_for
 from ddpg.training.folder import RunFolder
@@ -39,6 +40,7 @@ def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
     for path in list_checkpoints(folder.checkpoints):
         with suppress(tree_file.Damaged):
             ring = tree_file.read(path, like, ".driver.learner.ring")
+            ring = with_frames(ring, like, folder.checkpoints, tree_file.read_header(path))
             break
     else:
         raise Mistake(f"{folder} has no checkpoint whose replay can be read")
