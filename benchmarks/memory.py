@@ -29,7 +29,7 @@ sys.exit(status)
 
 def run(folder: Path, steps: int, capacity: int, options: list[str]) -> tuple[int, str]:
     """The most memory that the process had, in bytes, and its lines."""
-    words = ["train", "--pixels", f"--steps={steps}", f"--replay.capacity={capacity}", f"--collect.warmup={steps}"]
+    words = ["train", "--pixels", f"--steps={steps}", f"--replay.capacity={capacity}", f"--collect.warmup={steps - 10}"]
     words += ["--eval.episodes=0", f"--eval.every={steps // 10}", f"--checkpoint.every={steps // 10}"]
     words += ["--checkpoint.share=none", f"--run={folder}", *options]
     done = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, check=True)
