@@ -7,6 +7,8 @@ from jaxtyping import Shaped
 
 from ddpg.types import AnyArray, Spec
 
+SMALLEST = 16  # pixels that a picture among other parts has at least, in both directions
+
 MOST_CHANNELS = 16  # an axis of so many at most may be channels, or pictures that follow each other
 
 
@@ -54,6 +56,10 @@ class Part(NamedTuple):
 
 
 def picture_parts(spec: Spec) -> list[Part]:
-    """The parts of a nested observation that are pictures, bytes of a height and a width; none of one array."""
+    """The parts of a nested observation that are pictures, bytes of a height and a width; none of one array.
+
+    Bytes of less than SMALLEST in a direction, such as a board, are numbers.
+    """
     places = zip(spec.leaves if spec.nested else (), pairwise([0, *spec.ends]), strict=False)
-    return [Part(*ends, leaf.shape) for leaf, ends in places if leaf.high and layout_of(leaf.shape) is not None]
+    layouts = [(leaf.shape, ends, layout_of(leaf.shape)) for leaf, ends in places if leaf.high]
+    return [Part(*ends, shape) for shape, ends, layout in layouts if layout and min(layout.shape[:2]) >= SMALLEST]

@@ -11,7 +11,7 @@ import pytest
 
 from ddpg.records import tree_file
 from ddpg.records.checkpoint import Checkpoints, Saved, list_checkpoints
-from ddpg.records.tree_file import read_header, write
+from ddpg.records.tree_file import Written, read_header, write
 
 
 def tree(seed: int = 0) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def test_a_full_disk_is_reported_and_the_next_is_tried(tmp_path: Path, monkeypat
 def test_training_waits_for_one_writing_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free, begun, real = Event(), list[int](), tree_file.write
 
-    def slow(path: Path, tree: Any, header: Any) -> int:
+    def slow(path: Path, tree: Any, header: Any) -> Written:
         begun.append(header["step"])
         free.wait()
         return real(path, tree, header)

@@ -1,5 +1,6 @@
 """The pictures of a replay: written once, in files that checkpoints name, and back in their places."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import ddpg
 from ddpg.mistake import Mistake
 from ddpg.records.checkpoint import list_checkpoints
 from ddpg.records.frames import KEY, Frames
-from ddpg.records.tree_file import read_header
+from ddpg.records.tree_file import _digest, read_header
 from tests.tiny import TURNS
 
 # The replay has 200 rows: the files of older ones go.
@@ -98,6 +101,46 @@ def test_a_damaged_file_is_noticed(
     damage(files_of(run)[1])
     with pytest.raises(Mistake, match="none of its checkpoints can be used"):
         ddpg.resume(run, steps=800, quiet=True)
+
+
+def test_many_files_become_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A checkpoint's header names each, and would become too large."""
+    monkeypatch.setattr("ddpg.records.frames.MOST", 2)
+    run = ddpg.train(preset="pixels", run=tmp_path / "run", options=RUN | {"replay.capacity": 400}, quiet=True)
+    files = [len(read_header(path)[KEY]["files"]) for path in list_checkpoints(run.path / "checkpoints")]
+    assert max(files) <= 2
+    assert len(ddpg.replay(run.path)["reward"]) > 390
+    ddpg.resume(run.path, steps=700, quiet=True)
+
+
+def test_what_a_killed_process_leaves_goes(run: Path) -> None:
+    left = run / "checkpoints" / KEY / ".tmpAbCdE"
+    left.touch()
+    ddpg.resume(run, steps=700, quiet=True)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (None, "it names no frames"),
+        ({"rows": -1, "files": []}, "its frames are invalid"),
+        ({"rows": 600, "files": []}, "of its frames, rows from 400 to 600 are missing"),
+        ({"rows": 600, "files": [[300, 500, "a"]]}, "cannot be used"),
+    ],
+)
+def test_what_a_header_may_say(named: Any, said: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = list_checkpoints(run / "checkpoints")[0]
+    with safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header = {key: value for key, value in read_header(path).items() if key != KEY}
+    text = json.dumps(header if named is None else header | {KEY: named}, sort_keys=True)
+    about = {"format": "ddpg-checkpoint", "version": "1", "header": text, "sha256": _digest(arrays, text)}
+    save_file(arrays, path, {"ddpg": json.dumps(about)})
+    ddpg.resume(run, steps=700, quiet=True)
+    error = capsys.readouterr().err
+    assert said in error
+    assert "trying the one before" in error
 
 
 def test_what_no_checkpoint_names_goes(tmp_path: Path) -> None:

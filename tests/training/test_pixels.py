@@ -150,12 +150,13 @@ def test_pictures_beside_numbers(format: str, beside: ddpg.Run) -> None:
 
 
 def test_pictures_beside_numbers_are_moved_alone() -> None:
-    spec = Spec((27,), (-1.0,), (1.0,), leaves=(Leaf(("a",), (2,)), Leaf(("b",), (5, 5), high=(255.0,))))
+    board, camera = Leaf(("a",), (5, 5), high=(1.0,)), Leaf(("b",), (16, 16), high=(255.0,))
+    spec = Spec((281,), (-1.0,), (1.0,), leaves=(board, camera))
     shift, words = RandomShift(pixels=2, groups=1), jnp.array([1 << 16], jnp.uint32)
-    obs = jnp.arange(54.0).reshape(2, 27)
+    obs = jnp.arange(562.0).reshape(2, 281)
     moved = augment_parts(shift, obs, picture_parts(spec), words)
-    np.testing.assert_array_equal(moved[:, :2], obs[:, :2])
-    np.testing.assert_array_equal(moved[:, 2:], shift(obs[:, 2:].reshape(2, 5, 5), words).reshape(2, -1))
+    np.testing.assert_array_equal(moved[:, :25], obs[:, :25])
+    np.testing.assert_array_equal(moved[:, 25:], shift(obs[:, 25:].reshape(2, 16, 16), words).reshape(2, -1))
     assert not np.array_equal(moved, obs)
 
 

@@ -262,7 +262,7 @@ def test_a_checkpoint_follows_the_first_evaluation_and_then_what_the_last_one_co
     monkeypatch.setattr("time.monotonic", lambda: now)
     monkeypatch.setattr("time.time", lambda: 0.0)  # a clock that somebody has set
     monkeypatch.setattr("ddpg.training.saving.save_networks", writing)
-    saver = Saver(RunFolder.at(tmp_path), config, Pendulum.spec, Display("", 800, quiet=True), 0)
+    saver = Saver(RunFolder.at(tmp_path), config, Pendulum.spec, Display("", 800, quiet=True), 0, {})
     with closing(driver_for(config, Pendulum())) as driver, closing(saver):
         driver.start(jax.numpy.stack([jax.random.key(0)]))
         assert not saver.due(100, evaluated=False)
@@ -286,7 +286,7 @@ def test_checkpoints_that_the_user_asked_for_are_announced(
     config = override(ddpg.PRESETS["ddpg"], TURNS | {"checkpoint.every": every or "none"})
     with (
         closing(driver_for(config, Pendulum())) as driver,
-        closing(Saver(RunFolder.at(tmp_path), config, Pendulum.spec, Display("", 800), 0)) as saver,
+        closing(Saver(RunFolder.at(tmp_path), config, Pendulum.spec, Display("", 800), 0, {})) as saver,
     ):
         driver.start(jax.numpy.stack([jax.random.key(0)]))
         for step in (100, 200):

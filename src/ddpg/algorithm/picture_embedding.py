@@ -66,7 +66,7 @@ class PartsEmbedding:
         return self
 
     def steps(self) -> list[Step]:
-        """The last first: what is before it stays where it was."""
+        """The last part first, since what lies before a part stays where it is when that is replaced."""
         program = list[Step]()
         for embedding, (begin, end, shape) in reversed(list(zip(self.embeddings, self.parts, strict=True))):
             ends = {"begin": np.int64(begin), "end": np.int64(end)}

@@ -41,7 +41,7 @@ def doctor(
         config, env = override(config, host_defaults(config, options_of(advice))), env.seen(config.view)
     console = Console(stderr=True)
     if not json:
-        console.print("rehearsing what will be printed …", style="dim")
+        console.print("timing the run that will be recommended …", style="dim")
     prepare_jax(config, env.spec)
     duration = rehearse(config, env, findings)
     command = command_line(id, args, advice)

@@ -49,14 +49,13 @@ def train(
 
     `env` is an id, a JAX-native environment or a function that makes one or a Gymnasium environment (it is called for
     each that is needed, and with `render_mode` for the film if it takes that), by default the configuration's, which
-    is Pendulum-v1; `config` replaces the preset, which is `ddpg`, or `pixels` if observations are pictures; `options`
-    changes single fields by path, such as {"actor.lr": 1e-4}. For environments that Python steps a preset is changed by
-    `host_defaults`. `run` is the folder, by default a new one under runs/. Mistake, in one line, for anything that
-    cannot be; nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its folder complete.
-
-    The agents begin with the last networks of `from_run`, or with `best` with those of its best evaluations; its
-    configuration is the preset then, but without random actions at the beginning. `demonstrations`, an NPZ file or a
-    mapping of the arrays that `ddpg.replay` gives, are in every agent's replay before the first step.
+    is Pendulum-v1; `config` replaces the preset, which is `ddpg`, or `pixels` if observations are or have pictures;
+    `options` changes single fields by path, such as {"actor.lr": 1e-4}. For environments that Python steps a preset is
+    changed by `host_defaults`. `run` is the folder, by default a new one under runs/. Mistake, in one line, for
+    anything that cannot be; nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its
+    folder complete. The agents begin with the last networks of `from_run`, or with `best` with those of its best
+    evaluations; its configuration is the preset then, but without random actions at the beginning. `demonstrations`, an
+    NPZ file or a mapping of the arrays that `ddpg.replay` gives, are in every agent's replay before the first step.
 
     `observers` are called with every log point (`ddpg.LogPoint`): one that raises `ddpg.StopTraining` ends the run
     early and complete, and any other exception is raised here once the folder is complete. `quiet` shows no progress.
@@ -134,7 +133,7 @@ def _fine_tuned(config: Config, env: EnvironmentLike | None) -> Config:
 
 
 def _differing(config: Config) -> dict[str, Any]:
-    """What its user chose about iterations and evaluations: what its preset has otherwise."""
+    """What of its iterations and evaluations is not as its preset has it."""
     usual, chosen = values(PRESETS.get(config.preset, config)), values(config)
     paths = ("collect.steps", "collect.updates", "eval.every", "eval.episodes")
     return {path: chosen[path] for path in paths if chosen[path] != usual[path]}

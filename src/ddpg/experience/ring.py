@@ -112,15 +112,26 @@ def cut(ring: Ring, newest: int | None) -> Ring:
     """`trimmed` rings of which `obs` are only so many of the newest rows, the oldest first; with None as they are."""
     if newest is None:
         return ring
-    filled, cursor = ring.columns.shape[1], int(np.asarray(ring.cursor)[0])
+    filled = ring.columns.shape[1]
     rows = min(newest, filled)
-    return ring._replace(obs=ring.obs[:, (cursor - rows + np.arange(rows)) % max(filled, 1)])
+    start = (_oldest(ring) - rows) % max(filled, 1)
+    if start + rows <= filled:
+        return ring._replace(obs=ring.obs[:, start : start + rows])
+    return ring._replace(obs=ring.obs[:, (start + np.arange(rows)) % filled])
 
 
-def in_places(ring: Ring, obs: np.ndarray) -> Ring:
-    """`trimmed` rings with all their rows of `obs`, the oldest first, as `cut` gives them."""
-    filled, cursor = ring.columns.shape[1], int(np.asarray(ring.cursor)[0])
-    return ring._replace(obs=np.roll(obs, cursor % max(filled, 1), axis=1))
+def put(obs: np.ndarray, ring: Ring, first: int, rows: np.ndarray) -> None:
+    """Rows [S, rows, N, ...], of which so many are older than the `first`, where they lie in `trimmed` rings."""
+    filled = obs.shape[1]
+    start = (_oldest(ring) + first) % max(filled, 1)
+    until_end = min(rows.shape[1], filled - start)
+    obs[:, start : start + until_end] = rows[:, :until_end]
+    obs[:, : rows.shape[1] - until_end] = rows[:, until_end:]
+
+
+def _oldest(ring: Ring) -> int:
+    """Where in `trimmed` rings the oldest row lies."""
+    return int(np.asarray(ring.cursor)[0]) % max(ring.columns.shape[1], 1)
 
 
 def any_rows(ring: Ring) -> Ring:

@@ -47,7 +47,7 @@ class Checkpoints:
     ) -> None:
         """Write a tree of NumPy arrays that nobody changes any more, and afterwards call `then`.
 
-        Waits only for the one before, so that never more than two are in memory.
+        Waits for the one before.
         """
         self.wait()
         self._last = self._writer.submit(self._save, step, tree, header, then, pictures)
@@ -82,7 +82,8 @@ class Checkpoints:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             named, size = ({}, 0) if pictures is None else self.frames.add(*pictures)
-            size += tree_file.write(checkpoint_path(self._folder, step), tree, {**header, **named})
+            path = self._folder / f"step-{step:012d}.safetensors"
+            size += tree_file.write(path, tree, {**header, **named}).size
             self._drop_old()
         except OSError as error:
             self._report(step, error)
@@ -92,16 +93,13 @@ class Checkpoints:
 
     def _drop_old(self) -> None:
         # Partial files of a process that was killed while it wrote: ours, and before that safetensors' own.
-        for partial in (*self._folder.glob("*.partial"), *self._folder.glob(".tmp*")):
-            partial.unlink(missing_ok=True)
+        for folder in (self._folder, self.frames.folder):
+            for partial in (*folder.glob("*.partial"), *folder.glob(".tmp*")):
+                partial.unlink(missing_ok=True)
         for path in list_checkpoints(self._folder)[self._keep :]:
             with suppress(OSError):  # of a folder of that name
                 path.unlink(missing_ok=True)
         self.frames.drop_others(list_checkpoints(self._folder))
-
-
-def checkpoint_path(folder: Path, step: int) -> Path:
-    return folder / f"step-{step:012d}.safetensors"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

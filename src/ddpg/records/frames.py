@@ -3,7 +3,7 @@
 A checkpoint names the files that hold its pictures. Those that no checkpoint names any more are removed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,16 +13,21 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import TypeAdapter, ValidationError
 
-from ddpg.experience.ring import Ring, in_places
+from ddpg.experience.ring import Ring, put
 from ddpg.mistake import Mistake
 from ddpg.ranges import Whole
 from ddpg.records import tree_file
 
 KEY = "frames"  # in the header of a checkpoint, and the name of the folder
 
+MOST = 1_000  # files that one checkpoint names
+
 
 class File(NamedTuple):
-    """The rows from `begin` to `end`, counted since the run began, and the digest of all that its file holds."""
+    """The rows from `begin` to `end`, and the digest of all that its file holds.
+
+    Rows are counted from those that the replay had at the first checkpoint.
+    """
 
     begin: Whole
     end: Whole
@@ -42,28 +47,32 @@ class NewPictures(NamedTuple):
 
 
 class Frames:
-    """FOLDER/frames. `rows` is how many rows there have been; the last of those are in `files`."""
+    """The files in FOLDER/frames. `rows` is how many rows have been written."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self.rows, self._files = folder / KEY, 0, list[File]()
+    def __init__(self, checkpoints: Path) -> None:
+        self.folder, self.rows, self._files = checkpoints / KEY, 0, list[File]()
 
-    def go_on_from(self, header: dict[str, Any]) -> None:
-        """As a checkpoint with this header left it."""
+    @property
+    def many(self) -> bool:
+        """Whether it is time for one file instead: a checkpoint's header names each, and must stay small."""
+        return len(self._files) >= MOST
+
+    def go_on_from(self, header: Mapping[str, Any]) -> None:
+        """As the checkpoint with this header left them."""
         if KEY in header:
-            self.rows, self._files = _parsed(header)
+            self.rows, self._files = _parsed(self.folder, header)
 
     def add(self, obs: UInt8[np.ndarray, "s rows n *picture"], rows: int, needed: int) -> tuple[dict[str, Any], int]:
-        """Write the newest of `rows` rows; what a checkpoint says that needs the last `needed`; and the bytes.
+        """Write the newest of `rows` rows; returns what the header of a checkpoint says of them, and the bytes.
 
-        Of what is written already the rest of them must be there.
+        The checkpoint's replay has the last `needed` rows: those that are not in `obs` are in earlier files.
         """
         begin, size = rows - obs.shape[1], 0
         if obs.shape[1]:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             file = File(begin, rows, "")
-            size = tree_file.write(self._folder / file.name, obs, {})
-            file = file._replace(sha256=tree_file.digest_of(self._folder / file.name))
-            self._files = [*(old for old in self._files if old.end <= begin), file]
+            size, sha256 = tree_file.write(self.folder / file.name, obs, {})
+            self._files = [*(old for old in self._files if old.end <= begin), file._replace(sha256=sha256)]
         self.rows, self._files = rows, [file for file in self._files if file.end > rows - needed]
         return {KEY: {"rows": rows, "files": self._files}}, size
 
@@ -73,41 +82,44 @@ class Frames:
         try:
             for path in checkpoints:
                 header = tree_file.read_header(path)
-                named |= {file.name for file in _parsed(header)[1]} if KEY in header else set()
+                named |= {file.name for file in _parsed(path, header)[1]} if KEY in header else set()
         except Mistake:
             return
-        for path in self._folder.glob("rows-*"):
+        for path in self.folder.glob("rows-*"):
             if path.name not in named:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
 
 
-def with_frames(ring: Ring, like: Ring, folder: Path, header: dict[str, Any]) -> Ring:
-    """A checkpoint's ring with its pictures, if it names files of them; `like` has shapes [S, -T, N, ...].
+def with_frames(ring: Ring, like: Ring, checkpoint: Path, header: Mapping[str, Any]) -> Ring:
+    """A checkpoint's `trimmed` ring with its pictures in their places, if it names files of them.
 
-    Damaged, in one line, if a file is not what it was; Mistake if rows are missing.
+    `like` has the shapes [S, -T, N, ...]. Damaged, in one line, if a file is not what it was, or rows are missing.
     """
+    filled, (seeds, _, *shape), dtype = ring.columns.shape[1], like.obs.shape, like.obs.dtype
     if KEY not in header:
+        if ring.obs.shape[1] not in (filled, 0) or (ring.obs.shape[1] == 0 < filled and like.obs.shape[-1]):
+            raise tree_file.Damaged(f"{checkpoint} cannot be used: it names no {KEY}")
         return ring
-    rows, files = _parsed(header)
-    shape, dtype = like.obs.shape, like.obs.dtype
-    pieces, at = [np.zeros((shape[0], 0, *shape[2:]), dtype)], rows - ring.columns.shape[1]
+    rows, files = _parsed(checkpoint, header)
+    obs = np.empty((seeds, filled, *shape), dtype)
+    first = at = rows - filled
     for file in files:
-        path = folder / KEY / file.name
-        if not file.begin <= at < file.end <= rows:
+        if not (file.begin <= at < file.end <= rows) or (at > first and file.begin != at):
             break
+        path = checkpoint.parent / KEY / file.name
         if tree_file.digest_of(path) != file.sha256:
             raise tree_file.Damaged(f"{path} cannot be used: it is not the file that the checkpoint names")
-        piece = tree_file.read(path, jax.ShapeDtypeStruct((shape[0], file.end - file.begin, *shape[2:]), dtype))
-        pieces.append(piece[:, at - file.begin :])
+        new = tree_file.read(path, jax.ShapeDtypeStruct((seeds, file.end - file.begin, *shape), dtype))
+        put(obs, ring, at - first, new[:, at - file.begin :])
         at = file.end
     if at != rows:
-        raise Mistake(f"{folder / KEY} lacks the rows from {at} on of {rows}")
-    return in_places(ring, np.concatenate(pieces, axis=1))
+        raise tree_file.Damaged(f"{checkpoint} cannot be used: of its {KEY}, rows from {at} to {rows} are missing")
+    return ring._replace(obs=obs)
 
 
-def _parsed(header: dict[str, Any]) -> tuple[int, list[File]]:
-    """What a checkpoint says of its pictures. Mistake if that is nothing."""
+def _parsed(path: Path, header: Mapping[str, Any]) -> tuple[int, list[File]]:
+    """What the header of a checkpoint says of its pictures. Damaged if that is nothing."""
     try:
         said = TypeAdapter(dict[str, Any]).validate_python(header.get(KEY))
         return (
@@ -115,4 +127,5 @@ def _parsed(header: dict[str, Any]) -> tuple[int, list[File]]:
             TypeAdapter(list[File]).validate_python(said.get("files")),
         )
     except ValidationError as error:
-        raise Mistake(f"its {KEY} are invalid ({error.errors(include_url=False)[0]['msg']})") from None
+        why = error.errors(include_url=False)[0]["msg"]
+        raise tree_file.Damaged(f"{path} cannot be used: its {KEY} are invalid ({why})") from None

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,12 +58,20 @@ def from_numpy(tree: PyTree, like: PyTree) -> PyTree:
     return jax.tree.map(key_or_array, tree, like)
 
 
-def write(path: Path, tree: PyTree, header: Mapping[str, Any]) -> int:
-    """The arrays of `tree` and the JSON object `header`, atomically; returns the bytes. OSError if that fails."""
+class Written(NamedTuple):
+    """A file: its bytes, and the SHA-256 that it says it has."""
+
+    size: int
+    sha256: str
+
+
+def write(path: Path, tree: PyTree, header: Mapping[str, Any]) -> Written:
+    """The arrays of `tree` and the JSON object `header`, atomically. OSError if that fails."""
     arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in _named(tree)}
     text = json.dumps(dict(header), allow_nan=False, sort_keys=True)
     partial = path.with_suffix(".partial")
-    about = {"format": CHECKPOINT_FORMAT, "version": VERSION, "header": text, "sha256": _digest(arrays, text)}
+    digest = _digest(arrays, text)
+    about = {"format": CHECKPOINT_FORMAT, "version": VERSION, "header": text, "sha256": digest}
     try:
         try:
             save_file(arrays, partial, {KEY: json.dumps(about)})  # one entry: safetensors writes several in any order
@@ -76,7 +84,7 @@ def write(path: Path, tree: PyTree, header: Mapping[str, Any]) -> int:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    return size
+    return Written(size, digest)
 
 
 def read_header(path: Path) -> dict[str, Any]:

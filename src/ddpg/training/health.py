@@ -35,7 +35,7 @@ class HealthState(NamedTuple):
     lowest_reward: np.ndarray
     highest_reward: np.ndarray
     random_return: np.ndarray  # the lower of the first evaluation and the first exploring episodes
-    return_size: np.ndarray  # the largest mean |return| of an evaluation, as the critic learns them, but without Q
+    return_size: np.ndarray  # the largest mean |undiscounted return| of an evaluation, in units of the critic
     bias: np.ndarray  # |Q - return| of the last evaluation
     beyond: np.ndarray  # log points in a row: Q beyond what rewards allow
     growing: np.ndarray  # its bias larger than returns, and growing
@@ -156,7 +156,7 @@ def _symptoms(
         "q_bias",
         state.growing >= PATIENCE,
         lambda i: (
-            f"Q differs from the return that follows by {bias[i]:+.3g}, more at each evaluation, and returns are "
+            f"Q differs from the return that follows by {bias[i]:+.3g}, more at each evaluation, and whole returns are "
             f"of about {state.return_size[i]:.3g}; {remedy}"
         ),
     )

@@ -61,6 +61,7 @@ class Restored(NamedTuple):
     progress: Progress
     watch: WatchState
     notes: tuple[str, ...]
+    header: Mapping[str, Any]  # of the checkpoint
 
 
 def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note: Callable[[str], None]) -> Restored:
@@ -78,7 +79,7 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
             header = tree_file.read_header(path)
             progress = _progress(path, header, config)
             state: CheckpointState = tree_file.read(path, like)
-            ring = with_frames(state.driver.learner.ring, like.driver.learner.ring, folder.checkpoints, header)
+            ring = with_frames(state.driver.learner.ring, like.driver.learner.ring, path, header)
             state = state._replace(driver=with_ring(state.driver, ring))
             if len({len(leaf) for leaf in jax.tree.leaves(state.watch.pending)}) > 1:
                 raise Mistake(f"{path} cannot be used: its reports are of different lengths")
@@ -90,7 +91,7 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
             continue
         for newer in paths[:i]:  # so that they are not counted among those to keep
             newer.replace(newer.with_suffix(".damaged"))
-        return Restored(progress, state.watch, (*notes, *_other_versions(header)))
+        return Restored(progress, state.watch, (*notes, *_other_versions(header)), header)
     why = "none of its checkpoints can be used" if paths else "it has no checkpoint"
     raise Mistake(f"{folder} cannot be resumed: {why}; train again into another --run")
 

@@ -1,15 +1,16 @@
 """When a run saves its state, and what it saves."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from ddpg.config.config import Config
 from ddpg.config.file import versions
 from ddpg.config.reading import to_data
-from ddpg.records import tree_file
-from ddpg.records.checkpoint import Checkpoints, Saved, checkpoint_path
+from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
-from ddpg.records.frames import NewPictures
+from ddpg.records.frames import KEY, NewPictures
 from ddpg.terminal import reason
 from ddpg.training.driver import Driver
 from ddpg.training.finish import save_networks
@@ -20,16 +21,18 @@ from ddpg.types import PyTree, Spec
 
 
 class Saver:
-    """Writes checkpoints, and the networks beside them, in a thread; `step` is that of the last one."""
+    """Writes checkpoints, and the networks beside them, in a thread; `step` and `header` are of the last one."""
 
-    def __init__(self, folder: RunFolder, config: Config, spec: Spec, display: Display, step: int) -> None:
+    def __init__(
+        self, folder: RunFolder, config: Config, spec: Spec, display: Display, step: int, header: Mapping[str, Any]
+    ) -> None:
         self._folder, self._config, self._spec, self._display = folder, config, spec, display
         self._saved, self._ended, self._cost = step, time.monotonic(), 0.0
         self._silent, self._written = False, 0.0
         self._checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep, self._report)
         self._base: tuple[int, int] | None = None  # a step, and how many rows there had been then
-        if step:
-            self._checkpoints.frames.go_on_from(tree_file.read_header(checkpoint_path(folder.checkpoints, step)))
+        if KEY in header:
+            self._checkpoints.frames.go_on_from(header)
             self._base = step, self._checkpoints.frames.rows
 
     def due(self, step: int, evaluated: bool) -> bool:
@@ -49,6 +52,7 @@ class Saver:
 
     def save(self, step: int, driver: Driver, progress: Progress, watch: WatchState, last: bool) -> None:
         """Copy everything; a thread writes it while training goes on. The first is awaited: from then on one exists."""
+        self._checkpoints.wait()
         began, first = time.monotonic(), not self._saved
         self._silent, self._saved, self._ended = not (first or last or self._chosen(step)), step, 0.0
         learned = driver.read()
@@ -62,23 +66,21 @@ class Saver:
             self._ended = time.monotonic()
             self._cost = self._written if first else self._ended - began  # the first also waits for imports
 
-        self._checkpoints.wait()  # for what of the pictures is written
         snapshot, pictures = self._snapshot(step, driver)
         self._checkpoints.save(step, CheckpointState(snapshot, watch), header, networks, pictures)
         if first:
             self._checkpoints.wait()
 
     def _snapshot(self, step: int, driver: Driver) -> tuple[PyTree, NewPictures | None]:
-        """The driver's state; if observations are pictures, those that are in no file yet apart from it."""
+        """The driver's state; and, apart from it, the pictures that are in no file yet, if observations are some."""
         if self._spec.obs_dtype == "float32":
             return driver.snapshot(), None
-        written = self._checkpoints.frames.rows
-        if self._base is None:
-            snapshot = driver.snapshot(newest=self._config.replay.capacity)
-            self._base = step, snapshot.learner.ring.columns.shape[1]
-        else:
-            snapshot = driver.snapshot(newest=self._rows(step) - written)
+        frames, everything = self._checkpoints.frames, self._config.replay.capacity
+        all_at_once = self._base is None or frames.many
+        snapshot = driver.snapshot(newest=everything if all_at_once else self._rows(step) - frames.rows)
         ring = snapshot.learner.ring
+        if self._base is None:
+            self._base = step, ring.columns.shape[1]
         new = NewPictures(ring.obs, self._rows(step), ring.columns.shape[1])
         return with_ring(snapshot, ring._replace(obs=ring.obs[:, :0])), new
 

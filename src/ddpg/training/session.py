@@ -1,7 +1,7 @@
 """One run under way: begin, advance, observe, save, end."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -56,6 +56,7 @@ class Session:
             self.optimum = self.evaluator.optimum()
             self._opened = opened.pop_all()
         self.progress, self.observers = Progress(), Observers(observers)
+        self._restored: Mapping[str, Any] = {}  # the header of the checkpoint from which it goes on
         self.failure: str | None = None  # an environment misbehaved, or training diverged
         self._cause: Misbehaved | None = None  # with the environment's own exception
         self._rate = np.nan
@@ -110,7 +111,8 @@ class Session:
         config, note = self.config, self.display.note
         watched = init_watch(config.seeds, len(config.log))
         if self.resumed:
-            self.progress, watched, notes = restore(self.folder, config, self.driver, self.keys, self.display.warn)
+            restored = restore(self.folder, config, self.driver, self.keys, self.display.warn)
+            self.progress, watched, notes, self._restored = restored
             recall(self.folder, config, self.progress, self.display, notes)
         else:
             note(f"replay: {config.replay.capacity:,} steps, {replay_bytes(config, self.env) / 1e6:,.1f} MB")
@@ -129,7 +131,7 @@ class Session:
         """All iterations that are left, until something stops the run."""
         resume_at = self.progress.logged if self.resumed else None
         with (
-            closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step)) as saver,
+            closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step, self._restored)) as saver,
             Log(self.folder.metrics, self.folder.tensorboard, resume_at=resume_at) as log,
             ExitStack() as ending,
         ):

@@ -40,7 +40,7 @@ def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
     for path in list_checkpoints(folder.checkpoints):
         with suppress(tree_file.Damaged):
             ring = tree_file.read(path, like, ".driver.learner.ring")
-            ring = with_frames(ring, like, folder.checkpoints, tree_file.read_header(path))
+            ring = with_frames(ring, like, path, tree_file.read_header(path))
             break
     else:
         raise Mistake(f"{folder} has no checkpoint whose replay can be read")
