@@ -53,9 +53,11 @@ def train(
     `options` changes single fields by path, such as {"actor.lr": 1e-4}. For environments that Python steps a preset is
     changed by `host_defaults`. `run` is the folder, by default a new one under runs/. Mistake, in one line, for
     anything that cannot be; nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its
-    folder complete. The agents begin with the last networks of `from_run`, or with `best` with those of its best
-    evaluations; its configuration is the preset then, but without random actions at the beginning. `demonstrations`, an
-    NPZ file or a mapping of the arrays that `ddpg.replay` gives, are in every agent's replay before the first step.
+    folder complete.
+
+    The agents begin with the last networks of `from_run`, or with `best` with those of its best evaluations; its
+    configuration is the preset then, but without random actions at the beginning. `demonstrations`, an NPZ file or a
+    mapping of the arrays that `ddpg.replay` gives, are in every agent's replay before the first step.
 
     `observers` are called with every log point (`ddpg.LogPoint`): one that raises `ddpg.StopTraining` ends the run
     early and complete, and any other exception is raised here once the folder is complete. `quiet` shows no progress.

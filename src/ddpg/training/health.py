@@ -101,7 +101,7 @@ def _added(
     mean, episodes = evaluation.mean_returns(), evaluation.returns.shape[1]
     error = np.asarray(evaluation.returns, float).std(axis=1) / np.sqrt(episodes)
     if episodes < FEW:  # which tell little of how much they differ
-        error = np.fmax(error, np.abs(best.returns - state.random_return) / 20 + np.abs(mean) / 20)
+        error = np.fmax(error, np.abs(best.returns - state.random_return) / 10 + np.abs(mean) / 10)
     size = np.abs(np.asarray(evaluation.discounted, float)).mean(axis=1)
     bias, q = np.abs(np.asarray(evaluation.q_bias, float).mean(axis=1)), np.asarray(report.metrics.q)
     returns = learned.reward_scales(config.reward_scale) * np.abs(np.asarray(evaluation.returns, float)).mean(axis=1)
