@@ -85,6 +85,7 @@ def test_the_readers_take_parts_as_the_policy_does(tmp_path: Path) -> None:
     vector = np.concatenate([image.ravel(), [0, 1], [0, 1, 0], state]).astype(np.float32)
     action = policy(obs)
     np.testing.assert_array_equal(action, policy(vector))
+    np.testing.assert_array_equal(action, policy(obs | {"limbs": ["left", [1, 6]]}))  # a list for a Tuple
     for name in ("numpy", "hdf5"):
         np.testing.assert_allclose(written[name](obs), action, atol=1e-6)
         np.testing.assert_allclose(written[name](vector), action, atol=1e-6)

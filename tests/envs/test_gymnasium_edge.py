@@ -29,6 +29,7 @@ BOXES = [
     (spaces.Box(-1, 1, (3,), np.float64), np.array([0.1, 0.2, 0.3]), "float32"),
     (spaces.Box(-np.inf, np.inf, (2, 3, 1), np.float32), np.arange(6.0).reshape(2, 3, 1), "float32"),
     (spaces.Box(0, 9, (2, 2), np.int64), np.array([[1, 2], [3, 4]]), "float32"),
+    (spaces.Box(0, 1000, (2,), np.int32), np.array([0.5, 7.25]), "float32"),  # floats in a space of integers
     (spaces.Box(0, 1, (3,), BOOL), np.array([True, False, True]), "float32"),
     (spaces.Box(0, 255, (4, 4, 3), np.uint8), np.arange(48, dtype=np.uint8).reshape(4, 4, 3), "uint8"),
     (spaces.Box(-np.inf, np.inf, (2,), np.float16), np.array([1, 2], np.float16), "float32"),
