@@ -4,7 +4,7 @@
 
 Pendulum draws itself and acts at random until the replay is full, and a checkpoint is written ten times on the way.
 `resident` is the most memory that the process had, of which `without` is that of the same run with a replay of 1 000;
-`reopened_seconds` is how long `ddpg.replay` takes to read and check all of it again. `share` makes replays smaller.
+`resumed_bytes` and `resumed_seconds` are those of `ddpg resume` for ten more steps. `share` makes replays smaller.
 """
 
 import argparse
@@ -28,10 +28,15 @@ sys.exit(status)
 
 
 def run(folder: Path, steps: int, capacity: int, options: list[str]) -> tuple[int, str]:
-    """The most memory that the process had, in bytes, and its lines."""
+    """A run, as `called`."""
     words = ["train", "--pixels", f"--steps={steps}", f"--replay.capacity={capacity}", f"--collect.warmup={steps - 10}"]
     words += ["--eval.episodes=0", f"--eval.every={steps // 10}", f"--checkpoint.every={steps // 10}"]
     words += ["--checkpoint.share=none", f"--run={folder}", *options]
+    return called(words)
+
+
+def called(words: list[str]) -> tuple[int, str]:
+    """The most memory that the process had, in bytes, and its lines."""
     done = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, check=True)
     return int(done.stdout.split("resident ")[1]), done.stderr
 
@@ -43,8 +48,7 @@ def measure(capacity: int, options: list[str]) -> dict[str, Any]:
         written = re.findall(r"checkpoint of step ([\d,]+): ([\d,.]+) MB in ([\d.]+) s", lines)
         disk = sum(path.stat().st_size for path in (Path(name) / "run" / "checkpoints").rglob("*"))
         began = time.perf_counter()
-        reopen = "import sys, ddpg; ddpg.replay(sys.argv[1])['reward'].size"
-        subprocess.run([sys.executable, "-c", reopen, str(Path(name) / "run")], check=True)
+        resumed, _ = called(["resume", str(Path(name) / "run"), f"--steps={capacity + 10}"])
         return {
             "steps": capacity,
             "resident_bytes": resident,
@@ -55,7 +59,8 @@ def measure(capacity: int, options: list[str]) -> dict[str, Any]:
                 for step, size, took in written
             ],
             "disk_bytes": disk,
-            "reopened_seconds": round(time.perf_counter() - began, 1),
+            "resumed_bytes": resumed,
+            "resumed_seconds": round(time.perf_counter() - began, 1),
         }
 
 
@@ -68,7 +73,7 @@ def main() -> None:
     for name, (capacity, options) in REPLAYS.items():
         result[name] = measure(int(args.share * capacity), options)
         print(name, json.dumps(result[name]), flush=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
+        args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,12 @@ def test_the_replay_is_in_order(trained: Path) -> None:
     np.testing.assert_array_equal(stored["obs"][1:5, ..., :2], stored["obs"][:4, ..., 1:])
 
 
+def test_a_replay_that_does_not_fit_is_one_line(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ddpg.training.stored.available_bytes", lambda: 5e5)
+    with pytest.raises(Mistake, match=r"the 200 steps of .* would take 0\.0 GB .* its pictures are in .*frames, once"):
+        ddpg.replay(trained)
+
+
 @pytest.mark.parametrize("env", ["Pendulum-v1", "gym:Pendulum-v1"])
 def test_a_run_that_goes_on_is_one_that_was_never_stopped(env: str, tmp_path: Path) -> None:
     """From two checkpoints back: later files, of a process that was killed, are written again."""

@@ -13,11 +13,14 @@ from ddpg.experience.transitions import Transitions, from_rows
 from ddpg.mistake import Mistake
 from ddpg.records import tree_file
 from ddpg.records.checkpoint import list_checkpoints
-from ddpg.records.frames import with_frames
+from ddpg.records.frames import KEY, with_frames
 from ddpg.settings import own_settings
 from ddpg.training.backend import learner_for
 from ddpg.training.folder import RunFolder
+from ddpg.training.memory import available_bytes
 from ddpg.training.policy import load_seed
+
+COPIES = 4  # of all observations, as arrays: obs, next_obs, and both once more on the way
 
 
 @own_settings()
@@ -26,7 +29,7 @@ def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
 
     `obs` [t, *obs], `action` [t, m] in the environment's units, `reward`, `next_obs`, `terminated`, `truncated`; the
     oldest first, environment by environment. `np.savez(FILE, **ddpg.replay(run))` is what `--demonstrations` takes.
-    Mistake if there is no such seed, or no checkpoint that can be read.
+    Mistake if there is no such seed, no checkpoint that can be read, or not enough memory.
     """
     folder = RunFolder.at(run)
     config = folder.read_config()
@@ -45,6 +48,13 @@ def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
     else:
         raise Mistake(f"{folder} has no checkpoint whose replay can be read")
     own = jax.tree.map(itemgetter(seed - config.seed), ring)
+    steps = own.columns.shape[0] * own.columns.shape[1]
+    needed, available = COPIES * steps * spec.obs_size * np.dtype(spec.obs_dtype).itemsize, available_bytes()
+    if needed > available:
+        raise Mistake(
+            f"the {steps} steps of {folder} would take {1e-9 * needed:.1f} GB as arrays, with every stack of pictures "
+            f"twice, and this machine has {1e-9 * available:.1f}; its pictures are in {folder.checkpoints / KEY}, once"
+        )
     shift = -int(own.cursor) if int(own.size) == own.columns.shape[0] else 0
     obs, columns = (jnp.asarray(np.roll(x, shift, axis=0)) for x in (own.obs, own.columns))
     ordered = Ring(obs, columns, jnp.int32(0), jnp.int32(len(columns)))
