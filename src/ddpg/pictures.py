@@ -1,5 +1,6 @@
 """Pictures as [b, height, width, channels], however a space orders its axes, and where observations have them."""
 
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -53,6 +54,18 @@ class Part(NamedTuple):
     begin: int
     end: int
     shape: tuple[int, ...]
+
+
+def replaced(
+    obs: Shaped[AnyArray, "b i"], parts: Sequence[Part], functions: Iterable[Callable[[AnyArray], AnyArray]]
+) -> Shaped[AnyArray, "b o"]:
+    """Flat observations with what a function makes of each picture [b, *shape], a row of numbers, in its place."""
+    pieces, done = [], 0
+    for (begin, end, shape), function in zip(parts, functions, strict=True):
+        row = function(obs[:, begin:end].reshape(len(obs), *shape)).reshape(len(obs), -1)
+        pieces += [obs[:, done:begin], row]
+        done = end
+    return obs.__array_namespace__().concatenate([*pieces, obs[:, done:]], axis=-1)
 
 
 def picture_parts(spec: Spec) -> list[Part]:

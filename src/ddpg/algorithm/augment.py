@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import jax
@@ -10,7 +11,7 @@ from jax import Array
 from jaxtyping import Shaped, UInt32
 from pydantic import Discriminator
 
-from ddpg.pictures import Part, layout_of
+from ddpg.pictures import Part, layout_of, replaced
 from ddpg.ranges import Natural
 
 
@@ -69,12 +70,7 @@ def augment_parts(
     """The whole observation if that is a picture, or those `parts` of it that are, all by the same `words`."""
     if not parts:
         return augment(obs, words)
-    pieces, done = [], 0
-    for begin, end, shape in parts:
-        moved = augment(obs[:, begin:end].reshape(len(obs), *shape), words)
-        pieces += [obs[:, done:begin], moved.reshape(len(obs), -1)]
-        done = end
-    return jnp.concatenate([*pieces, obs[:, done:]], axis=-1)
+    return replaced(obs, parts, [partial(augment, words=words)] * len(parts))
 
 
 AnyAugmentation = Annotated[NoAugmentation | RandomShift, Discriminator("kind")]

@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 from ddpg.algorithm.convolution import Convolution
 from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, STATIC, steps
 from ddpg.algorithm.steps import Step
-from ddpg.pictures import Layout, Part
+from ddpg.pictures import Layout, Part, replaced
 from ddpg.types import AnyArray
 
 
@@ -52,12 +52,7 @@ class PartsEmbedding:
     parts: tuple[Part, ...] = field(metadata=STATIC)
 
     def state(self, obs: Float[AnyArray, "b i"]) -> Float[AnyArray, "b z"]:
-        pieces, done = [], 0
-        for embedding, (begin, end, shape) in zip(self.embeddings, self.parts, strict=True):
-            picture = obs[:, begin:end].reshape(len(obs), *shape)
-            pieces += [obs[:, done:begin], embedding.state(picture)]
-            done = end
-        return obs.__array_namespace__().concatenate([*pieces, obs[:, done:]], axis=-1)
+        return replaced(obs, self.parts, [embedding.state for embedding in self.embeddings])
 
     def pair(self, z: Float[AnyArray, "b z"], action: Float[AnyArray, "b m"]) -> Float[AnyArray, "b m"]:
         return action

@@ -78,6 +78,8 @@ class Frames:
 
     def drop_others(self, checkpoints: Iterable[Path]) -> None:
         """Remove the files that none of these checkpoints names, unless one cannot be asked."""
+        if not self.folder.is_dir():
+            return
         named = {file.name for file in self._files}
         try:
             for path in checkpoints:
@@ -98,7 +100,7 @@ def with_frames(ring: Ring, like: Ring, checkpoint: Path, header: Mapping[str, A
     """
     filled, (seeds, _, *shape), dtype = ring.columns.shape[1], like.obs.shape, like.obs.dtype
     if KEY not in header:
-        if ring.obs.shape[1] not in (filled, 0) or (ring.obs.shape[1] == 0 < filled and like.obs.shape[-1]):
+        if ring.obs.shape[1] != filled:
             raise tree_file.Damaged(f"{checkpoint} cannot be used: it names no {KEY}")
         return ring
     rows, files = _parsed(checkpoint, header)
