@@ -20,8 +20,9 @@ from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.algorithm.norms import has_statistics
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser, soft_update
 from ddpg.algorithm.parameter_noise import ParameterNoise
+from ddpg.algorithm.sale import Latest, Sale
 from ddpg.algorithm.smoothing import TargetSmoothing
-from ddpg.algorithm.values import AnyValue, Scalar, pessimistic
+from ddpg.algorithm.values import AnyValue, Scalar, ValueRange, pessimistic
 from ddpg.mistake import Mistake
 from ddpg.ranges import Choice, Natural, NonNegative, UnitInterval
 from ddpg.types import AnyArray, Key, Metrics, PyTree, Spec, Transition
@@ -63,6 +64,8 @@ class AgentState(NamedTuple):
     target: Nets
     actor_opt: PyTree
     critic_opt: PyTree
+    latest: Latest | None = None  # of an encoder with a loss of its own; `online` has that of the last targets
+    values: ValueRange | None = None  # if Q' is clipped
 
 
 # How the actor reduces Q(s, a) [K, b] of K critics to one.
@@ -88,7 +91,8 @@ class DPG:
     (MR.Q: Fujimoto et al. 2025, section 4.2.3). The actor is updated at every `policy_delay`-th update, the targets
     with it or at every `target_period`-th, with the Polyak coefficient `tau`; `tau_actor` is that of the target actor
     (default `tau`), and `tau_encoder` that of the target encoder. With 1 it is a copy, and no target at all if
-    `policy_delay` is a multiple of `target_period`.
+    `policy_delay` is a multiple of `target_period`. With `clip_values`, Q' stays in the range that its targets had when
+    the target networks last moved (TD7: Fujimoto et al. 2023, section 4.2).
     """
 
     encoder: AnyEncoder = Flat()
@@ -106,19 +110,28 @@ class DPG:
     tau_actor: UnitInterval | None = None
     tau_encoder: UnitInterval | None = None
     target_period: Natural | None = None
+    clip_values: bool = False
 
     def init(self, key: Key, spec: Spec) -> AgentState:
         actor_key, critic_key = jax.random.split(key)
         z, pair = self.encoder.sizes(spec)
         nets = Nets(
             self.encoder.create(jax.random.fold_in(key, 0), spec),
-            self.actor.actor(actor_key, z, spec.action_dim),
-            self.critic.critic(critic_key, z, pair, self.critics, self.value.outputs),
+            self.actor.actor(actor_key, z, spec.action_dim, self._raw(self.actor, spec)),
+            self.critic.critic(
+                critic_key,
+                z,
+                pair,
+                self.critics,
+                self.value.outputs,
+                range(self._raw(self.critic, spec), z + spec.action_dim),
+            ),
         )
         # The targets start as copies: theta' <- theta.
         target = jax.tree.map(jnp.copy, nets)
-        critic_opt = init_optimiser(self.critic, (nets.encoder, nets.critic))
-        return AgentState(nets, target, init_optimiser(self.actor, nets.actor), critic_opt)
+        latest, values = self.encoder.begin(nets.encoder), ValueRange.none() if self.clip_values else None
+        critic_opt = init_optimiser(self.critic, with_critic(nets, latest))
+        return AgentState(nets, target, init_optimiser(self.actor, nets.actor), critic_opt, latest, values)
 
     def act(self, policy: GreedyPolicy, obs: Shaped[AnyArray, "n *obs"], noise: Float[AnyArray, "n m"]) -> AnyArray:
         """The behaviour policy beta: a_t = mu(s_t) + N_t [n, m], clipped to the action range."""
@@ -137,26 +150,32 @@ class DPG:
         s, s_next = batch.obs, batch.next_obs
         both = jnp.concatenate([s, s_next])  # `fitted(both, …)` changes nothing without batch normalisation
 
+        # Encoder: by a loss of its own, if it has one (SALE), else by the critic's
+        latest = self.encoder.learn(state.latest, batch)
+
         # Target: y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
         fixed = target.fitted(both, 1.0)
         a_next = fixed.mu(s_next)
         if self.smoothing.sigma:
             a_next = self.smoothing(a_next, noise, count)
         prediction = fixed.q(s_next, a_next)
-        y = self.value.target(batch.reward, batch.discount, pessimistic(prediction, self.value.mean(prediction)))
+        prediction = pessimistic(prediction, self.value.mean(prediction))
+        if (values := state.values) is not None:
+            prediction = values.clip(prediction)
+        y = self.value.target(batch.reward, batch.discount, prediction)
 
         # Critic: minimise L = 1/N sum_i (y_i - Q(s_i, a_i))^2
-        def critic_loss(trained: tuple[Embedding, Critic]) -> tuple[Float[Array, ""], tuple[Array, Array]]:
+        def critic_loss(trained: tuple[Embedding | None, Critic]) -> tuple[Float[Array, ""], tuple[Array, Array]]:
             encoder, critic = trained
-            prediction = Nets(encoder, online.actor, critic).fitted(both, 1.0).q(s, batch.action)
+            prediction = Nets(encoder or online.encoder, online.actor, critic).fitted(both, 1.0).q(s, batch.action)
             loss = jnp.mean(batch.weight * self.value.loss(prediction, y), axis=-1)
             q = jnp.mean(batch.weight * self.value.mean(prediction)[0])
             return jnp.sum(loss), (q, jnp.max(self.value.error(prediction, y), axis=0))
 
-        trained = online.encoder, online.critic
-        (loss, (q, td_error)), grad = jax.value_and_grad(critic_loss, has_aux=True)(trained)
-        encoder, _, critic = online.fitted(both, 0.01)
-        (encoder, critic), critic_opt = gradient_step(self.critic, (encoder, critic), grad, state.critic_opt)
+        (loss, (q, td_error)), grad = jax.value_and_grad(critic_loss, has_aux=True)(with_critic(online, latest))
+        trained = with_critic(online.fitted(both, 0.01), latest)
+        (encoder, critic), critic_opt = gradient_step(self.critic, trained, grad, state.critic_opt)
+        encoder = encoder or online.encoder
 
         # Actor: ascend the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
         def update_actor(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
@@ -184,23 +203,33 @@ class DPG:
         )
 
         # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
-        def update_targets(target: Nets) -> Nets:
-            return Nets(
+        def update_targets(target: Nets, encoder: Embedding, values: ValueRange | None) -> Any:
+            moved = Nets(
                 soft_update(encoder, target.encoder, self.tau_encoder or self.tau),
                 soft_update(actor, target.actor, self.tau_actor or self.tau),
                 soft_update(critic, target.critic, self.tau),
             )
+            return moved, latest.encoder if latest else encoder, values and values.moved()
 
-        target = every_nth(
-            self.target_period or self.policy_delay, count, update_targets, lambda target: target, target
-        )
-        nets = Nets(encoder, actor, critic)
-        return AgentState(nets, target, actor_opt, critic_opt), Metrics(q, loss, *metrics), td_error
+        period = self.target_period or self.policy_delay
+        values = values and values.seen(y)
+        target, encoder, values = every_nth(period, count, update_targets, lambda *same: same, target, encoder, values)
+        state = AgentState(Nets(encoder, actor, critic), target, actor_opt, critic_opt, latest, values)
+        return state, Metrics(q, loss, *metrics), td_error
+
+    def _raw(self, network: Network, spec: Spec) -> int:
+        """From which number of z on the network's lift, if it has one, sees the observation."""
+        return 0 if network.lift is None else self.encoder.raw(spec)
 
     def check(self, path: str) -> None:
         """Rules between actor, critic and exploration, whose options need no prefix."""
         if self.actor.action_layer:
             raise Mistake("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
+        if self.clip_values and self.value.outputs > 1:
+            raise Mistake("clip_values: a distribution has bounds of its own; use --value scalar")
+        if isinstance(self.encoder, Sale) and (self.critic.trunk or self.critic.action_layer):
+            name = f"trunk {self.critic.trunk}" if self.critic.trunk else "action_layer 1"
+            raise Mistake(f"critic.{name}: encoder sale joins state and action first; leave it out")
         if self.critic.batch_normalised and not self.critic.action_layer:
             raise Mistake(
                 "critic.block.norm batch: batch norm would normalise the action, too; use --critic.action_layer 1"
@@ -210,6 +239,11 @@ class DPG:
                 "exploration parameters: noise on weights suits layer normalisation, not batch normalisation; "
                 "use --actor.block.norm layer"
             )
+
+
+def with_critic(nets: Nets, latest: Latest | None) -> tuple[Embedding | None, Critic]:
+    """What the critic's loss trains: with the critic the encoder, unless that has a loss of its own."""
+    return nets.encoder if latest is None else None, nets.critic
 
 
 def actor_metrics(mu: Float[Array, "b m"], q: Float[Array, ""], dq_da: Float[Array, "b m"]) -> ActorMetrics:

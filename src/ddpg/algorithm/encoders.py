@@ -1,6 +1,6 @@
 """Encoders: what the networks get to see of an observation, and of the action beside it.
 
-An encoder's parameters are trained by the critic's loss alone, with the critic's optimiser, and have a target copy.
+Most are trained by the critic's loss alone, with the critic's optimiser; SALE by a loss of its own. All have a target.
 """
 
 from dataclasses import dataclass, field
@@ -15,13 +15,14 @@ from pydantic import Discriminator
 from ddpg.algorithm.convolution import Convolution
 from ddpg.algorithm.initialisers import AnyInitialiser, Orthogonal
 from ddpg.algorithm.layers import ACTIVATIONS
-from ddpg.algorithm.picture_embedding import PartsEmbedding, PictureEmbedding, flatten_observation
+from ddpg.algorithm.picture_embedding import ActionAsItIs, PartsEmbedding, PictureEmbedding, flatten_observation
 from ddpg.algorithm.random import draw_uniform
+from ddpg.algorithm.sale import Latest, Sale
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
 from ddpg.pictures import Layout, Part, layout_of, picture_parts
 from ddpg.ranges import Choice, Widths
-from ddpg.types import AnyArray, Key, Spec
+from ddpg.types import AnyArray, Key, Spec, Transition
 
 
 @runtime_checkable
@@ -44,6 +45,10 @@ class Embedding(Protocol):
         """`state`, for the files of networks."""
         ...
 
+    def pair_steps(self) -> list[Step]:
+        """From z and the action to z and the pair, likewise."""
+        ...
+
 
 @runtime_checkable
 class Encoder(Protocol):
@@ -53,13 +58,35 @@ class Encoder(Protocol):
         """How many numbers `state` and `pair` give."""
         ...
 
+    def raw(self, spec: Spec) -> int:
+        """From which number on `state` gives the observation as it is."""
+        ...
+
     def create(self, key: Key, spec: Spec) -> Embedding:
         """Parameters before training."""
         ...
 
+    def begin(self, encoder: Any) -> Latest | None:
+        """Its own training, before the first step; None if the critic's loss trains it."""
+        ...
+
+    def learn(self, latest: Latest | None, batch: Transition) -> Latest | None:
+        """One step of its own training, if it has any."""
+        ...
+
+
+class TrainedByCritic:
+    """What encoders have in common that the critic's loss trains."""
+
+    def begin(self, encoder: Any) -> None:
+        return None
+
+    def learn(self, latest: Latest | None, batch: Transition) -> None:
+        return None
+
 
 @dataclass(frozen=True)
-class Flat:
+class Flat(TrainedByCritic):
     """No encoder: z is the observation as one row of numbers, and the action joins it as it is."""
 
     kind: Literal["flat"] = field(default="flat", kw_only=True)
@@ -67,23 +94,20 @@ class Flat:
     def sizes(self, spec: Spec) -> tuple[int, int]:
         return spec.obs_size, spec.action_dim
 
+    def raw(self, spec: Spec) -> int:
+        return 0
+
     def create(self, key: Key, spec: Spec) -> "FlatEmbedding":
         return FlatEmbedding()
 
 
 @register_dataclass
 @dataclass(frozen=True)
-class FlatEmbedding:
+class FlatEmbedding(ActionAsItIs):
     """Without parameters."""
 
     def state(self, obs: Shaped[AnyArray, "b *obs"]) -> Float[AnyArray, "b z"]:
         return flatten_observation(obs)
-
-    def pair(self, z: Float[AnyArray, "b z"], action: Float[AnyArray, "b m"]) -> Float[AnyArray, "b m"]:
-        return action
-
-    def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> "FlatEmbedding":
-        return self
 
     def steps(self) -> list[Step]:
         return [Step("flatten")]
@@ -97,7 +121,7 @@ class Kernel(NamedTuple):
     filters: int
 
 
-class OfPictures:
+class OfPictures(TrainedByCritic):
     """What encoders of pictures have in common; each has these fields, and says its `layers`.
 
     Of a nested observation each picture gets an encoder of its own; numbers beside them join z as they are.
@@ -113,6 +137,9 @@ class OfPictures:
         for part in self._pictures(spec):
             size += convolved_size(self.layers, self._layout(part.shape), self.kind) - (part.end - part.begin)
         return size, spec.action_dim
+
+    def raw(self, spec: Spec) -> int:
+        raise Mistake(f"encoder {self.kind}: nothing of a picture stays as it is for a lift; leave out --critic.lift")
 
     def create(self, key: Key, spec: Spec) -> PictureEmbedding | PartsEmbedding:
         parts = self._pictures(spec)
@@ -225,4 +252,4 @@ def of_layers(path: str, **lists: tuple[int, ...]) -> list[tuple[int, ...]]:
     return list(zip(*(numbers * (count // len(numbers)) for numbers in lists.values()), strict=True))
 
 
-AnyEncoder = Annotated[Flat | Conv | Patches, Discriminator("kind")]
+AnyEncoder = Annotated[Flat | Conv | Patches | Sale, Discriminator("kind")]

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from ddpg.algorithm.norms import Norm
 from ddpg.algorithm.steps import Step
+from ddpg.pictures import Part, replaced
 from ddpg.types import AnyArray
 
 STATIC = {"static": True}  # a field that is no array: part of the tree's structure
@@ -100,6 +101,28 @@ class Block:
 
 @register_dataclass
 @dataclass(frozen=True)
+class Lift:
+    """A layer of some of the features, in their place; the others pass through (TD7, section 4.1).
+
+    Without f: what an embedding stands beside is only brought to its size.
+    """
+
+    layer: Dense
+    begin: int = field(metadata=STATIC)
+    end: int = field(metadata=STATIC)
+
+    def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b o"]:
+        return replaced(x, [Part(self.begin, self.end, (self.end - self.begin,))], [lambda x: self.layer(x, f)])
+
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Lift":
+        return self
+
+    def steps(self, f: str | None) -> list[Step]:
+        return within(self.begin, self.end, self.layer.steps(f))
+
+
+@register_dataclass
+@dataclass(frozen=True)
 class Trunk:
     """tanh(LN(x W + b)), whatever the activation of the layers that follow."""
 
@@ -113,6 +136,12 @@ class Trunk:
 
     def steps(self, f: str | None) -> list[Step]:
         return self.layer.steps("tanh")
+
+
+def within(begin: int, end: int, inner: list[Step]) -> list[Step]:
+    """Steps of features begin to end - 1, in their place."""
+    ends = {"begin": np.int64(begin), "end": np.int64(end)}
+    return [Step("part", ends | {"shape": np.array([end - begin])}), *inner, Step("place", ends)]
 
 
 def uniform_layer(u: Float[Array, "rows o"], bound: float) -> Dense:

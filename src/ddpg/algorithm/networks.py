@@ -22,13 +22,14 @@ from ddpg.algorithm.layers import (
     Block,
     Dense,
     Layers,
+    Lift,
     Trunk,
     fitted,
     forward,
     steps,
     uniform_layer,
 )
-from ddpg.algorithm.norms import NORMS, LayerNorm
+from ddpg.algorithm.norms import NORMS, AvgL1Norm, LayerNorm
 from ddpg.algorithm.random import draw_uniform
 from ddpg.algorithm.schedules import Constant, Schedule
 from ddpg.algorithm.steps import Step
@@ -102,6 +103,8 @@ class Residual:
 class Network:
     """The recipe of one network and of the Adam that trains it.
 
+    `lift` is the size of a first layer with AvgL1Norm and no activation that sees the observation and the action alone,
+    not what an encoder has made of them (Fujimoto et al. 2023, section 4.1).
     `trunk` is the size of a first layer, with layer norm and tanh, that sees the encoder's z alone; a critic's members
     share it (Yarats et al. 2022). `final_init` draws the last layer from U(-final_init, final_init) instead, so that
     the first actions and values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at
@@ -111,6 +114,7 @@ class Network:
     """
 
     trunk: Natural | None = None
+    lift: Natural | None = None
     widths: Widths = (64, 64)
     activation: Annotated[str, Choice(ACTIVATIONS)] = "relu"
     block: Annotated[Plain | Residual, Discriminator("kind")] = Plain()
@@ -123,17 +127,32 @@ class Network:
     weight_decay: NonNegative = 0.0
     max_grad_norm: Positive | None = None
 
-    def actor(self, key: Key, inputs: int, outputs: int) -> "Actor":
-        """mu from `inputs` numbers (the encoder's z) to `outputs` action dimensions."""
-        trunk, inputs = self._trunk(key, inputs)
-        return Actor((*trunk, *self._layers(key, inputs, 0, outputs)), self.activation)
+    def actor(self, key: Key, inputs: int, outputs: int, raw: int = 0) -> "Actor":
+        """mu from `inputs` numbers (the encoder's z) to `outputs` action dimensions.
 
-    def critic(self, key: Key, inputs: int, joining: int, members: int, outputs: int) -> "Critic":
-        """K members, leaves [K, ...], each from z and `joining` numbers of the pair (z, a) to `outputs` numbers."""
+        From number `raw` on z is the observation itself, for `lift`.
+        """
+        trunk, inputs = self._trunk(key, inputs)
+        lift, inputs = self._lift(key, inputs, raw, inputs)
+        return Actor((*trunk, *lift, *self.layers(key, inputs, 0, outputs)), self.activation)
+
+    def critic(
+        self, key: Key, inputs: int, joining: int, members: int, outputs: int, raw: range = range(0)
+    ) -> "Critic":
+        """K members, leaves [K, ...], each from z and `joining` numbers of the pair (z, a) to `outputs` numbers.
+
+        Numbers `raw` of both, in a row, are observation and action themselves, for `lift`.
+        """
         assert self.action_layer or not self.batch_normalised, "batch normalisation ends where the action joins"
-        trunk, size = self._trunk(key, inputs)
-        layers = jax.vmap(lambda k: self._layers(k, size, joining, outputs))(jax.random.split(key, members))
-        return Critic(layers, self.activation, self.action_layer, trunk)
+        trunk, inputs = self._trunk(key, inputs)
+
+        def member(key: Key) -> Layers:
+            if self.lift is None:
+                return self.layers(key, inputs, joining, outputs)
+            lift, lifted = self._lift(key, inputs + joining, raw.start, raw.stop)
+            return (*lift, *self.layers(key, lifted, 0, outputs))
+
+        return Critic(jax.vmap(member)(jax.random.split(key, members)), self.activation, self.action_layer, trunk)
 
     def _trunk(self, key: Key, inputs: int) -> tuple[Layers, int]:
         """The trunk, or nothing, and how many numbers leave it."""
@@ -142,7 +161,16 @@ class Network:
         words = draw_uniform(jax.random.fold_in(key, 2**32 - 1), (inputs + 1, self.trunk))
         return (Trunk(replace(self.init(words), after=LayerNorm.of(self.trunk))),), self.trunk
 
-    def _layers(self, key: Key, inputs: int, joining: int, outputs: int) -> Layers:
+    def _lift(self, key: Key, inputs: int, begin: int, end: int) -> tuple[Layers, int]:
+        """The lift of these of the inputs, or nothing, and how many numbers leave it."""
+        if self.lift is None:
+            return (), inputs
+        words = draw_uniform(jax.random.fold_in(key, 2**32 - 2), (end - begin + 1, self.lift))
+        layer = replace(self.init(words), after=AvgL1Norm(), linear=True)
+        return (Lift(layer, begin, end),), inputs - (end - begin) + self.lift
+
+    def layers(self, key: Key, inputs: int, joining: int, outputs: int) -> Layers:
+        """Of `widths`, then one of `outputs`; `joining` more numbers come in at `action_layer`."""
         sizes = [inputs, *self.block.hidden_sizes(self.widths), outputs]
         fan_in = sizes[:-1]
         fan_in[self.action_layer] += joining
@@ -161,7 +189,10 @@ class Network:
         return self.block.batch_normalised
 
     def check(self, path: str) -> None:
-        """Residual blocks add their input to their output, so all widths are equal, and take the action in first."""
+        """Lifts and residual blocks take the action in first; these add their input to their output, of equal width."""
+        if self.lift is not None and (self.trunk is not None or self.action_layer):
+            other = f"{path}.trunk {self.trunk}" if self.trunk is not None else f"{path}.action_layer 1"
+            raise Mistake(f"{path}.lift {self.lift}: it comes first, as {other} does; use one of them")
         if not isinstance(self.block, Residual):
             return
         if len(set(self.widths)) > 1:
@@ -230,17 +261,23 @@ class Critic:
         layers = self._over_members(lambda layers: fitted(layers[:of_obs], z, f, rate))
         return replace(self, layers=(*layers, *self.layers[of_obs:]))
 
-    def steps(self) -> list[Step]:
-        """Like the actor's, of all members at once: every array is [K, i or 1, o]."""
+    def steps(self, pair: list[Step]) -> list[Step]:
+        """Like the actor's, of all members at once: every array is [K, i or 1, o]. `pair` comes after the action."""
         before, after = self.layers[: self.action_layer], self.layers[self.action_layer :]
         named = steps(before, self.activation, self.activation), steps(after, self.activation, None)
-        return steps(self.trunk, self.activation, self.activation) + [
-            Step(kind, {name: x.reshape(len(x), *(1,) * (3 - x.ndim), *x.shape[1:]) for name, x in arrays.items()})
-            for kind, arrays in (*named[0], Step("join"), *named[1])
-        ]
+        before, after = ([_of_members(step) for step in program] for program in named)
+        return [*steps(self.trunk, self.activation, self.activation), *before, Step("join"), *pair, *after]
 
     def _over_members(self, member: Callable[[Layers], PyTree]) -> PyTree:
         if len(jax.tree.leaves(self.layers)[0]) == 1:  # a vmap would turn every product into a batched one
             one = member(jax.tree.map(lambda leaf: leaf[0], self.layers))
             return jax.tree.map(lambda x: x[None], one)
         return jax.vmap(member)(self.layers)
+
+
+def _of_members(step: Step) -> Step:
+    """With arrays that are [K, i or 1, o]; those of a place in the features are the same for all."""
+    kind, arrays = step
+    if kind in ("part", "place"):
+        return step
+    return Step(kind, {name: x.reshape(len(x), *(1,) * (3 - x.ndim), *x.shape[1:]) for name, x in arrays.items()})

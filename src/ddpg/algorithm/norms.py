@@ -99,6 +99,28 @@ class BatchNorm:
         return [Step("standardise", {"mean": mean, "deviation": deviation}), affine]
 
 
+@register_dataclass
+@dataclass(frozen=True)
+class AvgL1Norm:
+    """Each sample's features with a mean size of 1: x / mean|x| (TD7: Fujimoto et al. 2023, section 4.1)."""
+
+    of_minibatch: ClassVar[bool] = False
+
+    @staticmethod
+    def of(size: int) -> "AvgL1Norm":
+        return AvgL1Norm()
+
+    def __call__(self, x: Float[AnyArray, "b i"]) -> Float[AnyArray, "b i"]:
+        size = abs(x).mean(-1, keepdims=True)
+        return x / x.__array_namespace__().maximum(size, np.float32(1e-8))
+
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "AvgL1Norm":
+        return self
+
+    def steps(self) -> list[Step]:
+        return [Step("l1")]
+
+
 def has_statistics(tree: PyTree) -> bool:
     """Whether any layer of it has running statistics."""
     return any(isinstance(x, Running) for x in jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, Running)))
@@ -108,4 +130,4 @@ def standardised(x: AnyArray, mean: AnyArray, variance: AnyArray) -> AnyArray:
     return (x - mean) / (variance + EPSILON) ** 0.5
 
 
-NORMS: dict[str, type[Norm]] = {"layer": LayerNorm, "batch": BatchNorm}
+NORMS: dict[str, type[Norm]] = {"layer": LayerNorm, "batch": BatchNorm, "l1": AvgL1Norm}

@@ -1,6 +1,7 @@
 """What encoders of pictures compute: convolutions of one picture, or of each in a nested observation."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jax.tree_util import register_dataclass
@@ -13,9 +14,22 @@ from ddpg.pictures import Layout, Part, replaced
 from ddpg.types import AnyArray
 
 
+class ActionAsItIs:
+    """What embeddings have in common that leave the action as it is, and have no batch normalisation."""
+
+    def pair(self, z: Float[AnyArray, "b z"], action: Float[AnyArray, "b m"]) -> Float[AnyArray, "b m"]:
+        return action
+
+    def pair_steps(self) -> list[Step]:
+        return []
+
+    def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> Any:
+        return self
+
+
 @register_dataclass
 @dataclass(frozen=True)
-class PictureEmbedding:
+class PictureEmbedding(ActionAsItIs):
     """Convolutions, and what leaves them as one row of numbers."""
 
     layers: tuple[Convolution, ...]
@@ -30,12 +44,6 @@ class PictureEmbedding:
             x = layer(x, f)
         return flatten_observation(x.transpose(3, 1, 2, 0))
 
-    def pair(self, z: Float[AnyArray, "b z"], action: Float[AnyArray, "b m"]) -> Float[AnyArray, "b m"]:
-        return action
-
-    def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> "PictureEmbedding":
-        return self
-
     def steps(self) -> list[Step]:
         arrange = {"axes": np.array(self.layout.axes), "shape": np.array(self.layout.shape)}
         centre = Step("affine", {"gain": np.float32(1), "offset": np.float32(-0.5)})
@@ -45,7 +53,7 @@ class PictureEmbedding:
 
 @register_dataclass
 @dataclass(frozen=True)
-class PartsEmbedding:
+class PartsEmbedding(ActionAsItIs):
     """The pictures of a nested observation, each with its own embedding in its place; numbers stay as they are."""
 
     embeddings: tuple[PictureEmbedding, ...]
@@ -53,12 +61,6 @@ class PartsEmbedding:
 
     def state(self, obs: Float[AnyArray, "b i"]) -> Float[AnyArray, "b z"]:
         return replaced(obs, self.parts, [embedding.state for embedding in self.embeddings])
-
-    def pair(self, z: Float[AnyArray, "b z"], action: Float[AnyArray, "b m"]) -> Float[AnyArray, "b m"]:
-        return action
-
-    def fitted(self, obs: Float[AnyArray, "b i"], rate: float) -> "PartsEmbedding":
-        return self
 
     def steps(self) -> list[Step]:
         """The last part first, since what lies before a part stays where it is when that is replaced."""

@@ -17,6 +17,7 @@ class Step(NamedTuple):
     dense: weight, bias            x @ weight + bias
     centre                         x - mean(x), over the features of each sample
     rms                            x / sqrt(mean(x^2) + 1e-5), likewise
+    l1                             x / max(mean(|x|), 1e-8), likewise
     standardise: mean, deviation   (x - mean) / deviation
     affine: gain, offset           x * gain + offset
     clip: low, high                min(max(x, low), high)

@@ -1,7 +1,7 @@
 """Values: how the outputs of a critic are read as a return, and how they are trained."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -176,6 +176,32 @@ class Categorical:
 
 
 AnyValue = Annotated[Scalar | Categorical, Discriminator("kind")]
+
+
+class ValueRange(NamedTuple):
+    """The range of all targets so far, and what it was when the target networks last moved: 0 before.
+
+    Q' is clipped to the latter (TD7: Fujimoto et al. 2023, section 4.2 and algorithm 1).
+    """
+
+    low: Float[Array, ""]
+    high: Float[Array, ""]
+    clip_low: Float[Array, ""]
+    clip_high: Float[Array, ""]
+
+    @classmethod
+    def none(cls) -> "ValueRange":
+        return cls(jnp.float32(jnp.inf), jnp.float32(-jnp.inf), jnp.float32(0), jnp.float32(0))
+
+    def clip(self, prediction: Float[Array, "b 1"]) -> Float[Array, "b 1"]:
+        return jnp.clip(prediction, self.clip_low, self.clip_high)
+
+    def seen(self, y: Float[Array, "b 1"]) -> "ValueRange":
+        return self._replace(low=jnp.minimum(self.low, jnp.min(y)), high=jnp.maximum(self.high, jnp.max(y)))
+
+    def moved(self) -> "ValueRange":
+        """When the target networks move."""
+        return ValueRange(self.low, self.high, self.low, self.high)
 
 
 def pessimistic(prediction: Float[Array, "k b size"], q: Float[Array, "k b"]) -> Float[Array, "b size"]:

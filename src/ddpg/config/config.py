@@ -16,7 +16,9 @@ class CollectionConfig:
 
     (steps, updates) = (1, 1) is textbook DDPG, (50, 50) Spinning Up's schedule, (200, 25) the article's. The first
     `warmup` environment steps are uniformly random; updates begin after `learning_starts` (default: `warmup`).
-    Python environments step one after the other (`vector` sync) or in one process each (async).
+    Python environments step one after the other (`vector` sync) or in one process each (async). With `assess`, every
+    iteration begins with new episodes, and what is evaluated and saved is the policy whose worst episode of an
+    iteration was the best so far (TD7's checkpoints: Fujimoto et al. 2023, section 4.3).
     """
 
     steps: Natural = 1
@@ -25,6 +27,7 @@ class CollectionConfig:
     warmup: Whole = 1_000
     learning_starts: Whole | None = None
     vector: Literal["sync", "async"] = "sync"
+    assess: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Config:
     def check(self, path: str) -> None:
         """Rules between the parts of a run."""
         self._check_times()
+        if self.collect.assess and self.collect.vector == "async":
+            raise Mistake("collect.assess true: environments in processes cannot be cut; use --collect.vector sync")
         if self.agent.value.scales_returns and self.reward_scale != 1:
             raise Mistake(
                 f"reward_scale {self.reward_scale:g}: a categorical value without bounds scales rewards itself; "

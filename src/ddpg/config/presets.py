@@ -13,6 +13,7 @@ from ddpg.algorithm.encoders import Conv, Patches
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
 from ddpg.algorithm.initialisers import FanIn, Normal, Orthogonal
 from ddpg.algorithm.networks import Network, Plain, Residual
+from ddpg.algorithm.sale import Sale
 from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
@@ -208,6 +209,32 @@ PRESETS = {
         replay=Replay(capacity=1_000_000, batch=256, n_step=5, sampling=Prioritised(alpha=0.6, beta=1.0, anneal=0)),
         collect=CollectionConfig(warmup=1_000),
     ),
+    # Fujimoto et al. 2023, section 4 and appendix A; docs/algorithms/td7.md numbers what differs.
+    "td7": Config(
+        preset="td7",
+        gamma=0.99,
+        agent=DPG(
+            encoder=Sale(size=256, widths=(256, 256), activation="elu", lr=3e-4),
+            actor=Network(lift=256, widths=(256, 256), activation="relu", lr=3e-4),
+            critic=Network(lift=256, widths=(256, 256), activation="elu", lr=3e-4),
+            critics=2,
+            actor_q="mean",
+            value=Scalar(huber=1.0),
+            clip_values=True,
+            smoothing=TargetSmoothing(sigma=0.2, clip=0.5),
+            policy_delay=2,
+            exploration=Gaussian(sigma=0.1),
+            target_period=250,
+            tau=1.0,
+        ),
+        steps=1_000_000,
+        replay=Replay(
+            capacity=1_000_000,
+            batch=256,
+            sampling=Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0, recount=250),
+        ),
+        collect=CollectionConfig(steps=1_001, updates=1_001, warmup=25_000, assess=True),
+    ),
     # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
     "simba": Config(
         preset="simba",
@@ -259,11 +286,12 @@ HOST_STEPS = 100  # steps of Python environments per iteration, that is per call
 def host_defaults(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
     """`options`, and what suits Python environments better than a preset, which is written for compiled ones.
 
-    An iteration has HOST_STEPS steps, or `collect.steps` if that is among the options, with the preset's ratio of
-    updates to steps, or that of `collect.updates`. A run has twenty evaluations of ten episodes.
+    An iteration has HOST_STEPS steps, or `collect.steps` if that is among the options or episodes are assessed, with
+    the preset's ratio of updates to steps, or that of `collect.updates`. A run has twenty evaluations of ten episodes.
     """
     preset = PRESETS.get(config.preset, config).collect
-    steps = config.collect.steps if "collect.steps" in options else max(1, HOST_STEPS // config.collect.envs)
+    chosen = "collect.steps" in options or config.collect.assess
+    steps = config.collect.steps if chosen else max(1, HOST_STEPS // config.collect.envs)
     source = config.collect if "collect.updates" in options else preset
     updates_per_step = source.updates / (source.steps * source.envs)
     updates = max(1, round(steps * config.collect.envs * updates_per_step))

@@ -70,9 +70,9 @@ class Replay:
         weight = weight * batch.weight
         return batch._replace(weight=weight / jnp.maximum(jnp.mean(weight), 1e-6)), index
 
-    def on_update(self, sampler: PyTree, index: Index, td_error: Float[Array, " b"]) -> PyTree:
-        """The sampler after an update on the windows that begin at `index`, with their |TD errors|."""
-        return self.sampling.on_update(sampler, index, td_error)
+    def on_update(self, sampler: PyTree, index: Index, td_error: Float[Array, " b"], count: Int[Array, ""]) -> PyTree:
+        """The sampler after update `count` on the windows that begin at `index`, with their |TD errors|."""
+        return self.sampling.on_update(sampler, index, td_error, count)
 
     def check(self, path: str) -> None:
         """A minibatch must fit into the replay."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Le
@@ -12,7 +13,7 @@ from pydantic import Discriminator
 
 from ddpg.experience.priority_tree import Tree, draw, empty, put
 from ddpg.experience.ring import Ring, boundaries
-from ddpg.ranges import Finite, Positive, Whole
+from ddpg.ranges import Finite, Natural, Positive, Whole
 from ddpg.types import AnyArray, PyTree
 
 Index = Int[Array, " b"]  # of rows, counted through the ring: row * N + environment
@@ -36,8 +37,8 @@ class Sampling(Protocol):
         """First rows of windows, one per random word, and the weights of their losses (None: all 1)."""
         ...
 
-    def on_update(self, sampler: PyTree, index: Index, td_error: Float[Array, " b"]) -> PyTree:
-        """The sampler after an update on the windows that begin at `index`, with their |TD errors|."""
+    def on_update(self, sampler: PyTree, index: Index, td_error: Float[Array, " b"], count: Int[Array, ""]) -> PyTree:
+        """The sampler after update `count` on the windows that begin at `index`, with their |TD errors|."""
         ...
 
 
@@ -59,7 +60,7 @@ class Uniform:
         index = (bits % starts.astype(jnp.uint32)).astype(jnp.int32)
         return ((ring.cursor - ring.size) * n + index) % (rows * n), None
 
-    def on_update(self, sampler: None, index: Index, td_error: Float[Array, " b"]) -> None:
+    def on_update(self, sampler: None, index: Index, td_error: Float[Array, " b"], count: Int[Array, ""]) -> None:
         return None
 
 
@@ -77,7 +78,8 @@ class Prioritised:
     Proportional prioritisation (Schaul et al. 2016, section 3.3), in strata of equal probability (appendix B.2.1);
     new windows get the largest priority so far. Losses are weighted by the inverse probability to the power `beta`,
     which grows to 1 over `anneal` environment steps (section 3.4; 0 keeps it). With `floor` 1, `beta` 0, `anneal` 0
-    and the Huber loss it is the loss-adjusted LAP (Fujimoto et al. 2020).
+    and the Huber loss it is the loss-adjusted LAP (Fujimoto et al. 2020). Every `recount` updates the largest priority
+    becomes that of the rows in the replay, as in TD7.
     """
 
     kind: Literal["prioritised"] = field(default="prioritised", kw_only=True)
@@ -85,6 +87,7 @@ class Prioritised:
     beta: Annotated[Finite, Ge(0), Le(1)] = 0.4
     anneal: Whole = 100_000
     floor: Positive = 1e-2
+    recount: Natural | None = None
 
     def init(self, rows: int, n: int) -> Priorities:
         return Priorities(empty(rows * n), jnp.float32(1))
@@ -111,9 +114,15 @@ class Prioritised:
         # The probability is NaN while nothing can be drawn: the weight is 0 then.
         return index, jnp.where(probability > 0, (windows * probability) ** -beta, 0.0)
 
-    def on_update(self, sampler: Priorities, index: Index, td_error: Float[Array, " b"]) -> Priorities:
+    def on_update(
+        self, sampler: Priorities, index: Index, td_error: Float[Array, " b"], count: Int[Array, ""]
+    ) -> Priorities:
         priority = jnp.maximum(td_error, self.floor) ** self.alpha
-        return Priorities(put(sampler.tree, index, priority), jnp.maximum(sampler.largest, jnp.max(priority)))
+        tree, largest = put(sampler.tree, index, priority), jnp.maximum(sampler.largest, jnp.max(priority))
+        if self.recount:
+            recounts = (count + 1) % self.recount == 0
+            largest = jax.lax.cond(recounts, lambda: jnp.max(tree.leaves), lambda: largest)
+        return Priorities(tree, largest)
 
 
 AnySampling = Annotated[Uniform | Prioritised, Discriminator("kind")]

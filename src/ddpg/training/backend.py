@@ -41,12 +41,14 @@ def learner_for(config: Config, spec: Spec) -> Learner:
         config.collect.updates,
         config.reward_scale,
         config.normalise,
+        config.collect.assess,
     )
 
 
 def behaviour_for(config: Config, spec: Spec) -> BehaviourPolicy:
     """The behaviour policy of a run of this configuration."""
-    return BehaviourPolicy(config.agent, spec, config.collect.envs, config.collect.steps, config.collect.warmup)
+    collect = config.collect
+    return BehaviourPolicy(config.agent, spec, collect.envs, collect.steps, collect.warmup, collect.assess)
 
 
 def loop_for(config: Config, env: Environment) -> Loop:

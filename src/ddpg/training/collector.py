@@ -21,7 +21,7 @@ class BehaviourPolicy:
     """beta: the agent's policy with its exploration; uniformly random for the first `warmup` environment steps.
 
     `steps` of `envs` environments make an iteration. It computes with JAX in compiled code and with NumPy if
-    Python steps the environments.
+    Python steps the environments. With `whole`, open episodes are truncated at the end of each iteration.
     """
 
     agent: DPG
@@ -29,6 +29,7 @@ class BehaviourPolicy:
     envs: int
     steps: int
     warmup: int
+    whole: bool = False
 
     def init_noise(self) -> Float[np.ndarray, "n ..."]:
         """The state of the noise before the first step."""
@@ -108,6 +109,9 @@ class Collector:
             k, randomness, fresh = inputs
             action, noise = self.behaviour.select_action(policy, state.obs, state.noise, state.start, t, k, randomness)
             env, result = self.vector.step(state.env, action, state.boundary, fresh)
+            if self.behaviour.whole:
+                cut = (k == self.behaviour.steps - 1) & ~(result.terminated | state.boundary)
+                result = result._replace(truncated=result.truncated | cut)
             done = result.terminated | result.truncated
             row = Row(state.obs, action, result.reward, result.terminated, result.truncated, state.boundary)
             total = state.episode_return + result.reward

@@ -51,7 +51,7 @@ class Learned(NamedTuple):
 
     @classmethod
     def of(cls, state: LearnerState) -> "Learned":
-        return cls(state.agent.online, state.agent.target, state.stats, state.return_scale)
+        return cls(state.shown, state.agent.target, state.stats, state.return_scale)
 
     def reward_scales(self, chosen: float) -> Float[np.ndarray, " s"]:
         """By what rewards are multiplied for each seed: `chosen`, unless returns are scaled by their own range."""

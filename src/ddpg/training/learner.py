@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Int, Shaped
 
-from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy
+from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy, Nets
 from ddpg.algorithm.augment import augment_parts
 from ddpg.algorithm.normaliser import InputStats, RunningStats, byte_scale, init_stats, normalise, update_stats
 from ddpg.algorithm.parameter_noise import ParameterNoise, Perturbed
@@ -18,6 +18,7 @@ from ddpg.experience.replay import Replay
 from ddpg.experience.return_scale import ReturnScale, init_return_scale, update_return_scale
 from ddpg.experience.ring import Ring
 from ddpg.pictures import picture_parts
+from ddpg.training.assessment import Assessed, begin_assessment
 from ddpg.training.randomness import UpdateRandomness, init_keys, iteration_keys
 from ddpg.types import Key, Metrics, PyTree, Row, Spec
 
@@ -31,6 +32,12 @@ class LearnerState(NamedTuple):
     key: Key
     return_scale: ReturnScale | None = None  # if returns are scaled into [-1, 1]
     perturbed: Perturbed | None = None  # the actor that acts, if its weights have noise
+    assessed: Assessed | None = None  # if policies are chosen by the episodes that they collect
+
+    @property
+    def shown(self) -> Nets:
+        """The networks that are evaluated and saved."""
+        return self.agent.online if self.assessed is None else self.assessed.best
 
     @property
     def acting(self) -> GreedyPolicy:
@@ -55,6 +62,7 @@ class Learner:
     updates: int
     reward_scale: float = 1.0
     normalise: bool = False
+    assess: bool = False
 
     @property
     def steps_per_iteration(self) -> int:
@@ -75,6 +83,7 @@ class Learner:
             key,
             init_return_scale(self.envs, self.gamma) if self.agent.value.scales_returns else None,
             perturbed,
+            begin_assessment(agent.online) if self.assess else None,
         )
 
     def empty_block(self, obs: Shaped[Array, "n *obs"]) -> Row:
@@ -114,6 +123,8 @@ class Learner:
         """
         # Store first and sample after, or the compiler must copy the whole ring to keep the old one readable.
         state = self.store(state, block)
+        if state.assessed is not None:
+            state = state._replace(assessed=state.assessed.after(block, state.agent.online, learning))
         ring, metrics = state.ring, None
         if learning:
             count = t * self.updates + jnp.arange(self.updates)
@@ -145,7 +156,7 @@ class Learner:
         )
         batch = batch._replace(obs=normalise(s, stats), next_obs=normalise(s_next, stats))
         agent, metrics, td_error = self.agent.update(agent, batch, normal, count)
-        return (agent, self.replay.on_update(sampler, index, td_error)), metrics
+        return (agent, self.replay.on_update(sampler, index, td_error, count)), metrics
 
     def _perturbed(self, state: LearnerState, block: Row, t: Int[Array, ""]) -> LearnerState:
         """With the actor that acts in the next iteration, if noise is on its weights."""

@@ -101,6 +101,10 @@ class PythonCollector:
                 column[:, i] = value
             obs, start, boundary = after, boundary, terminated | truncated
             self._state = PythonEnvState(obs, boundary, noise, start)
+        if self.behaviour.whole:
+            running = ~(boundary | start)
+            self.envs.truncate(running)
+            block.truncated[:, -1] |= self._truncated(running)
         return block
 
     def episodes(self, block: Row) -> tuple[np.ndarray, np.ndarray]:

@@ -122,6 +122,10 @@ def _rms(graph: Nodes, x: str) -> str:
     return graph("Div", x, graph("Sqrt", graph("Add", mean, 1e-5)))
 
 
+def _l1(graph: Nodes, x: str) -> str:
+    return graph("Div", x, graph("Max", graph("ReduceMean", graph("Abs", x), axes=[-1]), 1e-8))
+
+
 def _silu(graph: Nodes, x: str) -> str:
     # A runtime's sigmoid of a large negative number may be 1e-8 instead of 0, which must not be multiplied with it.
     return graph("Mul", graph("Clip", x, -20.0), graph("Sigmoid", x))
@@ -174,6 +178,7 @@ STEPS: dict[str, Callable[..., str]] = {
     "dense": lambda graph, x, weight, bias: graph("Gemm", x, weight, bias),
     "centre": lambda graph, x: graph("Sub", x, graph("ReduceMean", x, axes=[-1])),
     "rms": _rms,
+    "l1": _l1,
     "standardise": lambda graph, x, mean, deviation: graph("Div", graph("Sub", x, mean), deviation),
     "affine": lambda graph, x, gain, offset: graph("Add", graph("Mul", x, gain), offset),
     "clip": lambda graph, x, low, high: graph("Min", graph("Max", x, low), high),

@@ -37,7 +37,8 @@ def part(x, begin, end, shape):
 
 
 def place(x, whole, begin, end):
-    return np.concatenate([whole[:, : int(begin)], x, whole[:, int(end) :]], axis=-1)
+    whole = np.broadcast_to(whole, (*x.shape[:-1], whole.shape[-1]))
+    return np.concatenate([whole[..., : int(begin)], x, whole[..., int(end) :]], axis=-1)
 
 
 # What each step makes of x [..., features], with its arrays by name. Some more are in `network_of`.
@@ -49,6 +50,7 @@ STEPS = {
     "dense": lambda x, weight, bias: x @ weight + bias,
     "centre": lambda x: x - x.mean(axis=-1, keepdims=True),
     "rms": lambda x: x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + np.float32(1e-5)),
+    "l1": lambda x: x / np.maximum(abs(x).mean(axis=-1, keepdims=True), np.float32(1e-8)),
     "standardise": lambda x, mean, deviation: (x - mean) / deviation,
     "affine": lambda x, gain, offset: x * gain + offset,
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),

@@ -33,7 +33,12 @@ def critic_steps(nets: Nets, stats: InputStats, spec: Spec, value: AnyValue, rew
     """From observations, and actions in [-1, 1]^m, to Q(s, a) [K, b, 1] of rewards that are not scaled."""
     with np.errstate(divide="ignore"):
         unscale = Step("affine", {"gain": 1 / np.float64(reward_scale), "offset": 0.0})
-    steps = [*_inputs(stats, spec), *nets.encoder.steps(), *nets.critic.steps(), *value.steps()]
+    steps = [
+        *_inputs(stats, spec),
+        *nets.encoder.steps(),
+        *nets.critic.steps(nets.encoder.pair_steps()),
+        *value.steps(),
+    ]
     return steps if reward_scale == 1 else [*steps, unscale]
 
 
