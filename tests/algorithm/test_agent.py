@@ -577,6 +577,9 @@ class Mixing:
     def fitted(self, obs: Array, rate: float) -> "Mixing":
         return self
 
+    def pair_steps(self) -> list[Step]:
+        raise AssertionError("nothing writes it")
+
     def steps(self) -> list[Step]:
         raise AssertionError("nothing writes it")
 

@@ -208,11 +208,15 @@ CHANGED = {
     "td3": f"{NETWORKS} critics smoothing.sigma policy_delay tau replay.batch collect.warmup",
     "td3_plus": f"{NETWORKS} critic.block.norm critics value.huber smoothing.sigma policy_delay tau "
     "collect.updates replay.sampling replay.sampling.alpha replay.sampling.beta "
-    "replay.sampling.anneal replay.sampling.floor collect.warmup",
+    "replay.sampling.anneal replay.sampling.floor replay.sampling.recount collect.warmup",
     "d4pg": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm critic.action_layer value value.atoms "
     "value.low value.high exploration.sigma tau target_period replay.batch replay.n_step "
     "replay.sampling replay.sampling.alpha replay.sampling.beta replay.sampling.anneal "
-    "replay.sampling.floor",
+    "replay.sampling.floor replay.sampling.recount",
+    "td7": f"{NETWORKS} actor.lr actor.lift critic.lift encoder encoder.size encoder.widths encoder.activation "
+    "encoder.init encoder.lr critics actor_q value.huber clip_values smoothing.sigma policy_delay tau target_period "
+    "replay.batch replay.sampling replay.sampling.alpha replay.sampling.beta replay.sampling.anneal "
+    "replay.sampling.floor replay.sampling.recount collect.steps collect.updates collect.warmup collect.assess",
     "simba": f"{NETWORKS} actor.lr actor.block actor.block.expansion critic.block critic.block.expansion "
     "actor.weight_decay critic.weight_decay normalise critics actor_q smoothing.sigma smoothing.clip "
     "tau tau_actor replay.batch collect.updates collect.warmup",
