@@ -31,6 +31,7 @@ MORE_PARTS = {
     "normalise": True,
     "action_repeat": 2,
 }
+SMALL_TD7 = {"encoder.size": 4, "encoder.widths": 8, "actor.lift": 8, "critic.lift": 8, "target_period": 7}
 
 
 def words(options: dict[str, Any]) -> list[str]:

@@ -33,6 +33,7 @@ from ddpg.training.learner import LearnerState
 from ddpg.training.loop import Loop
 from ddpg.training.scan import Scan
 from ddpg.types import Row
+from tests.tiny import SMALL_TD7
 from tests.worlds import Cart
 
 AGENT = DPG(
@@ -62,6 +63,12 @@ PARTS = replace(
     replay=Replay(capacity=1000, batch=8, n_step=2, sampling=Prioritised(anneal=50)),
     normalise=True,
     collect=replace(CONFIG.collect, updates=4),  # the actor moves as often in each: a host's report is a mean of means
+)
+ASSESSED = override(
+    replace(
+        CONFIG, agent=PRESETS["td7"].agent, collect=replace(CONFIG.collect, steps=11, updates=4, warmup=66, assess=True)
+    ),
+    SMALL_TD7 | {"actor.widths": 8, "critic.widths": 8, "replay.sampling": "prioritised"},
 )
 
 
@@ -95,7 +102,7 @@ class Compiled:
         raise NotImplementedError
 
     def truncate(self, mask: np.ndarray) -> None:
-        raise NotImplementedError
+        self.boundary = self.boundary | mask
 
     def replay_history(self, history: History, obs: np.ndarray, done: np.ndarray) -> PythonStepResult:
         raise NotImplementedError
@@ -125,7 +132,7 @@ def close(one: Any, other: Any) -> None:
 def of_preset(name: str) -> Config:
     """Its parts, in small."""
     small = {"actor.widths": (8, 8), "critic.widths": (8, 8), "replay.capacity": 1000, "replay.batch": 8}
-    config = override(PRESETS[name], small)
+    config = override(PRESETS[name], small | {"collect.steps": 1})
     return replace(config, collect=replace(CONFIG.collect, updates=4))
 
 
@@ -137,6 +144,7 @@ def of_preset(name: str) -> Config:
         pytest.param(CONFIG, marks=pytest.mark.slow, id="two steps"),
         pytest.param(replace(CONFIG, normalise=True), marks=pytest.mark.slow, id="normalised"),
         pytest.param(PARTS, id="parts"),
+        pytest.param(ASSESSED, id="assessed"),
     ],
 )
 def test_it_learns_what_the_scan_driver_learns(config: Config) -> None:

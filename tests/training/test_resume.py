@@ -26,20 +26,21 @@ from ddpg.training.folder import RunFolder, load_config
 from ddpg.training.restore import Progress
 from ddpg.training.saving import Saver
 from ddpg.training.watch import init_watch
-from tests.tiny import MORE_PARTS, TURNS
+from tests.tiny import MORE_PARTS, SMALL_TD7, TURNS
 from tests.worlds import Windy
 
 pytestmark = pytest.mark.usefixtures("no_pictures", "one_device")
 
 Stopping = Callable[[int | None], None]
 # Every preset is tried with both drivers, by `pytest -m slow` all but the plain one and the one of most parts.
-QUICK = ("ddpg", "d4pg", "pixels")
+QUICK = ("ddpg", "d4pg", "pixels", "td7")
 EVERY = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in ddpg.PRESETS]
 # What no preset has, and a few environments where there would be many.
 BESIDES: dict[str, dict[str, Any]] = {
     "simba": {"exploration": "pink"},
     "d4pg": MORE_PARTS,
     "fasttd3": {"collect.envs": 2},
+    "td7": SMALL_TD7 | {"collect.envs": 2},
     "pixels": {"pixels.size": 16, "encoder.filters": "4"},
     "drqv2": {"pixels.size": 16, "encoder.filters": "4"},
     "lillicrap-pixels": {"pixels.size": 16, "encoder.filters": "4"},
