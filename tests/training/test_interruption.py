@@ -15,7 +15,7 @@ import pytest
 import ddpg
 from ddpg.records.checkpoint import list_checkpoints
 from ddpg.records.log import read_records
-from ddpg.training import interruption, signals
+from ddpg.training import interruption, session, signals
 from ddpg.training.driver import ChunkInterrupted, Report
 from ddpg.training.finish import draw_pictures
 from ddpg.training.folder import RunFolder
@@ -148,9 +148,14 @@ def press() -> None:
 
 
 @pytest.mark.parametrize("env", DRIVERS)
-def test_an_abandoned_iteration_is_done_again(env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though by then the state has moved on, and the environments have."""
-    ddpg.train(env, run=tmp_path / "whole", options=TURNS)
+@pytest.mark.parametrize("pixels", [False, True])
+def test_an_abandoned_iteration_is_done_again(
+    env: str, pixels: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though by then the state has moved on, and the environments have; of pictures only those not saved are held."""
+    small = {"pixels": "drawn", "pixels.size": 16, "encoder": "patches", "encoder.filters": 4, "stack": 2}
+    options = TURNS | small if pixels else TURNS
+    ddpg.train(env, run=tmp_path / "whole", options=options)
     calls, real = count(1), Interruption.wait
 
     def wait(self: Interruption, work: Callable[[], Any]) -> Any:
@@ -163,8 +168,9 @@ def test_an_abandoned_iteration_is_done_again(env: str, tmp_path: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(Pace, "iterations", lambda self, left: 1)
         patch.setattr(Pace, "hold", lambda self, snapshot: snapshot())
+        patch.setattr(session, "MAX_CHUNK", 100)  # there is an evaluation so often
         patch.setattr(Interruption, "wait", wait)
-        run = ddpg.train(env, run=tmp_path / "parts", options=TURNS)
+        run = ddpg.train(env, run=tmp_path / "parts", options=options)
     assert (run.interrupted, run.summary["steps"]) == (True, 330)
     assert ddpg.read_metrics(run.path)[-1]["step"] == 330  # of the policy as it was then
     assert not ddpg.resume(run.path).interrupted

@@ -109,11 +109,16 @@ def trimmed(ring: Ring) -> Ring:
 
 
 def cut(ring: Ring, newest: int | None) -> Ring:
-    """`trimmed` rings of which `obs` are only so many of the newest rows, the oldest first; with None as they are."""
-    if newest is None:
+    """`trimmed` rings of which `obs` are only so many of the newest rows, the oldest first; with None as they are.
+
+    Rings that are cut already have no more than they have.
+    """
+    if newest is None or in_columns(ring):
         return ring
-    filled = ring.columns.shape[1]
-    rows = min(newest, filled)
+    filled, there = ring.columns.shape[1], ring.obs.shape[1]
+    rows = min(newest, there)
+    if there < filled:
+        return ring._replace(obs=ring.obs[:, there - rows :])
     start = (_oldest(ring) - rows) % max(filled, 1)
     if start + rows <= filled:
         return ring._replace(obs=ring.obs[:, start : start + rows])

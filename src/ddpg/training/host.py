@@ -70,6 +70,9 @@ class Host:
         learner = stacked([to_numpy(state._replace(ring=None)) for state in self._states])._replace(ring=ring)
         return HostSnapshot(learner, stacked(self._blocks), self.collector.snapshot())
 
+    def _held(self) -> HostSnapshot:
+        return self.snapshot(self._interruption.unsaved())
+
     def snapshot_shapes(self, keys: Keys) -> HostSnapshot:
         state, block = jax.eval_shape(jax.vmap(_start(self.learner)), keys, jnp.asarray(self.collector.first))
         collector = self.collector.snapshot()
@@ -109,8 +112,10 @@ class Host:
             truncated[-1] |= mask[s]
             self._blocks[s] = block._replace(truncated=truncated)
 
-    def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool]) -> None:
-        self._interruption.soon, self._interruption.now = soon, now
+    def stop_when(
+        self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None] = lambda: None
+    ) -> None:
+        self._interruption.soon, self._interruption.now, self._interruption.unsaved = soon, now, unsaved
 
     def close(self) -> None:
         self.collector.close()
@@ -153,7 +158,7 @@ class Host:
             self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(turns))]
             return jax.tree.map(lambda x: x[None], self._report([each for _, each in turns], block))
 
-        return self._interruption.chunk(n, pace, self.snapshot, iterate)
+        return self._interruption.chunk(n, pace, self._held, iterate)
 
     def _report(self, metrics: Sequence[Metrics | None], block: Row) -> Report:
         """Of one iteration, leaves [S]."""

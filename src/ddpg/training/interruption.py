@@ -74,6 +74,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.soon = self.now = never
+        self.unsaved: Callable[[], int | None] = lambda: None  # as in `Driver.snapshot`
         self.left: Any = None  # the state before an iteration that was abandoned
         self._pool = ThreadPoolExecutor(1, "waiting", keep_own_settings)
 

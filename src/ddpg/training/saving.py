@@ -66,18 +66,21 @@ class Saver:
             self._ended = time.monotonic()
             self._cost = self._written if first else self._ended - began  # the first also waits for imports
 
-        snapshot, pictures = self._snapshot(step, driver)
+        snapshot, pictures = self._snapshot(step, driver, last)
         self._checkpoints.save(step, CheckpointState(snapshot, watch), header, networks, pictures)
         if first:
             self._checkpoints.wait()
 
-    def _snapshot(self, step: int, driver: Driver) -> tuple[PyTree, NewPictures | None]:
+    def unsaved(self, step: int) -> int | None:
+        """How many rows of pictures will be in no file yet after so many steps; None for all."""
+        return None if self._base is None else self._rows(step) - self._checkpoints.frames.rows
+
+    def _snapshot(self, step: int, driver: Driver, last: bool) -> tuple[PyTree, NewPictures | None]:
         """The driver's state; and, apart from it, the pictures that are in no file yet, if observations are some."""
         if self._spec.obs_dtype == "float32":
             return driver.snapshot(), None
-        frames, everything = self._checkpoints.frames, self._config.replay.capacity
-        all_at_once = self._base is None or frames.many
-        snapshot = driver.snapshot(newest=everything if all_at_once else self._rows(step) - frames.rows)
+        many = self._checkpoints.frames.many and not last  # after which no more come
+        snapshot = driver.snapshot(newest=self._config.replay.capacity if many else self.unsaved(step))
         ring = snapshot.learner.ring
         if self._base is None:
             self._base = step, ring.columns.shape[1]

@@ -38,6 +38,9 @@ class Scan:
         parts = [_with_ring(state, cut(trimmed(state.learner.ring), newest)) for state in whole]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
+    def _held(self) -> TrainState:
+        return self.snapshot(self._interruption.unsaved())
+
     def snapshot_shapes(self, keys: Keys) -> TrainState:
         state = jax.eval_shape(jax.vmap(self.loop.init), keys)
         return _with_ring(state, any_rows(state.learner.ring))
@@ -48,8 +51,10 @@ class Scan:
         self._continue_from(place_on_devices(from_numpy(state, like)))
         return []
 
-    def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool]) -> None:
-        self._interruption.soon, self._interruption.now = soon, now
+    def stop_when(
+        self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None] = lambda: None
+    ) -> None:
+        self._interruption.soon, self._interruption.now, self._interruption.unsaved = soon, now, unsaved
 
     def close(self) -> None:
         """Nothing is open: environments are compiled."""
@@ -67,7 +72,7 @@ class Scan:
             self._states, report = self._interruption.wait(call) if held else call()
             return jax.tree.map(lambda x: x[:, :count].T, report)
 
-        return self._interruption.chunk(n, pace, self.snapshot, several)
+        return self._interruption.chunk(n, pace, self._held, several)
 
     def _continue_from(self, states: list[TrainState]) -> None:
         self._states = states

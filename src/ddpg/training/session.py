@@ -27,7 +27,7 @@ from ddpg.training.reports import log_point, mean_report
 from ddpg.training.restore import Progress, recall, restore
 from ddpg.training.run import Run
 from ddpg.training.saving import Saver
-from ddpg.training.schedule import Chunk, chunks
+from ddpg.training.schedule import MAX_CHUNK, Chunk, chunks
 from ddpg.training.signals import Stop
 from ddpg.training.start import Start, begin
 from ddpg.training.watch import Watch, init_watch
@@ -139,7 +139,10 @@ class Session:
             def due() -> bool:
                 return saver.due(self.step, self.progress.logged > 0)
 
-            self.driver.stop_when(lambda: self._stop.soon() or due(), self._stop.now)
+            longest = max(MAX_CHUNK, self.config.steps_per_iteration)
+            self.driver.stop_when(
+                lambda: self._stop.soon() or due(), self._stop.now, lambda: saver.unsaved(self.step + longest)
+            )
             self.evaluator.stop_when(self._stop.now)
             self.display.note("compiling")
             self._programs = Programs(self.driver, self.evaluator, self.chunks(), self._stop.now)
