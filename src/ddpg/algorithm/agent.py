@@ -114,18 +114,11 @@ class DPG:
 
     def init(self, key: Key, spec: Spec) -> AgentState:
         actor_key, critic_key = jax.random.split(key)
-        z, pair = self.encoder.sizes(spec)
+        (z, pair), embedded = self.encoder.sizes(spec), self.encoder.embedded(spec)
         nets = Nets(
             self.encoder.create(jax.random.fold_in(key, 0), spec),
-            self.actor.actor(actor_key, z, spec.action_dim, self._raw(self.actor, spec)),
-            self.critic.critic(
-                critic_key,
-                z,
-                pair,
-                self.critics,
-                self.value.outputs,
-                range(self._raw(self.critic, spec), z + spec.action_dim),
-            ),
+            self.actor.actor(actor_key, z, spec.action_dim, embedded),
+            self.critic.critic(critic_key, z, pair, self.critics, self.value.outputs, embedded, spec.action_dim),
         )
         # The targets start as copies: theta' <- theta.
         target = jax.tree.map(jnp.copy, nets)
@@ -216,10 +209,6 @@ class DPG:
         target, encoder, values = every_nth(period, count, update_targets, lambda *same: same, target, encoder, values)
         state = AgentState(Nets(encoder, actor, critic), target, actor_opt, critic_opt, latest, values)
         return state, Metrics(q, loss, *metrics), td_error
-
-    def _raw(self, network: Network, spec: Spec) -> int:
-        """From which number of z on the network's lift, if it has one, sees the observation."""
-        return 0 if network.lift is None else self.encoder.raw(spec)
 
     def check(self, path: str) -> None:
         """Rules between actor, critic and exploration, whose options need no prefix."""

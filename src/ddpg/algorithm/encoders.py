@@ -58,8 +58,8 @@ class Encoder(Protocol):
         """How many numbers `state` and `pair` give."""
         ...
 
-    def raw(self, spec: Spec) -> int:
-        """From which number on `state` gives the observation as it is."""
+    def embedded(self, spec: Spec) -> list[range]:
+        """Which of the numbers of `state` it has made; the others are the observation's as they are."""
         ...
 
     def create(self, key: Key, spec: Spec) -> Embedding:
@@ -94,8 +94,8 @@ class Flat(TrainedByCritic):
     def sizes(self, spec: Spec) -> tuple[int, int]:
         return spec.obs_size, spec.action_dim
 
-    def raw(self, spec: Spec) -> int:
-        return 0
+    def embedded(self, spec: Spec) -> list[range]:
+        return []
 
     def create(self, key: Key, spec: Spec) -> "FlatEmbedding":
         return FlatEmbedding()
@@ -133,13 +133,17 @@ class OfPictures(TrainedByCritic):
     layers: Any
 
     def sizes(self, spec: Spec) -> tuple[int, int]:
-        size = spec.obs_size
-        for part in self._pictures(spec):
-            size += convolved_size(self.layers, self._layout(part.shape), self.kind) - (part.end - part.begin)
+        given = sum(part.end - part.begin for part in self._pictures(spec))
+        size = spec.obs_size - given + sum(map(len, self.embedded(spec)))
         return size, spec.action_dim
 
-    def raw(self, spec: Spec) -> int:
-        raise Mistake(f"encoder {self.kind}: nothing of a picture stays as it is for a lift; leave out --critic.lift")
+    def embedded(self, spec: Spec) -> list[range]:
+        ranges, moved = list[range](), 0
+        for begin, end, shape in self._pictures(spec):
+            size = convolved_size(self.layers, self._layout(shape), self.kind)
+            ranges.append(range(begin + moved, begin + moved + size))
+            moved += size - (end - begin)
+        return ranges
 
     def create(self, key: Key, spec: Spec) -> PictureEmbedding | PartsEmbedding:
         parts = self._pictures(spec)

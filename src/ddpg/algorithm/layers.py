@@ -101,20 +101,17 @@ class Block:
 
 @register_dataclass
 @dataclass(frozen=True)
-class Lift:
-    """A layer of some of the features, in their place; the others pass through (TD7, section 4.1).
+class Within:
+    """A layer of some of the features, in their place; the others pass through."""
 
-    Without f: what an embedding stands beside is only brought to its size.
-    """
-
-    layer: Dense
+    layer: Any  # a Layer
     begin: int = field(metadata=STATIC)
     end: int = field(metadata=STATIC)
 
     def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b o"]:
         return replaced(x, [Part(self.begin, self.end, (self.end - self.begin,))], [lambda x: self.layer(x, f)])
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Lift":
+    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Within":
         return self
 
     def steps(self, f: str | None) -> list[Step]:

@@ -1,6 +1,6 @@
 """Actor and critic as pytrees of arrays, and the recipe of their layers: plain or residual, normalised or not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import prod
@@ -22,8 +22,8 @@ from ddpg.algorithm.layers import (
     Block,
     Dense,
     Layers,
-    Lift,
     Trunk,
+    Within,
     fitted,
     forward,
     steps,
@@ -103,11 +103,11 @@ class Residual:
 class Network:
     """The recipe of one network and of the Adam that trains it.
 
-    `lift` is the size of a first layer with AvgL1Norm and no activation that sees the observation and the action alone,
-    not what an encoder has made of them (Fujimoto et al. 2023, section 4.1).
-    `trunk` is the size of a first layer, with layer norm and tanh, that sees the encoder's z alone; a critic's members
-    share it (Yarats et al. 2022). `final_init` draws the last layer from U(-final_init, final_init) instead, so that
-    the first actions and values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at
+    `trunk` is the size of a first layer, with layer norm and tanh, that sees what an encoder has made alone, of each
+    picture if there are several; a critic's members share it (Yarats et al. 2022). `lift` is the size of one with
+    AvgL1Norm and no activation that sees observation and action alone, not what an encoder has made of them (Fujimoto
+    et al. 2023, section 4.1). `final_init` draws the last layer from U(-final_init, final_init) instead, so that the
+    first actions and values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at
     which the action joins in a critic: 0 beside z, 1 after the first hidden layer, as in the 2016 paper. `schedule` is
     of the learning rate over updates. `max_grad_norm` bounds the norm of the gradient. `l2` adds to the gradient,
     `weight_decay` to the step that Adam makes of it.
@@ -127,47 +127,66 @@ class Network:
     weight_decay: NonNegative = 0.0
     max_grad_norm: Positive | None = None
 
-    def actor(self, key: Key, inputs: int, outputs: int, raw: int = 0) -> "Actor":
+    def actor(self, key: Key, inputs: int, outputs: int, embedded: Sequence[range] = ()) -> "Actor":
         """mu from `inputs` numbers (the encoder's z) to `outputs` action dimensions.
 
-        From number `raw` on z is the observation itself, for `lift`.
+        `embedded` are those of z that an encoder has made; the others are the observation itself.
         """
-        trunk, inputs = self._trunk(key, inputs)
-        lift, inputs = self._lift(key, inputs, raw, inputs)
-        return Actor((*trunk, *lift, *self.layers(key, inputs, 0, outputs)), self.activation)
+        trunk, size = self._trunk(key, inputs, embedded)
+        lift, size = self._lift(key, size, inputs, inputs, embedded)
+        return Actor((*trunk, *lift, *self.layers(key, size, 0, outputs)), self.activation)
 
     def critic(
-        self, key: Key, inputs: int, joining: int, members: int, outputs: int, raw: range = range(0)
+        self,
+        key: Key,
+        inputs: int,
+        joining: int,
+        members: int,
+        outputs: int,
+        embedded: Sequence[range] = (),
+        action: int = 0,
     ) -> "Critic":
         """K members, leaves [K, ...], each from z and `joining` numbers of the pair (z, a) to `outputs` numbers.
 
-        Numbers `raw` of both, in a row, are observation and action themselves, for `lift`.
+        `embedded` is as in `actor`; the pair begins with the `action` itself, of so many dimensions.
         """
         assert self.action_layer or not self.batch_normalised, "batch normalisation ends where the action joins"
-        trunk, inputs = self._trunk(key, inputs)
+        trunk, size = self._trunk(key, inputs, embedded)
 
         def member(key: Key) -> Layers:
             if self.lift is None:
-                return self.layers(key, inputs, joining, outputs)
-            lift, lifted = self._lift(key, inputs + joining, raw.start, raw.stop)
+                return self.layers(key, size, joining, outputs)
+            lift, lifted = self._lift(key, inputs + joining, inputs, inputs + action, embedded)
             return (*lift, *self.layers(key, lifted, 0, outputs))
 
         return Critic(jax.vmap(member)(jax.random.split(key, members)), self.activation, self.action_layer, trunk)
 
-    def _trunk(self, key: Key, inputs: int) -> tuple[Layers, int]:
-        """The trunk, or nothing, and how many numbers leave it."""
+    def _trunk(self, key: Key, inputs: int, embedded: Sequence[range]) -> tuple[Layers, int]:
+        """The trunks of what is embedded, the last first, or nothing; and how many numbers there are then."""
         if self.trunk is None:
             return (), inputs
-        words = draw_uniform(jax.random.fold_in(key, 2**32 - 1), (inputs + 1, self.trunk))
-        return (Trunk(replace(self.init(words), after=LayerNorm.of(self.trunk))),), self.trunk
+        layers, size = [], inputs
+        for i, part in enumerate(reversed(embedded or [range(inputs)])):
+            own = jax.random.fold_in(key, 2**32 - 1)
+            words = draw_uniform(jax.random.fold_in(own, i) if i else own, (len(part) + 1, self.trunk))
+            trunk = Trunk(replace(self.init(words), after=LayerNorm.of(self.trunk)))
+            layers.append(trunk if len(part) == inputs else Within(trunk, part.start, part.stop))
+            size += self.trunk - len(part)
+        return tuple(layers), size
 
-    def _lift(self, key: Key, inputs: int, begin: int, end: int) -> tuple[Layers, int]:
-        """The lift of these of the inputs, or nothing, and how many numbers leave it."""
+    def _lift(self, key: Key, size: int, z: int, end: int, embedded: Sequence[range]) -> tuple[Layers, int]:
+        """The lift of what is not embedded of z, up to `end`, or nothing; and how many numbers of `size` are then left.
+
+        Mistake if that does not lie at the end of z.
+        """
         if self.lift is None:
-            return (), inputs
+            return (), size
+        begin = embedded[0].stop if embedded else 0
+        if len(embedded) > 1 or (embedded and embedded[0].start) or begin == z:
+            raise Mistake(f"lift {self.lift}: it is for observations without pictures; leave it out")
         words = draw_uniform(jax.random.fold_in(key, 2**32 - 2), (end - begin + 1, self.lift))
         layer = replace(self.init(words), after=AvgL1Norm(), linear=True)
-        return (Lift(layer, begin, end),), inputs - (end - begin) + self.lift
+        return (Within(layer, begin, end),), size - (end - begin) + self.lift
 
     def layers(self, key: Key, inputs: int, joining: int, outputs: int) -> Layers:
         """Of `widths`, then one of `outputs`; `joining` more numbers come in at `action_layer`."""

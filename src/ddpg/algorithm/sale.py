@@ -98,8 +98,8 @@ class Sale:
     def sizes(self, spec: Spec) -> tuple[int, int]:
         return self.size + spec.obs_size, spec.action_dim + self.size
 
-    def raw(self, spec: Spec) -> int:
-        return self.size
+    def embedded(self, spec: Spec) -> list[range]:
+        return [range(self.size)]
 
     def create(self, key: Key, spec: Spec) -> SaleEmbedding:
         recipe, (f_key, g_key) = Network(widths=self.widths, init=self.init), jax.random.split(key)

@@ -90,6 +90,9 @@ def train(
         base = by_name("pixels" if pictures else "ddpg")
         if is_stack(environment.spec) or not is_picture(environment.spec):
             changes = {"stack": 1} | changes
+        if pictures and not is_picture(environment.spec):
+            # Numbers beside a picture may say where something in it is; shifts would falsify that.
+            changes = {"augment": "none"} | changes
     asked = override(base, changes)
     again = isinstance(environment, GymFactory)  # an environment is not made once more
     environment = environment.seen(asked.view) if again else resolve_as(asked, env)

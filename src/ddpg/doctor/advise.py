@@ -53,8 +53,11 @@ def advise(findings: Findings) -> list[Advice]:
 def _about_preset(findings: Findings) -> Iterator[Advice]:
     rewards, actions, inputs = findings.rewards, len(findings.action_low), len(findings.components.names)
     if findings.pictures:
-        have, more = ("are", ()) if findings.stackable else ("have", (("stack", "1"),))
-        yield Advice(f"observations {have} pictures", (("preset", "pixels"), *more))
+        have = "are" if findings.stackable else "have"
+        options = [("preset", "pixels")]
+        options += [] if findings.stackable else [("stack", "1")]
+        options += [("augment", "none")] if findings.beside else []
+        yield Advice(f"observations {have} pictures", tuple(options))
     elif why := _why_rewards_do_not_guide(findings):
         yield Advice(
             f"{why}, so they do not show random actions where to go: noise that keeps its direction gets further",

@@ -44,6 +44,7 @@ class Findings:
     obs_dtype: str
     pictures: bool  # whether observations are, or have some
     stackable: bool  # whether they are one each
+    beside: bool  # whether they have other parts, too
     components: Components
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
@@ -115,6 +116,7 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         obs_dtype=gym.spec.obs_dtype,
         pictures=has_pictures(gym.spec),
         stackable=is_picture(gym.spec) and not is_stack(gym.spec),
+        beside=has_pictures(gym.spec) and not is_picture(gym.spec),
         components=components_of(gym.spec),
         action_low=gym.spec.action_low,
         action_high=gym.spec.action_high,
