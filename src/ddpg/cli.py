@@ -153,10 +153,16 @@ def parser(of_train: bool = False) -> Parser:
     evaluate.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
     plot = command("plot", "plot.plot_command", "Draw the learning curves of runs in one figure, grouped by preset.")
-    plot.add_argument("RUN", nargs="+", type=Path, help="run folders")
+    plot.add_argument("RUN", nargs="+", type=Path, help="run folders, and tables (.csv) of other projects' curves")
     plot.add_argument(
-        "-o", type=Path, default=Path("learning_curves.png"), metavar="FILE", help="the PNG (learning_curves.png)"
+        "-o",
+        type=Path,
+        default=Path("learning_curves.png"),
+        metavar="FILE",
+        help="a PNG, or a table: .csv (learning_curves.png)",
     )
+    plot.add_argument("--env", metavar="NAME", help="the environment's name in the tables (the runs' own)")
+    plot.add_argument("--metric", metavar="NAME", help="the metric in the tables (avg_return, or the only one)")
 
     export = command(
         "export", "export.export_command", "Write the greedy policy of a run as a file that needs no ddpg."

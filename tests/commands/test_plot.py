@@ -11,6 +11,7 @@ from ddpg.commands.plot import plot_runs
 from ddpg.config.file import write_config
 from ddpg.config.presets import HOST_STEPS, PRESETS, host_defaults
 from ddpg.config.reading import override
+from ddpg.mistake import Mistake
 from ddpg.records.log import Log
 
 
@@ -37,6 +38,65 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
         lambda curves, *_: found.update({curve.label: curve.returns for curve in curves}),
     )
     return found
+
+
+TABLE = """,exp_name,env_name,seed,metric,env_step,value
+0,TD7,Pendulum-v1,1,avg_return,1000,-300
+1,TD7,Pendulum-v1,1,avg_return,2000,-200
+2,TD7,Pendulum-v1,2,avg_return,2000,-210.5
+3,TD7,Pendulum-v1,2,success,2000,1
+4,article,Pendulum-v1,1,avg_return,2000,
+5,TD7,Walker2d-v4,1,avg_return,2000,99
+"""
+
+
+def test_tables_of_others_are_drawn_beside(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
+    run, table = written(tmp_path / "run", {}), tmp_path / "others.csv"
+    table.write_text(TABLE)
+    plot_runs([run, table], tmp_path / "a.png")
+    assert list(drawn) == ["article", "TD7", "article (table)"]
+    np.testing.assert_array_equal(drawn["TD7"], [[-300, -200], [np.nan, -210.5]])
+    drawn.clear()
+    plot_runs([table], tmp_path / "a.png", env="Walker2d-v4")
+    assert {label: returns.tolist() for label, returns in drawn.items()} == {"TD7": [[99]]}
+    drawn.clear()
+    plot_runs([table], tmp_path / "a.png", env="Pendulum-v1", metric="success")
+    assert {label: returns.tolist() for label, returns in drawn.items()} == {"TD7": [[1]]}
+
+
+def test_a_table_that_is_written_is_read_again(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:
+    run, table = written(tmp_path / "run", {"seeds": 2}), tmp_path / "new" / "own.csv"
+    plot_runs([run], table)
+    assert table.read_text().splitlines()[:2] == [
+        "exp_name,env_name,seed,metric,env_step,value",
+        "article,Pendulum-v1,0,avg_return,1000,-200.0",
+    ]
+    plot_runs([table], tmp_path / "a.png")
+    assert {label: returns.tolist() for label, returns in drawn.items()} == {"article": [[-200] * 2, [-201] * 2]}
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "line"),
+    [
+        ("a,b\n1,2\n", {}, "no column exp_name, env_name, seed, metric, env_step, value"),
+        (TABLE.splitlines()[0], {}, "no rows"),
+        (TABLE.replace("-210.5", "much"), {}, "line 4: env_step '2000', value 'much'"),
+        (TABLE.replace("1000", "inf"), {}, "line 2: env_step 'inf'"),
+        (TABLE, {}, "has 2 environments; choose one with --env, such as Pendulum-v1"),
+        (TABLE, {"env": "Ant-v4"}, "has no Ant-v4, but Pendulum-v1, Walker2d-v4"),
+        (
+            TABLE,
+            {"env": "Pendulum-v1", "metric": "speed"},
+            "has no metric speed of Pendulum-v1, but avg_return, success",
+        ),
+        (None, {}, "no such file"),
+    ],
+)
+def test_tables_that_say_too_little(tmp_path: Path, text: str | None, named: dict[str, str], line: str) -> None:
+    if text is not None:
+        (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(Mistake, match=line):
+        plot_runs([tmp_path / "a.csv"], tmp_path / "a.png", **named)
 
 
 def test_runs_of_the_same_options_are_one_curve(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:

@@ -3,6 +3,7 @@
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +14,48 @@ from ddpg.config.reading import override, values
 from ddpg.environment import split_id, was_stepped
 from ddpg.envs import catalogue
 from ddpg.mistake import Mistake
+from ddpg.records.curve_table import curves_of, environments, read_table, write_table
 from ddpg.records.log import Record, read_records
 from ddpg.records.plot import Curve, curve_of, learning_curve
 from ddpg.terminal import reason
 from ddpg.training.folder import RunFolder
 
 
-def plot_runs(runs: Sequence[str | Path], file: Path) -> None:
+def plot_runs(runs: Sequence[str | Path], file: Path, env: str | None = None, metric: str | None = None) -> None:
     """Runs of one preset with the same options become one curve, their seeds side by side, on the steps all have.
 
-    Mistake, in one line, if a folder is no run, or two are of different environments or hold the same seed twice,
-    or the file is no PNG.
+    Among the runs may be tables of other projects, files that end in .csv (`records/curve_table.py`): their curves of
+    the same environment, or of `env`, are drawn beside. The file is a PNG, or such a table. Mistake, in one line, if a
+    folder is no run, or two are of different environments or hold the same seed twice, or nothing can be written.
     """
-    if file.suffix.lower() != ".png":
-        raise Mistake(f"{file}: expected a name that ends in .png; choose another -o")
-    configs = {folder: folder.read_config() for folder in map(RunFolder.at, runs)}
+    if file.suffix.lower() not in (".png", ".csv"):
+        raise Mistake(f"{file}: expected a name that ends in .png or .csv; choose another -o")
+    tables = [Path(run) for run in runs if Path(run).suffix.lower() == ".csv"]
+    folders = [RunFolder.at(run) for run in runs if Path(run) not in tables]
+    name, curves, optimum = _of_runs(folders)
+    for path in tables:
+        points = read_table(path)
+        known = environments(points)
+        there = env or name or (known[0] if len(known) == 1 else None)
+        if there is None:
+            raise Mistake(f"{path} has {len(known)} environments; choose one with --env, such as {known[0]}")
+        name = name or there
+        curves += [
+            replace(curve, label=_other_than(curves, curve.label)) for curve in curves_of(path, points, there, metric)
+        ]
+    assert name is not None, "there is a run or a table"
+    try:
+        if file.suffix.lower() == ".csv":
+            write_table(file, name, curves)
+        else:
+            learning_curve(curves, file, name, optimum)
+    except OSError as error:
+        raise Mistake(f"{file} cannot be written ({reason(error)}); choose another -o") from None
+
+
+def _of_runs(folders: Sequence[RunFolder]) -> tuple[str | None, list[Curve], float | None]:
+    """The environment of runs, their curves, and the optimum, as far as they are known."""
+    configs = {folder: folder.read_config() for folder in folders}
     environments = {_id(config) for config in configs.values()}
     named = {split_id(id)[1] for id in environments}
     if len(named) > 1:
@@ -45,15 +73,17 @@ def plot_runs(runs: Sequence[str | Path], file: Path) -> None:
         optima.append(_optimum(records))
         curve = curve_of(records, label)
         curves[label] = _beside(curves[label], curve) if label in curves else curve
-    optimum = None if None in optima else optima[0]  # of an environment that somebody changed it is unknown
-    try:
-        learning_curve(list(curves.values()), file, named.pop(), optimum)
-    except OSError as error:
-        raise Mistake(f"{file} cannot be written ({reason(error)}); choose another -o") from None
+    optimum = None if None in optima or not optima else optima[0]  # if somebody changed the environment it is unknown
+    return (named.pop() if named else None), list(curves.values()), optimum
+
+
+def _other_than(curves: Sequence[Curve], label: str) -> str:
+    """The label, marked if it is there already."""
+    return f"{label} (table)" if any(curve.label == label for curve in curves) else label
 
 
 def plot_command(args: Namespace) -> int:
-    plot_runs(args.RUN, args.o)
+    plot_runs(args.RUN, args.o, args.env, args.metric)
     print(f"curves: {args.o}", file=sys.stderr)
     return 0
 

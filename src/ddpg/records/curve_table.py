@@ -1,0 +1,113 @@
+"""Curves as the table that research repositories publish: exp_name, env_name, seed, metric, env_step, value."""
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ddpg.mistake import Mistake
+from ddpg.records.plot import Curve
+from ddpg.records.untrusted import check_plain
+from ddpg.terminal import one_line, reason
+
+COLUMNS = ("exp_name", "env_name", "seed", "metric", "env_step", "value")
+METRIC = "avg_return"  # the name that most of them use
+LARGEST = 2**28  # bytes
+
+
+class Point(NamedTuple):
+    """One row, of an agent in an environment."""
+
+    agent: str
+    env: str
+    seed: str
+    metric: str
+    step: int
+    value: float
+
+
+def read_table(path: Path) -> list[Point]:
+    """All rows. Mistake, in one line with path and line number, if a column is missing or a number is none."""
+    try:
+        check_plain(path, LARGEST)
+        text = path.read_text(encoding="utf-8-sig")
+    except Mistake as error:
+        raise Mistake(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise Mistake(f"{path}: no such file; expected a table with the columns {', '.join(COLUMNS)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = reason(error) if isinstance(error, OSError) else "it is no UTF-8"
+        raise Mistake(f"{path}: cannot be read ({why})") from None
+    rows = csv.DictReader(StringIO(text))
+    if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+        raise Mistake(f"{path}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}")
+    try:
+        points = [_point(path, rows.line_num, row) for row in rows]
+    except csv.Error as error:
+        raise Mistake(f"{path}, line {rows.line_num}: {one_line(error)}; expected a table of commas") from None
+    if not points:
+        raise Mistake(f"{path}: it has no rows; expected at least one")
+    return points
+
+
+def _point(path: Path, line: int, row: dict[str, str | None]) -> Point:
+    agent, env, seed, metric, step, value = (row[name] or "" for name in COLUMNS)
+    try:
+        step_number, number = float(step), float(value) if value else math.nan
+        if not math.isfinite(step_number):
+            raise ValueError
+    except ValueError:
+        raise Mistake(f"{path}, line {line}: env_step {step!r}, value {value!r}; expected numbers") from None
+    return Point(agent, env, seed, metric, int(step_number), number)
+
+
+def environments(points: Iterable[Point]) -> list[str]:
+    """Those of a table, in its order."""
+    return list(dict.fromkeys(point.env for point in points))
+
+
+def curves_of(path: Path, points: Sequence[Point], env: str, metric: str | None) -> list[Curve]:
+    """One curve for each agent of an environment. Mistake if the table does not have it, or says too little.
+
+    Without a `metric` it is METRIC, or the only one there is.
+    """
+    own = [point for point in points if point.env == env]
+    if not own:
+        raise Mistake(f"{path} has no {env}, but {_some(environments(points))}; choose with --env")
+    metrics = list(dict.fromkeys(point.metric for point in own))
+    chosen = metric or (metrics[0] if len(metrics) == 1 else METRIC)
+    if chosen not in metrics:
+        raise Mistake(f"{path} has no metric {chosen} of {env}, but {_some(metrics)}; choose with --metric")
+    own = [point for point in own if point.metric == chosen]
+    return [_curve(agent, [p for p in own if p.agent == agent]) for agent in dict.fromkeys(p.agent for p in own)]
+
+
+def _curve(agent: str, points: Sequence[Point]) -> Curve:
+    seeds, steps = (sorted(set(column)) for column in ([p.seed for p in points], [p.step for p in points]))
+    returns = np.full((len(seeds), len(steps)), np.nan)
+    row, column = ({name: i for i, name in enumerate(names)} for names in (seeds, steps))
+    for point in points:
+        returns[row[point.seed], column[point.step]] = point.value
+    return Curve(agent, np.array(steps), returns)
+
+
+def write_table(path: Path, env: str, curves: Sequence[Curve]) -> None:
+    """Curves of one environment; seeds are counted from 0, and unknown returns left out."""
+    rows = StringIO()
+    table = csv.writer(rows, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for curve in curves:
+        for seed, returns in enumerate(curve.returns):
+            for step, value in zip(curve.steps.tolist(), returns.tolist(), strict=True):
+                if math.isfinite(value):
+                    table.writerow((curve.label, env, seed, METRIC, step, value))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(rows.getvalue(), encoding="utf-8")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
