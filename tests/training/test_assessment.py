@@ -8,72 +8,92 @@ from hypothesis import strategies as st
 
 from ddpg.algorithm.agent import DPG, Nets
 from ddpg.algorithm.networks import Network
-from ddpg.training.assessment import begin_assessment, worst_return
+from ddpg.training.assessment import Assessed, Tenure, begin_assessment, played
 from ddpg.types import Row, Spec
 
 AGENT, SPEC = DPG(actor=Network(widths=(2,)), critic=Network(widths=(2,))), Spec((1,), (-1.0,), (1.0,))
+LEARNING = True
 
 
-def block_of(lengths: list[list[int]], rows: int, rewards: np.ndarray) -> Row:
-    """Episodes of these lengths, each with a boundary row after it; the block's end cuts the last."""
-    n = len(lengths)
-    boundary, terminated, truncated = (np.zeros((rows, n), bool) for _ in range(3))
-    for env, own in enumerate(lengths):
-        at = 0
-        for length in own:
-            if at + length > rows:
-                break
-            terminated[at + length - 1, env] = True
-            if at + length < rows:
-                boundary[at + length, env] = True
-            at += length + 1
-    truncated[-1] = ~terminated[-1] & ~boundary[-1]
-    rewards = np.where(boundary, 0, rewards)
-    return Row(np.zeros((rows, n, 1)), np.zeros((rows, n, 1)), rewards, terminated, truncated, boundary)
+def block_of(rewards: np.ndarray, ends: np.ndarray, boundary: np.ndarray) -> Row:
+    """Rows [K, N] of which some end an episode, at a time limit or not."""
+    nothing = np.zeros((*rewards.shape, 1), np.float32)
+    row = Row(nothing, nothing, rewards.astype(np.float32), ends == 1, ends == 2, boundary)
+    return jax.tree.map(jnp.asarray, row)
 
 
-def naive(block: Row) -> float:
-    found = []
-    for env in range(block.reward.shape[1]):
-        own, total = [], 0.0
-        for i, reward in enumerate(block.reward[:, env]):
-            total = 0.0 if block.boundary[i, env] else total + reward
-            last = i == len(block.reward) - 1
-            if block.terminated[i, env] or (last and not own and not block.boundary[i, env]):
-                own.append(total)
-        found += own
-    return min(found, default=np.inf)
+def nets(seed: int) -> Nets:
+    return AGENT.init(jax.random.key(seed), SPEC).online
 
 
-@given(st.data(), st.integers(1, 12), st.integers(1, 3))
-def test_the_worst_return_is_of_whole_episodes(data: st.DataObject, rows: int, n: int) -> None:
-    lengths = [data.draw(st.lists(st.integers(1, 6), min_size=12, max_size=12)) for _ in range(n)]
-    rewards = np.array(data.draw(st.lists(st.integers(-4, 4), min_size=rows * n, max_size=rows * n)), np.float32)
-    block = block_of(lengths, rows, rewards.reshape(rows, n))
-    assert float(worst_return(jax.tree.map(jnp.asarray, block))) == naive(block)
+def same(one: Nets, other: Nets) -> bool:
+    return all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
 
 
-def test_the_best_is_the_one_that_collected_the_best_block() -> None:
-    """Not the one that was trained with it; and random actions choose nothing."""
+@given(st.data(), st.integers(1, 3), st.integers(1, 5))
+def test_the_worst_return_is_of_whole_episodes(data: st.DataObject, n: int, k: int) -> None:
+    """Over several blocks of K rows, with a boundary row after every end."""
+    rows = 4 * k
+    ends = np.array(data.draw(st.lists(st.integers(0, 2), min_size=rows * n, max_size=rows * n))).reshape(rows, n)
+    rewards = np.array(data.draw(st.lists(st.integers(-4, 4), min_size=rows * n, max_size=rows * n))).reshape(rows, n)
+    boundary = np.zeros((rows, n), bool)
+    for i in range(1, rows):
+        boundary[i] = ends[i - 1] > 0
+        ends[i][boundary[i]] = rewards[i][boundary[i]] = 0
+    tenure = begin_assessment(nets(0), n).tenure
+    for i in range(0, rows, k):
+        tenure = played(tenure, block_of(rewards[i : i + k], ends[i : i + k], boundary[i : i + k]))
+    for env in range(n):
+        found, total = [], 0
+        for reward, end in zip(rewards[:, env], ends[:, env], strict=True):
+            total += reward
+            if end:
+                found.append(total)
+                total = 0
+        assert (float(tenure.worst[env]), bool(tenure.ended[env])) == (min(found, default=np.inf), bool(found))
 
-    def nets(seed: int) -> Nets:
-        return AGENT.init(jax.random.key(seed), SPEC).online
 
-    def block(*rewards: float) -> Row:
-        column = np.array(rewards, np.float32)[:, None]
-        return jax.tree.map(jnp.asarray, block_of([[len(rewards)]], len(rewards), column))
+def block(*rewards: float, ends: bool = True) -> Row:
+    column = np.array(rewards)[:, None]
+    over = np.zeros(column.shape, int)
+    over[-1] = ends
+    return block_of(column, over, np.zeros(column.shape, bool))
 
-    def same(one: Nets, other: Nets) -> bool:
-        return all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
 
-    state = begin_assessment(nets(0))
-    state = state.after(block(9, 9), nets(0), learning=True)  # of random actions
+def test_the_best_is_the_one_that_played_the_best_episode() -> None:
+    """Not the one that was trained meanwhile; random actions choose nothing, nor what was collected between two."""
+    state = begin_assessment(nets(0), 1)
+    state = state.after(block(9, 9), nets(0), not LEARNING)
+    assert not bool(state.fresh | state.acts)
+    state = state.after(block(9, 9), nets(0), LEARNING)  # of random actions, too
+    assert bool(state.fresh)
     assert np.isneginf(state.worst_return)
-    state = state.after(block(1, 2), nets(1), learning=True)  # nets(0) collected it
-    assert (float(state.worst_return), same(state.best, nets(0)), same(state.acting, nets(1))) == (3, True, True)
-    state = state.after(block(2, 2), nets(2), learning=True)
-    assert (float(state.worst_return), same(state.best, nets(1))) == (4, True)
-    state = state.after(block(3, 0), nets(3), learning=True)
-    assert (float(state.worst_return), same(state.best, nets(1))) == (4, True)
-    state = state.after(block(np.nan, 9), nets(4), learning=True)
-    assert (float(state.worst_return), same(state.best, nets(1))) == (4, True)
+    state = state.after(block(8, 8), nets(1), LEARNING)  # nets(0) act, but not from a first observation on
+    assert not bool(state.fresh)
+    state = state.after(block(1, 2, ends=False), nets(2), LEARNING)
+    assert same(state.acting, nets(0))
+    state = state.after(block(0, 3), nets(3), LEARNING)  # the end of that episode: 6
+    assert (float(state.worst_return), bool(state.fresh)) == (6, True)
+    assert same(state.best, nets(0))
+    assert same(state.acting, nets(3))
+    state = state.after(block(50, 50), nets(4), LEARNING)  # while it was decided
+    state = state.after(block(1, 4), nets(5), LEARNING)
+    assert (float(state.worst_return), same(state.best, nets(0)), same(state.acting, nets(5))) == (6, True, True)
+    state = state.after(block(0, 0), nets(6), LEARNING)
+    state = state.after(block(3, 3), nets(7), LEARNING)
+    assert (float(state.worst_return), same(state.best, nets(5)), same(state.acting, nets(7))) == (6, True, True)
+    state = state.after(block(0, 0), nets(8), LEARNING)
+    state = state.after(block(np.nan, 9), nets(9), LEARNING)
+    assert same(state.best, nets(5))
+
+
+def test_every_environment_must_end_an_episode() -> None:
+    state = begin_assessment(nets(0), 2)._replace(acts=jnp.bool_(LEARNING))
+    ends = np.array([[1, 0], [0, 0]])
+    state = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(1), LEARNING)
+    assert not bool(state.fresh)
+    ends = np.array([[0, 1], [0, 0]])
+    state: Assessed = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(2), LEARNING)
+    assert (bool(state.fresh), float(state.worst_return)) == (True, 1)
+    assert isinstance(state.tenure, Tenure)
+    assert not np.asarray(state.tenure.ended).any()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.envs.view import AnyPixels, Own, View
 from ddpg.experience.replay import Replay
 from ddpg.mistake import Mistake
@@ -16,9 +17,9 @@ class CollectionConfig:
 
     (steps, updates) = (1, 1) is textbook DDPG, (50, 50) Spinning Up's schedule, (200, 25) the article's. The first
     `warmup` environment steps are uniformly random; updates begin after `learning_starts` (default: `warmup`).
-    Python environments step one after the other (`vector` sync) or in one process each (async). With `assess`, every
-    iteration begins with new episodes, and what is evaluated and saved is the policy whose worst episode of an
-    iteration was the best so far (TD7's checkpoints: Fujimoto et al. 2023, section 4.3).
+    Python environments step one after the other (`vector` sync) or in one process each (async). With `assess`, a
+    policy acts until one of its episodes has ended in each environment, and the one whose worst was the best so far is
+    evaluated and saved (TD7's checkpoints: Fujimoto et al. 2023, section 4.3).
     """
 
     steps: Natural = 1
@@ -111,6 +112,10 @@ class Config:
     def check(self, path: str) -> None:
         """Rules between the parts of a run."""
         self._check_times()
+        if self.collect.assess and isinstance(self.agent.exploration, ParameterNoise):
+            raise Mistake(
+                "collect.assess true: exploration parameters has an actor of its own; use another --exploration"
+            )
         if self.collect.assess and self.collect.vector == "async":
             raise Mistake("collect.assess true: environments in processes cannot be cut; use --collect.vector sync")
         if self.agent.value.scales_returns and self.reward_scale != 1:

@@ -233,7 +233,7 @@ PRESETS = {
             batch=256,
             sampling=Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0, recount=250),
         ),
-        collect=CollectionConfig(steps=1_001, updates=1_001, warmup=25_000, assess=True),
+        collect=CollectionConfig(steps=91, updates=91, warmup=25_000, assess=True),
     ),
     # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
     "simba": Config(

@@ -11,53 +11,66 @@ from ddpg.algorithm.agent import Nets
 from ddpg.types import PyTree, Row
 
 
+class Tenure(NamedTuple):
+    """What a policy has played since it acts, in each environment [N]."""
+
+    so_far: Float[Array, " n"]  # the return of the open episode
+    worst: Float[Array, " n"]  # of those that ended, infinite before
+    ended: Bool[Array, " n"]  # whether one did
+
+
 class Assessed(NamedTuple):
-    """The networks whose worst episode of a block was the best so far, and those that collect the block to come."""
+    """The networks with the best worst episode so far, and those that act until an episode of theirs has ended.
+
+    With `fresh` these begin new episodes in the iteration to come: what is open then is truncated.
+    """
 
     best: Nets
     worst_return: Float[Array, ""]  # theirs; -inf before the first
     acting: Nets
-    acted: Bool[Array, ""]  # whether they do, instead of random actions
+    fresh: Bool[Array, ""]
+    acts: Bool[Array, ""]  # whether they do yet, instead of random actions
+    tenure: Tenure
 
     def after(self, block: Row, online: Nets, learning: bool) -> "Assessed":
-        """After a block [K, N, ...] of `acting`; `online` collects the next one, of random actions until `learning`."""
-        worst = worst_return(block)
-        better = self.acted & jnp.isfinite(worst) & (worst >= self.worst_return)
-        best, bar = _choose(better, (self.acting, worst), (self.best, self.worst_return))
-        return Assessed(best, bar, jax.tree.map(jnp.copy, online), jnp.bool_(learning))
+        """After a block [K, N, ...], collected before this iteration; from the first that is `learning` on they act.
+
+        Those that follow are `online` as they are now: they act from the next iteration on, so that the block that is
+        being collected meanwhile is of neither.
+        """
+        nothing = _nothing(block.reward.shape[1])
+        if not learning:
+            return self
+        tenure = _choose(self.fresh, nothing, played(self.tenure, block))
+        over = self.acts & jnp.all(tenure.ended)
+        worst = jnp.min(tenure.worst)
+        best, bar = _choose(over & (worst >= self.worst_return), (self.acting, worst), (self.best, self.worst_return))
+        begins = over | ~self.acts
+        acting, tenure = _choose(begins, (online, nothing), (self.acting, tenure))
+        return Assessed(best, bar, acting, begins, jnp.bool_(True), tenure)
 
 
-def begin_assessment(online: Nets) -> Assessed:
-    """Before the first block, which `online` collects."""
+def begin_assessment(online: Nets, envs: int) -> Assessed:
+    """Before the first block."""
     best, acting = (jax.tree.map(jnp.copy, online) for _ in range(2))
-    return Assessed(best, jnp.float32(-jnp.inf), acting, jnp.bool_(False))
+    no = jnp.bool_(False)
+    return Assessed(best, jnp.float32(-jnp.inf), acting, no, no, _nothing(envs))
 
 
-def worst_return(block: Row) -> Float[Array, ""]:
-    """The lowest return of the episodes in a block [K, N, ...], which begins with new ones.
+def played(tenure: Tenure, block: Row) -> Tenure:
+    """With a block [K, N, ...] more."""
 
-    The last of an environment, which the block's end may have cut, counts if it is the only one.
-    """
-
-    def step(state: _Running, row: Row) -> tuple[_Running, None]:
-        so_far = jnp.where(row.boundary, 0.0, state.so_far + row.reward)
+    def step(tenure: Tenure, row: Row) -> tuple[Tenure, None]:
+        so_far = jnp.where(row.boundary, 0.0, tenure.so_far + row.reward)
         done = jnp.logical_or(row.terminated, row.truncated)
-        worst = jnp.where(done, jnp.minimum(state.worst, so_far), state.worst)
-        return _Running(so_far, worst, state.ended | done), None
+        worst = jnp.where(done, jnp.minimum(tenure.worst, so_far), tenure.worst)
+        return Tenure(so_far, worst, tenure.ended | done), None
 
-    n = block.reward.shape[1]
-    before, last = (jax.tree.map(lambda x, rows=rows: x[rows], block) for rows in (slice(-1), -1))
-    state, _ = jax.lax.scan(step, _Running(jnp.zeros(n), jnp.full(n, jnp.inf), jnp.zeros(n, bool)), before)
-    counts = ~last.boundary & (last.terminated | ~state.ended)
-    return jnp.min(jnp.where(counts, jnp.minimum(state.worst, state.so_far + last.reward), state.worst))
+    return jax.lax.scan(step, tenure, block._replace(obs=block.reward, action=block.reward))[0]
 
 
-class _Running(NamedTuple):
-    """Of each environment [N], on the way through a block."""
-
-    so_far: Float[Array, " n"]  # the return of the open episode
-    worst: Float[Array, " n"]  # of those that ended
-    ended: Bool[Array, " n"]  # whether one did
+def _nothing(envs: int) -> Tenure:
+    return Tenure(jnp.zeros(envs), jnp.full(envs, jnp.inf), jnp.zeros(envs, bool))
 
 
 def _choose(first: Bool[Array, ""], yes: PyTree, no: PyTree) -> PyTree:

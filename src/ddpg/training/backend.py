@@ -47,8 +47,7 @@ def learner_for(config: Config, spec: Spec) -> Learner:
 
 def behaviour_for(config: Config, spec: Spec) -> BehaviourPolicy:
     """The behaviour policy of a run of this configuration."""
-    collect = config.collect
-    return BehaviourPolicy(config.agent, spec, collect.envs, collect.steps, collect.warmup, collect.assess)
+    return BehaviourPolicy(config.agent, spec, config.collect.envs, config.collect.steps, config.collect.warmup)
 
 
 def loop_for(config: Config, env: Environment) -> Loop:

@@ -21,7 +21,7 @@ class BehaviourPolicy:
     """beta: the agent's policy with its exploration; uniformly random for the first `warmup` environment steps.
 
     `steps` of `envs` environments make an iteration. It computes with JAX in compiled code and with NumPy if
-    Python steps the environments. With `whole`, open episodes are truncated at the end of each iteration.
+    Python steps the environments.
     """
 
     agent: DPG
@@ -29,7 +29,6 @@ class BehaviourPolicy:
     envs: int
     steps: int
     warmup: int
-    whole: bool = False
 
     def init_noise(self) -> Float[np.ndarray, "n ..."]:
         """The state of the noise before the first step."""
@@ -98,6 +97,11 @@ class Collector:
         *_, reset = iteration_keys(key, t)
         return jax.vmap(self.vector.fresh)(jax.random.split(reset, self.behaviour.steps))
 
+    def truncated(self, state: EnvState, now: Bool[Array, ""]) -> tuple[EnvState, Bool[Array, " n"]]:
+        """With the open episodes ended if `now`, and which these are; those that have only begun go on."""
+        mask = now & ~(state.boundary | state.start)
+        return state._replace(boundary=state.boundary | mask), mask
+
     def collect(
         self, policy: GreedyPolicy, state: EnvState, t: Int[Array, ""], randomness: ActionRandomness, fresh: PyTree
     ) -> tuple[EnvState, tuple[Row, EndedEpisodes]]:
@@ -109,9 +113,6 @@ class Collector:
             k, randomness, fresh = inputs
             action, noise = self.behaviour.select_action(policy, state.obs, state.noise, state.start, t, k, randomness)
             env, result = self.vector.step(state.env, action, state.boundary, fresh)
-            if self.behaviour.whole:
-                cut = (k == self.behaviour.steps - 1) & ~(result.terminated | state.boundary)
-                result = result._replace(truncated=result.truncated | cut)
             done = result.terminated | result.truncated
             row = Row(state.obs, action, result.reward, result.terminated, result.truncated, state.boundary)
             total = state.episode_return + result.reward

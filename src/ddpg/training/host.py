@@ -105,6 +105,12 @@ class Host:
         """Truncate the open episodes of the first `count` environments, which others have used."""
         self._truncate(self.collector.truncate(count))
 
+    def _begin_anew(self) -> None:
+        """New episodes for the policies that are to be assessed from here on."""
+        fresh = [state.assessed is not None and bool(state.assessed.fresh) for state in self._states]
+        if any(fresh):
+            self._truncate(self.collector.begin_anew(np.array(fresh)))
+
     def _truncate(self, mask: np.ndarray) -> None:
         """Episodes [s, n] end with the last row that was collected."""
         for s, block in enumerate(self._blocks):
@@ -141,6 +147,7 @@ class Host:
 
         def iterate(i: int, count: int, held: bool) -> Report:
             """Iteration t0 + i, and its report [1, S]; `count` is 1."""
+            self._begin_anew()
             # A copy, since the learner consumes its own. Calls return at once: it learns in threads of XLA.
             policies = [jax.tree.map(np.array, state.acting) for state in self._states]
             turns = [

@@ -42,7 +42,7 @@ class LearnerState(NamedTuple):
     @property
     def acting(self) -> GreedyPolicy:
         """The policy that acts, before noise on its actions."""
-        nets = self.agent.online
+        nets = self.agent.online if self.assessed is None else self.assessed.acting
         return GreedyPolicy(self.stats, nets.encoder, nets.actor if self.perturbed is None else self.perturbed.actor)
 
 
@@ -83,7 +83,7 @@ class Learner:
             key,
             init_return_scale(self.envs, self.gamma) if self.agent.value.scales_returns else None,
             perturbed,
-            begin_assessment(agent.online) if self.assess else None,
+            begin_assessment(agent.online, self.envs) if self.assess else None,
         )
 
     def empty_block(self, obs: Shaped[Array, "n *obs"]) -> Row:

@@ -54,6 +54,10 @@ class Loop:
         self, state: TrainState, t: Int[Array, ""], randomness: IterationRandomness, fresh: PyTree, learning: bool
     ) -> tuple[TrainState, Report]:
         """Iteration t, and its report."""
+        if (assessed := state.learner.assessed) is not None:
+            env, cut = self.collector.truncated(state.env, assessed.fresh)
+            before = state.block._replace(truncated=state.block.truncated.at[-1].set(state.block.truncated[-1] | cut))
+            state = state._replace(env=env, block=before)
         env, (block, episodes) = self.collector.collect(state.learner.acting, state.env, t, randomness.actions, fresh)
         learner, metrics = self.learner.learn(state.learner, state.block, t, randomness.updates, learning)
         unknown = jnp.float32(jnp.nan)

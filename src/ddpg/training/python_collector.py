@@ -101,10 +101,6 @@ class PythonCollector:
                 column[:, i] = value
             obs, start, boundary = after, boundary, terminated | truncated
             self._state = PythonEnvState(obs, boundary, noise, start)
-        if self.behaviour.whole:
-            running = ~(boundary | start)
-            self.envs.truncate(running)
-            block.truncated[:, -1] |= self._truncated(running)
         return block
 
     def episodes(self, block: Row) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +139,13 @@ class PythonCollector:
 
     def truncate(self, count: int) -> np.ndarray:
         """The first `count` environments were lent: which of their episodes [s, n] had to be cut."""
-        mask = (np.arange(self._state.boundary.size) < count).reshape(self._state.boundary.shape)
+        return self._cut((np.arange(self._state.boundary.size) < count).reshape(self._state.boundary.shape))
+
+    def begin_anew(self, seeds: Bool[np.ndarray, " s"]) -> np.ndarray:
+        """These seeds begin new episodes: which [s, n] are cut; those that have only begun go on."""
+        return self._cut(seeds[:, None] & ~(self._state.boundary | self._state.start))
+
+    def _cut(self, mask: Bool[np.ndarray, "s n"]) -> np.ndarray:
         self.envs.truncate(mask)
         return self._truncated(mask)
 
