@@ -54,7 +54,7 @@ def test_tables_of_others_are_drawn_beside(tmp_path: Path, drawn: dict[str, np.n
     run, table = written(tmp_path / "run", {}), tmp_path / "others.csv"
     table.write_text(TABLE)
     plot_runs([run, table], tmp_path / "a.png")
-    assert list(drawn) == ["article", "TD7", "article (table)"]
+    assert list(drawn) == ["article", "TD7", "article (2)"]
     np.testing.assert_array_equal(drawn["TD7"], [[-300, -200], [np.nan, -210.5]])
     drawn.clear()
     plot_runs([table], tmp_path / "a.png", env="Walker2d-v4")
@@ -82,6 +82,9 @@ def test_a_table_that_is_written_is_read_again(tmp_path: Path, drawn: dict[str, 
         (TABLE.splitlines()[0], {}, "no rows"),
         (TABLE.replace("-210.5", "much"), {}, "line 4: env_step '2000', value 'much'"),
         (TABLE.replace("1000", "inf"), {}, "line 2: env_step 'inf'"),
+        (TABLE.replace("1000", "0.5"), {}, "line 2: env_step '0.5'"),
+        (TABLE.replace("-300", "inf"), {}, "value 'inf'"),
+        ("a" * 200_000, {}, "field larger than"),
         (TABLE, {}, "has 2 environments; choose one with --env, such as Pendulum-v1"),
         (TABLE, {"env": "Ant-v4"}, "has no Ant-v4, but Pendulum-v1, Walker2d-v4"),
         (

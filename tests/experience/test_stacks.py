@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ddpg.experience.replay import Replay
-from ddpg.experience.ring import Ring, all_rows
+from ddpg.experience.ring import Ring, all_rows, cut, fewer
 from ddpg.experience.sampling import Prioritised, Uniform
 from ddpg.types import Row
 
@@ -119,3 +119,13 @@ def test_all_rows_have_their_stacks() -> None:
     ring: Ring = replay.add(replay.add(replay.init(none, stack), none), block)
     found = np.asarray(all_rows(ring, (2, 3, 6)).obs)[20:40]
     np.testing.assert_array_equal(found, np.array([[step.stack for step in row] for row in rows]))
+
+
+@pytest.mark.parametrize("held", [2, 5, 8, 100, None])
+def test_what_is_held_of_a_ring_is_cut_once_more(held: int | None) -> None:
+    """The newest rows of a ring that has wrapped, whether or not all of it is held."""
+    ring = Ring(np.arange(8)[None, :, None, None], np.zeros((1, 8, 1, 4)), np.int32([3]), np.int32([8]), None)
+    kept = cut(ring, fewer(ring, held))
+    assert cut(kept, 2).obs.ravel().tolist() == [1, 2]
+    whole = cut(kept, 100).obs.ravel().tolist()
+    assert whole == ([6, 7, 0, 1, 2] if held == 5 else [1, 2] if held == 2 else [3, 4, 5, 6, 7, 0, 1, 2])

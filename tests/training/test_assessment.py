@@ -64,7 +64,7 @@ def test_the_best_is_the_one_that_played_the_best_episode() -> None:
     """Not the one that was trained meanwhile; random actions choose nothing, nor what was collected between two."""
     state = begin_assessment(nets(0), 1)
     state = state.after(block(9, 9), nets(0), not LEARNING)
-    assert not bool(state.fresh | state.acts)
+    assert not bool(state.fresh | state.begun)
     state = state.after(block(9, 9), nets(0), LEARNING)  # of random actions, too
     assert bool(state.fresh)
     assert np.isneginf(state.worst_return)
@@ -88,7 +88,7 @@ def test_the_best_is_the_one_that_played_the_best_episode() -> None:
 
 
 def test_every_environment_must_end_an_episode() -> None:
-    state = begin_assessment(nets(0), 2)._replace(acts=jnp.bool_(LEARNING))
+    state = begin_assessment(nets(0), 2)._replace(begun=jnp.bool_(LEARNING))
     ends = np.array([[1, 0], [0, 0]])
     state = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(1), LEARNING)
     assert not bool(state.fresh)

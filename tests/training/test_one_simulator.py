@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import ddpg
+from ddpg.records.checkpoint import list_checkpoints
 from ddpg.training.folder import read_metrics
 from tests.gym_worlds import Alone, GymReset, GymStep, Puppet
 from tests.tiny import PAIR
@@ -50,6 +52,23 @@ def free() -> None:
 
 def returns(folder: Path) -> list[float]:
     return [record["return"] for record in read_metrics(folder)]
+
+
+class Costly(Port):
+    """Every step costs 1."""
+
+    def step(self, action: np.ndarray) -> GymStep:
+        obs, _, *rest = super().step(action)
+        return (obs, -1.0, *rest)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_episodes_that_an_evaluation_cut_are_not_assessed(tmp_path: Path) -> None:
+    """They would be the cheapest of all."""
+    run = ddpg.train(Costly, steps=400, run=tmp_path / "run", options=ONE | {"collect.assess": True})
+    newest, *_ = list_checkpoints(run.path / "checkpoints")
+    (worst,) = [array for name, array in load_file(newest).items() if name.endswith("assessed.worst_return")]
+    assert worst.tolist() == [-25]
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -13,7 +13,7 @@ from ddpg.algorithm.normaliser import RunningStats
 from ddpg.cli import main
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load_seed
-from tests.tiny import TINY
+from tests.tiny import SMALL_TD7, TINY
 
 pytestmark = pytest.mark.usefixtures("no_pictures", "one_device")
 
@@ -45,6 +45,19 @@ def test_it_begins_with_the_networks_of_the_run(env: str, source: ddpg.Run, tmp_
     for seed in source.config.seed_range:
         one, other = (load_seed(RunFolder.at(x.path), x.config, seed)[0] for x in (again, whole))
         assert all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
+
+
+def test_what_a_run_learned_of_embeddings_goes_on(tmp_path: Path) -> None:
+    """They are trained further, not anew, and what is shown before the first assessment is what the run ended with."""
+    options = SMALL | SMALL_TD7 | {"exploration": "gaussian", "collect.steps": 10, "collect.updates": 10}
+    before = ddpg.train(preset="td7", steps=600, run=tmp_path / "before", options=options, quiet=True)
+    options = {"collect.learning_starts": 210, "eval.every": 100, "target_period": 1}
+    run = ddpg.train(steps=240, run=tmp_path / "run", options=options, from_run=before.path, quiet=True)
+    first = [record["return"] for record in ddpg.read_metrics(run.path)][:2]
+    np.testing.assert_allclose(first, before.summary["returns"] * 2, rtol=1e-5)
+    nets = [load_seed(RunFolder.at(x.path), x.config, 0)[0].target for x in (before, run)]
+    moved = [np.abs(x - y).max() for x, y in zip(*(jax.tree.leaves(n.encoder) for n in nets), strict=True)]
+    assert 0 < max(moved) < 0.1  # thirty steps of Adam
 
 
 @pytest.mark.parametrize("env", ["Pendulum-v1", "gym:Pendulum-v1"])

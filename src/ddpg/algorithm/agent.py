@@ -126,6 +126,11 @@ class DPG:
         critic_opt = init_optimiser(self.critic, with_critic(nets, latest))
         return AgentState(nets, target, init_optimiser(self.actor, nets.actor), critic_opt, latest, values)
 
+    def go_on_with(self, state: AgentState, online: Nets, target: Nets) -> AgentState:
+        """With networks that were trained before; Q' is not clipped before the range of its targets is known."""
+        values = state.values and state.values.unclipped()
+        return state._replace(online=online, target=target, latest=self.encoder.begin(online.encoder), values=values)
+
     def act(self, policy: GreedyPolicy, obs: Shaped[AnyArray, "n *obs"], noise: Float[AnyArray, "n m"]) -> AnyArray:
         """The behaviour policy beta: a_t = mu(s_t) + N_t [n, m], clipped to the action range."""
         xp = noise.__array_namespace__()
@@ -205,7 +210,7 @@ class DPG:
             return moved, latest.encoder if latest else encoder, values and values.moved()
 
         period = self.target_period or self.policy_delay
-        values = values and values.seen(y)
+        values = values and values.seen(y, batch.weight)
         target, encoder, values = every_nth(period, count, update_targets, lambda *same: same, target, encoder, values)
         state = AgentState(Nets(encoder, actor, critic), target, actor_opt, critic_opt, latest, values)
         return state, Metrics(q, loss, *metrics), td_error
@@ -217,8 +222,12 @@ class DPG:
         if self.clip_values and self.value.outputs > 1:
             raise Mistake("clip_values: a distribution has bounds of its own; use --value scalar")
         if isinstance(self.encoder, Sale) and (self.critic.trunk or self.critic.action_layer):
-            name = f"trunk {self.critic.trunk}" if self.critic.trunk else "action_layer 1"
-            raise Mistake(f"critic.{name}: encoder sale joins state and action first; leave it out")
+            name, without = (
+                (f"trunk {self.critic.trunk}", "trunk none")
+                if self.critic.trunk
+                else ("action_layer 1", "action_layer 0")
+            )
+            raise Mistake(f"critic.{name}: encoder sale joins state and action first; use --critic.{without}")
         if self.critic.batch_normalised and not self.critic.action_layer:
             raise Mistake(
                 "critic.block.norm batch: batch norm would normalise the action, too; use --critic.action_layer 1"

@@ -183,7 +183,9 @@ class Network:
             return (), size
         begin = embedded[0].stop if embedded else 0
         if len(embedded) > 1 or (embedded and embedded[0].start) or begin == z:
-            raise Mistake(f"lift {self.lift}: it is for observations without pictures; leave it out")
+            raise Mistake(
+                f"lift {self.lift}: it is for observations without pictures; use --actor.lift none --critic.lift none"
+            )
         words = draw_uniform(jax.random.fold_in(key, 2**32 - 2), (end - begin + 1, self.lift))
         layer = replace(self.init(words), after=AvgL1Norm(), linear=True)
         return (Within(layer, begin, end),), size - (end - begin) + self.lift

@@ -196,8 +196,14 @@ class ValueRange(NamedTuple):
     def clip(self, prediction: Float[Array, "b 1"]) -> Float[Array, "b 1"]:
         return jnp.clip(prediction, self.clip_low, self.clip_high)
 
-    def seen(self, y: Float[Array, "b 1"]) -> "ValueRange":
-        return self._replace(low=jnp.minimum(self.low, jnp.min(y)), high=jnp.maximum(self.high, jnp.max(y)))
+    def seen(self, y: Float[Array, "b 1"], weight: Float[Array, " b"]) -> "ValueRange":
+        """With the targets of a minibatch, but for those of weight 0, which are of no transition."""
+        known = weight[:, None] > 0
+        low, high = jnp.min(jnp.where(known, y, jnp.inf)), jnp.max(jnp.where(known, y, -jnp.inf))
+        return self._replace(low=jnp.minimum(self.low, low), high=jnp.maximum(self.high, high))
+
+    def unclipped(self) -> "ValueRange":
+        return self._replace(clip_low=jnp.float32(-jnp.inf), clip_high=jnp.float32(jnp.inf))
 
     def moved(self) -> "ValueRange":
         """When the target networks move."""

@@ -4,6 +4,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +41,8 @@ def plot_runs(runs: Sequence[str | Path], file: Path, env: str | None = None, me
         if there is None:
             raise Mistake(f"{path} has {len(known)} environments; choose one with --env, such as {known[0]}")
         name = name or there
-        curves += [
-            replace(curve, label=_other_than(curves, curve.label)) for curve in curves_of(path, points, there, metric)
-        ]
+        for curve in curves_of(path, points, there, metric):
+            curves.append(replace(curve, label=_other_than(curves, curve.label)))
     assert name is not None, "there is a run or a table"
     try:
         if file.suffix.lower() == ".csv":
@@ -56,15 +56,15 @@ def plot_runs(runs: Sequence[str | Path], file: Path, env: str | None = None, me
 def _of_runs(folders: Sequence[RunFolder]) -> tuple[str | None, list[Curve], float | None]:
     """The environment of runs, their curves, and the optimum, as far as they are known."""
     configs = {folder: folder.read_config() for folder in folders}
-    environments = {_id(config) for config in configs.values()}
-    named = {split_id(id)[1] for id in environments}
+    ids = {_id(config) for config in configs.values()}
+    named = {split_id(id)[1] for id in ids}
     if len(named) > 1:
         raise Mistake(f"runs of different environments ({', '.join(sorted(named))}); plot one at a time")
     curves: dict[str, Curve] = {}
     drawn: set[tuple[str, int]] = set()
     optima = list[float | None]()
     for folder, config in configs.items():
-        label = _label(config) if len(environments) == 1 else f"{_label(config)}, {_id(config)}"
+        label = _label(config) if len(ids) == 1 else f"{_label(config)}, {_id(config)}"
         seeds = {(label, seed) for seed in config.seed_range}
         if twice := drawn & seeds:
             raise Mistake(f"{folder} holds seed {min(twice)[1]} of {label} a second time; plot it once")
@@ -78,8 +78,9 @@ def _of_runs(folders: Sequence[RunFolder]) -> tuple[str | None, list[Curve], flo
 
 
 def _other_than(curves: Sequence[Curve], label: str) -> str:
-    """The label, marked if it is there already."""
-    return f"{label} (table)" if any(curve.label == label for curve in curves) else label
+    """The label, numbered if it is there already."""
+    there = {curve.label for curve in curves}
+    return next(name for name in (label, *(f"{label} ({i})" for i in count(2))) if name not in there)
 
 
 def plot_command(args: Namespace) -> int:

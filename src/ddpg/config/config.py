@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.parameter_noise import ParameterNoise
+from ddpg.algorithm.sale import Sale
 from ddpg.envs.view import AnyPixels, Own, View
 from ddpg.experience.replay import Replay
 from ddpg.mistake import Mistake
@@ -112,12 +113,13 @@ class Config:
     def check(self, path: str) -> None:
         """Rules between the parts of a run."""
         self._check_times()
-        if self.collect.assess and isinstance(self.agent.exploration, ParameterNoise):
+        if self.collect.assess:
+            self._check_assessment()
+        if isinstance(self.agent.encoder, Sale) and self.replay.n_step > 1:
             raise Mistake(
-                "collect.assess true: exploration parameters has an actor of its own; use another --exploration"
+                f"replay.n_step {self.replay.n_step}: encoder sale predicts the next state, one step later; "
+                f"use --replay.n_step 1"
             )
-        if self.collect.assess and self.collect.vector == "async":
-            raise Mistake("collect.assess true: environments in processes cannot be cut; use --collect.vector sync")
         if self.agent.value.scales_returns and self.reward_scale != 1:
             raise Mistake(
                 f"reward_scale {self.reward_scale:g}: a categorical value without bounds scales rewards itself; "
@@ -126,6 +128,22 @@ class Config:
         for name, network in (("actor", self.agent.actor), ("critic", self.agent.critic)):
             if network.batch_normalised and self.replay.batch == 1:
                 raise Mistake(f"replay.batch 1: {name}.block.norm batch needs more than one; use --replay.batch 64")
+
+    def _check_assessment(self) -> None:
+        """What is assessed are whole episodes of one policy."""
+        if isinstance(self.agent.exploration, ParameterNoise):
+            raise Mistake(
+                "collect.assess true: exploration parameters has an actor of its own; use --exploration gaussian"
+            )
+        if self.normalise:
+            raise Mistake("collect.assess true: normalise changes what a policy sees meanwhile; use --normalise false")
+        if self.collect.vector == "async":
+            raise Mistake("collect.assess true: environments in processes cannot be cut; use --collect.vector sync")
+        if self.learning_starts < self.collect.warmup:
+            raise Mistake(
+                f"collect.learning_starts {self.learning_starts}: until step {self.collect.warmup} actions are random, "
+                f"which collect.assess would assess; use --collect.learning_starts none"
+            )
 
     def _check_times(self) -> None:
         """Warm-up, learning and the run's end follow each other, and the replay holds what learning needs."""

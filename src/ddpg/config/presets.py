@@ -233,6 +233,7 @@ PRESETS = {
             batch=256,
             sampling=Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0, recount=250),
         ),
+        # Eleven times 91 is an episode of 1 000 steps with its reset, so that it ends with an iteration.
         collect=CollectionConfig(steps=91, updates=91, warmup=25_000, assess=True),
     ),
     # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
@@ -286,11 +287,12 @@ HOST_STEPS = 100  # steps of Python environments per iteration, that is per call
 def host_defaults(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
     """`options`, and what suits Python environments better than a preset, which is written for compiled ones.
 
-    An iteration has HOST_STEPS steps, or `collect.steps` if that is among the options or episodes are assessed, with
-    the preset's ratio of updates to steps, or that of `collect.updates`. A run has twenty evaluations of ten episodes.
+    An iteration has HOST_STEPS steps, or `collect.steps` if that is among the options or the preset assesses episodes,
+    with the preset's ratio of updates to steps, or that of `collect.updates`. A run has twenty evaluations of ten
+    episodes.
     """
     preset = PRESETS.get(config.preset, config).collect
-    chosen = "collect.steps" in options or config.collect.assess
+    chosen = "collect.steps" in options or preset.assess
     steps = config.collect.steps if chosen else max(1, HOST_STEPS // config.collect.envs)
     source = config.collect if "collect.updates" in options else preset
     updates_per_step = source.updates / (source.steps * source.envs)

@@ -108,6 +108,11 @@ def trimmed(ring: Ring) -> Ring:
     return _with_leaves(cut, lambda x: np.asarray(x)[:, :leaves])
 
 
+def fewer(ring: Ring, newest: int | None) -> int | None:
+    """So many of the newest rows if the ring of one seed has more, else None: `cut` leaves it as it lies."""
+    return None if newest is None or newest >= int(np.asarray(ring.size).flat[0]) else newest
+
+
 def cut(ring: Ring, newest: int | None) -> Ring:
     """`trimmed` rings of which `obs` are only so many of the newest rows, the oldest first; with None as they are.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ddpg.mistake import Mistake
+from ddpg.records.atomic import replace_atomically
 from ddpg.records.plot import Curve
 from ddpg.records.untrusted import check_plain
 from ddpg.terminal import one_line, reason
@@ -17,6 +18,7 @@ from ddpg.terminal import one_line, reason
 COLUMNS = ("exp_name", "env_name", "seed", "metric", "env_step", "value")
 METRIC = "avg_return"  # the name that most of them use
 LARGEST = 2**28  # bytes
+MOST = 1e300  # of a value
 
 
 class Point(NamedTuple):
@@ -43,9 +45,9 @@ def read_table(path: Path) -> list[Point]:
         why = reason(error) if isinstance(error, OSError) else "it is no UTF-8"
         raise Mistake(f"{path}: cannot be read ({why})") from None
     rows = csv.DictReader(StringIO(text))
-    if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
-        raise Mistake(f"{path}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}")
     try:
+        if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+            raise Mistake(f"{path}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}")
         points = [_point(path, rows.line_num, row) for row in rows]
     except csv.Error as error:
         raise Mistake(f"{path}, line {rows.line_num}: {one_line(error)}; expected a table of commas") from None
@@ -58,10 +60,12 @@ def _point(path: Path, line: int, row: dict[str, str | None]) -> Point:
     agent, env, seed, metric, step, value = (row[name] or "" for name in COLUMNS)
     try:
         step_number, number = float(step), float(value) if value else math.nan
-        if not math.isfinite(step_number):
-            raise ValueError
     except ValueError:
-        raise Mistake(f"{path}, line {line}: env_step {step!r}, value {value!r}; expected numbers") from None
+        step_number = number = math.inf
+    if not (0 <= step_number < 2**53 and step_number.is_integer()) or abs(number) > MOST:
+        raise Mistake(
+            f"{path}, line {line}: env_step {step!r}, value {value!r}; expected a whole number and a finite one"
+        )
     return Point(agent, env, seed, metric, int(step_number), number)
 
 
@@ -91,12 +95,14 @@ def _curve(agent: str, points: Sequence[Point]) -> Curve:
     returns = np.full((len(seeds), len(steps)), np.nan)
     row, column = ({name: i for i, name in enumerate(names)} for names in (seeds, steps))
     for point in points:
-        returns[row[point.seed], column[point.step]] = point.value
+        returns[row[point.seed], column[point.step]] = point.value  # of two that say the same the last counts
     return Curve(agent, np.array(steps), returns)
 
 
 def write_table(path: Path, env: str, curves: Sequence[Curve]) -> None:
     """Curves of one environment; seeds are counted from 0, and unknown returns left out."""
+    if not any(np.isfinite(curve.returns).any() for curve in curves):
+        raise Mistake(f"{path}: nothing to write; expected a finite return in at least one of {len(curves)} curves")
     rows = StringIO()
     table = csv.writer(rows, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -106,7 +112,9 @@ def write_table(path: Path, env: str, curves: Sequence[Curve]) -> None:
                 if math.isfinite(value):
                     table.writerow((curve.label, env, seed, METRIC, step, value))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(rows.getvalue(), encoding="utf-8")
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(rows.getvalue(), encoding="utf-8")
+    replace_atomically(partial, path)
 
 
 def _some(names: Sequence[str]) -> str:

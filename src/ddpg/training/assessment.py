@@ -29,7 +29,7 @@ class Assessed(NamedTuple):
     worst_return: Float[Array, ""]  # theirs; -inf before the first
     acting: Nets
     fresh: Bool[Array, ""]
-    acts: Bool[Array, ""]  # whether they do yet, instead of random actions
+    begun: Bool[Array, ""]  # whether they act yet, instead of random actions
     tenure: Tenure
 
     def after(self, block: Row, online: Nets, learning: bool) -> "Assessed":
@@ -42,10 +42,10 @@ class Assessed(NamedTuple):
         if not learning:
             return self
         tenure = _choose(self.fresh, nothing, played(self.tenure, block))
-        over = self.acts & jnp.all(tenure.ended)
+        over = self.begun & jnp.all(tenure.ended)
         worst = jnp.min(tenure.worst)
         best, bar = _choose(over & (worst >= self.worst_return), (self.acting, worst), (self.best, self.worst_return))
-        begins = over | ~self.acts
+        begins = over | ~self.begun
         acting, tenure = _choose(begins, (online, nothing), (self.acting, tenure))
         return Assessed(best, bar, acting, begins, jnp.bool_(True), tenure)
 

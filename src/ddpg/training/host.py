@@ -19,7 +19,7 @@ from jax.stages import Wrapped
 
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
-from ddpg.experience.ring import any_rows, cut, refilled, trimmed
+from ddpg.experience.ring import any_rows, cut, fewer, refilled, trimmed
 from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, mean_metrics, reward_range
@@ -71,7 +71,7 @@ class Host:
         return HostSnapshot(learner, stacked(self._blocks), self.collector.snapshot())
 
     def _held(self) -> HostSnapshot:
-        return self.snapshot(self._interruption.unsaved())
+        return self.snapshot(fewer(self._states[0].ring, self._interruption.unsaved()))
 
     def snapshot_shapes(self, keys: Keys) -> HostSnapshot:
         state, block = jax.eval_shape(jax.vmap(_start(self.learner)), keys, jnp.asarray(self.collector.first))
@@ -90,6 +90,7 @@ class Host:
         self._blocks = [jax.tree.map(itemgetter(s), snapshot.block) for s in range(len(keys))]
         if truncated.any():
             self._truncate(truncated)
+            self._assess_anew(truncated)
             which = ", ".join(str(env) for env in np.flatnonzero(truncated.ravel()))
             notes.append(
                 f"environment {which} is not deterministic: its open episode went differently when replayed, "
@@ -103,13 +104,23 @@ class Host:
 
     def truncate(self, count: int) -> None:
         """Truncate the open episodes of the first `count` environments, which others have used."""
-        self._truncate(self.collector.truncate(count))
+        cut = self.collector.truncate(count)
+        self._truncate(cut)
+        self._assess_anew(cut)
 
     def _begin_anew(self) -> None:
         """New episodes for the policies that are to be assessed from here on."""
         fresh = [state.assessed is not None and bool(state.assessed.fresh) for state in self._states]
         if any(fresh):
             self._truncate(self.collector.begin_anew(np.array(fresh)))
+
+    def _assess_anew(self, mask: np.ndarray) -> None:
+        """Of the seeds whose episodes [s, n] were cut by others: these are no whole ones."""
+        for s, state in enumerate(self._states):
+            if state.assessed is not None and mask[s].any():
+                device = state.assessed.fresh.sharding
+                fresh = jax.device_put(jnp.bool_(True), device)
+                self._states[s] = state._replace(assessed=state.assessed._replace(fresh=fresh))
 
     def _truncate(self, mask: np.ndarray) -> None:
         """Episodes [s, n] end with the last row that was collected."""

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.stages import Wrapped
 
-from ddpg.experience.ring import Ring, any_rows, cut, refilled, trimmed
+from ddpg.experience.ring import Ring, any_rows, cut, fewer, refilled, trimmed
 from ddpg.records.tree_file import from_numpy, keys_to_data
 from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices, with_seeds
 from ddpg.training.driver import Learned, Program, Report
@@ -39,7 +39,7 @@ class Scan:
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def _held(self) -> TrainState:
-        return self.snapshot(self._interruption.unsaved())
+        return self.snapshot(fewer(self._states[0].learner.ring, self._interruption.unsaved()))
 
     def snapshot_shapes(self, keys: Keys) -> TrainState:
         state = jax.eval_shape(jax.vmap(self.loop.init), keys)

@@ -18,6 +18,7 @@ from ddpg.records.networks.safetensors import SavedNetworks
 from ddpg.records.tree_file import from_numpy, keys_to_data
 from ddpg.records.untrusted import check_plain
 from ddpg.terminal import count, one_line, plain, thousands
+from ddpg.training.assessment import begin_assessment
 from ddpg.training.backend import learner_for
 from ddpg.training.driver import Driver
 from ddpg.training.folder import RunFolder
@@ -77,7 +78,9 @@ def begin(driver: Driver, keys: Keys, config: Config, spec: Spec, start: Start) 
         own: LearnerState = jax.tree.map(jnp.asarray, from_numpy(jax.tree.map(itemgetter(i), state), like))
         if start.networks is not None:
             online, target, stats = jax.tree.map(itemgetter(i), start.networks)
-            own = own._replace(agent=own.agent._replace(online=online, target=target), stats=stats)
+            own = own._replace(agent=config.agent.go_on_with(own.agent, online, target), stats=stats)
+            if own.assessed is not None:
+                own = own._replace(assessed=begin_assessment(online, config.collect.envs))
             if own.perturbed is not None:
                 own = own._replace(perturbed=own.perturbed._replace(actor=online.actor))
         if start.block is not None:
