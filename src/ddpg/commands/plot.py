@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +80,8 @@ def _of_runs(folders: Sequence[RunFolder]) -> tuple[str | None, list[Curve], flo
 def _other_than(curves: Sequence[Curve], label: str) -> str:
     """The label, numbered if it is there already."""
     there = {curve.label for curve in curves}
-    return next(name for name in (label, *(f"{label} ({i})" for i in count(2))) if name not in there)
+    names = chain([label], (f"{label} ({i})" for i in count(2)))
+    return next(name for name in names if name not in there)
 
 
 def plot_command(args: Namespace) -> int:
