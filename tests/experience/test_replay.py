@@ -156,7 +156,7 @@ def test_sampling_is_uniform_over_time_and_environments(blocks: int, sampling: U
     if ring.sampler is not None:  # after errors of every size
         place = jnp.flatnonzero(ring.sampler.tree.leaves)
         error = jnp.asarray(np.random.default_rng(0).exponential(size=len(place)), jnp.float32)
-        ring = ring._replace(sampler=replay.on_update(ring.sampler, place, error))
+        ring = ring._replace(sampler=replay.on_update(ring.sampler, place, error, jnp.int32(0)))
     got, _ = jax.device_get(sample(ring, bits, jnp.int32(0)))
     boundary = {float(row.obs[env, 0]) for row in rows for env in range(2) if row.boundary[env]}
     starts = [rows[t].obs[env, 0] for t in range(len(rows) - 2) for env in range(2)]
@@ -215,7 +215,7 @@ def test_windows_come_as_often_as_their_errors_say_and_weigh_the_less() -> None:
     there = np.flatnonzero(np.asarray(ring.sampler.tree.leaves))
     error = np.random.default_rng(0).exponential(size=len(there)).astype(np.float32)
     error[:2] = 0.0, 20.0
-    priorities = replay.on_update(ring.sampler, jnp.asarray(there), jnp.asarray(error))
+    priorities = replay.on_update(ring.sampler, jnp.asarray(there), jnp.asarray(error), jnp.int32(0))
     ring = ring._replace(sampler=priorities)
     probability = np.maximum(error.astype(float), 0.01) ** 0.7
     probability /= probability.sum()

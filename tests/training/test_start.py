@@ -55,9 +55,9 @@ def test_what_a_run_learned_of_embeddings_goes_on(tmp_path: Path) -> None:
     run = ddpg.train(steps=240, run=tmp_path / "run", options=options, from_run=before.path, quiet=True)
     first = [record["return"] for record in ddpg.read_metrics(run.path)][:2]
     np.testing.assert_allclose(first, before.summary["returns"] * 2, rtol=1e-5)
-    nets = [load_seed(RunFolder.at(x.path), x.config, 0)[0].target for x in (before, run)]
-    moved = [np.abs(x - y).max() for x, y in zip(*(jax.tree.leaves(n.encoder) for n in nets), strict=True)]
-    assert 0 < max(moved) < 0.1  # thirty steps of Adam
+    begun, ended = (load_seed(RunFolder.at(x.path), x.config, 0)[0] for x in (before, run))
+    pairs = zip(*map(jax.tree.leaves, (begun.online.encoder, ended.target.encoder)), strict=True)
+    assert 0 < max(np.abs(x - y).max() for x, y in pairs) < 0.05  # thirty steps of Adam
 
 
 @pytest.mark.parametrize("env", ["Pendulum-v1", "gym:Pendulum-v1"])
