@@ -51,7 +51,7 @@ class Reference:
             inner = [getattr(layer, "layer", layer) for layer in layers]
             return [np.asarray(pick(x), np.float64) for layer in inner for x in (layer.weight, layer.bias)]
 
-        nets = state.online
+        nets: Any = state.online
         self.encoder = layers(nets.encoder.f) + layers(nets.encoder.g)
         self.critics = [w for k in range(2) for w in layers(nets.critic.layers, lambda x, k=k: x[k])]
         self.actor = layers(nets.actor.layers)

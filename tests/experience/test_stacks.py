@@ -124,7 +124,7 @@ def test_all_rows_have_their_stacks() -> None:
 @pytest.mark.parametrize("held", [2, 5, 8, 100, None])
 def test_what_is_held_of_a_ring_is_cut_once_more(held: int | None) -> None:
     """The newest rows of a ring that has wrapped, whether or not all of it is held."""
-    ring = Ring(np.arange(8)[None, :, None, None], np.zeros((1, 8, 1, 4)), np.int32([3]), np.int32([8]), None)
+    ring = Ring(np.arange(8)[None, :, None, None], np.zeros((1, 8, 1, 4)), np.array([3]), np.array([8]), None)
     kept = cut(ring, fewer(ring, held))
     assert cut(kept, 2).obs.ravel().tolist() == [1, 2]
     whole = cut(kept, 100).obs.ravel().tolist()

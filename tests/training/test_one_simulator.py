@@ -58,8 +58,8 @@ class Costly(Port):
     """Every step costs 1."""
 
     def step(self, action: np.ndarray) -> GymStep:
-        obs, _, *rest = super().step(action)
-        return (obs, -1.0, *rest)
+        obs, _, terminated, truncated, info = super().step(action)
+        return obs, -1.0, terminated, truncated, info
 
 
 @pytest.mark.usefixtures("no_pictures")
