@@ -171,6 +171,7 @@ MISTAKES = [  # command line, what the one line must say
     ("eval run --render", ["no screen", "--video"]),
     ("plot", ["RUN"]),
     ("plot nowhere", ["nowhere", "no run folder"]),
+    ("plot run --env Ant-v4", ["--env Ant-v4", ".csv"]),
     ("plot foreign", ["foreign/config.json", "expected 3"]),
     ("plot run cut", ["cut/config.json", "not JSON"]),
     ("plot junk", ["junk/metrics.jsonl, line 1", "delete or repair"]),

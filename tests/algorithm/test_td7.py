@@ -180,8 +180,8 @@ def test_updates_are_those_of_the_paper() -> None:
     assert min(np.abs(x - y).max() for x, y in pairwise(encoders)) > 1e-2
 
 
-def test_the_preset_has_the_papers_constants() -> None:
-    """Fujimoto et al. 2023, tables 4 to 7 of the appendix."""
+def test_the_preset_has_the_authors_constants() -> None:
+    """Those of the authors' code, sfujim/TD7@c1c280d."""
     config = PRESETS["td7"]
     agent, replay = config.agent, config.replay
     assert agent.encoder == Sale(size=256, widths=(256, 256), activation="elu", lr=3e-4)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ddpg.algorithm.agent import DPG, Nets
 from ddpg.algorithm.networks import Network
-from ddpg.training.assessment import Assessed, Tenure, begin_assessment, played
+from ddpg.training.assessment import begin_assessment, played
 from ddpg.types import Row, Spec
 
 AGENT, SPEC = DPG(actor=Network(widths=(2,)), critic=Network(widths=(2,))), Spec((1,), (-1.0,), (1.0,))
@@ -93,7 +93,6 @@ def test_every_environment_must_end_an_episode() -> None:
     state = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(1), LEARNING)
     assert not bool(state.fresh)
     ends = np.array([[0, 1], [0, 0]])
-    state: Assessed = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(2), LEARNING)
+    state = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(2), LEARNING)
     assert (bool(state.fresh), float(state.worst_return)) == (True, 1)
-    assert isinstance(state.tenure, Tenure)
     assert not np.asarray(state.tenure.ended).any()

@@ -92,7 +92,7 @@ class DPG:
     with it or at every `target_period`-th, with the Polyak coefficient `tau`; `tau_actor` is that of the target actor
     (default `tau`), and `tau_encoder` that of the target encoder. With 1 it is a copy, and no target at all if
     `policy_delay` is a multiple of `target_period`. With `clip_values`, Q' stays in the range that its targets had when
-    the target networks last moved (TD7: Fujimoto et al. 2023, section 4.2).
+    the target networks last moved (TD7: Fujimoto et al. 2023).
     """
 
     encoder: AnyEncoder = Flat()
@@ -221,13 +221,12 @@ class DPG:
             raise Mistake("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
         if self.clip_values and self.value.outputs > 1:
             raise Mistake("clip_values: a distribution has bounds of its own; use --value scalar")
-        if isinstance(self.encoder, Sale) and (self.critic.trunk or self.critic.action_layer):
-            name, without = (
-                (f"trunk {self.critic.trunk}", "trunk none")
-                if self.critic.trunk
-                else ("action_layer 1", "action_layer 0")
-            )
-            raise Mistake(f"critic.{name}: encoder sale joins state and action first; use --critic.{without}")
+        late = (("trunk", self.critic.trunk, "none"), ("action_layer", self.critic.action_layer, "0"))
+        for name, value, without in late if isinstance(self.encoder, Sale) else ():
+            if value:
+                raise Mistake(
+                    f"critic.{name} {value}: encoder sale joins state and action first; use --critic.{name} {without}"
+                )
         if self.critic.batch_normalised and not self.critic.action_layer:
             raise Mistake(
                 "critic.block.norm batch: batch norm would normalise the action, too; use --critic.action_layer 1"

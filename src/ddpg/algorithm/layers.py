@@ -115,7 +115,7 @@ class Within:
         return self
 
     def steps(self, f: str | None) -> list[Step]:
-        return within(self.begin, self.end, self.layer.steps(f))
+        return [part(self.begin, self.end), *self.layer.steps(f), place(self.begin, self.end)]
 
 
 @register_dataclass
@@ -135,10 +135,18 @@ class Trunk:
         return self.layer.steps("tanh")
 
 
-def within(begin: int, end: int, inner: list[Step]) -> list[Step]:
-    """Steps of features begin to end - 1, in their place."""
-    ends = {"begin": np.int64(begin), "end": np.int64(end)}
-    return [Step("part", ends | {"shape": np.array([end - begin])}), *inner, Step("place", ends)]
+def part(begin: int, end: int, shape: tuple[int, ...] | None = None) -> Step:
+    """Go on with features begin to end - 1, in this shape."""
+    return Step("part", _ends(begin, end) | {"shape": np.array(shape or (end - begin,))})
+
+
+def place(begin: int, end: int) -> Step:
+    """Put what came of a part in the place of features begin to end - 1."""
+    return Step("place", _ends(begin, end))
+
+
+def _ends(begin: int, end: int) -> dict[str, np.int64]:
+    return {"begin": np.int64(begin), "end": np.int64(end)}
 
 
 def uniform_layer(u: Float[Array, "rows o"], bound: float) -> Dense:

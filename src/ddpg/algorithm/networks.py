@@ -106,7 +106,7 @@ class Network:
     `trunk` is the size of a first layer, with layer norm and tanh, that sees what an encoder has made alone, of each
     picture if there are several; a critic's members share it (Yarats et al. 2022). `lift` is the size of one with
     AvgL1Norm and no activation that sees observation and action alone, not what an encoder has made of them (Fujimoto
-    et al. 2023, section 4.1). `final_init` draws the last layer from U(-final_init, final_init) instead, so that the
+    et al. 2023). `final_init` draws the last layer from U(-final_init, final_init) instead, so that the
     first actions and values are near zero (Lillicrap et al. 2016, section 7: 3e-3). `action_layer` is the layer at
     which the action joins in a critic: 0 beside z, 1 after the first hidden layer, as in the 2016 paper. `schedule` is
     of the learning rate over updates. `max_grad_norm` bounds the norm of the gradient. `l2` adds to the gradient,

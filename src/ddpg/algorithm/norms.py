@@ -102,7 +102,7 @@ class BatchNorm:
 @register_dataclass
 @dataclass(frozen=True)
 class AvgL1Norm:
-    """Each sample's features with a mean size of 1: x / mean|x| (TD7: Fujimoto et al. 2023, section 4.1)."""
+    """Each sample's features with a mean size of 1: x / mean|x| (TD7: Fujimoto et al. 2023)."""
 
     of_minibatch: ClassVar[bool] = False
 

@@ -8,7 +8,7 @@ from jax.tree_util import register_dataclass
 from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.convolution import Convolution
-from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, STATIC, steps
+from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, STATIC, part, place, steps
 from ddpg.algorithm.steps import Step
 from ddpg.pictures import Layout, Part, replaced
 from ddpg.types import AnyArray
@@ -66,9 +66,7 @@ class PartsEmbedding(ActionAsItIs):
         """The last part first, since what lies before a part stays where it is when that is replaced."""
         program = list[Step]()
         for embedding, (begin, end, shape) in reversed(list(zip(self.embeddings, self.parts, strict=True))):
-            ends = {"begin": np.int64(begin), "end": np.int64(end)}
-            part = Step("part", ends | {"shape": np.array(shape)})
-            program += [part, *embedding.steps(), Step("place", ends)]
+            program += [part(begin, end, shape), *embedding.steps(), place(begin, end)]
         return program
 
 

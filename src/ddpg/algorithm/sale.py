@@ -12,7 +12,7 @@ from jax.tree_util import register_dataclass
 from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.initialisers import AnyInitialiser, FanIn
-from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, STATIC, Activation, Layers, forward, steps, within
+from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, STATIC, Activation, Layers, forward, part, place, steps
 from ddpg.algorithm.networks import Network
 from ddpg.algorithm.norms import AvgL1Norm
 from ddpg.algorithm.picture_embedding import flatten_observation
@@ -51,18 +51,15 @@ class SaleEmbedding:
         return self
 
     def steps(self) -> list[Step]:
-        size = len(self.f[0].weight)
-        (part, *inner, _) = within(0, size, steps(self.f, self.activation, None))
-        return [Step("flatten"), part, *inner, Step("place", {"begin": np.int64(0), "end": np.int64(0)})]
+        inner = steps(self.f, self.activation, None)
+        return [Step("flatten"), part(0, len(self.f[0].weight)), *inner, place(0, 0)]
 
     def pair_steps(self) -> list[Step]:
         """Of [z_s, s, a]: g sees s, too, by weights of 0."""
-        z, s, first = len(self.f[-1].bias), len(self.f[0].weight), self.g[0]
-        weight = np.insert(np.asarray(first.weight), [z] * s, 0.0, axis=0)
-        end = len(weight)
-        part, first, *inner, _ = within(0, end, steps(self.g, self.activation, None))
-        first = first._replace(arrays=dict(first.arrays) | {"weight": weight})
-        return [part, first, *inner, Step("place", {"begin": np.int64(end), "end": np.int64(end)})]
+        z, s = len(self.f[-1].bias), len(self.f[0].weight)
+        weight = np.insert(np.asarray(self.g[0].weight), [z] * s, 0.0, axis=0)
+        wider, end = (replace(self.g[0], weight=weight), *self.g[1:]), len(weight)
+        return [part(0, end), *steps(wider, self.activation, None), place(end, end)]
 
     def _activation(self, x: AnyArray) -> Activation:
         return (IN_NUMPY if isinstance(x, np.ndarray) else ACTIVATIONS)[self.activation]
@@ -81,7 +78,7 @@ class Latest(NamedTuple):
 
 @dataclass(frozen=True)
 class Sale:
-    """State-action learned embeddings (SALE: Fujimoto et al. 2023, section 4.1) of `size` numbers each.
+    """State-action learned embeddings (SALE: Fujimoto et al. 2023) of `size` numbers each.
 
     f and g are trained to make g(f(s), a) equal to f(s'), by their own Adam. Actor and critic see the embeddings
     beside s and a, and get a copy of f and g with each update of the targets, whose encoder becomes what they saw.

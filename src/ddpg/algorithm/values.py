@@ -181,7 +181,7 @@ AnyValue = Annotated[Scalar | Categorical, Discriminator("kind")]
 class ValueRange(NamedTuple):
     """The range of all targets so far, and what it was when the target networks last moved: 0 before.
 
-    Q' is clipped to the latter (TD7: Fujimoto et al. 2023, section 4.2 and algorithm 1).
+    Q' is clipped to the latter (TD7: Fujimoto et al. 2023).
     """
 
     low: Float[Array, ""]

@@ -33,6 +33,8 @@ def plot_runs(runs: Sequence[str | Path], file: Path, env: str | None = None, me
         raise Mistake(f"{file}: expected a name that ends in .png or .csv; choose another -o")
     tables = [Path(run) for run in runs if Path(run).suffix.lower() == ".csv"]
     folders = [RunFolder.at(run) for run in runs if Path(run) not in tables]
+    if not tables and (chosen := env or metric) is not None:
+        raise Mistake(f"--{'env' if env else 'metric'} {chosen} chooses from a table; name one that ends in .csv")
     name, curves, optimum = _of_runs(folders)
     for path in tables:
         points = read_table(path)

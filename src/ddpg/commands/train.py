@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ddpg.config.config import Config
-from ddpg.config.presets import PRESETS, by_name, host_defaults
+from ddpg.config.presets import PRESETS, by_name, host_defaults, picture_options
 from ddpg.config.reading import override, values
 from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve_as, resolve_for, split_id, was_stepped
 from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.view import has_pictures, is_picture, is_stack
+from ddpg.envs.view import has_pictures, is_picture
 from ddpg.mistake import Mistake
 from ddpg.records.observer import Observer
 from ddpg.records.untrusted import check_within
@@ -88,11 +88,7 @@ def train(
         environment = resolved_alone(env, changes)
         pictures = has_pictures(environment.spec)
         base = by_name("pixels" if pictures else "ddpg")
-        if is_stack(environment.spec) or not is_picture(environment.spec):
-            changes = {"stack": 1} | changes
-        if pictures and not is_picture(environment.spec):
-            # Numbers beside a picture may say where something in it is; shifts would falsify that.
-            changes = {"augment": "none"} | changes
+        changes = (picture_options(environment.spec) if pictures else {}) | changes
     asked = override(base, changes)
     again = isinstance(environment, GymFactory)  # an environment is not made once more
     environment = environment.seen(asked.view) if again else resolve_as(asked, env)

@@ -20,7 +20,7 @@ class CollectionConfig:
     `warmup` environment steps are uniformly random; updates begin after `learning_starts` (default: `warmup`).
     Python environments step one after the other (`vector` sync) or in one process each (async). With `assess`, a
     policy acts until one of its episodes has ended in each environment, and the one whose worst was the best so far is
-    evaluated and saved (TD7's checkpoints: Fujimoto et al. 2023, section 4.3).
+    evaluated and saved (TD7's checkpoints: Fujimoto et al. 2023).
     """
 
     steps: Natural = 1

@@ -18,10 +18,11 @@ from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import CollectionConfig, Config
-from ddpg.envs.view import Drawn
+from ddpg.envs.view import Drawn, is_picture, is_stack
 from ddpg.experience.replay import Replay
 from ddpg.experience.sampling import Prioritised
 from ddpg.mistake import Mistake
+from ddpg.types import Spec
 
 PRESETS = {
     # Our best plain DDPG; docs/algorithms/ddpg.md gives the reasons.
@@ -209,7 +210,7 @@ PRESETS = {
         replay=Replay(capacity=1_000_000, batch=256, n_step=5, sampling=Prioritised(alpha=0.6, beta=1.0, anneal=0)),
         collect=CollectionConfig(warmup=1_000),
     ),
-    # Fujimoto et al. 2023, section 4 and appendix A; docs/algorithms/td7.md numbers what differs.
+    # Fujimoto et al. 2023, and the authors' code; docs/algorithms/td7.md numbers what differs.
     "td7": Config(
         preset="td7",
         gamma=0.99,
@@ -299,6 +300,15 @@ def host_defaults(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
     updates = max(1, round(steps * config.collect.envs * updates_per_step))
     evaluation = {"eval.every": max(1, config.steps // 20), "eval.episodes": 10}
     return {**evaluation, **options, "collect.steps": steps, "collect.updates": updates}
+
+
+def picture_options(spec: Spec) -> dict[str, Any]:
+    """What suits observations that are or have pictures better than a preset, which is written for one at a time.
+
+    Numbers beside a picture may say where something in it is: shifts would falsify that.
+    """
+    alone = is_picture(spec)
+    return ({} if alone and not is_stack(spec) else {"stack": 1}) | ({} if alone else {"augment": "none"})
 
 
 def by_name(preset: str) -> Config:

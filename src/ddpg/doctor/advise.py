@@ -53,11 +53,10 @@ def advise(findings: Findings) -> list[Advice]:
 def _about_preset(findings: Findings) -> Iterator[Advice]:
     rewards, actions, inputs = findings.rewards, len(findings.action_low), len(findings.components.names)
     if findings.pictures:
-        have = "are" if findings.stackable else "have"
-        options = [("preset", "pixels")]
-        options += [] if findings.stackable else [("stack", "1")]
-        options += [("augment", "none")] if findings.beside else []
-        yield Advice(f"observations {have} pictures", tuple(options))
+        have, own = "have" if findings.picture_options else "are", findings.picture_options.items()
+        yield Advice(
+            f"observations {have} pictures", (("preset", "pixels"), *((path, str(value)) for path, value in own))
+        )
     elif why := _why_rewards_do_not_guide(findings):
         yield Advice(
             f"{why}, so they do not show random actions where to go: noise that keeps its direction gets further",

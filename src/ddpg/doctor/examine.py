@@ -4,10 +4,11 @@ import re
 import warnings
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import numpy as np
 
-from ddpg.config.presets import PRESETS
+from ddpg.config.presets import PRESETS, picture_options
 from ddpg.doctor.components import Components, components_of
 from ddpg.doctor.render import Rendering, measure_rendering
 from ddpg.doctor.statistics import ObservationStats, RewardStats, reward_stats
@@ -15,7 +16,7 @@ from ddpg.doctor.walk import first_difference, fresh_env, record, steady_actions
 from ddpg.envs import catalogue
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
-from ddpg.envs.view import has_pictures, is_picture, is_stack
+from ddpg.envs.view import has_pictures
 from ddpg.terminal import one_line
 
 COMPARED_STEPS = 1_000  # of two environments with the same seed
@@ -43,8 +44,7 @@ class Findings:
     obs_shape: tuple[int, ...]
     obs_dtype: str
     pictures: bool  # whether observations are, or have some
-    stackable: bool  # whether they are one each
-    beside: bool  # whether they have other parts, too
+    picture_options: dict[str, Any]  # what suits them better than the preset
     components: Components
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
@@ -115,8 +115,7 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         obs_shape=gym.spec.obs_shape,
         obs_dtype=gym.spec.obs_dtype,
         pictures=has_pictures(gym.spec),
-        stackable=is_picture(gym.spec) and not is_stack(gym.spec),
-        beside=has_pictures(gym.spec) and not is_picture(gym.spec),
+        picture_options=picture_options(gym.spec) if has_pictures(gym.spec) else {},
         components=components_of(gym.spec),
         action_low=gym.spec.action_low,
         action_high=gym.spec.action_high,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import replace_atomically
-from ddpg.records.plot import Curve
+from ddpg.records.plot import Curve, curve_of
 from ddpg.records.untrusted import check_plain
 from ddpg.terminal import one_line, reason
 
@@ -91,12 +91,8 @@ def curves_of(path: Path, points: Sequence[Point], env: str, metric: str | None)
 
 
 def _curve(agent: str, points: Sequence[Point]) -> Curve:
-    seeds, steps = (sorted(set(column)) for column in ([p.seed for p in points], [p.step for p in points]))
-    returns = np.full((len(seeds), len(steps)), np.nan)
-    row, column = ({name: i for i, name in enumerate(names)} for names in (seeds, steps))
-    for point in points:
-        returns[row[point.seed], column[point.step]] = point.value  # of two that say the same the last counts
-    return Curve(agent, np.array(steps), returns)
+    seeds = {name: i for i, name in enumerate(sorted({point.seed for point in points}))}
+    return curve_of([{"seed": seeds[p.seed], "step": p.step, "return": p.value} for p in points], agent)
 
 
 def write_table(path: Path, env: str, curves: Sequence[Curve]) -> None:

@@ -1,4 +1,4 @@
-"""Policies that are chosen by the episodes that they collect: TD7's checkpoints (Fujimoto et al. 2023, section 4.3)."""
+"""Policies that are chosen by the episodes that they collect: TD7's checkpoints (Fujimoto et al. 2023)."""
 
 from typing import NamedTuple
 

@@ -102,9 +102,7 @@ class Driver(Protocol):
         """
         ...
 
-    def stop_when(
-        self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None] = lambda: None
-    ) -> None:
+    def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None]) -> None:
         """Ask `soon` every second or so, between iterations, and `now` within one that takes longer.
 
         That one is abandoned: the driver is then what it was before it, for `read` and `snapshot` alone, and that

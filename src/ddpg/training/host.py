@@ -129,9 +129,7 @@ class Host:
             truncated[-1] |= mask[s]
             self._blocks[s] = block._replace(truncated=truncated)
 
-    def stop_when(
-        self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None] = lambda: None
-    ) -> None:
+    def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None]) -> None:
         self._interruption.soon, self._interruption.now, self._interruption.unsaved = soon, now, unsaved
 
     def close(self) -> None:

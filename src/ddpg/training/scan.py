@@ -51,9 +51,7 @@ class Scan:
         self._continue_from(place_on_devices(from_numpy(state, like)))
         return []
 
-    def stop_when(
-        self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None] = lambda: None
-    ) -> None:
+    def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None]) -> None:
         self._interruption.soon, self._interruption.now, self._interruption.unsaved = soon, now, unsaved
 
     def close(self) -> None:
