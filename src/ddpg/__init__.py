@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ddpg.algorithm.schedules import schedule
     from ddpg.commands.evaluate import evaluate_run as evaluate
     from ddpg.commands.export import export_run as export
+    from ddpg.commands.study import study
     from ddpg.config.config import Config
     from ddpg.config.presets import PRESETS
     from ddpg.mistake import Mistake
@@ -50,12 +51,13 @@ _HOMES = {
     "read_metrics": "training.folder.read_metrics",
     "replay": "training.stored.replay",
     "resume": "training.train.resume",
+    "study": "commands.study.study",
     "schedule": "algorithm.schedules.schedule",
     "train": "training.train.train",
 }
 __all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "curve_of"]
 __all__ += ["evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "replay"]
-__all__ += ["__version__", "resume", "schedule", "train"]
+__all__ += ["__version__", "resume", "schedule", "study", "train"]
 
 
 def __getattr__(name: str) -> Any:
