@@ -86,6 +86,8 @@ def lines_panel(
         style_axes(axes, y, size=10)
         if log:
             axes.set_xscale("log", base=2)
+            axes.set_xticks(lines[0][1], [f"{x:g}" for x in lines[0][1]])
+            axes.minorticks_off()
         axes.set_xlabel(x, color=INK, fontsize=10)
         axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
 
@@ -93,13 +95,11 @@ def lines_panel(
 
 
 def density_panel(
-    title: str, x: np.ndarray, y: np.ndarray, bounds: tuple[float, float, float, float], names: tuple[str, str]
+    title: str, counts: np.ndarray, bounds: tuple[float, float, float, float], names: tuple[str, str]
 ) -> Panel:
-    """How often states were visited: counts on a grid over `bounds` (low x, high x, low y, high y), in logarithms."""
+    """How often each cell [x, y] of a grid over `bounds` (low x, high x, low y, high y) was visited, in logarithms."""
 
     def draw(axes: "Axes") -> None:
-        left, right, bottom, top = bounds
-        counts, _, _ = np.histogram2d(x, y, bins=40, range=[[left, right], [bottom, top]])
         shown = np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan).T
         axes.imshow(shown, origin="lower", extent=bounds, aspect="auto", cmap="viridis", vmin=0, vmax=3)
         axes.set_xlabel(names[0], color=INK, fontsize=10)

@@ -52,7 +52,7 @@ def experiment(bench: Bench) -> Answer:
     correlated = Table(
         ("steps apart", "correlation of states"),
         [
-            *((int(lag), f"{value:.2f}") for lag, value in zip(LAGS, along, strict=True)),
+            *((int(lag), f"{value + 0:.2f}") for lag, value in zip(LAGS, along, strict=True)),
             ("drawn at random", f"{drawn:.2f}"),
         ],
         name="correlation",

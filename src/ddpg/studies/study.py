@@ -75,6 +75,7 @@ class Study:
     minutes: float
     size: Size
     experiment: Callable[[Bench], Answer]
+    least: int = 2_000  # steps, before which some of its trainings learn nothing
 
 
 def run_study(
@@ -87,10 +88,12 @@ def run_study(
     """Do what is left of a study in `folder`, and write answer.md, its tables as CSV, and its figures there.
 
     Trainings that are there already are not done again, so a study that was stopped goes on. Mistake if the folder
-    holds another study, or one of another size, or cannot be written.
+    holds another study, or one of another size, or cannot be written, or `steps` are too few.
     """
     size = replace(study.size, **{k: v for k, v in {"steps": steps, "seeds": seeds}.items() if v is not None})
     folder = folder.absolute()
+    if size.steps < study.least:
+        raise Mistake(f"steps {size.steps}: too few for study {study.name}; use at least {study.least}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _claim(folder, study.name, size)
