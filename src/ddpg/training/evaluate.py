@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.stages import Wrapped
@@ -14,11 +13,12 @@ from jaxtyping import Shaped
 from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.envs import catalogue
+from ddpg.envs.episodes import play, starts
 from ddpg.envs.protocol import Environment
 from ddpg.envs.view import unseen
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
-from ddpg.training.evaluation import CriticComparison, Episodes, Evaluation
+from ddpg.training.evaluation import CriticComparison, Evaluation
 from ddpg.types import PyTree
 
 
@@ -32,7 +32,7 @@ class CompiledEvaluator:
     seed: int = 0
 
     def starts(self) -> tuple[PyTree, Shaped[Array, "e *obs"]]:
-        return jax.vmap(self.env.reset)(jax.random.split(jax.random.key(self.seed), self.episodes))
+        return starts(self.env, self.episodes, self.seed)
 
     def optimum(self) -> float | None:
         solved = catalogue.solved(unseen(self.env))
@@ -44,30 +44,8 @@ class CompiledEvaluator:
 
     def rollout(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
         """Of one seed."""
-        state, first = self.starts()
-
-        def step(carry: tuple, _: None) -> tuple[tuple, None]:
-            state, obs, running, bootstrap, returns, discounted, discount = carry
-            action = nets.mu(normalise(obs, stats))
-            moved, next_obs, reward, terminated, truncated = jax.vmap(self.env.step)(state, action)
-            returns = returns + jnp.where(running, reward, 0.0)
-            discounted = discounted + jnp.where(running, discount * reward, 0.0)
-            discount = jnp.where(running, discount * self.judge.gamma, discount)
-            bootstrap = bootstrap & ~(running & terminated)
-
-            def keep(new: Array, old: Array) -> Array:
-                return jnp.where(running.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
-
-            state, obs = jax.tree.map(keep, (moved, next_obs), (state, obs))
-            return (state, obs, running & ~(terminated | truncated), bootstrap, returns, discounted, discount), None
-
-        zero, yes = jnp.zeros((self.episodes,)), jnp.ones((self.episodes,), bool)
-        carry = (state, first, yes, yes, zero, zero, jnp.ones((self.episodes,)))
-        (_, last, _, bootstrap, returns, discounted, discount), _ = jax.lax.scan(
-            step, carry, None, length=self.env.max_episode_steps
-        )
-        tail = jnp.where(bootstrap, discount, 0.0)
-        return self.judge(nets, stats, return_scale, Episodes(first, last, returns, discounted, tail))
+        episodes = play(self.env, lambda obs: nets.mu(normalise(obs, stats)), self.starts(), self.judge.gamma)
+        return self.judge(nets, stats, return_scale, episodes)
 
     def __call__(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
         return gathered([_rollouts(self)(group) for group in place_on_devices((nets, stats, return_scale))])

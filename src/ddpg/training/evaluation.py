@@ -15,22 +15,9 @@ from jaxtyping import Float, Shaped
 from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.algorithm.values import AnyValue
+from ddpg.envs.episodes import Episodes
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.types import AnyArray
-
-
-class Episodes(NamedTuple):
-    """Greedy episodes, one row each.
-
-    `tail` is the discount of the return after a time limit, 0 after a true end.
-    """
-
-    first: Shaped[AnyArray, "e *obs"]
-    last: Shaped[AnyArray, "e *obs"]
-    returns: Float[AnyArray, " e"]
-    discounted: Float[AnyArray, " e"]
-    tail: Float[AnyArray, " e"]
-    own: tuple[Float[np.ndarray, " e"], ...] = ()  # numbers of `info` at their ends, NaN where it had none
 
 
 class Evaluation(NamedTuple):

@@ -12,13 +12,14 @@ from ddpg.algorithm.agent import GreedyPolicy, Nets
 from ddpg.algorithm.normaliser import InputStats
 from ddpg.envs import catalogue
 from ddpg.envs.episode_info import numbers_in
+from ddpg.envs.episodes import Episodes
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.view import View
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.terminal import one_line
-from ddpg.training.evaluation import CriticComparison, Episodes, Evaluation, compiled_comparison
+from ddpg.training.evaluation import CriticComparison, Evaluation, compiled_comparison
 from ddpg.training.interruption import Abandoned, never
 
 PARALLEL_EPISODES = 10  # environments that play side by side, for one call of the actor

@@ -1,0 +1,77 @@
+"""The learning curve of a relative: what each must answer, and how it is trained, timed and evaluated.
+
+learning_curve()
+  for seed
+    for point
+      advance     `every` environment steps of learning, one compiled program, timed
+      play        greedy episodes from the same starts as everybody's, not timed
+"""
+
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Int
+
+from ddpg.envs.episodes import play, starts
+from ddpg.envs.protocol import Environment
+from ddpg.types import Key, PyTree
+
+GreedyPolicy = Callable[[Array], Array]  # observations [n, *obs] -> actions [n, m] in [-1, 1]
+
+
+@runtime_checkable
+class Relative(Protocol):
+    """A learner of its own: pure functions of a state, compiled as a whole. The key is in the state."""
+
+    def init(self, env: Environment, key: Key) -> PyTree:
+        """The state before the first step."""
+        ...
+
+    def advance(self, env: Environment, state: PyTree, steps: int) -> PyTree:
+        """The state after so many more environment steps; `steps` is static."""
+        ...
+
+    def policy(self, env: Environment, state: PyTree) -> GreedyPolicy:
+        """What it has learned, without noise."""
+        ...
+
+
+class LearningCurve(NamedTuple):
+    """Mean returns of greedy episodes; point 0 is before the first step."""
+
+    steps: Int[np.ndarray, " points"]  # of the environment
+    returns: Float[np.ndarray, "seeds points"]  # undiscounted
+    seconds: Float[np.ndarray, "seeds points"]  # of learning: compilation and evaluation are not in it
+
+
+def learning_curve(
+    relative: Relative, env: Environment, *, steps: int, every: int, seeds: int = 1, seed: int = 0, episodes: int = 100
+) -> LearningCurve:
+    """Train seeds `seed`, `seed` + 1, … for `steps` environment steps, one after the other, in this process.
+
+    After every `every` steps, 100 `episodes` are played from starts that are the same for every relative and point.
+    """
+    begin = jax.jit(partial(relative.init, env))
+    advance = jax.jit(partial(relative.advance, env, steps=every), donate_argnums=0)
+
+    @jax.jit
+    def evaluate(state: PyTree) -> Float[Array, ""]:
+        return play(env, relative.policy(env, state), starts(env, episodes)).returns.mean()
+
+    points = steps // every + 1
+    returns, seconds = np.zeros((seeds, points)), np.zeros((seeds, points))
+    jax.block_until_ready(advance(begin(jax.random.key(seed))))  # so that no compilation is timed
+    for i in range(seeds):
+        state = begin(jax.random.key(seed + i))
+        returns[i, 0] = evaluate(state)
+        for j in range(1, points):
+            start = perf_counter()
+            state = jax.block_until_ready(advance(state))
+            seconds[i, j] = seconds[i, j - 1] + perf_counter() - start
+            returns[i, j] = evaluate(state)
+    return LearningCurve(every * np.arange(points), returns, seconds)
