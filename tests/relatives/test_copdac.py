@@ -18,7 +18,7 @@ AGENT = COPDAC(FEATURES, actor_lr=0.1, advantage_lr=0.2, value_lr=0.3, gamma=0.9
 
 def phi(obs: np.ndarray) -> np.ndarray:
     """cos(pi c x) of x in [0, 1]^2 for every c in {0, 1, 2}^2, in the order of the digits of c."""
-    x = (obs + [1, 2]) / [2, 4]
+    x = (obs + np.array([1, 2])) / [2, 4]
     return np.array([np.cos(np.pi * (i * x[0] + j * x[1])) for i in range(3) for j in range(3)])
 
 
@@ -71,10 +71,10 @@ def test_the_step_that_resets_teaches_nothing() -> None:
 @pytest.mark.parametrize("k", [1, 2])
 def test_it_learns_to_reach_the_origin(k: int) -> None:
     env, features = PointReach(k), Fourier((-1.5,) * k, (1.5,) * k, order=3)
-    agent = COPDAC(features, actor_lr=0.3, advantage_lr=0.05, value_lr=0.05, gamma=0.9)
+    agent = COPDAC(features, actor_lr=0.03, advantage_lr=0.05, value_lr=0.05, gamma=0.9)
     curve = learning_curve(agent, env, steps=20_000, every=20_000)
-    assert curve.returns[0, 0] < -0.8
-    assert curve.returns[0, 1] > -0.3
+    assert curve.returns[0, 0] < -2.5
+    assert curve.returns[0, 1] > -0.7  # the optimum is -0.04
 
 
 @pytest.mark.slow

@@ -4,13 +4,13 @@ import jax
 import numpy as np
 
 from ddpg.algorithm.values import Scalar
+from ddpg.envs.episodes import starts
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.point_reach import PointReach
 from ddpg.relatives.copdac import COPDAC, Fourier
 from ddpg.relatives.curve import learning_curve
 from ddpg.training.evaluate import CompiledEvaluator
 from ddpg.training.evaluation import CriticComparison
-from ddpg.envs.episodes import starts
 
 AGENT = COPDAC(Fourier((-1.5,), (1.5,), order=2))
 

@@ -117,9 +117,11 @@ def test_episodes_are_whole_and_nothing_after_an_end_counts() -> None:
 @pytest.mark.parametrize("k", [1, 3])
 def test_it_learns_to_reach_the_origin(k: int) -> None:
     env = PointReach(k)
-    curve = learning_curve(replace(Reinforce(), episodes=20), env, steps=60_000, every=60_000)
-    assert curve.returns[0, 0] < -0.8
-    assert curve.returns[0, 1] > -0.3  # the optimum is -0.085 on average
+    plain = Network(activation="tanh", lr=1e-2)
+    agent = Reinforce(plain, plain, sigma=0.5, gamma=0.9, episodes=20)
+    curve = learning_curve(agent, env, steps=30_000, every=30_000)
+    assert curve.returns[0, 0] < -1.5
+    assert curve.returns[0, 1] > -0.3  # the optimum is -0.04
 
 
 @pytest.mark.slow

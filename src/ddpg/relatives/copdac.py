@@ -108,7 +108,7 @@ class COPDAC:
         return lambda obs: self.mu(state.parameters, obs)
 
     def mu(self, parameters: Parameters, obs: Float[Array, "*b n"]) -> Float[Array, "*b m"]:
-        """mu(s) = tanh(theta^T phi(s))"""
+        """tanh(theta^T phi(s)), the greedy action."""
         return jnp.tanh(self.features(obs) @ parameters.theta)
 
     def update(

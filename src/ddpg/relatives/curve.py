@@ -9,7 +9,7 @@ learning_curve()
 
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
+from time import process_time
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -46,7 +46,7 @@ class LearningCurve(NamedTuple):
 
     steps: Int[np.ndarray, " points"]  # of the environment
     returns: Float[np.ndarray, "seeds points"]  # undiscounted
-    seconds: Float[np.ndarray, "seeds points"]  # of learning: compilation and evaluation are not in it
+    seconds: Float[np.ndarray, "seeds points"]  # of a core, for learning: not for compilation and evaluation
 
 
 def learning_curve(
@@ -55,6 +55,7 @@ def learning_curve(
     """Train seeds `seed`, `seed` + 1, … for `steps` environment steps, one after the other, in this process.
 
     After every `every` steps, 100 `episodes` are played from starts that are the same for every relative and point.
+    Seconds are this process's own, so that other work on the machine does not count; run one curve at a time.
     """
     begin = jax.jit(partial(relative.init, env))
     advance = jax.jit(partial(relative.advance, env, steps=every), donate_argnums=0)
@@ -70,8 +71,8 @@ def learning_curve(
         state = begin(jax.random.key(seed + i))
         returns[i, 0] = evaluate(state)
         for j in range(1, points):
-            start = perf_counter()
+            start = process_time()
             state = jax.block_until_ready(advance(state))
-            seconds[i, j] = seconds[i, j - 1] + perf_counter() - start
+            seconds[i, j] = seconds[i, j - 1] + process_time() - start
             returns[i, j] = evaluate(state)
     return LearningCurve(every * np.arange(points), returns, seconds)

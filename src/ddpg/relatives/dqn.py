@@ -1,4 +1,4 @@
-"""DQN (Mnih et al. 2015) for continuous actions: each dimension is cut into a few values, and Q has an output per action.
+"""DQN (Mnih et al. 2015) for continuous actions: each dimension has a few values, and Q an output per action.
 
 With k values in each of d dimensions there are k^d actions, so k^d outputs: the network tells their values all at once.
 """
@@ -69,9 +69,7 @@ class DQN:
         row = Row(obs, jnp.zeros((1, 1)), jnp.zeros(1), no, no, ~no)
         ring = self.replay.init(jax.tree.map(lambda x: x[None], row))
         target = jax.tree.map(jnp.copy, online)
-        return DQNState(
-            online, target, init_optimiser(self.network, online), ring, state, obs, no, key, jnp.int32(0)
-        )
+        return DQNState(online, target, init_optimiser(self.network, online), ring, state, obs, no, key, jnp.int32(0))
 
     def advance(self, env: Environment, state: DQNState, steps: int) -> DQNState:
         # Random numbers are drawn ahead of the loop, all at once.
@@ -120,7 +118,7 @@ class DQN:
             batch, _ = self.replay.sample(ring, chance.bits, state.step, self.gamma, env.spec.obs_shape)
             online, opt = self.update(online, target, opt, batch)
             now = (state.step + 1) % self.period == 0
-            return online, jax.tree.map(lambda new, old: jnp.where(now, new, old), online, target), opt
+            return online, jax.lax.cond(now, lambda: online, lambda: target), opt
 
         networks = state.online, state.target, state.opt
         networks = jax.lax.cond(state.step >= self.warmup, learn, lambda *same: same, *networks)

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from ddpg.mistake import Mistake
-from ddpg.studies import frequency, ideas, noise, pixels
+from ddpg.studies import dimensions, frequency, ideas, lineage, noise, pixels
 from ddpg.studies.study import Study
 
 STUDIES: Mapping[str, Study] = {
-    study.name: study for study in (ideas.STUDY, noise.STUDY, frequency.STUDY, pixels.STUDY)
+    study.name: study
+    for study in (ideas.STUDY, noise.STUDY, frequency.STUDY, lineage.STUDY, dimensions.STUDY, pixels.STUDY)
 }
 
 

@@ -1,0 +1,138 @@
+"""The stochastic policy gradient beside the deterministic one, on a task whose Q is known exactly.
+
+The policy is mu_i(s) = theta_i s_i in every dimension of `PointReach`, and pi(a | s) = N(mu(s), sigma^2).
+"""
+
+from functools import partial
+from time import process_time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from ddpg.envs.episodes import starts
+from ddpg.envs.point_reach import PointReach, PointState
+from ddpg.types import Key
+
+GAIN = -0.5  # theta: a quarter of the best, so that the gradient is not 0 and no action near its bound
+
+
+def mu(theta: Float[Array, " k"], s: Float[Array, "*b k"]) -> Float[Array, "*b k"]:
+    return theta * s
+
+
+def q(s: Float[Array, " k"], a: Float[Array, " k"]) -> Float[Array, ""]:
+    """Q(s, a) of a one-step episode: its reward."""
+    return PointReach(len(s), 1).step(PointState(s, jnp.int32(0)), a)[2]
+
+
+def deterministic(theta: Float[Array, " k"], s: Float[Array, " k"]) -> Float[Array, " k"]:
+    """nabla_theta mu(s) nabla_a Q(s, a) at mu(s): Silver et al. 2014, equation 9, of one state."""
+    action, pull_back = jax.vjp(lambda theta: mu(theta, s), theta)
+    return pull_back(jax.grad(q, argnums=1)(s, action))[0]
+
+
+def sampled(
+    theta: Float[Array, " k"], s: Float[Array, " k"], normal: Float[Array, " k"], sigma: float, baseline: bool
+) -> Float[Array, " k"]:
+    """nabla_theta log pi(a | s) (Q(s, a) - b(s)) of one action: equation 2; b(s) is Q(s, mu(s)), or 0 without it."""
+    a = jax.lax.stop_gradient(mu(theta, s) + sigma * normal)
+
+    def log_probability(theta: Float[Array, " k"]) -> Float[Array, ""]:
+        return -jnp.sum(jnp.square((a - mu(theta, s)) / sigma)) / 2
+
+    return jax.grad(log_probability)(theta) * (q(s, a) - (q(s, mu(theta, s)) if baseline else 0.0))
+
+
+class Estimate(NamedTuple):
+    """Of a gradient from one sample: variance over squared length, and the seconds that it takes."""
+
+    variance: float
+    seconds: float
+
+    @property
+    def samples(self) -> float:
+        """As many samples give a gradient whose error is a tenth of its length, in the mean square."""
+        return self.variance / 0.1**2
+
+
+def estimates(k: int, sigma: float = 0.3, n: int = 20_000, seed: int = 0) -> dict[str, Estimate]:
+    """Each way to the gradient in k dimensions, from `n` states and as many actions."""
+    _, s = starts(PointReach(k), n, seed)
+    theta, key = jnp.full(k, GAIN), jax.random.key(seed)
+
+    def draw(baseline: bool, s: Float[Array, "n k"], key: Key) -> Float[Array, "n k"]:
+        normal = jax.random.normal(key, s.shape)
+        return jax.vmap(partial(sampled, theta, sigma=sigma, baseline=baseline))(s, normal)
+
+    ways = {
+        "deterministic": jax.jit(lambda s, key: jax.vmap(partial(deterministic, theta))(s)),
+        "sampled, best baseline": jax.jit(partial(draw, True)),
+        "sampled, no baseline": jax.jit(partial(draw, False)),
+    }
+    # Of the deterministic gradient, whose mean needs fewest samples: Q is quadratic, so that sigma does not change it.
+    exact = np.asarray(ways["deterministic"](s, key), float).mean(axis=0)
+    found = {}
+    for name, way in ways.items():
+        each = np.asarray(way(s, key), float)
+        began = process_time()
+        for _ in range(5):
+            jax.block_until_ready(way(s, key))
+        seconds = (process_time() - began) / (5 * n)
+        found[name] = Estimate(float(each.var(axis=0).sum() / np.square(exact).sum()), seconds)
+    return found
+
+
+class Limit(NamedTuple):
+    """How the gradients of ever narrower policies differ from the deterministic one, in shares of its length."""
+
+    sigma: Float[np.ndarray, " n"]
+    distance: Float[np.ndarray, " n"]  # of the expected stochastic gradient
+    with_baseline: Float[np.ndarray, " n"]  # the standard deviation of one sample
+    without: Float[np.ndarray, " n"]
+
+
+def limit(k: int = 2, length: int = 5, episodes: int = 20_000) -> Limit:
+    """Silver et al. 2014, theorem 2: whole episodes, so that the distribution of states depends on sigma, too."""
+    env, theta, sigma = PointReach(k, length), jnp.full(k, GAIN), 0.5 ** np.arange(9)
+    _, first = starts(env, episodes)
+    normal = jax.random.normal(jax.random.key(1), (episodes, length, k))
+
+    def value(theta: Float[Array, " k"], s: Float[Array, " k"], noise: Float[Array, "t k"]) -> Float[Array, ""]:
+        """The return from s with the actions mu + noise."""
+
+        def step(state: PointState, noise: Float[Array, " k"]) -> tuple[PointState, Float[Array, ""]]:
+            state, _, reward, _, _ = env.step(state, mu(theta, state.x) + noise)
+            return state, reward
+
+        return jax.lax.scan(step, PointState(s, jnp.int32(0)), noise)[1].sum()
+
+    def theorem(s: Float[Array, " k"]) -> Float[Array, " k"]:
+        """sum_t nabla_theta mu(s_t) nabla_a Q(s_t, a) at mu(s_t), along the deterministic episode: theorem 1."""
+        total = jnp.zeros(k)
+        for t in range(length):
+
+            def q(a: Float[Array, " k"], s: Float[Array, " k"] = s, left: int = length - t - 1) -> Float[Array, ""]:
+                state, _, reward, _, _ = env.step(PointState(s, jnp.int32(0)), a)
+                return reward + value(theta, state.x, jnp.zeros((left, k)))
+
+            a, pull_back = jax.vjp(lambda theta, s=s: mu(theta, s), theta)
+            total += pull_back(jax.grad(q)(a))[0]
+            s = env.step(PointState(s, jnp.int32(0)), a)[0].x
+        return total
+
+    @jax.jit
+    def expected(sigma: Float[Array, ""]) -> Float[Array, " k"]:
+        """nabla_theta E[return], the noise drawn first; every noise and its mirror image."""
+        gradient = jax.vmap(jax.grad(value), (None, 0, 0))
+        return (gradient(theta, first, sigma * normal) + gradient(theta, first, -sigma * normal)).mean(axis=0) / 2
+
+    exact = np.asarray(jax.jit(lambda: jax.vmap(theorem)(first).mean(axis=0))(), float)
+    length_of = float(np.linalg.norm(exact))
+    distance = [np.linalg.norm(np.asarray(expected(x), float) - exact) / length_of for x in np.float32(sigma)]
+    each = [estimates(k, float(x)) for x in sigma]
+    spread = {name: np.array([one[name].variance ** 0.5 for one in each]) for name in each[0]}
+    return Limit(sigma, np.array(distance), spread["sampled, best baseline"], spread["sampled, no baseline"])
