@@ -50,7 +50,7 @@ def verdict(each: list[Trained], blocks: list[Trained]) -> str:
     better = one.iqm > few.iqm
     return (
         f"200 steps and then 25 updates end at {few.iqm:.0f}; one update per eight steps, which is as many, at "
-        f"{eighth.iqm:.0f}. 200 steps and then 200 updates end at {many.iqm:.0f}, one update per step at {one.iqm:.0f}. "
+        f"{eighth.iqm:.0f}. 200 steps and then 200 updates end at {many.iqm:.0f}, one per step at {one.iqm:.0f}. "
         f"So the suspicion is {'right: more updates are better' if better else 'wrong: more updates are no better'}. "
         f"The best number is {best.variant.label} ({best.iqm:.0f}); {most.variant.label} ends at {most.iqm:.0f}."
     )

@@ -103,7 +103,7 @@ def verdict(pendulum: list[Trained], mountain: list[Trained], fading: list[Train
         f"On Pendulum the kind of noise makes a difference of {_spread(pendulum):.0f} ({_listed(pendulum)}), on the "
         f"mountain car, which must be driven to and fro before any reward comes, one of {_spread(mountain):.0f} "
         f"({_listed(mountain)}). Before it learns, OU noise takes the car to {ou:.0%} of its states, Gaussian noise of "
-        f"equal size to {gaussian:.0%}. With noise that does not fade the policy ends at {constant.iqm:.1f}, with fading "
+        f"equal size to {gaussian:.0%}. With constant noise the policy ends at {constant.iqm:.1f}, with fading "
         f"noise at {decays.iqm:.1f}; its episodes with noise end at {_noisy(constant):.0f} and {_noisy(decays):.0f}."
     )
 
@@ -117,7 +117,9 @@ def _spread(rows: list[Trained]) -> float:
 
 
 def _noisy(row: Trained) -> float:
-    return float(np.nanmean(_exploring(row).returns[:, -1]))
+    returns = _exploring(row).returns
+    known = returns.T[np.isfinite(returns.T)]
+    return float(known[-len(returns) :].mean()) if known.size else np.nan
 
 
 STUDY = Study(
