@@ -41,15 +41,15 @@ def test_one_update_is_that_of_the_paper() -> None:
     layers = SMALL.layers(jax.random.key(0), 3, 0, 9)
     online, target = random_layers(layers, 1), random_layers(layers, 2)
     random = np.random.default_rng(3)
-    normal = lambda *shape: random.normal(size=shape).astype(np.float32)  # noqa: E731
-    batch = Transition(
-        normal(6, 3),
-        np.array([[0], [8], [3], [3], [5], [1]], np.float32),
-        np.float32([0.1, -0.3, 5.0, -7.0, 0.2, 0.4]),  # two whose error is clipped
-        np.float32([0.9, 0.0, 0.9, 0.9, 0.9, 0.9]),
-        normal(6, 3),
-        np.float32([1.2, 1.2, 1.2, 1.2, 1.2, 0.0]),
-    )
+    numbers = [
+        random.normal(size=(6, 3)),
+        [[0], [8], [3], [3], [5], [1]],
+        [0.1, -0.3, 5.0, -7.0, 0.2, 0.4],  # two whose error is clipped
+        [0.9, 0.0, 0.9, 0.9, 0.9, 0.9],
+        random.normal(size=(6, 3)),
+        [1.2, 1.2, 1.2, 1.2, 1.2, 0.0],
+    ]
+    batch = Transition(*(jnp.asarray(x, jnp.float32) for x in numbers))
     best = tanh_network(arrays(target), np.asarray(batch.next_obs, float)).max(axis=1)
     y = np.asarray(batch.reward, float) + np.asarray(batch.discount, float) * best
     index = np.asarray(batch.action, int)[:, 0]
@@ -59,7 +59,7 @@ def test_one_update_is_that_of_the_paper() -> None:
         error = np.abs(y - tanh_network(parameters, np.asarray(batch.obs, float))[np.arange(6), index])
         return float((np.asarray(batch.weight) * np.where(error < 1, error**2 / 2, error - 0.5)).mean())
 
-    moved, opt = AGENT.update(online, target, init_optimiser(SMALL, online), jax.tree.map(jnp.asarray, batch))
+    moved, opt = AGENT.update(online, target, init_optimiser(SMALL, online), batch)
     gradient = differences(loss, arrays(online))
     assert_close(first_moment(opt), gradient)
     adam = [x - 1e-2 * g / (np.abs(g) + 1e-8) for x, g in zip(arrays(online), gradient, strict=True)]

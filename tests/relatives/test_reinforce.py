@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ddpg.algorithm.networks import Network
+from ddpg.algorithm.optimiser import init_optimiser
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.point_reach import PointReach
 from ddpg.relatives.curve import learning_curve
@@ -22,15 +23,15 @@ AGENT = Reinforce(actor=SMALL, baseline=SMALL, gamma=0.9, episodes=2, fits=1)
 def episodes() -> Episode:
     """Two of them, of 3 observations and 2 actions: one is cut after 4 steps, the other ends after 2."""
     random = np.random.default_rng(1)
-    normal = lambda *shape: random.normal(size=shape).astype(np.float32)  # noqa: E731
     terminated = np.zeros((4, 2), bool)
     terminated[1, 1] = True
     last = terminated.copy()
     last[3, 0] = True
     valid = np.ones((4, 2), bool)
     valid[2:, 1] = False
-    parts = normal(4, 2, 3), normal(4, 2, 2), normal(4, 2), normal(4, 2, 3), terminated, last, valid
-    return Episode(*map(jnp.asarray, parts))
+    shapes = (4, 2, 3), (4, 2, 2), (4, 2), (4, 2, 3)
+    obs, action, reward, next_obs = (jnp.asarray(random.normal(size=shape), jnp.float32) for shape in shapes)
+    return Episode(obs, action, reward, next_obs, *map(jnp.asarray, (terminated, last, valid)))
 
 
 def by_hand(episode: Episode, after: np.ndarray) -> np.ndarray:
@@ -49,8 +50,6 @@ def begin() -> ReinforceState:
     mu = replace(state.policy.mu, layers=random_layers(AGENT.actor.layers(jax.random.key(0), 3, 0, 2), 2))
     policy = GaussianPolicy(mu, jnp.array([-0.3, 0.2]))
     state = state._replace(policy=policy, baseline=random_layers(state.baseline, 3))
-    from ddpg.algorithm.optimiser import init_optimiser
-
     return state._replace(policy_opt=init_optimiser(SMALL, policy), baseline_opt=init_optimiser(SMALL, state.baseline))
 
 

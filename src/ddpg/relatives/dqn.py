@@ -120,10 +120,10 @@ class DQN:
             now = (state.step + 1) % self.period == 0
             return online, jax.lax.cond(now, lambda: online, lambda: target), opt
 
-        networks = state.online, state.target, state.opt
-        networks = jax.lax.cond(state.step >= self.warmup, learn, lambda *same: same, *networks)
+        same = state.online, state.target, state.opt
+        online, target, opt = jax.lax.cond(state.step >= self.warmup, learn, lambda *same: same, *same)
         end = result.terminated | result.truncated
-        return DQNState(*networks, ring, moved, result.obs, end, state.key, state.step + 1)
+        return DQNState(online, target, opt, ring, moved, result.obs, end, state.key, state.step + 1)
 
     def update(self, online: Layers, target: Layers, opt: PyTree, batch: Transition) -> tuple[Layers, PyTree]:
         """One gradient step; the actions of the batch are their numbers."""

@@ -52,7 +52,7 @@ class ReinforceState(NamedTuple):
     policy_opt: PyTree
     baseline_opt: PyTree
     key: Key
-    count: Int[Array, ""]  # updates done
+    updates: Int[Array, ""]  # done
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Reinforce:
         """`steps` environment steps: as many updates as have room."""
 
         def iterate(state: ReinforceState, _: None) -> tuple[ReinforceState, None]:
-            episode = self.collect(env, state.policy, jax.random.fold_in(state.key, state.count))
+            episode = self.collect(env, state.policy, jax.random.fold_in(state.key, state.updates))
             return self.update(state, episode), None
 
         return jax.lax.scan(iterate, state, None, length=steps // (self.episodes * env.max_episode_steps))[0]
@@ -134,7 +134,7 @@ class Reinforce:
             return gradient_step(self.baseline, baseline, jax.grad(baseline_loss)(baseline), opt)
 
         baseline, baseline_opt = jax.lax.fori_loop(0, self.fits, fit, (state.baseline, state.baseline_opt))
-        return ReinforceState(policy, baseline, policy_opt, baseline_opt, state.key, state.count + 1)
+        return ReinforceState(policy, baseline, policy_opt, baseline_opt, state.key, state.updates + 1)
 
 
 def returns_to_go(episode: Episode, after: Float[Array, "t n"], gamma: float) -> Float[Array, "t n"]:

@@ -1,13 +1,14 @@
 """Many action dimensions: what sampling costs, what DQN costs, and where each stops learning."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 from jaxtyping import Float
 
 from ddpg.algorithm.networks import Network
 from ddpg.config.presets import PRESETS
+from ddpg.config.reading import override
 from ddpg.envs.episodes import starts
 from ddpg.envs.point_reach import PointReach
 from ddpg.records.statistics import iqm
@@ -27,28 +28,22 @@ LEARNED = 0.9  # of the way from doing nothing to the optimum
 LAST_LAYER = 65 * 4  # bytes of its weights per output
 PLAIN = Network(activation="tanh", lr=1e-2)
 REINFORCE = Reinforce(actor=PLAIN, baseline=PLAIN, sigma=0.5, gamma=0.9, episodes=20)
-THREE = DQN(values=3, warmup=500, anneal=1_500)
-OURS = PRESETS["ddpg"]
-DDPG = Family(replace(OURS, collect=replace(OURS.collect, warmup=500)))
+THREE = DQN(values=3, gamma=0.9, warmup=500, anneal=1_500)
+OURS = override(PRESETS["ddpg"], {"gamma": 0.9, "exploration.sigma": 0.3, "collect.warmup": 500})
+DDPG = Family(OURS)
 
+Gradients = Mapping[int, Mapping[str, Estimate]]
 Shares = Mapping[str, Mapping[int, Float[np.ndarray, " seeds"]]]
 
 
 def experiment(bench: Bench) -> Answer:
     prepare_jax(OURS, PointReach(1).spec)
     bench.note("gradients and decisions")
-    variance, towards = {k: estimates(k) for k in DIMENSIONS}, limit()
+    gradients, towards = {k: estimates(k) for k in DIMENSIONS}, limit()
     times = {k: decisions(k, REINFORCE, THREE) for k in DIMENSIONS}
-    shares = trained(bench)
-    panels = [
-        variance_panel(variance),
-        limit_panel(towards),
-        decision_panel(times),
-        learning_panel(shares),
-    ]
-    save_panels(bench.folder / "dimensions.png", panels, columns=2)
-    tables = [table(variance, times, shares), limit_table(towards)]
-    return Answer(verdict(variance, towards, times, shares), tables, ["dimensions.png"])
+    results = gradients, towards, times, trained(bench)
+    save_panels(bench.folder / "dimensions.png", panels(*results), columns=2)
+    return Answer(verdict(*results), tables(*results), ["dimensions.png"])
 
 
 def trained(bench: Bench) -> Shares:
@@ -74,100 +69,84 @@ def closed(env: PointReach, curve: LearningCurve, point: int = -1) -> Float[np.n
     return (curve.returns[:, point] - nothing) / (best - nothing)
 
 
-def variance_panel(variance: Mapping[int, Mapping[str, Estimate]]) -> Panel:
-    k = np.array([*variance])
-    bands = [
-        Band(name, k, np.array([[each[name].samples for each in variance.values()]]))
-        for name in variance[DIMENSIONS[0]]
-    ]
-    return bands_panel(
-        "Samples for a gradient with 10 % error", bands, "action dimensions", "samples", base=2, logs=True
-    )
-
-
-def limit_panel(towards: Limit) -> Panel:
-    lines = {
+def panels(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions], shares: Shares) -> list[Panel]:
+    k, dimensions = np.array(DIMENSIONS), "action dimensions"
+    samples = [Band(name, k, np.array([[gradients[j][name].samples for j in DIMENSIONS]])) for name in gradients[1]]
+    nearer = {
         "expected gradient: distance": towards.distance,
         "one sample: deviation, best baseline": towards.with_baseline,
         "one sample: deviation, no baseline": towards.without,
     }
-    bands = [Band(name, towards.sigma, y[None]) for name, y in lines.items()]
-    title = "Towards the deterministic gradient"
-    return bands_panel(title, bands, "sigma of the policy", "share of its length", base=2, logs=True)
-
-
-def decision_panel(times: Mapping[int, Decisions]) -> Panel:
-    k = np.array([*times])
-    lines = {
+    micro = {
         "argmax Q (DQN, 3 values)": [each.dqn for each in times.values()],
-        "a ~ pi(s) (REINFORCE)": [each.sampled for each in times.values()],
-        "mu(s) (DDPG)": [each.deterministic for each in times.values()],
+        "a ~ π(s) (REINFORCE)": [each.sampled for each in times.values()],
+        "μ(s) (DDPG)": [each.deterministic for each in times.values()],
     }
-    bands = [Band(name, k, 1e6 * np.array([y])) for name, y in lines.items()]
-    return bands_panel("Time of a decision", bands, "action dimensions", "microseconds", base=2, logs=True)
+    limits = [Band(name, towards.sigma, y[None]) for name, y in nearer.items()]
+    decided = [Band(name, k, 1e6 * np.array([y])) for name, y in micro.items()]
+    # What is worse than doing nothing is all the same here.
+    ends = [Band(name, np.array([*each]), np.clip([*each.values()], 0, None).T) for name, each in shares.items()]
+    return [
+        bands_panel("Samples for a gradient with 10 % error", samples, dimensions, "samples", logs=True),
+        bands_panel("Towards the deterministic gradient", limits, "σ of the policy", "share of its length", logs=True),
+        bands_panel("Time of a decision", decided, dimensions, "microseconds", logs=True),
+        bands_panel("What is learned", ends, dimensions, "share of the way to the optimum", 1.0),
+    ]
 
 
-def learning_panel(shares: Shares) -> Panel:
-    bands = [Band(name, np.array([*each]), np.array([*each.values()]).T) for name, each in shares.items()]
-    return bands_panel("What is learned", bands, "action dimensions", "share of the way to the optimum", 1.0, base=2)
-
-
-def table(variance: Mapping[int, Mapping[str, Estimate]], times: Mapping[int, Decisions], shares: Shares) -> Table:
-    lines = []
+def tables(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions], shares: Shares) -> list[Table]:
+    ends = list[list[object]]()
+    samples, costs = list[list[object]](), list[list[object]]()
     for k in DIMENSIONS:
-        samples = [round(each.samples) for each in variance[k].values()]
-        outputs = THREE.values**k
-        micro = [f"{1e6 * x:.1f}" if np.isfinite(x) else f"{outputs * LAST_LAYER / 1e9:.0f} GB" for x in times[k]]
-        ends = [f"{iqm(each[k]):.0%}" if k in each else "impossible" for each in shares.values()]
-        lines.append([k, *samples, outputs, *micro, *ends])
-    needed = [f"samples, {name}" for name in variance[DIMENSIONS[0]]]
-    cost = ["DQN's outputs", "µs of mu(s)", "µs of a ~ pi(s)", "µs of argmax Q, or its last layer"]
-    return Table(("dimensions", *needed, *cost, *shares), lines)
-
-
-def limit_table(towards: Limit) -> Table:
-    lines = [
-        (f"{sigma:.4f}", f"{distance:.1e}", f"{one:.2f}", f"{other:.1f}")
+        ends.append([k, *(f"{iqm(each[k]):.0%}" if k in each else "impossible" for each in shares.values())])
+        estimated, outputs = gradients[k].values(), THREE.values**k
+        samples.append([k, *(round(x.samples) for x in estimated), *(f"{1e3 * x.cost:.3f}" for x in estimated)])
+        micro = [f"{1e6 * x:.1f}" if np.isfinite(x) else "not made" for x in times[k]]
+        costs.append([k, *micro, outputs, f"{outputs * LAST_LAYER / 1e6:,.3f} MB".replace(",", " ")])
+    limits = [
+        [f"{sigma:.4f}", f"{distance:.1e}", f"{one:.2f}", f"{other:.1f}"]
         for sigma, distance, one, other in zip(*towards, strict=True)
     ]
-    columns = ("sigma", "distance of the expected gradient", "deviation of a sample, best baseline", "without one")
-    return Table(columns, lines, name="limit")
-
-
-def verdict(
-    variance: Mapping[int, Mapping[str, Estimate]], towards: Limit, times: Mapping[int, Decisions], shares: Shares
-) -> str:
-    """The article's paragraph on high-dimensional actions, sentence by sentence."""
-    first, last = DIMENSIONS[0], DIMENSIONS[-1]
-    known = [k for k in DIMENSIONS if np.isfinite(times[k].dqn)]
-    most, (exact, best, _) = known[-1], variance[first]
-    grow = [variance[last][name].samples / variance[first][name].samples for name in (best, exact)]
-    stops = [
-        f"{name} to k = {max(learned)}" if (learned := _learned(each)) else f"{name} never"
-        for name, each in shares.items()
+    needed = [f"{unit}, {name}" for unit in ("samples", "ms") for name in gradients[1]]
+    made = ("µs of μ(s)", "µs of a ~ π(s)", "µs of argmax Q", "DQN's outputs", "its last layer")
+    deviations = ("distance of the expected gradient", "deviation of a sample, best baseline", "without one")
+    return [
+        Table(("dimensions", *shares), ends),
+        Table(("dimensions", *needed), samples, name="gradients"),
+        Table(("dimensions", *made), costs, name="decisions"),
+        Table(("σ", *deviations), limits, name="limit"),
     ]
+
+
+def verdict(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions], shares: Shares) -> str:
+    """The article's paragraph on high-dimensional actions, sentence by sentence."""
+    last = DIMENSIONS[-1]
+    most = max(k for k in DIMENSIONS if np.isfinite(times[k].dqn))
+    exact, best, plain = gradients[last].values()
+    grow = [gradients[last][name].samples / each.samples for name, each in gradients[1].items()]
+    reach = {name: learned_to(each) for name, each in shares.items()}
+    stops = [f"{name}, {f'up to k = {ks[-1]}' if ks else 'not at all'}" for name, ks in reach.items()]
+    one, all_of_them = (1e6 * times[k].sampled for k in (1, last))
     return (
-        f"Drawing an action is not what costs: in {last} dimensions it takes {1e6 * times[last].sampled:.0f} µs, where "
-        f"mu(s) takes {1e6 * times[last].deterministic:.0f} µs. What costs is the gradient: from {first} to {last} "
-        f"dimensions the sampled one needs {grow[0]:.0f} times as many samples for the same error, in proportion to "
-        f"their number and not exponentially; the deterministic one needs {grow[1]:.1f} times as many, since Q's own "
-        f"gradient tells it every direction at once. As sigma goes to 0, the expected stochastic gradient becomes the "
-        f"deterministic one (its distance falls from {towards.distance[0]:.0e} to {towards.distance[-1]:.0e}). "
-        f"On DQN the article is right: its outputs are {THREE.values}^k, {THREE.values**most} for k = {most}, where a "
-        f"decision takes {1e6 * times[most].dqn:.0f} µs, and {THREE.values**last} for k = {last}, whose last layer "
-        f"has {THREE.values**last * LAST_LAYER / 1e9:.0f} GB. {LEARNED:.0%} of the way to the optimum: "
-        f"{', '.join(stops)}."
+        f"Drawing an action is not what costs: it takes {one:.1f} µs in one dimension and {all_of_them:.1f} µs in "
+        f"{last}, where μ(s) alone takes {1e6 * times[last].deterministic:.1f} µs. What costs is the gradient: in "
+        f"{last} dimensions the sampled one needs {best.samples / exact.samples:.0f} "
+        f"times as many samples as the deterministic one for the same error with the best baseline, and "
+        f"{plain.samples / exact.samples:.0f} times without one. From 1 to {last} dimensions its samples grow by "
+        f"{grow[1]:.0f} and {grow[2]:.0f} times, like a power and not exponentially; those of the deterministic one by "
+        f"{grow[0]:.1f} times, but it must know Q's gradient. As σ goes to 0, the expected stochastic gradient becomes "
+        f"the deterministic one: its distance falls from {towards.distance[0]:.0%} of its length to "
+        f"{towards.distance[-1]:.3%}. On DQN the article is right: it has {THREE.values}^k outputs, "
+        f"{THREE.values**most} for k = {most}, where a decision takes {1e6 * times[most].dqn:.0f} µs, and "
+        f"{THREE.values**last} for k = {last}, whose last layer alone would have "
+        f"{THREE.values**last * LAST_LAYER / 1e9:.0f} GB. Who goes {LEARNED:.0%} of the way to the optimum: "
+        f"{'; '.join(stops)}."
     )
 
 
-def _learned(share: Mapping[int, np.ndarray]) -> list[int]:
-    """The dimensions up to the first that is not learned."""
-    learned = []
-    for k in DIMENSIONS:
-        if k not in share or iqm(share[k]) < LEARNED:
-            break
-        learned.append(k)
-    return learned
+def learned_to(share: Mapping[int, np.ndarray]) -> list[int]:
+    """The dimensions before the first that is not learned."""
+    return [*takewhile(lambda k: k in share and iqm(share[k]) >= LEARNED, DIMENSIONS)]
 
 
 STUDY = Study(

@@ -91,7 +91,7 @@ class Band(NamedTuple):
 
 
 def bands_panel(
-    title: str, bands: Sequence[Band], x: str, y: str, optimum: float | None = None, base: int = 10, logs: bool = False
+    title: str, bands: Sequence[Band], x: str, y: str, optimum: float | None = None, logs: bool = False
 ) -> Panel:
     """Interquartile means with 95 % intervals over a logarithmic axis, both with `logs`; the optimum dashed."""
 
@@ -101,20 +101,16 @@ def bands_panel(
         for band, color in zip(bands, PALETTE, strict=False):
             mean, (low, high) = iqm(band.y), interval(band.y)
             axes.fill_between(band.x, low, high, color=color, alpha=0.2, linewidth=0)
-            axes.plot(
-                band.x,
-                mean,
-                color=color,
-                linewidth=2,
-                label=band.label,
-                marker=None if base == 10 else "o",
-                markersize=4,
-            )
+            axes.plot(band.x, mean, color=color, linewidth=2, label=band.label, marker="o", markersize=3)
         style_axes(axes, y, size=10)
         axes.set_xlabel(x, color=INK, fontsize=10)
-        axes.set_xscale("log", base=base)
+        axes.set_xscale("log")
         if logs:
             axes.set_yscale("log")
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
+        if len(at := bands[0].x) < 10:
+            some = at[:: max(len(at) // 4, 1)]
+            axes.set_xticks(some, [f"{x:.3g}" for x in some])
+            axes.set_xticks([], minor=True)
+        axes.legend(framealpha=0.8, edgecolor="none", fontsize=9, labelcolor=INK, loc="best")
 
     return Panel(title, draw)

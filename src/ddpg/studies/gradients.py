@@ -3,7 +3,7 @@
 The policy is mu_i(s) = theta_i s_i in every dimension of `PointReach`, and pi(a | s) = N(mu(s), sigma^2).
 """
 
-from functools import partial
+from functools import cache, partial
 from time import process_time
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.stages import Wrapped
 from jaxtyping import Float
 
 from ddpg.envs.episodes import starts
@@ -36,7 +37,11 @@ def deterministic(theta: Float[Array, " k"], s: Float[Array, " k"]) -> Float[Arr
 
 
 def sampled(
-    theta: Float[Array, " k"], s: Float[Array, " k"], normal: Float[Array, " k"], sigma: float, baseline: bool
+    theta: Float[Array, " k"],
+    s: Float[Array, " k"],
+    normal: Float[Array, " k"],
+    sigma: Float[Array, ""],
+    baseline: bool,
 ) -> Float[Array, " k"]:
     """nabla_theta log pi(a | s) (Q(s, a) - b(s)) of one action: equation 2; b(s) is Q(s, mu(s)), or 0 without it."""
     a = jax.lax.stop_gradient(mu(theta, s) + sigma * normal)
@@ -58,29 +63,42 @@ class Estimate(NamedTuple):
         """As many samples give a gradient whose error is a tenth of its length, in the mean square."""
         return self.variance / 0.1**2
 
+    @property
+    def cost(self) -> float:
+        """The seconds of so many."""
+        return self.samples * self.seconds
+
+
+@cache
+def ways(k: int) -> dict[str, Wrapped]:
+    """Each way to the gradient: states [n, k], a key and sigma -> gradients [n, k], compiled."""
+    theta = jnp.full(k, GAIN)
+
+    def exact(s: Float[Array, "n k"], key: Key, sigma: Float[Array, ""]) -> Float[Array, "n k"]:
+        return jax.vmap(partial(deterministic, theta))(s)
+
+    def drawn(s: Float[Array, "n k"], key: Key, sigma: Float[Array, ""], baseline: bool) -> Float[Array, "n k"]:
+        return jax.vmap(partial(sampled, theta, sigma=sigma, baseline=baseline))(s, jax.random.normal(key, s.shape))
+
+    return {
+        "deterministic": jax.jit(exact),
+        "sampled, best baseline": jax.jit(partial(drawn, baseline=True)),
+        "sampled, no baseline": jax.jit(partial(drawn, baseline=False)),
+    }
+
 
 def estimates(k: int, sigma: float = 0.3, n: int = 20_000, seed: int = 0) -> dict[str, Estimate]:
     """Each way to the gradient in k dimensions, from `n` states and as many actions."""
     _, s = starts(PointReach(k), n, seed)
-    theta, key = jnp.full(k, GAIN), jax.random.key(seed)
-
-    def draw(baseline: bool, s: Float[Array, "n k"], key: Key) -> Float[Array, "n k"]:
-        normal = jax.random.normal(key, s.shape)
-        return jax.vmap(partial(sampled, theta, sigma=sigma, baseline=baseline))(s, normal)
-
-    ways = {
-        "deterministic": jax.jit(lambda s, key: jax.vmap(partial(deterministic, theta))(s)),
-        "sampled, best baseline": jax.jit(partial(draw, True)),
-        "sampled, no baseline": jax.jit(partial(draw, False)),
-    }
+    inputs = s, jax.random.key(seed), jnp.float32(sigma)
     # Of the deterministic gradient, whose mean needs fewest samples: Q is quadratic, so that sigma does not change it.
-    exact = np.asarray(ways["deterministic"](s, key), float).mean(axis=0)
+    exact = np.asarray(ways(k)["deterministic"](*inputs), float).mean(axis=0)
     found = {}
-    for name, way in ways.items():
-        each = np.asarray(way(s, key), float)
+    for name, way in ways(k).items():
+        each = np.asarray(way(*inputs), float)
         began = process_time()
         for _ in range(5):
-            jax.block_until_ready(way(s, key))
+            jax.block_until_ready(way(*inputs))
         seconds = (process_time() - began) / (5 * n)
         found[name] = Estimate(float(each.var(axis=0).sum() / np.square(exact).sum()), seconds)
     return found
@@ -132,7 +150,7 @@ def limit(k: int = 2, length: int = 5, episodes: int = 20_000) -> Limit:
 
     exact = np.asarray(jax.jit(lambda: jax.vmap(theorem)(first).mean(axis=0))(), float)
     length_of = float(np.linalg.norm(exact))
-    distance = [np.linalg.norm(np.asarray(expected(x), float) - exact) / length_of for x in np.float32(sigma)]
+    distance = [np.linalg.norm(np.asarray(expected(jnp.float32(x)), float) - exact) / length_of for x in sigma]
     each = [estimates(k, float(x)) for x in sigma]
     spread = {name: np.array([one[name].variance ** 0.5 for one in each]) for name in each[0]}
     return Limit(sigma, np.array(distance), spread["sampled, best baseline"], spread["sampled, no baseline"])

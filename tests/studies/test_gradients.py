@@ -1,0 +1,65 @@
+"""The two policy gradients beside differences of what they are gradients of, and beside each other."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddpg.studies.gradients import GAIN, deterministic, estimates, limit, sampled
+
+
+def reward(theta: np.ndarray, s: np.ndarray, a: np.ndarray) -> float:
+    return -float(np.mean(np.square(s + np.clip(a, -1, 1) / 2)))
+
+
+def test_the_deterministic_gradient_is_that_of_the_reward() -> None:
+    theta, s = np.array([-0.5, -0.2, 0.4]), np.array([0.3, -0.9, 0.5])
+    expected = []
+    for i in range(3):
+        up, down = theta.copy(), theta.copy()
+        up[i] += 1e-6
+        down[i] -= 1e-6
+        expected.append((reward(up, s, up * s) - reward(down, s, down * s)) / 2e-6)
+    found = deterministic(jnp.asarray(theta, jnp.float32), jnp.asarray(s, jnp.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_one_sample_is_the_score_times_the_advantage() -> None:
+    theta, s, normal, sigma = np.array([-0.5, 0.3]), np.array([0.3, -0.9]), np.array([1.2, -0.4]), 0.2
+    a = theta * s + sigma * normal
+    score = normal / sigma * s  # nabla_theta log N(a; theta s, sigma^2)
+    inputs = (*(jnp.asarray(x, jnp.float32) for x in (theta, s, normal)), jnp.float32(sigma))
+    np.testing.assert_allclose(sampled(*inputs, baseline=False), score * reward(theta, s, a), rtol=1e-4)
+    advantage = reward(theta, s, a) - reward(theta, s, theta * s)
+    np.testing.assert_allclose(sampled(*inputs, baseline=True), score * advantage, rtol=1e-3)
+
+
+@pytest.mark.parametrize("baseline", [True, False])
+def test_both_have_the_same_mean(baseline: bool) -> None:
+    theta, n = jnp.full(2, GAIN), 50_000
+    s = jax.random.uniform(jax.random.key(0), (n, 2), minval=-1.0)
+    normal = jax.random.normal(jax.random.key(1), (n, 2))
+    drawn = jax.vmap(lambda s, x: sampled(theta, s, x, jnp.float32(0.1), baseline))(s, normal)
+    exact = jax.vmap(lambda s: deterministic(theta, s))(s).mean(axis=0)
+    assert (jnp.abs(drawn.mean(axis=0) - exact) < 4 * drawn.std(axis=0) / np.sqrt(n)).all()
+
+
+def test_samples_grow_with_dimensions_only_if_actions_are_sampled() -> None:
+    one, eight = estimates(1, n=5_000), estimates(8, n=5_000)
+    # theta_i s_i^2 of uniform s_i: variance over squared mean is (1/5 - 1/9) / (1/9), in every dimension
+    for each in (one, eight):
+        assert each["deterministic"].variance == pytest.approx(0.8, rel=0.05)
+        assert each["deterministic"].samples == pytest.approx(100 * each["deterministic"].variance)
+    for name in ("sampled, best baseline", "sampled, no baseline"):
+        assert 2 < eight[name].variance / one[name].variance < 64
+    assert eight["sampled, no baseline"].variance > 2 * eight["sampled, best baseline"].variance
+
+
+def test_the_deterministic_gradient_is_the_limit() -> None:
+    found = limit(episodes=1_000)
+    assert (np.diff(found.distance) < 0).all()
+    # The return is quadratic in the noise, so the distance falls with the square of sigma.
+    np.testing.assert_allclose(found.distance[4:7] / found.distance[5:8], 4, rtol=0.1)
+    assert found.distance[-1] < 1e-3
+    np.testing.assert_allclose(found.without[5:] / found.without[4:-1], 2, rtol=0.1)  # without a baseline: 1 / sigma
+    np.testing.assert_allclose(found.with_baseline[4:], found.with_baseline[4], rtol=0.1)
