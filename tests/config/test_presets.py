@@ -14,10 +14,12 @@ from ddpg.algorithm.schedules import Constant, Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import Config
-from ddpg.config.presets import PRESETS
-from ddpg.config.reading import from_data, to_data, values
+from ddpg.config.presets import PRESETS, by_name
+from ddpg.config.reading import from_data, override, to_data, values
+from ddpg.config.small import SMALL, small_options
 from ddpg.envs.pendulum import Pendulum
 from ddpg.experience.sampling import Prioritised
+from ddpg.mistake import Mistake
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -233,3 +235,29 @@ def test_a_preset_changes_nothing_else(preset: str) -> None:
     assert (usual["gamma"], usual["replay.n_step"], usual["replay.sampling"]) == (0.99, 1, "uniform")
     changed = {path for path, value in of_preset.items() if path not in usual or usual[path] != value}
     assert changed - {"preset", "steps", "replay.capacity"} == set(CHANGED[preset].split())
+
+
+@pytest.mark.parametrize("preset", SMALL)
+def test_a_small_preset_differs_in_sizes_alone(preset: str) -> None:
+    small = override(by_name(preset), SMALL[preset])
+    sizes = (
+        "steps",
+        "widths",
+        "size",
+        "lift",
+        "batch",
+        "capacity",
+        "envs",
+        "warmup",
+        "learning_starts",
+        "reward_scale",
+    )
+    assert all(path.rpartition(".")[2] in sizes for path in SMALL[preset])
+    assert small.steps <= 100_000
+    assert small.replay.capacity <= 102_400
+    assert small.replay.batch <= by_name(preset).replay.batch
+
+
+def test_a_preset_of_one_size_has_no_small_one() -> None:
+    with pytest.raises(Mistake, match=r"small: preset ddpg has one size; leave out --small, or choose mujoco, "):
+        small_options(by_name("ddpg"))
