@@ -55,6 +55,7 @@ JOBS: dict[str, tuple[int, dict[str, str]]] = {  # preset, and more: steps of a 
     "article": (50_000, {}),  # what is optimal for gamma 0.9 is not within 15
     "article, gamma 0.99": (50_000, {"gamma": "0.99"}),
     "hands_on_rl": (40_000, {}),  # 200 episodes, as the book
+    "hands_on_rl, replay 100 000": (40_000, SMALL),  # of 10 000: all that the run has seen
     "hands_on_rl, sigma 0.1": (40_000, {"exploration.sigma": "0.1"}),  # 0.2 N m; the book has 0.01
     "lillicrap": (50_000, SMALL),  # tau 0.001 and lr 1e-4: 20 000 leave a gap of 20
     "td3": (20_000, SMALL | SOON),
