@@ -22,11 +22,11 @@ import gymnasium
 import pytest
 
 from ddpg import cli
-from ddpg.commands import train as training
 from ddpg.config.presets import by_name
 from ddpg.config.reading import override
 from ddpg.doctor.rehearse import Duration
 from ddpg.environment import resolve
+from ddpg.training import train as training
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])

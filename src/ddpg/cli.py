@@ -1,4 +1,4 @@
-"""The command line: train · resume · eval · plot · export · doctor · presets. A mistake is one line, and status 2."""
+"""The command line, one subcommand per file of `commands`. A mistake is one line, and status 2."""
 
 import argparse
 import os
@@ -20,6 +20,7 @@ SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
 # Of train, beside the paths.
 NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")
 BEST = "the policy of the best evaluation, not the last one"
+COMMANDS = ("train", "resume", "eval", "plot", "export", "doctor", "study", "presets")
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
 
@@ -67,7 +68,7 @@ def _run(argv: Sequence[str]) -> int:
         return MISTAKE if stop.code else 0
     refuse(rest, ["from" if name == "from_run" else name for name in vars(args) if name.islower()])
     if args.COMMAND is None:
-        raise Mistake("no command; expected train, resume, eval, plot, export, doctor or presets; see `ddpg --help`")
+        raise Mistake(f"no command; expected {', '.join(COMMANDS)}; see `ddpg --help`")
     module, _, function = args.COMMAND.partition(".")
     status = getattr(import_module(f"ddpg.commands.{module}"), function)(args)  # with JAX, for a second
     with checked(sys.stdout):  # which may still hold what an environment printed
@@ -184,6 +185,14 @@ def parser(of_train: bool = False) -> Parser:
     doctor.add_argument("--steps", type=_natural, default=5_000, metavar="N", help="random steps (5000)")
     doctor.add_argument("--seed", type=_whole, default=0, metavar="S", help="of its episodes and the actions (0)")
     doctor.add_argument("--json", action="store_true", help="print one JSON object on stdout instead")
+
+    study = command(
+        "study", "study.study_command", "Do an experiment on what the tutorial article argues; without NAME list them."
+    )
+    study.add_argument("NAME", nargs="?", help="which one (lists them all)")
+    study.add_argument("--steps", type=_natural, metavar="N", help="environment steps of each training (the study's)")
+    study.add_argument("--seeds", type=_natural, metavar="K", help="agents of each training (the study's)")
+    study.add_argument("-o", type=Path, metavar="DIR", help="the folder of its answer (studies/NAME)")
 
     command("presets", "presets.presets_command", "Print the presets side by side, only where they differ.")
     return top

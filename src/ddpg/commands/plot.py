@@ -16,7 +16,7 @@ from ddpg.environment import split_id, was_stepped
 from ddpg.envs import catalogue
 from ddpg.mistake import Mistake
 from ddpg.records.curve_table import curves_of, environments, read_table, write_table
-from ddpg.records.log import Record, read_records
+from ddpg.records.log import optimum_of, read_records
 from ddpg.records.plot import Curve, curve_of, learning_curve
 from ddpg.terminal import reason
 from ddpg.training.folder import RunFolder
@@ -72,7 +72,7 @@ def _of_runs(folders: Sequence[RunFolder]) -> tuple[str | None, list[Curve], flo
             raise Mistake(f"{folder} holds seed {min(twice)[1]} of {label} a second time; plot it once")
         drawn |= seeds
         records = read_records(folder.metrics)
-        optima.append(_optimum(records))
+        optima.append(optimum_of(records))
         curve = curve_of(records, label)
         curves[label] = _beside(curves[label], curve) if label in curves else curve
     optimum = None if None in optima or not optima else optima[0]  # if somebody changed the environment it is unknown
@@ -96,12 +96,6 @@ def _id(config: Config) -> str:
     """The run's environment, with `gym:` only if there is a native one too."""
     _, name = split_id(config.env)
     return config.env if name in catalogue.NATIVE else name
-
-
-def _optimum(records: Sequence[Record]) -> float | None:
-    """The best mean return from the run's own starts, if it was known when they were evaluated (catalogue.solved)."""
-    sums = (record["return"] + record["gap_to_optimum"] for record in records if "gap_to_optimum" in record)
-    return next(filter(np.isfinite, sums), None)
 
 
 def _label(config: Config) -> str:
