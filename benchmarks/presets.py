@@ -39,6 +39,9 @@ JOBS: dict[str, dict[str, Any]] = {  # preset, and more: options in which it dif
     "sparse": {"steps": 20_000},
     "article": {"steps": 50_000},  # what is optimal for gamma 0.9 is not within 15
     "article, gamma 0.99": {"steps": 50_000, "gamma": 0.99},
+    "hands_on_rl": {"steps": 40_000},  # 200 episodes, as the book
+    "hands_on_rl, replay 100 000": {"steps": 40_000, "replay.capacity": 100_000},  # of 10 000: all of the run
+    "hands_on_rl, sigma 0.1": {"steps": 40_000, "exploration.sigma": 0.1},  # 0.2 N m; the book has 0.01
     "lillicrap": {**SMALL["lillicrap"]},  # tau 0.001 and lr 1e-4: 20 000 leave a gap of 20
     "td3": {**SMALL["td3"]},
     "d4pg": {**SMALL["d4pg"]},

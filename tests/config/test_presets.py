@@ -54,6 +54,24 @@ def test_article() -> None:
     assert exploration.schedule == Exponential(rate=0.9995, final=0.0, begin=article.learning_starts)
 
 
+def test_hands_on_rl() -> None:
+    """boyu-ai/Hands-on-RL@4a151a4, the notebook of chapter 13 and its rl_utils.py."""
+    book = PRESETS["hands_on_rl"]
+    agent = book.agent
+    assert (agent.actor.widths, agent.critic.widths) == ((64,), (64, 64))  # PolicyNet has one hidden layer
+    for network in (agent.actor, agent.critic):
+        assert (network.activation, network.action_layer) == ("relu", 0)  # torch.cat([x, a])
+        assert network.init.kind == "fan_in"  # what torch.nn.Linear draws, weights and biases
+        assert (network.final_init, network.l2) == (None, 0)
+    assert (agent.actor.lr, agent.critic.lr) == (3e-4, 3e-3)  # actor_lr, critic_lr
+    assert (book.gamma, agent.tau) == (0.98, 0.005)
+    assert (book.replay.capacity, book.replay.batch, book.replay.n_step) == (10_000, 64, 1)  # buffer_size, batch_size
+    assert (book.collect.steps, book.collect.updates, book.collect.envs) == (1, 1, 1)
+    assert (book.learning_starts, book.collect.warmup) == (1_000, 0)  # minimal_size, and no random actions before
+    assert agent.exploration == Gaussian(sigma=0.01 / Pendulum().spec.action_high[0])  # sigma, in N m
+    assert book.steps == 200 * Pendulum().max_episode_steps  # num_episodes
+
+
 def test_lillicrap() -> None:
     """Lillicrap et al. 2016, section 7 ("Experiment details"), low-dimensional tasks."""
     paper = PRESETS["lillicrap"]
@@ -204,6 +222,8 @@ def test_td3_plus() -> None:
 # The options in which a preset differs from plain DDPG, beside steps and replay size.
 NETWORKS = "actor.widths critic.widths critic.activation critic.lr"
 CHANGED = {
+    "hands_on_rl": "gamma actor.widths actor.lr critic.activation critic.lr exploration.sigma tau collect.warmup "
+    "collect.learning_starts",
     "lillicrap": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm actor.final_init critic.final_init "
     "critic.action_layer critic.l2 exploration exploration.theta exploration.sigma exploration.dt "
     "tau collect.warmup collect.learning_starts",
