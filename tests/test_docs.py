@@ -458,3 +458,17 @@ def options_of(command: str) -> set[str]:
 def test_diagrams_are_what_their_script_draws() -> None:
     for name, svg in load(ROOT / "benchmarks" / "diagrams.py").files().items():
         assert (ROOT / "docs" / "images" / name).read_text(encoding="utf-8") == svg, name
+
+
+def test_the_site_has_no_dead_links_and_loads_nothing_from_afar(tmp_path: Path) -> None:
+    site = load(ROOT / "docs" / "build_site.py")
+    assert site.main(["-o", str(tmp_path / "site")]) == 0
+    assert (tmp_path / "site" / "zh" / "index.html").exists()
+    page = tmp_path / "site" / "files.html"
+    page.write_text('<a href="nowhere.html"></a><a href="index.html#no-heading"></a><script src="https://a.b/c.js">')
+    dead = site.dead_links((tmp_path / "site").resolve())
+    assert [line for line in dead if line.startswith("files.html")] == [
+        "files.html: nowhere.html",
+        "files.html: index.html#no-heading (no such heading)",
+        "files.html: https://a.b/c.js (from afar)",
+    ]
