@@ -93,8 +93,8 @@ def parser(of_train: bool = False) -> Parser:
         sub.set_defaults(COMMAND=function)
         return sub
 
-    usage = "ddpg train [ENV] [--preset NAME] [--steps N] [--seed S] [--seeds K]\n"
-    usage += "                  [--run DIR] [--from RUN] [--quiet] [--PART.FIELD VALUE ...]"
+    usage = "ddpg train [ENV] [--preset NAME] [--small] [--steps N] [--seed S] \n"
+    usage += "                  [--seeds K] [--run DIR] [--from RUN] [--quiet] [--PART.FIELD VALUE ...]"
     train = command(
         "train", "train.train_command", "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage
     )
@@ -102,6 +102,7 @@ def parser(of_train: bool = False) -> Parser:
     train.add_argument("--preset", metavar="NAME", help="where to start from; see `ddpg presets` (ddpg)")
     train.add_argument("--from", dest="from_run", metavar="RUN", help="begin with its networks and its options")
     train.add_argument("--best", action="store_true", help="with --from: those of its best evaluation")
+    train.add_argument("--small", action="store_true", help="the preset in sizes for a small task, such as Pendulum")
     train.add_argument("--demonstrations", metavar="FILE", help="an NPZ of transitions, as ddpg.replay gives them")
     train.add_argument("--steps", metavar="N", help="environment steps of each seed (the preset's: 20000 of ddpg)")
     train.add_argument("--seed", metavar="S", help="the first seed (0)")

@@ -10,10 +10,12 @@ from ddpg.training.folder import RunFolder
 from ddpg.training.run import Run
 from ddpg.training.train import resume, train
 
+OWN = ("preset", "run", "quiet", "from_run", "best", "small", "demonstrations")  # of `train` itself
+
 
 def train_command(args: Namespace) -> int:
     options = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
-    own = {name: options.pop(name, None) for name in ("preset", "run", "quiet", "from_run", "best", "demonstrations")}
+    own = {name: options.pop(name, None) for name in OWN}
     return _report(train(args.ENV, options=options, **own))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS, by_name, host_defaults, picture_options
 from ddpg.config.reading import override, values
+from ddpg.config.small import small_options
 from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve_as, resolve_for, split_id, was_stepped
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.view import has_pictures, is_picture
@@ -39,6 +40,7 @@ def train(
     options: Mapping[str, Any] | None = None,
     from_run: str | Path | None = None,
     best: bool = False,
+    small: bool = False,
     demonstrations: str | Path | Mapping[str, Any] | None = None,
     observers: Iterable[Observer] = (),
     quiet: bool = False,
@@ -49,9 +51,9 @@ def train(
     each that is needed, and with `render_mode` for the film if it takes that), by default the configuration's, which
     is Pendulum-v1; `config` replaces the preset, which is `ddpg`, or `pixels` if observations are or have pictures;
     `options` changes single fields by path, such as {"actor.lr": 1e-4}. For environments that Python steps a preset is
-    changed by `host_defaults`. `run` is the folder, by default a new one under runs/. Mistake, in one line, for
-    anything that cannot be; nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its
-    folder complete.
+    changed by `host_defaults`, and if `small` for a small task by `small_options`. `run` is the folder, by default a
+    new one under runs/. Mistake, in one line, for anything that cannot be; nothing is overwritten. Ctrl-C, in the main
+    thread, ends the run early and leaves its folder complete.
 
     The agents begin with the last networks of `from_run`, or with `best` with those of its best evaluations; its
     configuration is the preset then, but without random actions at the beginning. `demonstrations`, an NPZ file or a
@@ -87,6 +89,8 @@ def train(
         pictures = has_pictures(environment.spec)
         base = by_name("pixels" if pictures else "ddpg")
         changes = (picture_options(environment.spec) if pictures else {}) | changes
+    if small:
+        changes = {**small_options(base), **changes}
     asked = override(base, changes)
     again = isinstance(environment, GymFactory)  # an environment is not made once more
     environment = environment.seen(asked.view) if again else resolve_as(asked, env)
