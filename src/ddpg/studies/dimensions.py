@@ -1,7 +1,6 @@
 """Many action dimensions: what sampling costs, what DQN costs, and where each stops learning."""
 
 from collections.abc import Mapping
-from itertools import takewhile
 
 import numpy as np
 from jaxtyping import Float
@@ -24,7 +23,7 @@ from ddpg.training.devices import prepare_jax
 
 DIMENSIONS = (1, 2, 4, 8, 16)
 MORE = 25  # steps of REINFORCE for each of the others'
-LEARNED = 0.9  # of the way from doing nothing to the optimum
+LEARNED = 0.8  # of the way from doing nothing to the optimum; three actions per dimension reach about 0.93
 LAST_LAYER = 65 * 4  # bytes of its weights per output
 PLAIN = Network(activation="tanh", lr=1e-2)
 REINFORCE = Reinforce(actor=PLAIN, baseline=PLAIN, sigma=0.5, gamma=0.9, episodes=20)
@@ -124,8 +123,7 @@ def verdict(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions]
     most = max(k for k in DIMENSIONS if np.isfinite(times[k].dqn))
     exact, best, plain = gradients[last].values()
     grow = [gradients[last][name].samples / each.samples for name, each in gradients[1].items()]
-    reach = {name: learned_to(each) for name, each in shares.items()}
-    stops = [f"{name}, {f'up to k = {ks[-1]}' if ks else 'not at all'}" for name, ks in reach.items()]
+    stops = [f"{name}, {', '.join(map(str, learned_in(each))) or 'no k'}" for name, each in shares.items()]
     one, all_of_them = (1e6 * times[k].sampled for k in (1, last))
     return (
         f"Drawing an action is not what costs: it takes {one:.1f} µs in one dimension and {all_of_them:.1f} µs in "
@@ -139,14 +137,14 @@ def verdict(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions]
         f"{towards.distance[-1]:.3%}. On DQN the article is right: it has {THREE.values}^k outputs, "
         f"{THREE.values**most} for k = {most}, where a decision takes {1e6 * times[most].dqn:.0f} µs, and "
         f"{THREE.values**last} for k = {last}, whose last layer alone would have "
-        f"{THREE.values**last * LAST_LAYER / 1e9:.0f} GB. Who goes {LEARNED:.0%} of the way to the optimum: "
-        f"{'; '.join(stops)}."
+        f"{THREE.values**last * LAST_LAYER / 1e9:.0f} GB. Who goes {LEARNED:.0%} of the way to the optimum, and for "
+        f"which k: {'; '.join(stops)}."
     )
 
 
-def learned_to(share: Mapping[int, np.ndarray]) -> list[int]:
-    """The dimensions before the first that is not learned."""
-    return [*takewhile(lambda k: k in share and iqm(share[k]) >= LEARNED, DIMENSIONS)]
+def learned_in(share: Mapping[int, np.ndarray]) -> list[int]:
+    """The numbers of dimensions in which the task is learned."""
+    return [k for k, seeds in share.items() if iqm(seeds) >= LEARNED]
 
 
 STUDY = Study(
