@@ -111,6 +111,9 @@ def bands_panel(
             some = at[:: max(len(at) // 4, 1)]
             axes.set_xticks(some, [f"{x:.3g}" for x in some])
             axes.set_xticks([], minor=True)
-        axes.legend(framealpha=0.8, edgecolor="none", fontsize=9, labelcolor=INK, loc="best")
+        # Below the axes: anywhere inside it would hide a curve.
+        columns = 1 if max(len(band.label) for band in bands) > 24 else 3 if len(bands) > 4 else 2
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": columns}
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK, **place)
 
     return Panel(title, draw)
