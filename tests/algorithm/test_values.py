@@ -97,11 +97,11 @@ def test_rewards_bound_the_returns_of_every_policy() -> None:
         worst = (reward + gamma * ~ends * worst[after]).min(axis=1)
     windows = list[tuple[float, float]]()
     for s, *actions in np.ndindex(states, 2, 2, 2):  # all of them
-        total, discount = 0.0, 1.0
+        total, discount = np.float64(0), np.float64(1)
         for a in actions:
             total, discount = total + discount * reward[s, a], discount * gamma * (not ends[s, a])
             s = after[s, a]
-        windows.append((total, discount))
+        windows.append((float(total), float(discount)))
     r, d = jnp.array(windows, jnp.float32).T
     batch = Transition(jnp.zeros((96, 1)), jnp.zeros((96, 1)), r, d, jnp.zeros((96, 1)), jnp.ones(96))
     allowed = ValueRange.none().seen(RANGES["rewards"](jnp.zeros((96, 1)), batch), batch.weight).moved()
