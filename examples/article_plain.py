@@ -32,10 +32,11 @@ mu = jax.jit(Actor.__call__)
 
 
 @jax.jit
-def update(networks: Networks, optimisers: tuple[Any, Any], batch: Sequence[Any]) -> tuple[Networks, tuple[Any, Any]]:
-    """Steps 5 to 9 on one minibatch: states [b, 3], actions [b, 1], rewards [b, 1] and next states [b, 3]."""
+def update(networks: Networks, optimisers: tuple[Any, Any], rows: np.ndarray) -> tuple[Networks, tuple[Any, Any]]:
+    """Steps 5 to 9 on a minibatch, rows [b, 8] of the memory."""
     (actor, actor_target, critic, critic_target), (actor_opt, critic_opt) = networks, optimisers
-    states, actions, rewards, states_ = batch
+    ends = np.cumsum([STATE_DIM, ACTION_DIM, 1])
+    states, actions, rewards, states_ = jnp.split(rows, ends, axis=1)
 
     actions_ = actor_target(states_)
     q_ = critic_target(states_, actions_)
@@ -84,8 +85,7 @@ class Agent:
     def learn(self) -> None:
         self.var *= VAR_DECAY
         rows = self.memory[self.random.integers(MEMORY_CAPACITY, size=BATCH_SIZE)]
-        batch = np.split(rows, np.cumsum([STATE_DIM, ACTION_DIM, 1]), axis=1)
-        self.networks, self.optimisers = update(self.networks, self.optimisers, batch)
+        self.networks, self.optimisers = update(self.networks, self.optimisers, rows)
 
 
 def play(env: gymnasium.Env, agent: Agent, seed: int) -> float:

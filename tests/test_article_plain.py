@@ -80,6 +80,19 @@ def test_noise_of_the_behaviour_policy_is_the_presets(plain: ModuleType) -> None
     np.testing.assert_array_equal(agent.get_action(s, greedy=True), mean)
 
 
+def test_a_debugger_steps_into_its_update(plain: ModuleType) -> None:
+    compiled, eager = plain.Agent(0), plain.Agent(0)
+    fill(compiled, 50)
+    fill(eager, 50)
+    compiled.learn()
+    with jax.disable_jit():
+        eager.get_action(np.zeros(3, np.float32))
+        eager.random = np.random.default_rng(0)
+        eager.learn()
+    for a, b in zip(jax.tree.leaves(compiled.networks), jax.tree.leaves(eager.networks), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_the_memory_forgets_the_oldest(plain: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain, "MEMORY_CAPACITY", 3)
     agent = plain.Agent(0)
