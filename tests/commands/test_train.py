@@ -204,7 +204,8 @@ def test_the_last_lines_say_what_to_do_next(capsys: pytest.CaptureFixture[str], 
     assert said(run) == [
         "to evaluate it: ddpg eval 'my runs/a'",
         charts,
-        "to train on: ddpg resume 'my runs/a' --steps 40000; one seed may be luck: compare with --seeds 4",
+        "to train on: ddpg resume 'my runs/a' --steps 40000",
+        "one seed may be luck: compare with --seeds 4",
     ]
     (run.path / "policy.gif").touch()
     several = replace(run, config=ddpg.Config(env="own:Room-v0", seeds=2))

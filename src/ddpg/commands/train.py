@@ -53,11 +53,11 @@ def _next(folder: RunFolder, config: Config) -> list[str]:
     """What one does with a run that has ended."""
     film = [] if not folder.film.exists() else ["--video", "film.gif"]
     charts = shlex.join(["tensorboard", "--logdir", str(Path(folder.name, folder.tensorboard.name))])
-    lucky = "" if config.seeds > 1 else "; one seed may be luck: compare with --seeds 4"
     return [
         f"to evaluate it{', with a film' if film else ''}: {folder.command('eval', config, *film)}",
         f"to see all charts: {charts}",
-        f"to train on: {folder.resume_command(config, 2 * config.steps)}{lucky}",
+        f"to train on: {folder.resume_command(config, 2 * config.steps)}",
+        *([] if config.seeds > 1 else ["one seed may be luck: compare with --seeds 4"]),
     ]
 
 
