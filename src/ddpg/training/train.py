@@ -52,8 +52,8 @@ def train(
     is Pendulum-v1; `config` replaces the preset, which is `ddpg`, or `pixels` if observations are or have pictures;
     `options` changes single fields by path, such as {"actor.lr": 1e-4}. For environments that Python steps a preset is
     changed by `host_defaults`, and if `small` for a small task by `small_options`. In compiled ones a short run has
-    twenty evaluations. `run` is the folder, by default a new one under runs/. Mistake, in one line, for anything that cannot
-    be; nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its folder complete.
+    twenty evaluations. `run` is the folder, by default a new one under runs/. Mistake, in one line, for anything that
+    cannot be; nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its folder complete.
 
     The agents begin with the last networks of `from_run`, or with `best` with those of its best evaluations; its
     configuration is the preset then, but without random actions at the beginning. `demonstrations`, an NPZ file or a
