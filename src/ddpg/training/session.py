@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ddpg.config.config import Config
+from ddpg.config.reading import values
 from ddpg.environment import AnyEnvironment
 from ddpg.envs.foreign import Misbehaved
 from ddpg.mistake import Mistake
@@ -132,7 +133,7 @@ class Session:
         resume_at = self.progress.logged if self.resumed else None
         with (
             closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step, self._restored)) as saver,
-            Log(self.folder.metrics, self.folder.tensorboard, resume_at=resume_at) as log,
+            Log(self.folder.metrics, self.folder.tensorboard, values(self.config), resume_at=resume_at) as log,
             ExitStack() as ending,
         ):
 
