@@ -1,4 +1,4 @@
-"""The command line: train · resume · eval · plot · export · doctor · presets. A mistake is one line, and status 2."""
+"""What the user types: train · resume · eval · plot · report · export · doctor · presets; a mistake is one line."""
 
 import argparse
 import os
@@ -67,7 +67,9 @@ def _run(argv: Sequence[str]) -> int:
         return MISTAKE if stop.code else 0
     refuse(rest, ["from" if name == "from_run" else name for name in vars(args) if name.islower()])
     if args.COMMAND is None:
-        raise Mistake("no command; expected train, resume, eval, plot, export, doctor or presets; see `ddpg --help`")
+        raise Mistake(
+            "no command; expected train, resume, eval, plot, report, export, doctor or presets; see `ddpg --help`"
+        )
     module, _, function = args.COMMAND.partition(".")
     status = getattr(import_module(f"ddpg.commands.{module}"), function)(args)  # with JAX, for a second
     with checked(sys.stdout):  # which may still hold what an environment printed
@@ -163,6 +165,12 @@ def parser(of_train: bool = False) -> Parser:
     )
     plot.add_argument("--env", metavar="NAME", help="the environment's name in the tables (the runs' own)")
     plot.add_argument("--metric", metavar="NAME", help="the metric in the tables (avg_return, or the only one)")
+
+    report = command("report", "report.report_command", "Write one HTML page about runs, with all pictures inside.")
+    report.add_argument("RUN", nargs="+", type=Path, help="run folders")
+    report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="the page (report.html)")
+    report.add_argument("--env", metavar="ID", help="what films are drawn in (the run's own)")
+    report.add_argument("--lang", choices=("en", "zh"), default="en", help="the page's language: en or zh (en)")
 
     export = command(
         "export", "export.export_command", "Write the greedy policy of a run as a file that needs no ddpg."

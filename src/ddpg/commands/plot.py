@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from ddpg.config.config import Config
-from ddpg.config.presets import PRESETS, host_defaults
-from ddpg.config.reading import override, values
+from ddpg.config.differences import differences
+from ddpg.config.presets import PRESETS
 from ddpg.environment import split_id, was_stepped
 from ddpg.envs import catalogue
 from ddpg.mistake import Mistake
 from ddpg.records.curve_table import curves_of, environments, read_table, write_table
-from ddpg.records.log import Record, read_records
-from ddpg.records.plot import Curve, curve_of, learning_curve
+from ddpg.records.log import read_records
+from ddpg.records.plot import Curve, curve_of, learning_curve, optimum_of
 from ddpg.terminal import reason
 from ddpg.training.folder import RunFolder
 
@@ -72,7 +72,7 @@ def _of_runs(folders: Sequence[RunFolder]) -> tuple[str | None, list[Curve], flo
             raise Mistake(f"{folder} holds seed {min(twice)[1]} of {label} a second time; plot it once")
         drawn |= seeds
         records = read_records(folder.metrics)
-        optima.append(_optimum(records))
+        optima.append(optimum_of(records))
         curve = curve_of(records, label)
         curves[label] = _beside(curves[label], curve) if label in curves else curve
     optimum = None if None in optima or not optima else optima[0]  # if somebody changed the environment it is unknown
@@ -98,27 +98,15 @@ def _id(config: Config) -> str:
     return config.env if name in catalogue.NATIVE else name
 
 
-def _optimum(records: Sequence[Record]) -> float | None:
-    """The best mean return from the run's own starts, if it was known when they were evaluated (catalogue.solved)."""
-    sums = (record["return"] + record["gap_to_optimum"] for record in records if "gap_to_optimum" in record)
-    return next(filter(np.isfinite, sums), None)
-
-
 def _label(config: Config) -> str:
     """The preset, and the options in which the run differs from it."""
     if config.preset not in PRESETS:
         return config.preset
-    own, preset = values(config), PRESETS[config.preset]
-    # A part of another kind has fields of its own; they are compared with that kind's defaults.
-    parts = [path for path in own if any(other.startswith(f"{path}.") for other in (*own, *values(preset)))]
-    kinds = {path: own[path] for path in parts if values(preset).get(path) not in (None, own[path])}
-    usual = values(override(preset, kinds))
-    if was_stepped(config):
-        usual |= host_defaults(config, {})
-        usual["collect.updates"] = host_defaults(config, {"collect.steps": config.collect.steps})["collect.updates"]
-    differing = kinds | {path: value for path, value in own.items() if usual.get(path) != value}
+    differing = differences(config, was_stepped(config))
     of_length = ("env", "steps", "seed", "seeds")
-    shown = [f"{path} {value}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."]
+    shown = [
+        f"{path} {value.own}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."
+    ]
     return ", ".join([config.preset, *shown])
 
 
