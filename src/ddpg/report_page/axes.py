@@ -23,7 +23,7 @@ class Scale(NamedTuple):
         low, high = self.low, self.high
         if self.log:
             x, low, high = np.log10(np.maximum(x, low / 10)), math.log10(low), math.log10(high)
-        return (x - low) / (high - low)
+        return np.asarray((x - low) / (high - low))
 
     def ticks(self, most: int) -> list[float]:
         """At most so many round numbers on the axis; of a logarithmic one powers of ten."""

@@ -130,7 +130,7 @@ def _lines(each: Drawn, across: Scale, upwards: Scale, seeds: bool) -> list[Mark
 
 def _down(upwards: Scale, levels: np.ndarray) -> np.ndarray:
     """From the top, as SVG counts, and no further outside the plot than it is high."""
-    return SIDE * (1 - np.clip(upwards.share(levels), -1, 2))
+    return np.asarray(SIDE * (1 - np.clip(upwards.share(levels), -1, 2)))
 
 
 def _runs(levels: np.ndarray) -> list[tuple[int, int]]:

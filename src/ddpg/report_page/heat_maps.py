@@ -14,11 +14,12 @@ from PIL import Image
 from ddpg.algorithm.normaliser import normalise
 from ddpg.config.config import Config
 from ddpg.environment import split_id
+from ddpg.envs.pendulum_plan import SPEEDS, THETAS, pendulum_plan
 from ddpg.report_page.axes import Tick
-from ddpg.report_page.pendulum_plan import SPEEDS, THETAS, pendulum_plan
 from ddpg.training.policy import Policy
 
-ACROSS, UPWARDS = THETAS // 2, SPEEDS // 2 + 1  # pixels of a picture: every second point of the plan
+EVERY = 4  # points of the plan, one is a pixel
+ACROSS, UPWARDS = THETAS // EVERY, SPEEDS // EVERY + 1
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def best_surface(config: Config) -> Surface | None:
     if split_id(config.env)[1] != "Pendulum-v1" or not unchanged:
         return None
     plan = pendulum_plan(config.gamma)
-    return Surface(None, plan.value[::2, ::2], 2.0 * plan.action[::2, ::2])
+    return Surface(None, plan.value[::EVERY, ::EVERY], 2.0 * plan.action[::EVERY, ::EVERY])
 
 
 def limits(surfaces: list[Surface]) -> tuple[float, float]:
@@ -125,7 +126,7 @@ def picture(numbers: Float[np.ndarray, "x y"], low: float, high: float, colours:
 
 def ramp(colours: str) -> bytes:
     """A PNG of the colours from the lowest to the highest."""
-    return picture(np.linspace(0, 1, 256)[:, None], 0, 1, colours)
+    return picture(np.linspace(0, 1, 256)[:, None], 0.0, 1.0, colours)
 
 
 def _palette(colours: str) -> np.ndarray:

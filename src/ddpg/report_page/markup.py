@@ -14,7 +14,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def element(name: str, *children: Any, **attributes: Any) -> Markup:
+def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
     """`<name attributes>children</name>`; children that are no Markup are escaped, attributes that are None left out.
 
     `class_` becomes class, and an underscore a hyphen: `stroke_width=2`.

@@ -12,7 +12,6 @@ from ddpg.report_page.heat_maps import plane_of
 from ddpg.report_page.history import History
 from ddpg.report_page.markup import Markup, element, joined, table
 from ddpg.report_page.words import LANGUAGES, Say
-from ddpg.terminal import count
 from ddpg.training.moments import moments_of
 from ddpg.version import __version__
 
@@ -40,7 +39,7 @@ def page(
         element("h1", title),
         element(
             "p",
-            *([] if several else [subtitle(histories[0]), " · "]),
+            *([] if several else [subtitle(histories[0], say), " · "]),
             say("written by ddpg {version}", version=__version__),
         ),
         element(
@@ -64,9 +63,10 @@ def style() -> str:
     return resources.files("ddpg.report_page").joinpath("style.css").read_text(encoding="utf-8")
 
 
-def subtitle(history: History) -> str:
+def subtitle(history: History, say: Say) -> str:
     config = history.config
-    return f"{config.preset} · {config.env} · {count(config.seeds, 'seed')}"
+    seeds = say("1 seed") if config.seeds == 1 else say("{n} seeds", n=config.seeds)
+    return f"{config.preset} · {config.env} · {seeds}"
 
 
 def section(
@@ -84,7 +84,9 @@ def section(
     shown = {step: moments[step] for step in dict.fromkeys([*midway[:1], *midway[-1:], end])}
     made, missing = films(history, shown, env, films_limit, note)
     plane = plane_of(history.config)
-    heading = [] if anchor is None else [element("h2", history.name), element("p", subtitle(history), class_="note")]
+    heading = (
+        [] if anchor is None else [element("h2", history.name), element("p", subtitle(history, say), class_="note")]
+    )
     parts = [
         (say("Learning curve"), sections.learning(history, say)),
         (say("Returns"), sections.seeds_table(history, say) if history.records else None),

@@ -49,14 +49,15 @@ def ended(history: History, say: Say) -> str:
     return say("finished: {n} steps", n=steps)
 
 
-def returned(returns: Sequence[float], say: Say) -> str:
+def returned(returns: Sequence[float], say: Say) -> Markup:
     """The interquartile mean, and its 95 % interval if there are several."""
     array = np.array(returns, float)
     low, high = (float(x[0]) for x in interval(array[:, None]))
     middle = float(iqm(array))
     if not np.isfinite(middle):
-        return say("unknown")
-    return f"{number(middle)}{f' [{number(low)}, {number(high)}]' if np.isfinite(low) else ''}"
+        return joined(say("unknown"))
+    around = element("span", f"[{number(low)}, {number(high)}]", class_="interval") if np.isfinite(low) else None
+    return joined(number(middle), " " if around else None, around)
 
 
 def facts(history: History, say: Say) -> Markup:
@@ -173,7 +174,7 @@ def film_part(history: History, made: Sequence[Film], lines: Sequence[str], end:
     figures = []
     for film in made:
         reached = history.return_at(film.step, history.seed)
-        told = "" if reached is None else say("evaluated at {x}", x=number(reached))
+        told = "" if reached is None else say("mean return {x}", x=number(reached))
         title = moment(film.step, end, history.config, say)
         picture = element("img", src=data_uri(film.gif, "image/gif"), alt=title, loading="lazy")
         figures.append(element("figure", picture, element("figcaption", element("b", title), element("span", told))))
@@ -187,7 +188,7 @@ def film_part(history: History, made: Sequence[Film], lines: Sequence[str], end:
 def moment(step: int, end: int, config: Config, say: Say) -> str:
     """How a moment of training is called."""
     if step == 0:
-        return say("beginning: before the first step")
+        return say("beginning: step {n}", n=0)
     if step == end:
         return say("end: step {n}", n=number(step))
     halfway = step >= config.steps / 2

@@ -30,7 +30,7 @@ CHINESE: Mapping[str, str] = {
     # Parts
     "Learning curve": "学习曲线",
     "Returns": "回报",
-    "Inside the update": "更新内部",
+    "Inside the update": "更新过程的内部指标",
     "Film": "动画",
     "Value and policy over all states": "整个状态空间上的价值与策略",
     "Settings": "设置",
@@ -58,6 +58,8 @@ CHINESE: Mapping[str, str] = {
     "wall time": "总用时",
     "seeds": "随机种子",
     "seed": "种子",
+    "1 seed": "1 个种子",
+    "{n} seeds": "{n} 个种子",
     "at step": "所在步",
     "IQM [95 %]": "四分位均值 [95 %]",
     "The best of many evaluations is partly luck: to compare policies, evaluate them anew.": (
@@ -91,12 +93,12 @@ CHINESE: Mapping[str, str] = {
     "bias of Q": "Q 的偏差",
     "Q(s₀, μ(s₀)) minus the return that follows": "Q(s₀, μ(s₀)) 减去随后的实际回报",
     # Films
-    "evaluated at {x}": "评估回报 {x}",
+    "mean return {x}": "平均回报 {x}",
     "No film: {why}": "没有动画：{why}",
     "One greedy episode from the same start, by the policy of seed {n}.": (
         "种子 {n} 的确定性策略从同一起点出发的一个回合（episode）。"
     ),
-    "beginning: before the first step": "开始：第一步之前",
+    "beginning: step {n}": "开始：第 {n} 步",
     "midway: step {n}": "中途：第 {n} 步",
     "end: step {n}": "结束：第 {n} 步",
     "step {n}": "第 {n} 步",
