@@ -117,13 +117,13 @@ def test_several_seeds_with_films_and_maps(trained: ddpg.Run, tmp_path: Path) ->
         assert word in page.text, word
     assert f"finished: {trained.config.steps} steps" in page.text
     assert "beginning: step 0" in page.text
-    assert "midway: step 300" in page.text
+    assert "midway: step 400" in page.text
     assert f"ddpg resume {trained.path} --steps 1200" in page.text
     assert "eval.every" in page.text
     assert f"jax {jax.__version__}" in page.text
     low, high = trained.summary["ci_low"], trained.summary["ci_high"]
-    assert f"{-low:,.0f}".replace(",", "\u2009") in page.text
-    assert f"{-high:,.0f}".replace(",", "\u2009") in page.text
+    assert f"{-low:,.0f}".replace(",", "\u202f") in page.text
+    assert f"{-high:,.0f}".replace(",", "\u202f") in page.text
 
 
 def test_one_seed_and_the_terminal(tmp_path: Path, quick: list[int], capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +157,7 @@ def test_a_run_that_was_stopped_early(tmp_path: Path, quick: list[int]) -> None:
 
     run = ddpg.train(steps=2_000, run=tmp_path / "run", options=TINY, observers=[stop], quiet=True)
     page = read(ddpg.report(run.path, tmp_path / "page.html"))
-    assert "stopped by an observer at step 100 of 2\u2009000" in page.text
+    assert "stopped by an observer at step 100 of 2\u202f000" in page.text
     assert "stopped: <b>enough</b>" in page.text
     assert f"ddpg resume {run.path}\n" in page.text
     (run.path / "summary.json").unlink()

@@ -58,8 +58,8 @@ def test_a_chart_shows_the_rise_and_the_magnified_end() -> None:
     curve = drawn(Curve("a", steps, returns))
     assert curve is not None
     whole, end = chart([curve], "whole", optimum=-130.0), chart([curve], "end", whole=False, first=10_000.0)
-    assert "−1\u2009500" in whole
-    assert "−1\u2009500" not in end
+    assert "−1\u202f500" in whole
+    assert "−1\u202f500" not in end
     assert whole.count('class="seed c0"') == 4
     assert 'class="optimum"' in whole
     assert 'class="optimum"' not in end

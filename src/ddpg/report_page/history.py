@@ -55,7 +55,7 @@ class History:
 
     @property
     def seed(self) -> int:
-        """The seed that is filmed: the median, or the first if networks of that are missing."""
+        """The seed whose policies are shown: the median."""
         return median_seed(self.config, self.records)
 
     def curve(self, label: str, key: str = "return") -> Curve:
@@ -64,8 +64,9 @@ class History:
     def number(self, key: str) -> float | None:
         """A number of summary.json."""
         value = self.summary.get(key)
-        known = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-        return float(value) if known else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
+            return None
+        return float(value)
 
     def texts(self, key: str) -> list[str]:
         """The lines that summary.json has under a key: one, a list or a mapping of them."""

@@ -27,8 +27,9 @@ def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
 
 
 def joined(*children: Any) -> Markup:
-    """One after the other; None is nothing."""
-    return Markup("".join(child if isinstance(child, Markup) else escape(str(child)) for child in children if child))
+    """One after the other; None is nothing. No line breaks within a number."""
+    plain = (child if isinstance(child, Markup) else escape(str(child)) for child in children if child)
+    return Markup("".join(plain).replace("\N{THIN SPACE}", "\N{NARROW NO-BREAK SPACE}"))
 
 
 def data_uri(data: bytes, kind: str) -> str:

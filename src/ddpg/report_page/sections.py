@@ -22,6 +22,7 @@ from ddpg.report_page.history import History
 from ddpg.report_page.markup import Markup, data_uri, element, joined, table
 from ddpg.report_page.words import Say
 from ddpg.terminal import plain
+from ddpg.training.moments import moment_steps
 from ddpg.training.policy import Policy
 
 CHARTS = (  # key in the log, title, what it is
@@ -191,8 +192,9 @@ def moment(step: int, end: int, config: Config, say: Say) -> str:
         return say("beginning: step {n}", n=0)
     if step == end:
         return say("end: step {n}", n=number(step))
-    halfway = step >= config.steps / 2
-    return say("midway: step {n}", n=number(step)) if halfway else say("step {n}", n=number(step))
+    return (
+        say("midway: step {n}", n=number(step)) if step >= moment_steps(config)[-1] else say("step {n}", n=number(step))
+    )
 
 
 def heat_part(

@@ -12,11 +12,15 @@ from ddpg.training.folder import RunFolder
 from ddpg.training.policy import Policy, load_policy
 from ddpg.types import Spec
 
-SHARES = (1 / 8, 1 / 4, 1 / 2)  # of the run; its beginning is kept too, and its end is models/seed-S/networks
+SHARES = (
+    1 / 8,
+    1 / 4,
+    1 / 2,
+)  # of the learning; the beginning is kept too, and the end is networks.safetensors
 
 
 class Moments:
-    """Writes the networks of every seed at the beginning, and at the first log points after SHARES of the run.
+    """Writes the networks of every seed at the beginning, and at the first log points after SHARES of learning.
 
     Which steps these are depends on the configuration alone, so that a resumed run leaves the same files.
     """
@@ -26,8 +30,7 @@ class Moments:
 
     def keep(self, before: int, step: int, read: Callable[[], Learned]) -> None:
         """Those of `step` if a moment has come since the log point `before`; `read` copies the networks."""
-        steps = self._config.steps
-        if step < steps and any(before < share * steps <= step for share in SHARES):
+        if step < self._config.steps and any(before < moment <= step for moment in moment_steps(self._config)):
             self.write(step, read())
 
     def write(self, step: int, learned: Learned) -> None:
@@ -38,6 +41,12 @@ class Moments:
             except OSError as error:
                 self._display.warn(f"the networks of step {step:,} could not be written ({reason(error)})")
                 return
+
+
+def moment_steps(config: Config) -> list[float]:
+    """When a log point is the first after one of SHARES of the time from the first update to the end of the run."""
+    first = config.learning_starts
+    return [first + share * (config.steps - first) for share in SHARES]
 
 
 def moments_of(folder: RunFolder, config: Config, seed: int, end: int) -> dict[int, Callable[[], Policy]]:
