@@ -127,7 +127,7 @@ def test_several_seeds_with_films_and_maps(trained: ddpg.Run, tmp_path: Path) ->
 
 
 def test_one_seed_and_the_terminal(tmp_path: Path, quick: list[int], capsys: pytest.CaptureFixture[str]) -> None:
-    ddpg.train(steps=200, run=tmp_path / "run", options=TINY, quiet=True)
+    ddpg.train(steps=400, run=tmp_path / "run", options=TINY, quiet=True)
     capsys.readouterr()
     assert main(["report", str(tmp_path / "run"), "-o", str(tmp_path / "page.html"), "--lang", "zh"]) == 0
     out, err = capsys.readouterr()
@@ -135,7 +135,7 @@ def test_one_seed_and_the_terminal(tmp_path: Path, quick: list[int], capsys: pyt
     assert err.splitlines()[-1].startswith(f"report: {tmp_path / 'page.html'} (")
     page = read(tmp_path / "page.html")
     assert "95 %" not in page.text
-    assert "已完成：200 步" in page.text
+    assert "已完成：400 步" in page.text
     assert page.films() == len(quick) == 3
 
 

@@ -5,18 +5,22 @@ from importlib import resources
 
 from ddpg.environment import EnvironmentLike, split_id
 from ddpg.records.plot import number
-from ddpg.report_page import sections
 from ddpg.report_page.charts import Drawn, chart, drawn
+from ddpg.report_page.curves import insight, learning, legend
 from ddpg.report_page.films import films
 from ddpg.report_page.heat_maps import plane_of
 from ddpg.report_page.history import History
+from ddpg.report_page.looking_back import film_part, heat_part
 from ddpg.report_page.markup import Markup, element, joined, table
+from ddpg.report_page.outcome import alarms, duration, ended, facts, returned, seeds_table
+from ddpg.report_page.settings import commands, settings
 from ddpg.report_page.words import LANGUAGES, Say
 from ddpg.training.moments import moments_of
 from ddpg.version import __version__
 
 LARGEST = 5_000_000  # bytes of a page
 APART = 250_000  # bytes of a run's section without its films
+FILMS = 3  # of each run: at the beginning, midway and at the end
 # A page loads nothing and runs nothing, whatever a run folder may have put into it.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -29,9 +33,10 @@ def page(
 ) -> str:
     """HTML that needs no other file; `env` as in `films`, `note` is called with a line before what takes seconds."""
     say, several = Say(language), len(histories) > 1
-    films_limit = max(0, LARGEST * 95 // 100 // len(histories) - APART) // 3 * 3 // 4  # base64 takes 4 bytes for 3
+    share = 0.95 * LARGEST / len(histories) - APART
+    film_limit = max(0, int(0.75 * share / FILMS))  # base64 takes 4 bytes for 3
     parts = [
-        section(history, say, env, films_limit, note, f"run-{i}" if several else None)
+        section(history, say, env, film_limit, note, f"run-{i}" if several else None)
         for i, history in enumerate(histories, start=1)
     ]
     title = say("{n} runs", n=len(histories)) if several else histories[0].name
@@ -73,7 +78,7 @@ def section(
     history: History,
     say: Say,
     env: EnvironmentLike | None,
-    films_limit: int,
+    film_limit: int,
     note: Callable[[str], None],
     anchor: str | None,
 ) -> Markup:
@@ -82,25 +87,25 @@ def section(
     moments = moments_of(history.folder, history.config, history.seed, end)
     midway = [step for step in moments if step < end]
     shown = {step: moments[step] for step in dict.fromkeys([*midway[:1], *midway[-1:], end])}
-    made, missing = films(history, shown, env, films_limit, note)
+    made, missing = films(history, shown, env, film_limit, note)
     plane = plane_of(history.config)
     heading = (
         [] if anchor is None else [element("h2", history.name), element("p", subtitle(history, say), class_="note")]
     )
     parts = [
-        (say("Learning curve"), sections.learning(history, say)),
-        (say("Returns"), sections.seeds_table(history, say) if history.records else None),
-        (say("Inside the update"), sections.insight(history, say)),
-        (say("Film"), sections.film_part(history, made, missing, end, say)),
+        (say("Learning curve"), learning(history, say)),
+        (say("Returns"), seeds_table(history, say) if history.records else None),
+        (say("Inside the update"), insight(history, say)),
+        (say("Film"), film_part(history, made, missing, end, say)),
         (
             say("Value and policy over all states"),
-            None if plane is None else sections.heat_part(history, plane, moments, end, say),
+            None if plane is None else heat_part(history, plane, moments, end, say),
         ),
-        (say("Settings"), sections.settings(history, say)),
-        (say("How to go on"), sections.commands(history, say)),
+        (say("Settings"), settings(history, say)),
+        (say("How to go on"), commands(history, say)),
     ]
     said = [joined(element("h3", name), part) for name, part in parts if part]
-    return element("section", *heading, sections.facts(history, say), sections.alarms(history, say), *said, id=anchor)
+    return element("section", *heading, facts(history, say), alarms(history, say), *said, id=anchor)
 
 
 def overview(histories: Sequence[History], say: Say) -> Markup:
@@ -122,7 +127,7 @@ def overview(histories: Sequence[History], say: Say) -> Markup:
                     curves, say("last half"), note=name, optimum=optimum, log=False, whole=False, first=_half(curves)
                 ),
             ]
-            charts += [sections.legend(lines), element("div", *panels, class_="panels")]
+            charts += [legend(lines), element("div", *panels, class_="panels")]
     head = [say("run"), say("environment"), say("preset"), say("seeds"), say("last return"), say("best return")]
     head += [say("steps per second"), say("wall time"), say("how it ended")]
     rows = [_row(f"run-{i}", history, say) for i, history in enumerate(histories, start=1)]
@@ -143,9 +148,9 @@ def _row(anchor: str, history: History, say: Say) -> list[object]:
         config.env,
         config.preset,
         str(config.seeds),
-        sections.returned([last for *_, last in best], say) if best else "",
-        sections.returned([value for _, value, _, _ in best], say) if best else "",
+        returned([last for *_, last in best], say) if best else "",
+        returned([value for _, value, _, _ in best], say) if best else "",
         "" if rate is None else number(round(rate)),
-        "" if wall is None else sections.duration(wall),
-        sections.ended(history, say),
+        "" if wall is None else duration(wall),
+        ended(history, say),
     ]
