@@ -27,39 +27,28 @@ from ddpg import read_metrics
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
+from ddpg.config.small import SMALL
 from ddpg.records.plot import INK, PALETTE, curve_of, style_axes
 from ddpg.records.statistics import interval, iqm
 
 SEEDS, GAP, FLOOR = 10, 15.0, 1.0
-SMALL = {"replay.capacity": "100000"}  # longer than any run here: the same replay in a tenth of the memory
-SOON = {"collect.warmup": "1000"}  # five episodes of 200 steps: MuJoCo's have 1 000, and runs there 1 000 000
-SIMBA = {
-    "actor.widths": "64",  # half the width: there are 3 observations and 1 action here
-    "critic.widths": "64,64",  # an eighth of the width: as it is, one seed would take hours on a core
-    "replay.batch": "64",  # of Pendulum's few states; a quarter of the cost
-}
-FASTTD3 = {
-    "actor.widths": "128,64,32",  # a quarter of the widths: made for humanoids, on an accelerator
-    "critic.widths": "256,128,64",  # as the actor's
-    "replay.batch": "256",  # of 32 768: the learner is to fit two cores
-    "replay.capacity": "102400",  # longer than the run, where 128 environments need millions
-    "collect.envs": "16",  # of 128: else 100 000 steps would have 1 560 updates
-    "collect.learning_starts": "1024",  # of 32 768, which was one minibatch; here four
-    "reward_scale": "0.1",  # returns here reach down to -1 630, and its atoms from -250 to 250: now to -163
-}
-JOBS: dict[str, tuple[int, dict[str, str]]] = {  # preset, and more: steps of a seed, options in which it differs
-    "ddpg": (20_000, {}),
-    "td3_plus": (20_000, SMALL | SOON),
-    "mujoco": (20_000, SMALL | SOON),
-    "sparse": (20_000, {}),
-    "article": (50_000, {}),  # what is optimal for gamma 0.9 is not within 15
-    "article, gamma 0.99": (50_000, {"gamma": "0.99"}),
-    "lillicrap": (50_000, SMALL),  # tau 0.001 and lr 1e-4: 20 000 leave a gap of 20
-    "td3": (20_000, SMALL | SOON),
-    "d4pg": (30_000, SMALL | {"replay.batch": "64"}),  # of 256, a quarter of the cost; lr 1e-4: slower than others
-    "simba": (10_000, SMALL | SOON | SIMBA),  # lr 1e-4, but two updates a step
-    "pixels": (20_000, {}),  # sees pictures alone
-    "fasttd3": (100_000, FASTTD3),  # an update every eight steps: 12 500 of them
+JOBS: dict[str, dict[str, Any]] = {  # preset, and more: options in which it differs
+    "ddpg": {"steps": 20_000},
+    "td3_plus": {**SMALL["td3_plus"]},
+    "mujoco": {**SMALL["mujoco"]},
+    "sparse": {"steps": 20_000},
+    "article": {"steps": 50_000},  # what is optimal for gamma 0.9 is not within 15
+    "article, gamma 0.99": {"steps": 50_000, "gamma": 0.99},
+    "hands_on_rl": {"steps": 40_000},  # 200 episodes, as the book
+    "hands_on_rl, replay 100 000": {"steps": 40_000, "replay.capacity": 100_000},  # of 10 000: all of the run
+    "hands_on_rl, sigma 0.1": {"steps": 40_000, "exploration.sigma": 0.1},  # 0.2 N m; the book has 0.01
+    "lillicrap": {**SMALL["lillicrap"]},  # tau 0.001 and lr 1e-4: 20 000 leave a gap of 20
+    "td3": {**SMALL["td3"]},
+    "d4pg": {**SMALL["d4pg"]},
+    "simba": {**SMALL["simba"]},
+    "pixels": {"steps": 20_000},  # sees pictures alone
+    "fasttd3": {**SMALL["fasttd3"]},  # an update every eight steps: 12 500 of them
+    "td7": {**SMALL["td7"]},
 }
 
 
@@ -69,8 +58,7 @@ def preset_of(name: str) -> str:
 
 def trained(name: str) -> dict[str, Any]:
     """Every option of a job's run, as the preset has it now."""
-    steps, options = JOBS[name]
-    return learned_with(override(PRESETS[preset_of(name)], {"steps": steps, **options}))
+    return learned_with(override(PRESETS[preset_of(name)], JOBS[name]))
 
 
 def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
@@ -80,16 +68,14 @@ def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
 
 
 def measure(name: str) -> dict[str, Any]:
-    steps, options = JOBS[name]
     without = {"checkpoint.share": "none"}  # nothing is kept of the run
     with tempfile.TemporaryDirectory() as folder:
         run = ddpg.train(
             "Pendulum-v1",
             preset=preset_of(name),
             seeds=SEEDS,
-            steps=steps,
             run=f"{folder}/run",
-            options=options | without,
+            options=JOBS[name] | without,
         )
         if run.interrupted:
             raise SystemExit(f"{name}: stopped; nothing of it is kept")
@@ -98,10 +84,10 @@ def measure(name: str) -> dict[str, Any]:
     reached = [int(curve.steps[below[0]]) if len(below := np.flatnonzero(row <= GAP)) else None for row in gaps]
     low, high = (end[0] for end in interval(gaps[:, -1:]))
     return {
-        "options": options,
+        "options": {path: value for path, value in JOBS[name].items() if path != "steps"},
         "trained": trained(name),
         "seeds": SEEDS,
-        "steps": steps,
+        "steps": JOBS[name]["steps"],
         "reached": sum(step is not None for step in reached),
         "steps_to_gap": {"median": middle(reached), "worst": worst(reached), "all": reached},
         "last_gap": {"iqm": rounded(iqm(gaps[:, -1])), "interval": [rounded(low), rounded(high)]},

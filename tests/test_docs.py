@@ -1,4 +1,4 @@
-"""The documentation is true: snippets and examples run, commands parse, symbols and links resolve."""
+"""The documentation is true, in English and in Chinese: snippets run, commands parse, symbols and links resolve."""
 
 import ast
 import importlib.util
@@ -16,20 +16,22 @@ from inspect import get_annotations
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+from unicodedata import east_asian_width
 
 import gymnasium
 import pytest
 
 from ddpg import cli
-from ddpg.commands import train as training
 from ddpg.config.presets import by_name
 from ddpg.config.reading import override
 from ddpg.doctor.rehearse import Duration
 from ddpg.environment import resolve
+from ddpg.training import train as training
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
+CHINESE = [page for page in PAGES if page.name.endswith(".zh.md") or page.parent == ROOT / "docs" / "zh"]
 VARIANT = ROOT / "docs" / "variant.md"  # whose test and commands are of the project with its diff
 TINY = {"collect.warmup": 600, "collect.learning_starts": 600, "eval.every": 600, "eval.episodes": 4}
 
@@ -355,11 +357,16 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_lines_are_short(page: Path) -> None:
-    """At most 100 characters of what a reader sees, but for tables and code."""
+    """At most 100 columns of what a reader sees, in Chinese 60 of its characters, but for tables and code."""
     lines = [line for line in prose(page).splitlines() if not line.startswith("|")]
     shown = [re.sub(r"\]\([^)]*\)|<[^>]*>", "", line) for line in lines]
-    too_long = [line for line in shown if len(line) > 100]
+    too_long = [line for line in shown if columns(line) > (120 if page in CHINESE else 100)]
     assert not too_long
+
+
+def columns(line: str) -> int:
+    """A Chinese character is as wide as two others."""
+    return sum(1 + (east_asian_width(character) in "WF") for character in line)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
@@ -380,8 +387,88 @@ def test_the_table_of_protocols_is_whole() -> None:
         assert set(re.findall(r"\w+", answers)) == {name for name in members if name[0] != "_"}, name
 
 
-def test_notation_names_every_step() -> None:
-    page = ROOT / "docs" / "notation.md"
+@pytest.mark.parametrize("folder", ["docs", "docs/zh"])
+def test_notation_names_every_step(folder: str) -> None:
+    page = ROOT / folder / "notation.md"
     places = {file.name for _, file in quotes(page)}
     files = "agent learner collector values exploration networks replay"
     assert {f"{name}.py" for name in files.split()} <= places
+
+
+def counterpart(page: Path) -> Path:
+    """The English page of a Chinese one."""
+    return page.with_name("README.md") if page.parent == ROOT else page.parents[1] / page.name
+
+
+FIGURE = re.compile(r"\d[\d ]*\.\d+|\d[\d ]*\d{3}")
+SECTIONS = {"2.1", "2.2", "2.3", "4.1", "4.2"}  # of the article
+
+
+def figures(text: str) -> set[str]:
+    """Numbers with a decimal point or at least four digits in a text, outside of code and links: the measured ones."""
+    plain = re.sub(r"`[^`]*`|\]\([^)]*\)|<[^>]*>", "", text)
+    return {found.replace(" ", "") for found in FIGURE.findall(plain)} - SECTIONS
+
+
+TRANSLATED = [page for page in CHINESE if counterpart(page).exists()]
+
+
+@pytest.mark.parametrize("page", TRANSLATED, ids=names(TRANSLATED))
+def test_chinese_figures_are_those_of_the_english_pages(page: Path) -> None:
+    """Each is in its English counterpart, in README.md, or in an English page that it links to."""
+    linked = {(page.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+\.md)", prose(page))}
+    english = [other for other in {counterpart(page), ROOT / "README.md", *linked} - set(CHINESE) if other.exists()]
+    known = figures("\n".join(other.read_text(encoding="utf-8") for other in english))
+    assert not figures(prose(page)) - known
+
+
+def rows(page: Path) -> list[list[str]]:
+    """The numbered rows of the tables of a page."""
+    lines = re.findall(r"^\| (\d+ \|.*) \|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [[cell.strip() for cell in line.split(" | ")] for line in lines]
+
+
+def test_the_article_is_the_same_statements_in_both_languages() -> None:
+    english, chinese = (rows(ROOT / folder / "article.md") for folder in ("docs", "docs/zh"))
+    assert [int(row[0]) for row in english] == list(range(1, len(english) + 1))
+    assert len(english) > 100
+    for here, there in zip(english, chinese, strict=True):
+        marks = [(row[0], row[2].count("✔"), re.findall(r"`study \w+`", row[2])) for row in (here, there)]
+        assert marks[0] == marks[1]
+        wrong = [re.search(r"\*\*(wrong|unclear|有误|不准确)\*\*", row[2]) is not None for row in (here, there)]
+        assert wrong[0] == wrong[1]
+        assert "✔" in here[2] or "study " in here[2] or wrong[0]
+
+
+def test_the_chinese_page_of_commands_names_options_that_exist() -> None:
+    text = (ROOT / "docs" / "zh" / "commands.md").read_text(encoding="utf-8")
+    found = re.findall(r"^## ddpg (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(found) > 6
+    for command, section in found:
+        known = options_of(command)
+        named = {name for row in re.findall(r"^\| (`-[^|]+)\|", section, re.MULTILINE) for name in row.split("`")[1::2]}
+        assert named <= known, command
+
+
+def options_of(command: str) -> set[str]:
+    [subparsers] = [action.choices for action in cli.parser(of_train=True)._actions if isinstance(action.choices, dict)]
+    return {option for action in subparsers[command]._actions for option in action.option_strings}
+
+
+def test_diagrams_are_what_their_script_draws() -> None:
+    for name, svg in load(ROOT / "benchmarks" / "diagrams.py").files().items():
+        assert (ROOT / "docs" / "images" / name).read_text(encoding="utf-8") == svg, name
+
+
+def test_the_site_has_no_dead_links_and_loads_nothing_from_afar(tmp_path: Path) -> None:
+    site = load(ROOT / "docs" / "build_site.py")
+    assert site.main(["-o", str(tmp_path / "site")]) == 0
+    assert (tmp_path / "site" / "zh" / "index.html").exists()
+    page = tmp_path / "site" / "files.html"
+    page.write_text('<a href="nowhere.html"></a><a href="index.html#no-heading"></a><script src="https://a.b/c.js">')
+    dead = site.dead_links((tmp_path / "site").resolve())
+    assert [line for line in dead if line.startswith("files.html")] == [
+        "files.html: nowhere.html",
+        "files.html: index.html#no-heading (no such heading)",
+        "files.html: https://a.b/c.js (from afar)",
+    ]

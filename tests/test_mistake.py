@@ -32,6 +32,7 @@ COMMANDS = {
     "plot run": "ddpg.commands.plot.plot_runs",
     "export run --format onnx": "ddpg.commands.export.export_run",
     "doctor Pendulum-v1": "ddpg.commands.doctor.doctor",
+    "study ideas": "ddpg.commands.study.study",
     "presets": "ddpg.commands.presets.tables",
 }
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ddpg.commands.evaluate import evaluate_run as evaluate
     from ddpg.commands.export import export_run as export
     from ddpg.commands.report import report_runs as report
-    from ddpg.commands.train import resume, train
+    from ddpg.commands.study import study
     from ddpg.config.config import Config
     from ddpg.config.presets import PRESETS
     from ddpg.mistake import Mistake
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ddpg.training.policy import Policy, load
     from ddpg.training.run import Run
     from ddpg.training.stored import replay
+    from ddpg.training.train import resume, train
 
 _HOMES = {
     "PRESETS": "config.presets.PRESETS",
@@ -51,13 +52,14 @@ _HOMES = {
     "read_metrics": "training.folder.read_metrics",
     "replay": "training.stored.replay",
     "report": "commands.report.report_runs",
-    "resume": "commands.train.resume",
+    "resume": "training.train.resume",
+    "study": "commands.study.study",
     "schedule": "algorithm.schedules.schedule",
-    "train": "commands.train.train",
+    "train": "training.train.train",
 }
 __all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "curve_of"]
 __all__ += ["evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "replay"]
-__all__ += ["__version__", "report", "resume", "schedule", "train"]
+__all__ += ["__version__", "report", "resume", "schedule", "study", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the user types: train · resume · eval · plot · report · export · doctor · presets; a mistake is one line."""
+"""The command line, one subcommand per file of `commands`. A mistake is one line, and status 2."""
 
 import argparse
 import os
@@ -20,6 +20,7 @@ SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
 # Of train, beside the paths.
 NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")
 BEST = "the policy of the best evaluation, not the last one"
+COMMANDS = ("train", "resume", "eval", "plot", "report", "export", "doctor", "study", "presets")
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
 
@@ -67,9 +68,7 @@ def _run(argv: Sequence[str]) -> int:
         return MISTAKE if stop.code else 0
     refuse(rest, ["from" if name == "from_run" else name for name in vars(args) if name.islower()])
     if args.COMMAND is None:
-        raise Mistake(
-            "no command; expected train, resume, eval, plot, report, export, doctor or presets; see `ddpg --help`"
-        )
+        raise Mistake(f"no command; expected {', '.join(COMMANDS)}; see `ddpg --help`")
     module, _, function = args.COMMAND.partition(".")
     status = getattr(import_module(f"ddpg.commands.{module}"), function)(args)  # with JAX, for a second
     with checked(sys.stdout):  # which may still hold what an environment printed
@@ -94,8 +93,8 @@ def parser(of_train: bool = False) -> Parser:
         sub.set_defaults(COMMAND=function)
         return sub
 
-    usage = "ddpg train [ENV] [--preset NAME] [--steps N] [--seed S] [--seeds K]\n"
-    usage += "                  [--run DIR] [--from RUN] [--quiet] [--PART.FIELD VALUE ...]"
+    usage = "ddpg train [ENV] [--preset NAME] [--small] [--steps N] [--seed S] \n"
+    usage += "                  [--seeds K] [--run DIR] [--from RUN] [--quiet] [--PART.FIELD VALUE ...]"
     train = command(
         "train", "train.train_command", "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage
     )
@@ -103,6 +102,7 @@ def parser(of_train: bool = False) -> Parser:
     train.add_argument("--preset", metavar="NAME", help="where to start from; see `ddpg presets` (ddpg)")
     train.add_argument("--from", dest="from_run", metavar="RUN", help="begin with its networks and its options")
     train.add_argument("--best", action="store_true", help="with --from: those of its best evaluation")
+    train.add_argument("--small", action="store_true", help="the preset in sizes for a small task, such as Pendulum")
     train.add_argument("--demonstrations", metavar="FILE", help="an NPZ of transitions, as ddpg.replay gives them")
     train.add_argument("--steps", metavar="N", help="environment steps of each seed (the preset's: 20000 of ddpg)")
     train.add_argument("--seed", metavar="S", help="the first seed (0)")
@@ -192,6 +192,14 @@ def parser(of_train: bool = False) -> Parser:
     doctor.add_argument("--steps", type=_natural, default=5_000, metavar="N", help="random steps (5000)")
     doctor.add_argument("--seed", type=_whole, default=0, metavar="S", help="of its episodes and the actions (0)")
     doctor.add_argument("--json", action="store_true", help="print one JSON object on stdout instead")
+
+    study = command(
+        "study", "study.study_command", "Do an experiment on what the tutorial article argues; without NAME list them."
+    )
+    study.add_argument("NAME", nargs="?", help="which one (lists them all)")
+    study.add_argument("--steps", type=_natural, metavar="N", help="environment steps of each training (the study's)")
+    study.add_argument("--seeds", type=_natural, metavar="K", help="agents of each training (the study's)")
+    study.add_argument("-o", type=Path, metavar="DIR", help="the folder of its answer (studies/NAME)")
 
     command("presets", "presets.presets_command", "Print the presets side by side, only where they differ.")
     return top

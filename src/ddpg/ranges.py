@@ -29,7 +29,9 @@ class Choice:
 
 
 def _split_list(value: Any) -> Any:
-    """Accept 64,64 from a command line, and one number, where JSON and Python have a sequence."""
+    """Accept 64,64 from a command line, one number, and none, where JSON and Python have a sequence."""
+    if value is None:
+        return ()
     if isinstance(value, str):
         return value.replace(" ", "").strip("()[],").split(",")
     return [value] if isinstance(value, int | float) else value
@@ -63,7 +65,8 @@ NonNegative = Annotated[Finite, Ge(0)]
 UnitInterval = Annotated[Finite, Gt(0), Le(1)]
 
 # At most 64 layers: a configuration from elsewhere must not make JAX trace for hours.
-Widths = Annotated[tuple[Natural, ...], BeforeValidator(_split_list), MinLen(1), MaxLen(64)]
+HiddenWidths = Annotated[tuple[Natural, ...], BeforeValidator(_split_list), MaxLen(64)]
+Widths = Annotated[HiddenWidths, MinLen(1)]
 
 
 # Of a schedule: as many as describe any curve.

@@ -32,9 +32,11 @@ def thousands(number: float) -> str:
 
 def plain(value: Any) -> str:
     """The value of an option as it is typed."""
+    if value is None or value == ():
+        return "none"
     if isinstance(value, tuple):
         return ",".join(map(plain, value))
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def one_decimal(value: float | None) -> str:

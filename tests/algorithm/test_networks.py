@@ -49,6 +49,16 @@ def test_every_activation_is_checked() -> None:
     assert set(FORMULAS) == set(ACTIVATIONS)
 
 
+def test_without_hidden_layers_networks_are_linear() -> None:
+    obs, action = obs_and_action()
+    actor, critic = actor_of(Network(widths=())), critic_of(Network(widths=()), 2, 3)
+    (layer,), (values,) = actor.layers, critic.layers
+    np.testing.assert_allclose(actor(obs), np.tanh(obs @ layer.weight + layer.bias), atol=1e-6)
+    both = np.concatenate([obs, action], axis=1)
+    assert values.weight.shape == (2, both.shape[1], 3)
+    np.testing.assert_allclose(critic(obs, action), both @ values.weight + values.bias[:, None, :], atol=1e-6)
+
+
 @pytest.mark.parametrize("activation", FORMULAS)
 def test_actor_is_a_perceptron_with_tanh(activation: str) -> None:
     actor = Actor(actor_of(Network(widths=(8, 7))).layers, activation)

@@ -55,8 +55,11 @@ def made(
     dtype: str = "float32",
     factor: float = 1.0,
     block: str = "plain",
+    widths: tuple[int, ...] | None = None,
 ) -> Made:
-    spec, widths = SPECS[dtype], (32, 32) if block == "residual" else (32, 16)
+    spec = SPECS[dtype]
+    if widths is None:
+        widths = (32, 32) if block == "residual" else (32, 16)
     agent = DPG(actor=Network(widths=widths, activation=activation, block=BLOCKS[block]))
     nets = random_nets(agent, spec)
     mean, variance = np.linspace(-2, 3, spec.obs_size), np.linspace(0, 9, spec.obs_size)  # one component never changes
@@ -160,6 +163,10 @@ def check_forms(of: Made, folder: Path) -> None:
 @pytest.mark.parametrize("block", [name for name in BLOCKS if name != "plain"])
 def test_every_form_is_the_policy_of_other_layers(block: str, normalise: bool, dtype: str, tmp_path: Path) -> None:
     check_forms(made("silu", normalise, dtype, block=block), tmp_path)
+
+
+def test_every_form_is_a_linear_policy(tmp_path: Path) -> None:
+    check_forms(made(widths=()), tmp_path)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -20,6 +20,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ddpg
+from ddpg import cli
 from ddpg.cli import main
 from ddpg.commands.evaluate import evaluate_run
 from ddpg.commands.export import FORMATS
@@ -249,6 +250,14 @@ def test_runs_get_numbers_of_their_own(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Session, "run", lambda self, folder, stopped: folder)
     folders = [str(ddpg.train(preset=preset)) for preset in ("ddpg", "ddpg", "article")]
     assert folders == ["runs/Pendulum-v1-ddpg-1", "runs/Pendulum-v1-ddpg-2", "runs/Pendulum-v1-article-1"]
+
+
+def test_small_is_a_preset_in_other_sizes(tmp_path: Path) -> None:
+    asked = ["train", "--preset", "td3", "--small", "--steps", "1000", "--collect.warmup", "200", "--run"]
+    assert cli.main([*asked, str(tmp_path / "td3"), "--quiet", "--actor.widths", "8", "--critic.widths", "8"]) == 0
+    config = ddpg.load_config(tmp_path / "td3")
+    assert (config.preset, config.steps, config.replay.capacity, config.collect.warmup) == ("td3", 1_000, 100_000, 200)
+    assert config.agent.policy_delay == 2
 
 
 def test_what_train_takes_for_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

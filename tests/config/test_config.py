@@ -21,6 +21,10 @@ def mistake_in(**changes: Any) -> str:
 
 def test_parts_that_do_not_go_together() -> None:
     assert "actor.widths 16,32: residual blocks" in mistake_in(actor__block="residual", actor__widths="16,32")
+    for part, value in {"actor.action_layer": 1, "actor.block": "residual", "actor.block.norm": "layer"}.items():
+        mistake = mistake_in(**{part.replace(".", "__"): value, "actor__widths": "none"})
+        assert "actor.widths none: there " in mistake
+        assert f"; use --{part} " in mistake
     assert "critic.action_layer 1" in mistake_in(critic__block="residual", critic__action_layer="1")
     assert "exploration parameters" in mistake_in(exploration="parameters", actor__block__norm="batch")
     assert "critic.block.norm batch" in mistake_in(critic__block__norm="batch")

@@ -14,10 +14,12 @@ from ddpg.algorithm.schedules import Constant, Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import Config
-from ddpg.config.presets import PRESETS
-from ddpg.config.reading import from_data, to_data, values
+from ddpg.config.presets import PRESETS, by_name
+from ddpg.config.reading import from_data, override, to_data, values
+from ddpg.config.small import SMALL, small_options
 from ddpg.envs.pendulum import Pendulum
 from ddpg.experience.sampling import Prioritised
+from ddpg.mistake import Mistake
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -50,6 +52,24 @@ def test_article() -> None:
     (high,) = Pendulum().spec.action_high
     assert exploration.sigma == 2.0 / high
     assert exploration.schedule == Exponential(rate=0.9995, final=0.0, begin=article.learning_starts)
+
+
+def test_hands_on_rl() -> None:
+    """boyu-ai/Hands-on-RL@4a151a4, the notebook of chapter 13 and its rl_utils.py."""
+    book = PRESETS["hands_on_rl"]
+    agent = book.agent
+    assert (agent.actor.widths, agent.critic.widths) == ((64,), (64, 64))  # PolicyNet has one hidden layer
+    for network in (agent.actor, agent.critic):
+        assert (network.activation, network.action_layer) == ("relu", 0)  # torch.cat([x, a])
+        assert network.init.kind == "fan_in"  # what torch.nn.Linear draws, weights and biases
+        assert (network.final_init, network.l2) == (None, 0)
+    assert (agent.actor.lr, agent.critic.lr) == (3e-4, 3e-3)  # actor_lr, critic_lr
+    assert (book.gamma, agent.tau) == (0.98, 0.005)
+    assert (book.replay.capacity, book.replay.batch, book.replay.n_step) == (10_000, 64, 1)  # buffer_size, batch_size
+    assert (book.collect.steps, book.collect.updates, book.collect.envs) == (1, 1, 1)
+    assert (book.learning_starts, book.collect.warmup) == (1_000, 0)  # minimal_size, and no random actions before
+    assert agent.exploration == Gaussian(sigma=0.01 / Pendulum().spec.action_high[0])  # sigma, in N m
+    assert book.steps == 200 * Pendulum().max_episode_steps  # num_episodes
 
 
 def test_lillicrap() -> None:
@@ -202,6 +222,8 @@ def test_td3_plus() -> None:
 # The options in which a preset differs from plain DDPG, beside steps and replay size.
 NETWORKS = "actor.widths critic.widths critic.activation critic.lr"
 CHANGED = {
+    "hands_on_rl": "gamma actor.widths actor.lr critic.activation critic.lr exploration.sigma tau collect.warmup "
+    "collect.learning_starts",
     "lillicrap": f"{NETWORKS} actor.lr actor.block.norm critic.block.norm actor.final_init critic.final_init "
     "critic.action_layer critic.l2 exploration exploration.theta exploration.sigma exploration.dt "
     "tau collect.warmup collect.learning_starts",
@@ -233,3 +255,29 @@ def test_a_preset_changes_nothing_else(preset: str) -> None:
     assert (usual["gamma"], usual["replay.n_step"], usual["replay.sampling"]) == (0.99, 1, "uniform")
     changed = {path for path, value in of_preset.items() if path not in usual or usual[path] != value}
     assert changed - {"preset", "steps", "replay.capacity"} == set(CHANGED[preset].split())
+
+
+@pytest.mark.parametrize("preset", SMALL)
+def test_a_small_preset_differs_in_sizes_alone(preset: str) -> None:
+    small = override(by_name(preset), SMALL[preset])
+    sizes = (
+        "steps",
+        "widths",
+        "size",
+        "lift",
+        "batch",
+        "capacity",
+        "envs",
+        "warmup",
+        "learning_starts",
+        "reward_scale",
+    )
+    assert all(path.rpartition(".")[2] in sizes for path in SMALL[preset])
+    assert small.steps <= 100_000
+    assert small.replay.capacity <= 102_400
+    assert small.replay.batch <= by_name(preset).replay.batch
+
+
+def test_a_preset_of_one_size_has_no_small_one() -> None:
+    with pytest.raises(Mistake, match=r"small: preset ddpg has one size; leave out --small, or choose mujoco, "):
+        small_options(by_name("ddpg"))

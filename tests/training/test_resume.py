@@ -14,13 +14,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import ddpg
 from ddpg.cli import main
-from ddpg.commands import train as beginning
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.records.checkpoint import list_checkpoints
 from ddpg.records.display import Display
 from ddpg.records.log import TAGS
 from ddpg.records.tree_file import read_header
+from ddpg.training import train as beginning
 from ddpg.training.backend import driver_for
 from ddpg.training.folder import RunFolder, load_config
 from ddpg.training.restore import Progress

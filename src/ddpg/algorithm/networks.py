@@ -34,7 +34,7 @@ from ddpg.algorithm.random import draw_uniform
 from ddpg.algorithm.schedules import Constant, Schedule
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
-from ddpg.ranges import Choice, Natural, NonNegative, Positive, Rounded, Widths
+from ddpg.ranges import Choice, HiddenWidths, Natural, NonNegative, Positive, Rounded
 from ddpg.types import AnyArray, Key, PyTree
 
 
@@ -49,7 +49,7 @@ class Plain:
     kind: Literal["plain"] = field(default="plain", kw_only=True)
     norm: Annotated[str, Choice(NORMS)] | None = None
 
-    def hidden_sizes(self, widths: Widths) -> list[int]:
+    def hidden_sizes(self, widths: HiddenWidths) -> list[int]:
         """The sizes between those of input and output."""
         return list(widths)
 
@@ -80,7 +80,7 @@ class Residual:
     kind: Literal["residual"] = field(default="residual", kw_only=True)
     expansion: Natural = 4
 
-    def hidden_sizes(self, widths: Widths) -> list[int]:
+    def hidden_sizes(self, widths: HiddenWidths) -> list[int]:
         """The sizes between those of input and output: of the linear layer, and of two layers per block."""
         return [widths[0], *(size for width in widths for size in (self.expansion * width, width))]
 
@@ -103,6 +103,7 @@ class Residual:
 class Network:
     """The recipe of one network and of the Adam that trains it.
 
+    `widths` are those of the hidden layers; without any the network is a linear function (an actor's before tanh).
     `trunk` is the size of a first layer, with layer norm and tanh, that sees what an encoder has made alone, of each
     picture if there are several; a critic's members share it (Yarats et al. 2022). `lift` is the size of one with
     AvgL1Norm and no activation that sees observation and action alone, not what an encoder has made of them (Fujimoto
@@ -115,7 +116,7 @@ class Network:
 
     trunk: Natural | None = None
     lift: Natural | None = None
-    widths: Widths = (64, 64)
+    widths: HiddenWidths = (64, 64)
     activation: Annotated[str, Choice(ACTIVATIONS)] = "relu"
     block: Annotated[Plain | Residual, Discriminator("kind")] = Plain()
     init: AnyInitialiser = FanIn()
@@ -214,6 +215,8 @@ class Network:
         if self.lift is not None and (self.trunk is not None or self.action_layer):
             other = f"{path}.trunk {self.trunk}" if self.trunk is not None else f"{path}.action_layer 1"
             raise Mistake(f"{path}.lift {self.lift}: it comes first, as {other} does; use one of them")
+        if not self.widths:
+            self._check_linear(path)
         if not isinstance(self.block, Residual):
             return
         if len(set(self.widths)) > 1:
@@ -224,6 +227,15 @@ class Network:
             raise Mistake(
                 f"{path}.action_layer 1: residual blocks take the action in first; use --{path}.action_layer 0"
             )
+
+    def _check_linear(self, path: str) -> None:
+        """Without hidden layers there are no blocks, nothing to normalise, and no second layer for the action."""
+        if self.action_layer:
+            raise Mistake(f"{path}.widths none: there is no second layer; use --{path}.action_layer 0")
+        if isinstance(self.block, Residual):
+            raise Mistake(f"{path}.widths none: there are no blocks; use --{path}.block plain")
+        if self.block.norm is not None:
+            raise Mistake(f"{path}.widths none: there is no hidden layer to normalise; use --{path}.block.norm none")
 
 
 @register_dataclass

@@ -16,8 +16,8 @@ from ddpg.environment import split_id, was_stepped
 from ddpg.envs import catalogue
 from ddpg.mistake import Mistake
 from ddpg.records.curve_table import curves_of, environments, read_table, write_table
-from ddpg.records.log import read_records
-from ddpg.records.plot import Curve, curve_of, learning_curve, optimum_of
+from ddpg.records.log import optimum_of, read_records
+from ddpg.records.plot import Curve, curve_of, learning_curve
 from ddpg.terminal import reason
 from ddpg.training.folder import RunFolder
 

@@ -138,6 +138,20 @@ PRESETS = {
         replay=Replay(capacity=10_000, batch=32),
         collect=CollectionConfig(warmup=0, learning_starts=10_000),
     ),
+    # "Hands-on RL" (动手学强化学习), chapter 13: sigma 0.01 in torque units is 0.005 in half action ranges.
+    "hands_on_rl": Config(
+        preset="hands_on_rl",
+        gamma=0.98,
+        agent=DPG(
+            actor=Network(widths=(64,), activation="relu", lr=3e-4),
+            critic=Network(widths=(64, 64), activation="relu", lr=3e-3),
+            exploration=Gaussian(sigma=0.005),
+            tau=0.005,
+        ),
+        steps=40_000,
+        replay=Replay(capacity=10_000, batch=64),
+        collect=CollectionConfig(warmup=0, learning_starts=1_000),
+    ),
     # Lillicrap et al. 2016, section 7, low-dimensional tasks, and section 3: batch normalisation.
     "lillicrap": Config(
         preset="lillicrap",

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -107,6 +107,12 @@ def read_records(path: Path) -> list[Record]:
         raise Mistake(f"{path}: no such file; expected the folder of a run, which holds its {path.name}") from None
     except OSError as error:
         raise Mistake(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def optimum_of(records: Iterable[Record]) -> float | None:
+    """The best mean return from the run's own starts, if it was known when they were evaluated (catalogue.solved)."""
+    sums = (record["return"] + record["gap_to_optimum"] for record in records if "gap_to_optimum" in record)
+    return next(filter(math.isfinite, sums), None)
 
 
 def _line(step: int, seed: int, numbers: Mapping[str, float]) -> str:

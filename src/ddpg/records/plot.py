@@ -41,12 +41,6 @@ def curve_of(records: Sequence[Record], label: str, key: str = "return") -> Curv
     return Curve(label, np.array(steps), returns)
 
 
-def optimum_of(records: Sequence[Record]) -> float | None:
-    """The best mean return from the run's own starts, if it was known when they were evaluated (catalogue.solved)."""
-    sums = (record["return"] + record["gap_to_optimum"] for record in records if "gap_to_optimum" in record)
-    return next(filter(np.isfinite, sums), None)
-
-
 def axis_limits(levels: Sequence[np.ndarray], optimum: float | None = None) -> tuple[float, float]:
     """Lower and upper limit of an axis that shows `levels` (one array [points] per curve, finite) legibly.
 

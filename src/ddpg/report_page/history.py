@@ -13,8 +13,8 @@ import numpy as np
 
 from ddpg.config.config import Config
 from ddpg.config.file import read_versions
-from ddpg.records.log import Record, read_records
-from ddpg.records.plot import Curve, curve_of, optimum_of
+from ddpg.records.log import Record, optimum_of, read_records
+from ddpg.records.plot import Curve, curve_of
 from ddpg.records.untrusted import check_plain
 from ddpg.training.finish import median_seed
 from ddpg.training.folder import LARGEST_SUMMARY, RunFolder, RunStatus

@@ -1,6 +1,6 @@
 """The loop on JAX-native environments: one iteration, collect beside learn, turned by compiled code.
 
-train()                                   commands/train.py
+train()                                   train.py
   for chunk                               schedule.py    thousands of steps: then log, evaluate, save
     for seed, in turn on the cores        scan.py        with Python's environments host.py
       for iteration in chunk              Loop.chunk     one compiled program

@@ -117,7 +117,7 @@ def _shapes(path: Path, agent: DPG, normalise: bool, spec: Spec) -> SavedNetwork
     """What the file must hold. Its configuration and spec may be a stranger's: nothing is allocated for them."""
     too_many = f"{path} cannot be used: its networks would have more than {PARAMETERS} numbers"
     hidden = [network.block.hidden_sizes(network.widths) for network in (agent.actor, agent.critic)]
-    if max(math.prod(pair) for sizes in hidden for pair in pairwise([1, *sizes])) > PARAMETERS:
+    if max((math.prod(pair) for sizes in hidden for pair in pairwise([1, *sizes])), default=0) > PARAMETERS:
         raise Mistake(too_many)  # before JAX counts them, in 64 bits
     state, stats = jax.eval_shape(lambda: (agent.init(jax.random.key(0), spec), init_stats(spec.obs_shape)))
     like = SavedNetworks(state.online, state.target, stats if normalise else byte_scale(spec))

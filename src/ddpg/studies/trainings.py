@@ -1,0 +1,125 @@
+"""The trainings of a study: variants of a preset, each done once, their curves and their last returns."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddpg.mistake import Mistake
+from ddpg.records.log import optimum_of
+from ddpg.records.plot import Curve, curve_of
+from ddpg.records.statistics import interval, iqm
+from ddpg.studies.study import Bench, Table
+from ddpg.terminal import plain
+from ddpg.training.folder import RunFolder, read_metrics
+from ddpg.training.train import resume, train
+
+
+class Stopped(Exception):
+    """A signal ended a training of the study before its last step; what is there stays."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a study: what `ddpg.train` is asked for, and what it is called in the figure."""
+
+    label: str
+    options: Mapping[str, Any]
+    preset: str | None = None
+    env: str = "Pendulum-v1"
+
+    @property
+    def command(self) -> str:
+        """As it is typed."""
+        words = [f"--preset {self.preset}"] if self.preset else []
+        words += [f"--{path} {plain(value)}" for path, value in self.options.items()]
+        return " ".join(["ddpg train", *([] if self.env == "Pendulum-v1" else [self.env]), *words])
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A variant's seeds at their last step."""
+
+    variant: Variant
+    folder: Path
+    curve: Curve
+    optimum: float | None
+
+    @property
+    def last(self) -> np.ndarray:
+        """The last return of every seed [seeds]."""
+        return self.curve.returns[:, -1]
+
+    @property
+    def iqm(self) -> float:
+        return float(iqm(self.last))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        low, high = interval(self.last[:, None])
+        return float(low[0]), float(high[0])
+
+    def steps_until(self, level: float) -> list[int | None]:
+        """For each seed, at which step its return first is at least `level`."""
+        return [
+            int(self.curve.steps[at[0]]) if (at := np.flatnonzero(row >= level)).size else None
+            for row in self.curve.returns
+        ]
+
+
+def trained(bench: Bench, variants: Sequence[Variant]) -> list[Trained]:
+    """Every variant trained, in folders of its own under runs/; those that are there are read. Stopped by a signal."""
+    return [_trained(bench, variant, f"{i}/{len(variants)}") for i, variant in enumerate(variants, start=1)]
+
+
+def _trained(bench: Bench, variant: Variant, which: str) -> Trained:
+    began, folder = time.perf_counter(), RunFolder.at(bench.folder / "runs" / _slug(variant.label))
+    state = folder.state()
+    if state == "interrupted":
+        run = resume(folder.path, quiet=True)
+    elif state == "empty":
+        run = train(
+            variant.env,
+            preset=variant.preset or "ddpg",
+            steps=bench.size.steps,
+            seeds=bench.size.seeds,
+            run=folder.path,
+            options=variant.options,
+            quiet=True,
+        )
+    elif state == "finished":
+        run = None
+    else:
+        raise Mistake(f"{folder} cannot be used ({state}); delete it, and run the study again")
+    if run is not None and run.interrupted:
+        raise Stopped(run.signal)
+    records = read_metrics(folder.path)
+    done = Trained(variant, folder.path, curve_of(records, variant.label), optimum_of(records))
+    seconds = "" if run is None else f" · {time.perf_counter() - began:.0f} s"
+    bench.note(f"{which} {variant.label}: return {done.iqm:.1f}{seconds}")
+    return done
+
+
+def returns_table(rows: Sequence[Trained], level: float | None = None) -> Table:
+    """Last returns with their intervals, the command of each row, and when the return first was at least `level`."""
+    lines = list[list[Any]]()
+    for row in rows:
+        low, high = row.interval
+        line = [row.variant.label, row.iqm, low, high]
+        if level is not None:
+            steps = [step for step in row.steps_until(level) if step is not None]
+            line += [f"{len(steps)}/{len(row.last)}", int(np.median(steps)) if steps else "never"]
+        lines.append([*line, f"`{row.variant.command}`"])
+    reached = () if level is None else (f"seeds that reach {level:g}", "median step")
+    return Table(("variant", "last return (IQM)", "95 % from", "to", *reached, "command"), lines)
+
+
+def _slug(label: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in label.lower()).strip("-")
