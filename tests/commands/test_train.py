@@ -45,7 +45,7 @@ from tests.worlds import TwoActions
 SEEDS, STEPS = [3, 4, 5], [100, 200, 300, 400, 500, 600]
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
 FILES = [f"{name}.hdf5" for name in NETWORKS] + ["networks.safetensors"]
-MOMENTS = [f"step-{step:012d}.safetensors" for step in (0, 200, 300, 400)]  # shares of 100 to 600
+MOMENTS = [f"step-{step:012d}.safetensors" for step in (0, 200, 300, 500)]  # of 600
 
 
 def complete(folder: Path, seeds: list[int]) -> None:

@@ -1,6 +1,7 @@
 """Networks of a few moments are kept: which, what they are, and that a resumed run leaves the same."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from safetensors.numpy import load_file
 
 import ddpg
+from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.records.networks.safetensors import saved_moments
 from ddpg.training.folder import RunFolder
-from ddpg.training.moments import moments_of
+from ddpg.training.moments import is_moment, midway, moments_of
 from tests.tiny import TINY
 
 OBS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -20,14 +22,26 @@ OBS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 def test_the_beginning_and_parts_of_the_run(trained: ddpg.Run) -> None:
     folder = RunFolder.at(trained.path)
     for seed in (3, 4, 5):
-        assert list(saved_moments(folder.networks(seed))) == [0, 200, 300, 400]
+        assert list(saved_moments(folder.networks(seed))) == [0, 200, 300, 500]
     found = moments_of(folder, trained.config, 4, 600)
-    assert list(found) == [0, 200, 300, 400, 600]
+    assert list(found) == [0, 200, 300, 500, 600]
     np.testing.assert_array_equal(found[600]()(OBS), ddpg.load(trained.path, 4)(OBS))
     untrained = trained.config.agent.init(jax.random.key(0), Pendulum.spec).online
     first = found[0]()
     assert jax.tree.structure(first.nets) == jax.tree.structure(untrained)
-    assert np.abs(first(OBS) - found[400]()(OBS)).max() > 1e-3
+    assert np.abs(first(OBS) - found[500]()(OBS)).max() > 1e-3
+
+
+def test_log_points_one_two_four_after_learning_began() -> None:
+    def kept(preset: str, steps: range, options: dict[str, Any] | None = None) -> list[int]:
+        config = override(ddpg.PRESETS[preset], options or {})
+        return [step for step in steps if is_moment(config, step)]
+
+    assert kept("ddpg", range(0, 40_001, 1000)) == [2000, 3000, 5000, 9000, 17_000, 33_000]
+    assert kept("article", range(0, 20_001, 1000)) == [11_000, 12_000, 14_000, 18_000]
+    turns: dict[str, Any] = {"collect.steps": 300, "eval.every": 1000}  # rounded to 900, or three iterations
+    assert kept("ddpg", range(0, 9_000, 900), turns) == [1800, 2700, 4500, 8100]
+    assert midway(ddpg.PRESETS["ddpg"], [0, 2000, 3000, 5000, 9000, 17_000, 20_000]) == 9000
 
 
 def test_a_seed_begins_among_several_as_alone(trained: ddpg.Run, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ddpg.config.config import Config
 from ddpg.mistake import Mistake
 from ddpg.records.plot import number
 from ddpg.report_page import heat_maps
@@ -15,17 +14,16 @@ from ddpg.report_page.history import History
 from ddpg.report_page.markup import Markup, data_uri, element, joined
 from ddpg.report_page.words import Say
 from ddpg.terminal import plain
-from ddpg.training.moments import moment_steps
 from ddpg.training.policy import Policy
 
 
-def film_part(history: History, made: Sequence[Film], lines: Sequence[str], end: int, say: Say) -> Markup:
+def film_part(history: History, made: Sequence[Film], lines: Sequence[str], end: int, middle: int, say: Say) -> Markup:
     """The same episode at several moments, side by side."""
     figures = []
     for film in made:
         reached = history.return_at(film.step, history.seed)
         told = "" if reached is None else say("mean return {x}", x=number(reached))
-        title = moment(film.step, end, history.config, say)
+        title = moment(film.step, end, middle, say)
         picture = element("img", src=data_uri(film.gif, "image/gif"), alt=title, loading="lazy")
         figures.append(element("figure", picture, element("figcaption", element("b", title), element("span", told))))
     missing = [element("p", say("No film: {why}", why=line), class_="none") for line in lines]
@@ -35,19 +33,16 @@ def film_part(history: History, made: Sequence[Film], lines: Sequence[str], end:
     )
 
 
-def moment(step: int, end: int, config: Config, say: Say) -> str:
+def moment(step: int, end: int, middle: int, say: Say) -> str:
     """How a moment of training is called."""
-    if step == 0:
-        return say("beginning: step {n}", n=0)
-    if step == end:
-        return say("end: step {n}", n=number(step))
-    return (
-        say("midway: step {n}", n=number(step)) if step >= moment_steps(config)[-1] else say("step {n}", n=number(step))
-    )
+    sentence = "step {n}"
+    if step in (0, middle, end):
+        sentence = "beginning: step {n}" if step == 0 else "end: step {n}" if step == end else "midway: step {n}"
+    return say(sentence, n=number(step))
 
 
 def heat_part(
-    history: History, plane: Plane, moments: Mapping[int, Callable[[], Policy]], end: int, say: Say
+    history: History, plane: Plane, moments: Mapping[int, Callable[[], Policy]], end: int, middle: int, say: Say
 ) -> Markup:
     """Q and mu over all states at the moments of training, beside the best there can be."""
     surfaces, config = list[Surface](), history.config
@@ -63,13 +58,17 @@ def heat_part(
     if (best := heat_maps.best_surface(config)) is not None:
         surfaces.append(best)
     low, high = heat_maps.limits(surfaces)
-    bound = max(float(np.nanmax(np.abs([each.action for each in surfaces]))), 1e-6)
+    bound = max(float(np.nan_to_num(np.abs([each.action for each in surfaces])).max()), 1e-6)
+
+    def name(each: Surface) -> str:
+        return say("optimum") if each.step is None else moment(each.step, end, middle, say)
+
     rows = []
     for title, unit, colours, of, (least, most) in (
         ("Q(s, μ(s))", say("discounted reward"), "viridis", lambda x: x.value, (low, high)),
         ("μ(s)", plane.unit, "RdBu", lambda x: x.action, (-bound, bound)),
     ):
-        maps = [_heat_map(each, of(each), least, most, colours, plane, end, config, say) for each in surfaces]
+        maps = [_heat_map(of(each), least, most, colours, plane, name(each)) for each in surfaces]
         ramp = element("img", src=data_uri(heat_maps.ramp(colours), "image/png"), alt="")
         scale = element("span", number(least), ramp, number(most), f" {unit}", class_="ramp")
         rows += [element("h4", title, scale), element("div", *maps, class_="maps")]
@@ -80,16 +79,12 @@ def heat_part(
 
 
 def _heat_map(
-    surface: Surface,
     numbers: np.ndarray,
     low: float,
     high: float,
     colours: str,
     plane: Plane,
-    end: int,
-    config: Config,
-    say: Say,
+    name: str,
 ) -> Markup:
-    name = say("optimum") if surface.step is None else moment(surface.step, end, config, say)
     picture = element("img", src=data_uri(heat_maps.picture(numbers, low, high, colours), "image/png"), alt=name)
     return element("figure", framed(picture, plane.across, plane.upwards, "map"), element("figcaption", name))

@@ -1,7 +1,9 @@
 """The whole page: its head, an overview of several runs, and a section for each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
+
+import numpy as np
 
 from ddpg.environment import EnvironmentLike, split_id
 from ddpg.records.plot import number
@@ -15,11 +17,13 @@ from ddpg.report_page.markup import Markup, element, joined, table
 from ddpg.report_page.outcome import alarms, duration, ended, facts, returned, seeds_table
 from ddpg.report_page.settings import commands, settings
 from ddpg.report_page.words import LANGUAGES, Say
-from ddpg.training.moments import moments_of
+from ddpg.training.moments import midway, moments_of
+from ddpg.training.policy import Policy
 from ddpg.version import __version__
 
 LARGEST = 5_000_000  # bytes of a page
 APART = 250_000  # bytes of a run's section without its films
+MAPS = 7  # moments of a run that have heat maps
 FILMS = 3  # of each run: at the beginning, midway and at the end
 # A page loads nothing and runs nothing, whatever a run folder may have put into it.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -85,8 +89,8 @@ def section(
     """Everything about one run; with an `anchor` it is one of several, and has a heading of its own."""
     end = history.networks_step
     moments = moments_of(history.folder, history.config, history.seed, end)
-    midway = [step for step in moments if step < end]
-    shown = {step: moments[step] for step in dict.fromkeys([*midway[:1], *midway[-1:], end])}
+    middle = midway(history.config, moments)
+    shown = {step: moments[step] for step in dict.fromkeys([min(moments), middle, end])}
     made, missing = films(history, shown, env, film_limit, note)
     plane = plane_of(history.config)
     heading = (
@@ -96,16 +100,25 @@ def section(
         (say("Learning curve"), learning(history, say)),
         (say("Returns"), seeds_table(history, say) if history.records else None),
         (say("Inside the update"), insight(history, say)),
-        (say("Film"), film_part(history, made, missing, end, say)),
+        (say("Film"), film_part(history, made, missing, end, middle, say)),
         (
             say("Value and policy over all states"),
-            None if plane is None else heat_part(history, plane, moments, end, say),
+            None if plane is None else heat_part(history, plane, few(moments, middle), end, middle, say),
         ),
         (say("Settings"), settings(history, say)),
         (say("How to go on"), commands(history, say)),
     ]
     said = [joined(element("h3", name), part) for name, part in parts if part]
     return element("section", *heading, facts(history, say), alarms(history, say), *said, id=anchor)
+
+
+def few(moments: Mapping[int, Callable[[], Policy]], middle: int) -> dict[int, Callable[[], Policy]]:
+    """At most MAPS of them, in order: the first, the last, the middle one, and others evenly between."""
+    steps = sorted(moments)
+    chosen = {steps[round(i)] for i in np.linspace(0, len(steps) - 1, min(MAPS, len(steps)))}
+    if middle not in chosen:
+        chosen = chosen - {min(chosen - {steps[0], steps[-1]}, key=lambda step: abs(step - middle))} | {middle}
+    return {step: moments[step] for step in sorted(chosen)}
 
 
 def overview(histories: Sequence[History], say: Say) -> Markup:
@@ -128,7 +141,7 @@ def overview(histories: Sequence[History], say: Say) -> Markup:
                 ),
             ]
             charts += [legend(lines), element("div", *panels, class_="panels")]
-    head = [say("run"), say("environment"), say("preset"), say("seeds"), say("last return"), say("best return")]
+    head = [say("run"), say("environment"), say("seeds"), say("last return"), say("best return")]
     head += [say("steps per second"), say("wall time"), say("how it ended")]
     rows = [_row(f"run-{i}", history, say) for i, history in enumerate(histories, start=1)]
     return element("section", element("h2", say("Overview")), *charts, table(head, rows), id="overview")
@@ -145,8 +158,7 @@ def _row(anchor: str, history: History, say: Say) -> list[object]:
     rate, wall = history.number("steps_per_second"), history.number("wall_seconds")
     return [
         element("a", history.name, href=f"#{anchor}"),
-        config.env,
-        config.preset,
+        joined(config.env, " ", element("span", config.preset, class_="interval")),
         str(config.seeds),
         returned([last for *_, last in best], say) if best else "",
         returned([value for _, value, _, _ in best], say) if best else "",

@@ -46,7 +46,6 @@ CHINESE: Mapping[str, str] = {
     # Facts
     "run": "训练",
     "environment": "环境",
-    "preset": "预设",
     "steps": "步数",
     "unknown": "未知",
     "return": "回报",

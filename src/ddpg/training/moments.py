@@ -1,6 +1,6 @@
 """The networks of a few moments of training, kept so that one can look back at how the policy came about."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ddpg.config.config import Config
 from ddpg.records.display import Display
@@ -12,25 +12,20 @@ from ddpg.training.folder import RunFolder
 from ddpg.training.policy import Policy, load_policy
 from ddpg.types import Spec
 
-SHARES = (
-    1 / 8,
-    1 / 4,
-    1 / 2,
-)  # of the learning; the beginning is kept too, and the end is networks.safetensors
-
 
 class Moments:
-    """Writes the networks of every seed at the beginning, and at the first log points after SHARES of learning.
+    """Writes the networks of every seed at the beginning, and at log points 1, 2, 4, 8 … after learning began.
 
-    Which steps these are depends on the configuration alone, so that a resumed run leaves the same files.
+    So their number grows slowly, and most are of the time in which most changes. Which they are does not depend on the
+    length of the run, so that one that was stopped, resumed or made longer leaves the same files.
     """
 
     def __init__(self, folder: RunFolder, config: Config, spec: Spec, display: Display) -> None:
         self._folder, self._config, self._spec, self._display = folder, config, spec, display
 
-    def keep(self, before: int, step: int, read: Callable[[], Learned]) -> None:
-        """Those of `step` if a moment has come since the log point `before`; `read` copies the networks."""
-        if step < self._config.steps and any(before < moment <= step for moment in moment_steps(self._config)):
+    def keep(self, step: int, read: Callable[[], Learned]) -> None:
+        """Those of the log point at `step`, if it is one of them; `read` copies the networks."""
+        if is_moment(self._config, step):
             self.write(step, read())
 
     def write(self, step: int, learned: Learned) -> None:
@@ -43,10 +38,18 @@ class Moments:
                 return
 
 
-def moment_steps(config: Config) -> list[float]:
-    """When a log point is the first after one of SHARES of the time from the first update to the end of the run."""
-    first = config.learning_starts
-    return [first + share * (config.steps - first) for share in SHARES]
+def is_moment(config: Config, step: int) -> bool:
+    """Whether the networks of a log point are kept."""
+    per_iteration = config.steps_per_iteration
+    every = max(1, round(config.eval.every / per_iteration)) * per_iteration  # as in schedule.py
+    learning = step // every - config.learning_starts // every  # log points since it began
+    return learning > 0 and learning.bit_count() == 1
+
+
+def midway(config: Config, steps: Iterable[int]) -> int:
+    """The step that is nearest to the middle of learning."""
+    middle = (config.learning_starts + config.steps) / 2
+    return min(steps, key=lambda step: abs(step - middle))
 
 
 def moments_of(folder: RunFolder, config: Config, seed: int, end: int) -> dict[int, Callable[[], Policy]]:

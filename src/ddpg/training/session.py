@@ -212,7 +212,7 @@ class Session:
             diverged = self.progress.diverged[self.config.seed]
             self.failure = f"training diverged by step {self.step}: {diverged}"
         elif chunk.log and self._observe(log):
-            self.moments.keep(self.progress.logged, self.step, self.driver.read)
+            self.moments.keep(self.step, self.driver.read)
             self.progress.logged = self.step
         elif chunk.log or not chunk.whole:
             self.watch.state = before
