@@ -46,15 +46,17 @@ from tests.worlds import TwoActions
 SEEDS, STEPS = [3, 4, 5], [100, 200, 300, 400, 500, 600]
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
 FILES = [f"{name}.hdf5" for name in NETWORKS] + ["networks.safetensors"]
+MOMENTS = [f"step-{step:012d}.safetensors" for step in (0, 200, 300, 500)]  # of 600
 
 
 def complete(folder: Path, seeds: list[int]) -> None:
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     events = {file for file in files if file.startswith("tensorboard/")}
-    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in (*FILES, "best.safetensors")}
+    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in (*FILES, MOMENTS[0], "best.safetensors")}
+    later = {f"models/seed-{seed}/{name}" for seed in seeds for name in MOMENTS[1:]}  # as far as the run came
     own = {"config.json", "metrics.jsonl", "learning_curve.png", "policy.gif", "summary.json"}
     checkpoints = {file for file in files if file.startswith("checkpoints/")}
-    assert files - events - checkpoints == models | own
+    assert files - events - checkpoints - later == models | own
     assert {"checkpoints/lock"} < checkpoints
     assert sorted(file.split("/")[1] for file in events) == [f"seed-{seed}" for seed in seeds]
 
@@ -457,4 +459,4 @@ def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: 
     assert said["returns"] == [None, None]
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files == {"checkpoints", "config.json", "metrics.jsonl", "models", "summary.json", "tensorboard"}
-    assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == {*FILES, "best.safetensors"}
+    assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == {*FILES, MOMENTS[0], "best.safetensors"}
