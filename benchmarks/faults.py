@@ -30,7 +30,7 @@ SMALL += ["--checkpoint.every", "1000", "--eval.every", "1000", "--eval.episodes
 COMPILED, HOSTED = ["Pendulum-v1", "--steps", "6000"], ["gym:Pendulum-v1", "--steps", "8000"]
 USUAL = re.compile(
     r"step +\d+/|checkpoint of step [\d,]+: |compiling$|replay: |\S+ on \S+ · |networks saved in |return .* steps/s|"
-    r"run folder: "
+    r"run folder: |to evaluate it|to see all charts: |to train on: |one seed may be luck: "
 )
 CLOCK = '''"""The clock of Python, set wrong by the hours in a file."""
 

@@ -28,9 +28,9 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from ddpg.envs.pendulum import Pendulum, PendulumState
+from ddpg.envs.pendulum_plan import Grid, grid, lookahead
 
 ENV = Pendulum()
-Grid = Float[Array, "theta theta_dot"]  # over theta_i = -pi + 2 pi i / n, periodic, and theta_dot_j in [-8, 8]
 
 
 @jax.tree_util.register_dataclass
@@ -110,28 +110,13 @@ def _fixed_point(v: Grid, actions: Float[Array, " a"], gamma: float) -> Grid:
 
 def backup(v: Grid, gamma: float | Float[Array, ""], actions: Float[Array, " a"]) -> Grid:
     """One Bellman backup of every grid point."""
-    theta = -pi + 2 * pi / v.shape[0] * jnp.arange(v.shape[0])[:, None]
-    theta_dot = jnp.linspace(-ENV.max_speed, ENV.max_speed, v.shape[1])
+    theta, theta_dot = grid(v)
 
     # One action at a time: a single maximum over a trailing axis of actions takes three times as long on a CPU.
     def better(k: Int[Array, ""], best: Grid) -> Grid:
         return jnp.maximum(best, lookahead(v, gamma, theta, theta_dot, actions[k]))
 
     return jax.lax.fori_loop(0, len(actions), better, jnp.full_like(v, -jnp.inf))
-
-
-def lookahead(
-    v: Grid, gamma: float | Float[Array, ""], theta: Float[Array, "*#b"], theta_dot: Float[Array, "*#b"], action: Array
-) -> Float[Array, "*#b"]:
-    """r(s, a) + gamma V(f(s, a)), V read bilinearly."""
-    theta, theta_dot, reward = ENV.dynamics(theta, theta_dot, ENV.max_torque * action)
-    x = (theta / (2 * pi) + 0.5) * v.shape[0]
-    y = (theta_dot / (2 * ENV.max_speed) + 0.5) * (v.shape[1] - 1)
-    i, j = jnp.floor(x).astype(int), jnp.clip(y.astype(int), 0, v.shape[1] - 2)
-    x, y, i, above = x - i, y - j, i % v.shape[0], (i + 1) % v.shape[0]
-    low = (1 - x) * v[i, j] + x * v[above, j]
-    high = (1 - x) * v[i, j + 1] + x * v[above, j + 1]
-    return reward + gamma * ((1 - y) * low + y * high)
 
 
 @partial(jax.jit, static_argnames="steps")

@@ -113,6 +113,8 @@ def test_examples_run(example: Path) -> None:
         training.train("Pendulum-v1", run="b", seeds=2)
         module.main(["a", "b"])
         assert Path("charts.png").stat().st_size > 0
+    elif example.stem == "article_plain":  # no run of ddpg: tested in test_article_plain.py
+        module.main(["--episodes", "2"])
     else:
         module.main(["--seeds", "1"] if example.stem == "article_experiments" else [])
         assert list(Path().glob("runs/*/summary.json"))

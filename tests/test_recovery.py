@@ -255,7 +255,7 @@ def test_a_clock_that_was_set_back_leaves_tensorboard_in_order(tmp_path: Path, m
     now, ahead = time.time(), [10_000.0]
     monkeypatch.setattr(time, "time", lambda: now + ahead[0])
     for until, start in ((300, None), (500, 200), (600, 400)):
-        with Log(tmp_path / "metrics.jsonl", tmp_path / "tensorboard", resume_at=start) as log:
+        with Log(tmp_path / "metrics.jsonl", tmp_path / "tensorboard", {}, resume_at=start) as log:
             for step in range((start or 0) + 100, until + 1, 100):
                 point: Any = {"step": step, "seeds": (0,), "return": np.array([until])}
                 log(point)

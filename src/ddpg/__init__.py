@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ddpg.algorithm.schedules import schedule
     from ddpg.commands.evaluate import evaluate_run as evaluate
     from ddpg.commands.export import export_run as export
+    from ddpg.commands.report import report_runs as report
     from ddpg.commands.study import study
     from ddpg.config.config import Config
     from ddpg.config.presets import PRESETS
@@ -50,6 +51,7 @@ _HOMES = {
     "load_config": "training.folder.load_config",
     "read_metrics": "training.folder.read_metrics",
     "replay": "training.stored.replay",
+    "report": "commands.report.report_runs",
     "resume": "training.train.resume",
     "study": "commands.study.study",
     "schedule": "algorithm.schedules.schedule",
@@ -57,7 +59,7 @@ _HOMES = {
 }
 __all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "curve_of"]
 __all__ += ["evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "replay"]
-__all__ += ["__version__", "resume", "schedule", "study", "train"]
+__all__ += ["__version__", "report", "resume", "schedule", "study", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
 # Of train, beside the paths.
 NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")
 BEST = "the policy of the best evaluation, not the last one"
-COMMANDS = ("train", "resume", "eval", "plot", "export", "doctor", "study", "presets")
+COMMANDS = ("train", "resume", "eval", "plot", "report", "export", "doctor", "study", "presets")
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
 
@@ -165,6 +165,12 @@ def parser(of_train: bool = False) -> Parser:
     )
     plot.add_argument("--env", metavar="NAME", help="the environment's name in the tables (the runs' own)")
     plot.add_argument("--metric", metavar="NAME", help="the metric in the tables (avg_return, or the only one)")
+
+    report = command("report", "report.report_command", "Write one HTML page about runs, with all pictures inside.")
+    report.add_argument("RUN", nargs="+", type=Path, help="run folders")
+    report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="the page (report.html)")
+    report.add_argument("--env", metavar="ID", help="what films are drawn in (the run's own)")
+    report.add_argument("--lang", choices=("en", "zh"), default="en", help="the page's language: en or zh (en)")
 
     export = command(
         "export", "export.export_command", "Write the greedy policy of a run as a file that needs no ddpg."

@@ -188,7 +188,7 @@ def test_the_preset_has_the_authors_constants() -> None:
     assert (agent.actor.lift, agent.actor.widths, agent.actor.activation) == (256, (256, 256), "relu")
     assert (agent.critic.lift, agent.critic.widths, agent.critic.activation) == (256, (256, 256), "elu")
     assert (agent.actor.lr, agent.critic.lr, agent.critics, agent.actor_q) == (3e-4, 3e-4, 2, "mean")
-    assert (agent.value, agent.clip_values) == (Scalar(huber=1.0), True)
+    assert (agent.value, agent.clip_values) == (Scalar(huber=1.0), "targets")
     assert (agent.policy_delay, agent.target_period, agent.tau) == (2, 250, 1.0)
     assert agent.smoothing == TargetSmoothing(sigma=0.2, clip=0.5)
     assert replay.sampling == Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0, recount=250)

@@ -1,10 +1,13 @@
-"""A scalar value's mean, target and loss by hand, and the pessimistic choice among members."""
+"""A scalar value's mean, target and loss by hand, the pessimistic choice among members, and the range of returns."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddpg.algorithm.values import Categorical, Scalar, pessimistic
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.values import RANGES, Categorical, Scalar, ValueRange, pessimistic
+from ddpg.types import Spec, Transition
 
 
 def test_scalar_by_hand() -> None:
@@ -81,3 +84,52 @@ def test_categorical_by_hand() -> None:
     assert Categorical().scales_returns
     assert not value.scales_returns
     assert not Scalar().scales_returns
+
+
+def test_rewards_bound_the_returns_of_every_policy() -> None:
+    """On a random chain of states: of 3-step windows with ends, against V* and V of the worst policy by iteration."""
+    random, states, gamma = np.random.default_rng(0), 12, 0.9
+    reward, after = random.normal(size=(states, 2)), random.integers(states, size=(states, 2))
+    ends = random.random((states, 2)) < 0.1
+    best, worst = np.zeros(states), np.zeros(states)
+    for _ in range(500):
+        best = (reward + gamma * ~ends * best[after]).max(axis=1)
+        worst = (reward + gamma * ~ends * worst[after]).min(axis=1)
+    windows = list[tuple[float, float]]()
+    for s, *actions in np.ndindex(states, 2, 2, 2):  # all of them
+        total, discount = np.float64(0), np.float64(1)
+        for a in actions:
+            total, discount = total + discount * reward[s, a], discount * gamma * (not ends[s, a])
+            s = after[s, a]
+        windows.append((float(total), float(discount)))
+    r, d = jnp.array(windows, jnp.float32).T
+    batch = Transition(jnp.zeros((96, 1)), jnp.zeros((96, 1)), r, d, jnp.zeros((96, 1)), jnp.ones(96))
+    allowed = ValueRange.none().seen(RANGES["rewards"](jnp.zeros((96, 1)), batch), batch.weight).moved()
+    assert allowed.clip_low <= worst.min()
+    assert best.max() <= allowed.clip_high
+    assert jnp.all(r + d * allowed.clip_high <= allowed.clip_high + 1e-5)  # so no target is ever outside
+    assert jnp.all(r + d * allowed.clip_low >= allowed.clip_low - 1e-5)
+
+
+@pytest.mark.parametrize("kind", RANGES)
+def test_a_prediction_outside_of_the_range_is_clipped_once_it_is_known(kind: str) -> None:
+    spec = Spec(obs_shape=(2,), action_low=(-1.0,), action_high=(1.0,))
+    agent = DPG(clip_values=kind, tau=1.0)
+    random = np.random.default_rng(1)
+    obs, action = (jnp.asarray(random.normal(size=(8, n)), jnp.float32) for n in (2, 1))
+    reward = jnp.linspace(-2, -1, 8)
+    batch = Transition(obs, action, reward, jnp.full(8, 0.9), obs, jnp.ones(8))
+    state, first = agent.init(jax.random.key(0), spec), agent.init(jax.random.key(0), spec)
+    for t in range(2):
+        state, *_ = agent.update(state, batch, jnp.zeros((8, 0)), jnp.int32(t))
+    assert state.values is not None
+    assert first.values is not None
+    assert (float(first.values.clip_low), float(first.values.clip_high)) == (0, 0)
+    if kind == "rewards":
+        np.testing.assert_allclose([state.values.clip_low, state.values.clip_high], [-20, -10], rtol=1e-5)
+    else:  # the first targets are the rewards, the second at least 0.9 of the lowest of those more
+        assert -2 * 1.9 <= float(state.values.clip_low) <= -2
+        assert float(state.values.clip_high) == pytest.approx(-1)
+    for outside in (-1e3, 1e3):
+        clipped = state.values.clip(jnp.full((8, 1), outside))
+        assert float(jnp.max(jnp.abs(clipped))) <= 20

@@ -22,7 +22,7 @@ def written(folder: Path, options: dict[str, object], preset: str = "article", g
     write_config(config, folder / "config.json")
     seeds = range(config.seed, config.seed + config.seeds)
     known = {} if gap is None else {"gap_to_optimum": np.full(len(seeds), gap)}
-    with Log(folder / "metrics.jsonl", folder / "tensorboard") as log:
+    with Log(folder / "metrics.jsonl", folder / "tensorboard", {}) as log:
         for step in (1000, 2000):
             point: Any = {"step": step, "seeds": tuple(seeds), "return": -200.0 - np.array(seeds)} | known
             log(point)

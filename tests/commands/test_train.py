@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -45,15 +46,17 @@ from tests.worlds import TwoActions
 SEEDS, STEPS = [3, 4, 5], [100, 200, 300, 400, 500, 600]
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
 FILES = [f"{name}.hdf5" for name in NETWORKS] + ["networks.safetensors"]
+MOMENTS = [f"step-{step:012d}.safetensors" for step in (0, 200, 300, 500)]  # of 600
 
 
 def complete(folder: Path, seeds: list[int]) -> None:
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     events = {file for file in files if file.startswith("tensorboard/")}
-    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in (*FILES, "best.safetensors")}
+    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in (*FILES, MOMENTS[0], "best.safetensors")}
+    later = {f"models/seed-{seed}/{name}" for seed in seeds for name in MOMENTS[1:]}  # as far as the run came
     own = {"config.json", "metrics.jsonl", "learning_curve.png", "policy.gif", "summary.json"}
     checkpoints = {file for file in files if file.startswith("checkpoints/")}
-    assert files - events - checkpoints == models | own
+    assert files - events - checkpoints - later == models | own
     assert {"checkpoints/lock"} < checkpoints
     assert sorted(file.split("/")[1] for file in events) == [f"seed-{seed}" for seed in seeds]
 
@@ -163,6 +166,17 @@ def test_the_best_policy_of_each_seed_is_kept(trained: ddpg.Run, capsys: pytest.
         assert same == (best["steps"][i] == STEPS[-1])
 
 
+SUMMARY: dict[str, Any] = {
+    "steps": 20_000,
+    "iqm": 12.1,
+    "ci_low": None,
+    "ci_high": None,
+    "steps_per_second": None,
+    "wall_seconds": 1.0,
+    "interrupted": False,
+}
+
+
 @pytest.mark.parametrize(
     ("returns", "steps", "line"),
     [
@@ -175,18 +189,38 @@ def test_the_last_line_names_the_best_return_and_the_last(
     returns: list[float | None], steps: list[int], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     known = [x for x in returns if x is not None]
-    summary = {
-        "steps": 20_000,
-        "iqm": 12.1,
-        "ci_low": None,
-        "ci_high": None,
-        "steps_per_second": None,
-        "wall_seconds": 1.0,
-        "interrupted": False,
-        "best": {"iqm": np.mean(known), "returns": returns, "steps": steps},
-    }
-    _report(ddpg.Run(tmp_path, ddpg.Config(), summary))
+    summary = SUMMARY | {"best": {"iqm": np.mean(known), "returns": returns, "steps": steps}}
+    assert _report(ddpg.Run(tmp_path, ddpg.Config(), summary), tmp_path) == 0
     assert capsys.readouterr().err.startswith(line)
+
+
+def test_the_last_lines_say_what_to_do_next(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run = ddpg.Run(tmp_path / "my runs" / "a", ddpg.Config(), SUMMARY)
+    run.path.mkdir(parents=True)
+
+    def said(run: ddpg.Run, here: Path = tmp_path, status: int = 0, **given: bool) -> list[str]:
+        assert _report(run, here, **given) == status
+        return capsys.readouterr().err.splitlines()[2:]
+
+    charts = f"to see all charts: tensorboard --logdir 'my runs/a{os.sep}tensorboard'"
+    assert said(run) == [
+        "to evaluate it: ddpg eval 'my runs/a'",
+        charts,
+        "to train on: ddpg resume 'my runs/a' --steps 40000",
+        "one seed may be luck: compare with --seeds 4",
+    ]
+    (run.path / "policy.gif").touch()
+    several = replace(run, config=ddpg.Config(env="own:Room-v0", seeds=2))
+    assert said(several) == [
+        "to evaluate it, with a film: ddpg eval 'my runs/a' --video film.gif --env own:Room-v0",
+        charts,
+        "to train on: ddpg resume 'my runs/a' --steps 40000 --env own:Room-v0",
+    ]
+    elsewhere = said(run, tmp_path / "elsewhere")
+    assert elsewhere[0] == f"to evaluate it, with a film: ddpg eval {shlex.quote(str(run.path))} --video film.gif"
+    assert said(run, quiet=True) == []
+    stopped = replace(run, summary=SUMMARY | {"interrupted": True}, signal=2)
+    assert said(stopped, status=130) == ["to go on: ddpg resume 'my runs/a'"]
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -425,4 +459,4 @@ def test_a_run_whose_every_seed_diverges_stops_and_keeps_its_networks(tmp_path: 
     assert said["returns"] == [None, None]
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files == {"checkpoints", "config.json", "metrics.jsonl", "models", "summary.json", "tensorboard"}
-    assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == {*FILES, "best.safetensors"}
+    assert {path.name for path in (tmp_path / "run").glob("models/*/*")} == {*FILES, MOMENTS[0], "best.safetensors"}

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.text import Text
 from ddpg.records.braille import draw
 from ddpg.records.display import Display
 from ddpg.records.frame import Frame
+from ddpg.records.limits import Window
 from ddpg.records.log import TAGS
 from ddpg.records.notebook import in_notebook
 
@@ -127,16 +129,36 @@ def test_live_display_goes_on_while_the_main_thread_waits_and_restores_the_curso
 
 
 def test_curve_is_drawn_where_it_is() -> None:
-    points = np.array([(0, 0.0), (10, 1.0)])
-    rows = [line.plain for line in draw(points, 10, (0.0, 1.0), None, width=4, rows=2)]
-    assert rows == ["  ⡠⠊", "⡠⠊  "]
-    jump = np.array([(0, 0.0), (5, 0.0), (6, 1.0), (10, 1.0)])
-    assert [line.plain for line in draw(jump, 10, (0.0, 1.0), None, width=4, rows=2)] == ["  ⡏⠉", "⣀⣀⠇ "]
-    flat = [line.plain for line in draw(np.array([(5, 0.0)]), 10, (0.0, 1.0), 1.0, width=4, rows=2)]
+    def drawn(points: list[tuple[float, float]], optimum: float | None = None, begin: float = 0) -> list[str]:
+        return [line.plain for line in draw(np.array(points), Window(begin, 10, 0.0, 1.0), optimum, width=4, rows=2)]
+
+    assert drawn([(0, 0.0), (10, 1.0)]) == ["  ⡠⠊", "⡠⠊  "]
+    assert drawn([(0, 0.0), (5, 0.0), (6, 1.0), (10, 1.0)]) == ["  ⡏⠉", "⣀⣀⠇ "]
+    flat = drawn([(5, 0.0)], optimum=1.0)
     assert flat[0] == "⠁⠁⠁⠁"
     assert flat[1].count(" ") == 3
-    below = [line.plain for line in draw(np.array([(0, -50.0), (10, -9.0)]), 10, (0.0, 1.0), None, width=4, rows=2)]
-    assert below == ["    ", "    "]
+    assert drawn([(0, -50.0), (5, 0.0), (10, 1.0)], begin=5) == ["  ⡠⠊", "⡠⠊  "]
+
+
+def test_the_frame_has_the_whole_curve_and_its_end_enlarged() -> None:
+    frame = Frame("t", 20_000, -130.0, lambda: 0.0)
+    levels = [-1400.0, -900.0, -400.0, -160.0, -150.0, -146.0, -147.0, -145.0, -146.0, -144.0]
+    for i, level in enumerate(levels):
+        frame.update(point(1000 * (i + 1), **{"return": np.array([level])}))
+
+    def lines(width: int) -> list[str]:
+        console = Console(file=io.StringIO(), force_terminal=True, width=width, height=24, _environ={"TERM": "xterm"})
+        with console.capture() as shown:
+            console.print(frame.panel(width, 24))
+        return Text.from_ansi(shown.get()).plain.splitlines()
+
+    (top, bottom, foot) = (line for line in lines(80) if "┤" in line or "enlarged" in line)
+    assert top.count("┤") == bottom.count("┤") == 2
+    assert re.findall(r"-[\d.]+", bottom) == ["-1476.2", "-151.2"]
+    assert foot.split()[1:-1] == ["0", "steps", "20", "000", "5", "000", "enlarged", "10", "000"]
+    narrow = lines(50)
+    assert not any("enlarged" in line for line in narrow)
+    assert any("-1476.2┤" in line for line in narrow)
 
 
 def test_a_quiet_display_prints_warnings_alone() -> None:

@@ -28,6 +28,7 @@ CONTRACT = {
     "noise_scale": "train/noise_scale",
     "steps_per_second": "train/steps_per_second",
 }
+OPTIONS = {"env": "Pendulum-v1", "actor.lr": 1e-3, "steps": 20_000, "normalise": False, "sigma": (0.1, 0.2), "l2": None}
 SHARED = ("noise_scale", "steps_per_second")  # by all seeds
 
 
@@ -50,7 +51,7 @@ def row(step: int, seed: int, **changed: float) -> dict[str, float]:
 
 
 def log_in(folder: Path, resume_at: int | None = None) -> Log:
-    return Log(folder / "metrics.jsonl", folder / "tensorboard", resume_at=resume_at)
+    return Log(folder / "metrics.jsonl", folder / "tensorboard", OPTIONS, resume_at=resume_at)
 
 
 def files(folder: Path) -> tuple[Path, Path]:

@@ -4,12 +4,14 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import trim_mean
 
-from ddpg.records.plot import Curve, axis_limits, curve_of, learning_curve
+from ddpg.records import plot
+from ddpg.records.plot import Curve, curve_of, learning_curve
 from ddpg.records.statistics import interval, iqm, summary
 
 
@@ -95,16 +97,29 @@ def test_curve_of_records_takes_the_last_word() -> None:
     np.testing.assert_array_equal(curve.returns, [[2.0, 3.0], [5.0, np.nan]])
 
 
-def test_window_keeps_the_end_legible_and_hides_no_collapse() -> None:
-    level = pendulum(1).returns[0]
-    low, high = axis_limits([level], -139.0)
-    assert high > -139.0
-    assert -500 < low < level[10:].min()
-    level[-1] = -1400.0
-    assert axis_limits([level])[0] < -1400.0
-    slow = np.linspace(0.0, 3000.0, 50)
-    assert axis_limits([slow])[0] < 0.0  # no early disaster, nothing to hide
-    assert axis_limits([np.zeros(3)])[0] < axis_limits([np.zeros(3)])[1]
+def test_the_picture_of_a_whole_curve_has_its_end_enlarged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = list[tuple[tuple[float, float], tuple[float, float]]]()
+    real = plot.style_axes
+
+    def noted(axes: Any, *args: Any, **options: Any) -> None:
+        shown.append((axes.get_xlim(), axes.get_ylim()))
+        real(axes, *args, **options)
+
+    monkeypatch.setattr(plot, "style_axes", noted)
+    curve = pendulum(3)
+    curve.returns[2, 0] = -5000.0  # of one seed, which the interquartile mean would hide
+    learning_curve([curve], tmp_path / "a.png", "Pendulum-v1", -139.0)
+    (steps, returns), (last_steps, last_returns) = shown
+    assert steps == (0, 20_000)
+    assert returns[0] < -5000
+    assert last_steps == (10_000, 20_000)
+    assert -150 < last_returns[0] < -139 < last_returns[1]
+    shown.clear()
+    curve.returns[:, -1] = -1400.0
+    learning_curve([curve], tmp_path / "b.png", "Pendulum-v1", -139.0)
+    assert [steps for steps, _ in shown] == [(0, 20_000)]
+    framed, plain = (near(pixels(tmp_path / name), plot.FRAME) for name in ("a.png", "b.png"))
+    assert framed > 1.5 * plain
 
 
 def test_picture_shows_curve_and_optimum_and_is_the_same_twice(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_every_study_answers(name: str, one_run: Path, tmp_path: Path, monkeypat
     monkeypatch.setattr(module, "trained", drawn)
     if name == "noise":  # the run is a pendulum's
         states = np.random.default_rng(0).uniform([-1.2, -0.07], [0.6, 0.07], size=(1_000, 2))
-        monkeypatch.setattr(noise, "replay", lambda run: {"obs": states})
+        monkeypatch.setattr(noise, "replay", lambda run, seed: {"obs": states})
     study = catalogue.by_name(name)
     answer = run_study(study, tmp_path / name)
     assert answer.verdict.endswith(".")

@@ -1,6 +1,7 @@
 """A run on an environment that misbehaves, or that diverges or is stopped, leaves a whole folder and one line."""
 
 import json
+import re
 import signal
 from collections.abc import Sequence
 from itertools import compress
@@ -20,6 +21,7 @@ from tests.tiny import PAIR
 
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
 FILES = [f"{name}.hdf5" for name in NETWORKS] + ["networks.safetensors"]
+BEGINNING = "step-000000000000.safetensors"  # and later ones, as far as the run came
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
@@ -40,7 +42,8 @@ def whole(folder: Path, seeds: Sequence[int] = (0,), drawn: bool = True) -> dict
     summary = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
     evaluated = [returned is not None for returned in summary.get("best", {}).get("returns", [])]
     best = {f"models/seed-{seed}/best.safetensors" for seed in compress(seeds, evaluated)}
-    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in FILES} | best
+    models = {f"models/seed-{seed}/{name}" for seed in seeds for name in (*FILES, BEGINNING)} | best
+    models |= {file for file in files if re.fullmatch(r"models/seed-\d+/step-\d{12}\.safetensors", file)}
     own = {"config.json", "metrics.jsonl", "summary.json", *(["learning_curve.png"] if drawn else [])}
     assert {file for file in files if not file.startswith(("tensorboard/", "checkpoints/"))} == models | own
     return summary

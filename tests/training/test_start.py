@@ -11,8 +11,10 @@ import pytest
 import ddpg
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.cli import main
+from ddpg.config.presets import by_name
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load_seed
+from ddpg.training.train import _chose_evaluations, _differing, _evaluated_every
 from tests.tiny import SMALL_TD7, TINY
 
 pytestmark = pytest.mark.usefixtures("no_pictures", "one_device")
@@ -68,6 +70,29 @@ def test_iterations_and_evaluations_that_the_run_chose_are_kept(env: str, tmp_pa
     run = ddpg.train("gym:Pendulum-v1", steps=300, run=tmp_path / "run", from_run=first.path, quiet=True)
     assert run.config.collect.steps == (1 if env[:4] == "gym:" else 100)
     assert (run.config.eval.every, run.config.eval.episodes) == (150, first.config.eval.episodes)
+
+
+def test_a_short_run_has_twenty_evaluations(tmp_path: Path) -> None:
+    options = {path: value for path, value in SMALL.items() if path != "eval.every"} | {"collect.warmup": 100}
+    short = ddpg.train(steps=400, run=tmp_path / "short", options=options, quiet=True)
+    assert [record["step"] for record in ddpg.read_metrics(short.path)] == [*range(20, 401, 20)]
+    every = ddpg.train(steps=200, run=tmp_path / "chosen", options=options | {"eval.every": 200}, quiet=True)
+    assert every.config.eval.every == 200
+    given = ddpg.train(config=replace(short.config, steps=200), run=tmp_path / "given", quiet=True)
+    assert given.config.eval.every == 20
+
+
+def test_evaluations_of_a_run_that_goes_on_from_another_follow_from_its_own_steps() -> None:
+    config = by_name("ddpg")
+    assert [_evaluated_every(config, steps) for steps in (10, 2000, 20_000, 1_000_000)] == [1, 100, 1000, 1000]
+    short = replace(config, steps=2000, eval=replace(config.eval, every=100))
+    assert not _chose_evaluations(config)
+    assert not _chose_evaluations(short)
+    assert _evaluated_every(short, 50_000) == 1000
+    assert _differing(short) == {}
+    chosen = replace(short, eval=replace(config.eval, every=50))
+    assert _chose_evaluations(chosen)
+    assert _differing(chosen) == {"eval.every": 50}
 
 
 def test_more_seeds_than_the_run_has_begin_with_the_first_again(source: ddpg.Run, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ddpg.algorithm.optimiser import gradient_step, init_optimiser, soft_update
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.sale import Latest, Sale
 from ddpg.algorithm.smoothing import TargetSmoothing
-from ddpg.algorithm.values import AnyValue, Scalar, ValueRange, pessimistic
+from ddpg.algorithm.values import RANGES, AnyValue, Scalar, ValueRange, pessimistic
 from ddpg.mistake import Mistake
 from ddpg.ranges import Choice, Natural, NonNegative, UnitInterval
 from ddpg.types import AnyArray, Key, Metrics, PyTree, Spec, Transition
@@ -91,8 +91,8 @@ class DPG:
     (MR.Q: Fujimoto et al. 2025, section 4.2.3). The actor is updated at every `policy_delay`-th update, the targets
     with it or at every `target_period`-th, with the Polyak coefficient `tau`; `tau_actor` is that of the target actor
     (default `tau`), and `tau_encoder` that of the target encoder. With 1 it is a copy, and no target at all if
-    `policy_delay` is a multiple of `target_period`. With `clip_values`, Q' stays in the range that its targets had when
-    the target networks last moved (TD7: Fujimoto et al. 2023).
+    `policy_delay` is a multiple of `target_period`. With `clip_values`, Q' stays in a range of returns, as it was when
+    the targets last moved: of all `targets` so far (TD7: Fujimoto et al. 2023), or of what the `rewards` so far allow.
     """
 
     encoder: AnyEncoder = Flat()
@@ -110,7 +110,7 @@ class DPG:
     tau_actor: UnitInterval | None = None
     tau_encoder: UnitInterval | None = None
     target_period: Natural | None = None
-    clip_values: bool = False
+    clip_values: Annotated[str, Choice(RANGES)] | None = None
 
     def init(self, key: Key, spec: Spec) -> AgentState:
         actor_key, critic_key = jax.random.split(key)
@@ -122,7 +122,7 @@ class DPG:
         )
         # The targets start as copies: theta' <- theta.
         target = jax.tree.map(jnp.copy, nets)
-        latest, values = self.encoder.begin(nets.encoder), ValueRange.none() if self.clip_values else None
+        latest, values = self.encoder.begin(nets.encoder), None if self.clip_values is None else ValueRange.none()
         critic_opt = init_optimiser(self.critic, with_critic(nets, latest))
         return AgentState(nets, target, init_optimiser(self.actor, nets.actor), critic_opt, latest, values)
 
@@ -210,7 +210,8 @@ class DPG:
             return moved, latest.encoder if latest else encoder, values and values.moved()
 
         period = self.target_period or self.policy_delay
-        values = values and values.seen(y, batch.weight)
+        if self.clip_values and values:
+            values = values.seen(RANGES[self.clip_values](y, batch), batch.weight)
         target, encoder, values = every_nth(period, count, update_targets, lambda *same: same, target, encoder, values)
         state = AgentState(Nets(encoder, actor, critic), target, actor_opt, critic_opt, latest, values)
         return state, Metrics(q, loss, *metrics), td_error
@@ -220,7 +221,7 @@ class DPG:
         if self.actor.action_layer:
             raise Mistake("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
         if self.clip_values and self.value.outputs > 1:
-            raise Mistake("clip_values: a distribution has bounds of its own; use --value scalar")
+            raise Mistake(f"clip_values {self.clip_values}: a distribution has bounds of its own; use --value scalar")
         late = (("trunk", self.critic.trunk, "none"), ("action_layer", self.critic.action_layer, "0"))
         for name, value, without in late if isinstance(self.encoder, Sale) else ():
             if value:

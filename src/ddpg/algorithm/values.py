@@ -15,6 +15,7 @@ from pydantic import Discriminator
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
 from ddpg.ranges import Finite, Natural, Positive
+from ddpg.types import Transition
 
 
 @runtime_checkable
@@ -179,9 +180,9 @@ AnyValue = Annotated[Scalar | Categorical, Discriminator("kind")]
 
 
 class ValueRange(NamedTuple):
-    """The range of all targets so far, and what it was when the target networks last moved: 0 before.
+    """A range of returns that grows with each minibatch, and what it was when the target networks last moved: 0 before.
 
-    Q' is clipped to the latter (TD7: Fujimoto et al. 2023).
+    Q' is clipped to the latter. `RANGES` are of which returns.
     """
 
     low: Float[Array, ""]
@@ -196,10 +197,10 @@ class ValueRange(NamedTuple):
     def clip(self, prediction: Float[Array, "b 1"]) -> Float[Array, "b 1"]:
         return jnp.clip(prediction, self.clip_low, self.clip_high)
 
-    def seen(self, y: Float[Array, "b 1"], weight: Float[Array, " b"]) -> "ValueRange":
-        """With the targets of a minibatch, but for those of weight 0, which are of no transition."""
+    def seen(self, returns: Float[Array, "b 1"], weight: Float[Array, " b"]) -> "ValueRange":
+        """With those of a minibatch, but for those of weight 0, which are of no transition."""
         known = weight[:, None] > 0
-        low, high = jnp.min(jnp.where(known, y, jnp.inf)), jnp.max(jnp.where(known, y, -jnp.inf))
+        low, high = jnp.min(jnp.where(known, returns, jnp.inf)), jnp.max(jnp.where(known, returns, -jnp.inf))
         return self._replace(low=jnp.minimum(self.low, low), high=jnp.maximum(self.high, high))
 
     def unclipped(self) -> "ValueRange":
@@ -208,6 +209,18 @@ class ValueRange(NamedTuple):
     def moved(self) -> "ValueRange":
         """When the target networks move."""
         return ValueRange(self.low, self.high, self.low, self.high)
+
+
+def repeated_rewards(y: Float[Array, "b 1"], batch: Transition) -> Float[Array, "b 1"]:
+    """The return R / (1 - gamma^n) that each sample would have if its rewards came again and again.
+
+    With V the largest of all, R + gamma^n V is at most V, so no policy has more where rewards are like those so far.
+    """
+    return (batch.reward / (1 - batch.discount))[:, None]
+
+
+# Of which returns Q' stays in the range: of all targets so far (TD7), or of all that the rewards so far allow.
+RANGES = {"targets": lambda y, batch: y, "rewards": repeated_rewards}
 
 
 def pessimistic(prediction: Float[Array, "k b size"], q: Float[Array, "k b"]) -> Float[Array, "b size"]:

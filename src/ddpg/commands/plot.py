@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ddpg.config.config import Config
-from ddpg.config.presets import PRESETS, host_defaults
-from ddpg.config.reading import override, values
+from ddpg.config.differences import differences
+from ddpg.config.presets import PRESETS
 from ddpg.environment import split_id, was_stepped
 from ddpg.envs import catalogue
 from ddpg.mistake import Mistake
@@ -102,17 +102,11 @@ def _label(config: Config) -> str:
     """The preset, and the options in which the run differs from it."""
     if config.preset not in PRESETS:
         return config.preset
-    own, preset = values(config), PRESETS[config.preset]
-    # A part of another kind has fields of its own; they are compared with that kind's defaults.
-    parts = [path for path in own if any(other.startswith(f"{path}.") for other in (*own, *values(preset)))]
-    kinds = {path: own[path] for path in parts if values(preset).get(path) not in (None, own[path])}
-    usual = values(override(preset, kinds))
-    if was_stepped(config):
-        usual |= host_defaults(config, {})
-        usual["collect.updates"] = host_defaults(config, {"collect.steps": config.collect.steps})["collect.updates"]
-    differing = kinds | {path: value for path, value in own.items() if usual.get(path) != value}
+    differing = differences(config, was_stepped(config))
     of_length = ("env", "steps", "seed", "seeds")
-    shown = [f"{path} {value}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."]
+    shown = [
+        f"{path} {value.own}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."
+    ]
     return ", ".join([config.preset, *shown])
 
 

@@ -66,3 +66,10 @@ def read_config(path: Path) -> Config:
         if not "".join(getattr(config, name)).isprintable():
             raise Mistake(f"{path}: {name} {brief(getattr(config, name))}: expected printable characters")
     return config
+
+
+def read_versions(path: Path) -> dict[str, str]:
+    """The package versions in a run's config.json that `read_config` has read; without what is no version."""
+    found = json.loads(path.read_text(encoding="utf-8")).get("versions")
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {brief(name).strip("'\""): text[:40] for name, text in pairs if isinstance(text, str)}

@@ -235,7 +235,7 @@ PRESETS = {
             critics=2,
             actor_q="mean",
             value=Scalar(huber=1.0),
-            clip_values=True,
+            clip_values="targets",
             smoothing=TargetSmoothing(sigma=0.2, clip=0.5),
             policy_delay=2,
             exploration=Gaussian(sigma=0.1),

@@ -15,12 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ddpg.records.braille import LINE, OPTIMUM, depth, draw
+from ddpg.records.limits import Levels, Window, enlarged_end, whole
 from ddpg.records.log import Record, numbers
 from ddpg.records.observer import LogPoint
-from ddpg.records.plot import axis_limits
 from ddpg.records.statistics import iqm
 
 RATE_OVER = 10  # log points over which the speed behind "time left" is measured
+TWO_PANELS = 60  # columns that the whole curve and its end, enlarged, need side by side
 CHROME = 12  # lines of the frame that are not curve, and the prompt below it
 
 
@@ -144,17 +145,26 @@ class Frame:
             empty[rows // 2] = Text("waiting for the first evaluation", "dim", justify="center")
             return empty
         points = np.array(tuple(self._points))
-        low, high = axis_limits([points[:, 1]], self._optimum)
-        names = {rows - 1: (_number(low), "dim"), 0: (_number(high), "dim")}
+        levels = [Levels(points[:, 0], points[:, 1][None])]
+        everything = whole(levels, self._optimum)._replace(end=max(self._total, 1))
+        end = enlarged_end(levels, self._optimum) if inside >= TWO_PANELS else None
+        if end is None:
+            return self._axes(points, everything, "steps", inside, rows)
+        width = (inside - 2) // 2
+        both = self._axes(points, everything, "steps", width, rows), self._axes(points, end, "enlarged", width, rows)
+        return [Text.assemble(left, " " * (inside - 2 * width), right) for left, right in zip(*both, strict=True)]
+
+    def _axes(self, points: np.ndarray, window: Window, name: str, inside: int, rows: int) -> list[Text]:
+        names = {rows - 1: (_number(window.low), "dim"), 0: (_number(window.high), "dim")}
         if self._optimum is not None:
-            names[int(depth(self._optimum, (low, high), rows))] = (_number(self._optimum), OPTIMUM)
+            names[int(depth(self._optimum, window, rows))] = (_number(self._optimum), OPTIMUM)
         margin = max(len(name) for name, _ in names.values())
-        lines = draw(points, self._total, (low, high), self._optimum, inside - margin - 1, rows)
+        lines = draw(points, window, self._optimum, inside - margin - 1, rows)
         for i, line in enumerate(lines):
-            name, style = names.get(i, ("", "dim"))
-            lines[i] = Text.assemble((f"{name:>{margin}}", style), ("┤" if name else "│", "dim"), line)
-        end = _count(self._total)
-        foot = f"{'':{margin}}0{'steps':^{inside - margin - 1 - len(end)}}{end}"
+            number, style = names.get(i, ("", "dim"))
+            lines[i] = Text.assemble((f"{number:>{margin}}", style), ("┤" if number else "│", "dim"), line)
+        begin, end = _count(window.begin), _count(window.end)
+        foot = f"{'':{margin}}{begin}{name:^{inside - margin - len(begin) - len(end)}}{end}"
         return [*lines, Text(foot, "dim", no_wrap=True)]
 
     def _own_line(self) -> Text | None:

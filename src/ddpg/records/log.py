@@ -13,7 +13,7 @@ import numpy as np
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import write_text
 from ddpg.records.observer import LogPoint
-from ddpg.records.tensorboard import EventFile
+from ddpg.records.tensorboard import EventFile, configuration, experiment, hyperparameters, three_charts
 from ddpg.records.untrusted import check_plain
 
 Record = dict[str, int | float]
@@ -56,11 +56,14 @@ class Log:
 
     Every write has reached the operating system when it returns, so that a killed process loses none; `fsync` takes
     the lines to the disk. `resume_at` is the step of the checkpoint that a run continues from: what the log has of
-    later steps is dropped, since they will be done again. Mistake if the metrics already there cannot be read.
+    later steps is dropped, since they will be done again. `options` are the run's, by path, which TensorBoard shows
+    too. Mistake if the metrics already there cannot be read.
     """
 
-    def __init__(self, metrics: Path, tensorboard: Path, *, resume_at: int | None = None) -> None:
-        self._tensorboard, self._resume_at = tensorboard, resume_at
+    def __init__(
+        self, metrics: Path, tensorboard: Path, options: Mapping[str, Any], *, resume_at: int | None = None
+    ) -> None:
+        self._tensorboard, self._options, self._resume_at = tensorboard, options, resume_at
         metrics.parent.mkdir(parents=True, exist_ok=True)
         self._lines = _open_lines(metrics, resume_at)
         self._events = dict[int, EventFile]()
@@ -68,7 +71,7 @@ class Log:
     def __call__(self, point: LogPoint) -> None:
         step, seeds = point["step"], point["seeds"]
         if not self._events:  # not before the first log point: until then the imports can pass in the background
-            self._events = {seed: EventFile(self._tensorboard / f"seed-{seed}", self._resume_at) for seed in seeds}
+            self._events = {seed: self._open_events(seed, seeds[0]) for seed in seeds}
         columns = {key: np.broadcast_to(np.asarray(x, float), len(seeds)) for key, x in numbers(point).items()}
         rows = {seed: {key: float(column[i]) for key, column in columns.items()} for i, seed in enumerate(seeds)}
         self._lines.write("".join(_line(step, seed, row) for seed, row in rows.items()))
@@ -77,6 +80,16 @@ class Log:
         for i, (seed, row) in enumerate(rows.items()):
             scalars = {tag(key): number for key, number in row.items()}
             self._events[seed].write(step, scalars, {name: sample[i] for name, sample in samples.items()})
+
+    def _open_events(self, seed: int, first: int) -> EventFile:
+        """What is the same for all seeds is with the first."""
+        run = self._tensorboard.parent
+        about = [hyperparameters({**self._options, "seed": seed}, f"{run.parent.name}/{run.name}")]
+        if seed == first:
+            own = [f"{part}/{key}" for key in self._options.get("log", ()) for part in OWN]
+            tags = [tag(key) for key in (*TAGS, *own)]
+            about += [experiment(self._options, tags), configuration(self._options), three_charts()]
+        return EventFile(self._tensorboard / f"seed-{seed}", self._resume_at, about)
 
     def fsync(self) -> None:
         """Take the lines to the disk, where a power cut leaves them: a checkpoint relies on them."""

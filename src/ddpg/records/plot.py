@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddpg.mistake import Mistake
+from ddpg.records.limits import Levels, Window, enlarged_end, whole
 from ddpg.records.log import Record
 from ddpg.records.statistics import interval, iqm
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart; grey replaces their yellow, too pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 
-INK, FAINT = "#333333", "#767676"
+INK, FAINT, FRAME = "#333333", "#767676", "#B0B0B0"
 
 
 @dataclass(frozen=True)
@@ -41,87 +42,105 @@ def curve_of(records: Sequence[Record], label: str, key: str = "return") -> Curv
     return Curve(label, np.array(steps), returns)
 
 
-def axis_limits(levels: Sequence[np.ndarray], optimum: float | None = None) -> tuple[float, float]:
-    """Lower and upper limit of an axis that shows `levels` (one array [points] per curve, finite) legibly.
-
-    Returns before learning are often ten times further from the end than anything of interest, and would press it
-    into a line. So the upper limit shows everything, and the lower limit all of each curve's second half (a late
-    collapse is never hidden) and two thirds of the height of its first half; or everything, if that no more than
-    doubles the height.
-    """
-    everything = np.concatenate(levels) if optimum is None else np.concatenate([*levels, [optimum]])
-    top, bottom = float(everything.max()), float(everything.min())
-    late = min(float(level[len(level) // 2 :].min()) for level in levels)
-    # A run that ends flat would leave no height at all: its end gets a twentieth of the whole.
-    end = max(top - late, (top - bottom) / 20)
-    low = bottom if top - bottom <= 6 * end else top - 3 * end
-    margin = 0.06 * max(top - low, 1e-3 * abs(top), 1e-6)
-    return low - margin, top + margin
-
-
 def learning_curve(curves: Sequence[Curve], file: str | Path, title: str, optimum: float | None = None) -> None:
     """Write a PNG, made for 800 pixels of width: interquartile mean (bold), 95 % interval (band), seeds (faint).
 
-    A step at which no seed was evaluated is skipped; one at which only some were leaves a gap in mean and band.
-    Mistake if no curve has a finite return.
+    It shows everything from the first return on, and beside it the end enlarged if that would be hard to read
+    (`enlarged_end`). A step at which no seed was evaluated is skipped; one at which only some were leaves a gap in mean
+    and band. Mistake if no curve has a finite return.
     """
     # No pyplot: it keeps figures in a global list and may pick a backend that opens windows.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    drawn = [curve for curve in map(_evaluated, curves) if curve.returns.size]
-    if not drawn:
+    known = [curve for curve in map(_evaluated, curves) if curve.steps.size]
+    if not known:
         raise Mistake(f"{file}: nothing to draw; expected a finite return in at least one of {len(curves)} curves")
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
+    drawn = [_summarised(curve, i) for i, curve in enumerate(known)]
+    everything = whole([each.levels(seeds=True) for each in drawn], optimum)
+    end = enlarged_end([each.levels(seeds=False) for each in drawn], optimum)
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12, rect=(0, 0, 1, 0.87))
     figure = Figure(figsize=(8, 4.5), dpi=200, layout=layout, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot(facecolor="white")
-    levels, labels = [], []
-    for i, curve in enumerate(drawn):
-        color, line = curve.color or PALETTE[i % len(PALETTE)], "solid" if i < len(PALETTE) else "dashed"
-        mean, (low, high) = iqm(curve.returns), interval(curve.returns)
-        if len(curve.returns) > 1:
-            axes.plot(curve.steps, curve.returns.T, color=color, linewidth=0.7, alpha=0.25)
-            axes.fill_between(curve.steps, low, high, color=color, alpha=0.2, linewidth=0)
-        mark = "o" if len(curve.steps) == 1 else None
-        axes.plot(curve.steps, mean, color=color, linewidth=2.2, linestyle=line, marker=mark)
-        known = [level[np.isfinite(level)] for level in (mean, low, high)]
-        levels += [level for level in known if level.size] or [curve.returns[np.isfinite(curve.returns)]]
-        labels += [(float(end), curve.label, color) for end in known[0][-1:]]
-    if optimum is not None:
-        axes.axhline(optimum, color=INK, linewidth=1, linestyle=(0, (5, 4)), zorder=1)
-        labels.append((optimum, "optimum", INK))
-
-    bottom, top = axis_limits(levels, optimum)
-    axes.set_ylim(bottom, top)
-    axes.set_xlim(0, max(float(curve.steps[-1]) for curve in drawn) or 1)
-    _label_right(axes, labels)
-    lowest = min(float(np.nanmin(curve.returns)) for curve in drawn)
-    if lowest < bottom:
-        note = f"\N{DOWNWARDS ARROW} some returns, down to {number(lowest)}, lie below"
-        axes.text(0.99, 0.02, note, transform=axes.transAxes, color=FAINT, fontsize=9, ha="right")
-    axes.set_title(title, loc="left", color=INK, fontsize=14, fontweight="bold", pad=26, parse_math=False)
-    axes.text(0, 1.04, _caption(drawn), transform=axes.transAxes, color=FAINT, fontsize=10)
-    style_axes(axes, "return")
+    windows = [everything] if end is None else [everything, end]
+    panels = figure.subplots(1, len(windows), squeeze=False)[0]
+    for axes, window in zip(panels, windows, strict=True):
+        for each in drawn:
+            each.draw(axes)
+        if optimum is not None:
+            axes.axhline(optimum, color=INK, linewidth=1, linestyle=(0, (5, 4)), zorder=1)
+        axes.set_xlim(window.begin, window.end)
+        axes.set_ylim(window.low, window.high)
+        style_axes(axes, "return" if window is everything else "", ticks=5 if end is None else 3)
+    if end is not None:
+        _frame(panels[0], panels[1], end)
+    labels = [label for each in drawn for label in each.labels()]
+    _label_right(panels[-1], labels if optimum is None else [*labels, (optimum, "optimum", INK)])
+    figure.text(0.02, 0.94, title, color=INK, fontsize=14, fontweight="bold", parse_math=False)
+    figure.text(0.02, 0.885, _caption(known), color=FAINT, fontsize=10)
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     canvas.print_png(str(file), metadata={"Software": None})  # the same curves give the same bytes
 
 
-def style_axes(axes: "Axes", ylabel: str, size: int = 11) -> None:
+@dataclass(frozen=True)
+class _Summarised:
+    """A curve as it is drawn: its seeds, and `summary` [3, points], the mean and the ends of its interval."""
+
+    curve: Curve
+    summary: np.ndarray
+    color: str
+    style: str
+
+    def levels(self, seeds: bool) -> Levels:
+        """What the axes must have room for, with each seed or without."""
+        return Levels(self.curve.steps, np.vstack([self.summary, self.curve.returns]) if seeds else self.summary)
+
+    def draw(self, axes: "Axes") -> None:
+        curve, (mean, low, high) = self.curve, self.summary
+        if len(curve.returns) > 1:
+            axes.plot(curve.steps, curve.returns.T, color=self.color, linewidth=0.7, alpha=0.25)
+            axes.fill_between(curve.steps, low, high, color=self.color, alpha=0.2, linewidth=0)
+        mark = "o" if len(curve.steps) == 1 else None
+        axes.plot(curve.steps, mean, color=self.color, linewidth=2.2, linestyle=self.style, marker=mark)
+
+    def labels(self) -> list[tuple[float, str, str]]:
+        """The last mean, name and colour, if any mean is known."""
+        mean = self.summary[0]
+        return [(float(last), self.curve.label, self.color) for last in mean[np.isfinite(mean)][-1:]]
+
+
+def _summarised(curve: Curve, i: int) -> _Summarised:
+    """Curve number i of a picture."""
+    summary, style = np.array([iqm(curve.returns), *interval(curve.returns)]), "solid" if i < len(PALETTE) else "dashed"
+    return _Summarised(curve, summary, curve.color or PALETTE[i % len(PALETTE)], style)
+
+
+def _frame(everything: "Axes", enlarged: "Axes", end: Window) -> None:
+    """The same frame around the end in the one panel, and around the other, which says where it begins."""
+    from matplotlib.patches import Rectangle
+
+    at, width, height = (end.begin, end.low), end.end - end.begin, end.high - end.low
+    frame = Rectangle(at, width, height, facecolor="#F0F0F0", edgecolor=FRAME, zorder=0.5, clip_on=False)
+    everything.add_patch(frame)
+    enlarged.spines[:].set(visible=True, color=FRAME)
+    enlarged.set_title(f"from step {number(end.begin)} on, enlarged", loc="left", color=FAINT, fontsize=9)
+
+
+def style_axes(axes: "Axes", ylabel: str, size: int = 11, ticks: int = 5) -> None:
     """Plain axes: their names, a few numbers, horizontal grid lines."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_xlabel("environment steps", color=INK, fontsize=size)
     axes.set_ylabel(ylabel, color=INK, fontsize=size)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
     axes.tick_params(colors=FAINT, labelsize=size - 1, length=0)
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color("#B0B0B0")
+    axes.spines["bottom"].set_color(FRAME)
 
 
 def _evaluated(curve: Curve) -> Curve:
@@ -158,4 +177,4 @@ def _label_right(axes: "Axes", labels: Sequence[tuple[float, str, str]]) -> None
     places -= max(0.0, places.max(initial=0) - 0.98)
     for place, (height, name, color) in zip(places, labels, strict=True):
         text = f"{name if len(name) <= 28 else name[:27] + '…'}  {number(height)}"
-        axes.text(1.015, place, text, transform=axes.transAxes, color=color, fontsize=10, va="center", parse_math=False)
+        axes.text(1.03, place, text, transform=axes.transAxes, color=color, fontsize=10, va="center", parse_math=False)

@@ -50,8 +50,9 @@ def curves_panel(
     reference: Curve | None = None,
     optimum: float | None = None,
     limits: tuple[float, float] | None = None,
+    ylabel: str = "greedy return",
 ) -> Panel:
-    """Greedy returns over environment steps: interquartile mean, 95 % interval, and the reference in grey."""
+    """Returns over environment steps: interquartile mean, 95 % interval, and the reference in grey."""
 
     def draw(axes: "Axes") -> None:
         if optimum is not None:
@@ -64,7 +65,7 @@ def curves_panel(
         if limits is not None:
             axes.set_ylim(*limits)
         axes.set_xlim(0, max(float(curve.steps[-1]) for curve, _ in shown))
-        style_axes(axes, "greedy return", size=10)
+        style_axes(axes, ylabel, size=10)
         axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
 
     return Panel(title, draw)

@@ -49,10 +49,10 @@ def verdict(each: list[Trained], blocks: list[Trained]) -> str:
     one = next(row for row in each if row.variant.label == "1 per step")
     better = one.iqm > few.iqm
     return (
-        f"200 steps and then 25 updates end at {few.iqm:.0f}; one update per eight steps, which is as many, at "
-        f"{eighth.iqm:.0f}. 200 steps and then 200 updates end at {many.iqm:.0f}, one per step at {one.iqm:.0f}. "
+        f"200 steps and then 25 updates end at {few.end}; one update per eight steps, which is as many, at "
+        f"{eighth.end}. 200 steps and then 200 updates end at {many.end}, one per step at {one.end}. "
         f"So the suspicion is {'right: more updates are better' if better else 'wrong: more updates are no better'}. "
-        f"The best number is {best.variant.label} ({best.iqm:.0f}); {most.variant.label} ends at {most.iqm:.0f}."
+        f"The best number is {best.variant.label} ({best.end}); {most.variant.label} ends at {most.end}."
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ddpg.studies.figure import Panel, curves_panel, lines_panel, save_panels
-from ddpg.studies.study import Answer, Bench, Size, Study, Table
+from ddpg.studies.study import Answer, Bench, Size, Study, Table, shown
 from ddpg.studies.trainings import Trained, Variant, returns_table, trained
 from ddpg.training.stored import replay
 
@@ -52,8 +52,8 @@ def experiment(bench: Bench) -> Answer:
     correlated = Table(
         ("steps apart", "correlation of states"),
         [
-            *((int(lag), f"{value + 0:.2f}") for lag, value in zip(LAGS, along, strict=True)),
-            ("drawn at random", f"{drawn:.2f}"),
+            *((int(lag), shown(value, 2)) for lag, value in zip(LAGS, along, strict=True)),
+            ("drawn at random", shown(drawn, 2)),
         ],
         name="correlation",
     )
@@ -80,19 +80,20 @@ def verdict(reference: Trained, groups: dict[str, list[Trained]], along: np.ndar
     every = [row for group in groups.values() for row in group]
     fails = [row for row in every if row.iqm < SOLVED]
     works = [row for row in every if row.iqm >= SOLVED]
-    parts = [f"With all its ideas DDPG ends at {reference.iqm:.0f} (the optimum is {reference.optimum:.0f})."]
+    parts = [f"With all its ideas DDPG ends at {reference.end} (the dashed line is the optimum)."]
     if fails:
         parts.append("It does not learn to swing up with " + _listed(fails) + ".")
     if works:
         parts.append("It still does with " + _listed(works) + ".")
     parts.append(
-        f"Neighbouring states have a correlation of {along[0]:.2f}, states drawn from the memory one of {drawn:.2f}."
+        f"Neighbouring states have a correlation of {shown(along[0], 2)}, "
+        f"states drawn from the memory one of {shown(drawn, 2)}."
     )
     return " ".join(parts)
 
 
 def _listed(rows: list[Trained]) -> str:
-    return "; ".join(f"{row.variant.label} ({row.iqm:.0f})" for row in rows)
+    return "; ".join(f"{row.variant.label} ({row.end})" for row in rows)
 
 
 STUDY = Study(

@@ -8,7 +8,7 @@ from ddpg.algorithm.exploration import Exploration, Gaussian, OrnsteinUhlenbeck
 from ddpg.algorithm.pink_noise import Pink
 from ddpg.records.plot import Curve, curve_of
 from ddpg.studies.figure import Panel, curves_panel, density_panel, lines_panel, save_panels
-from ddpg.studies.study import Answer, Bench, Size, Study, Table
+from ddpg.studies.study import Answer, Bench, Size, Study, Table, shown
 from ddpg.studies.trainings import Trained, Variant, returns_table, trained
 from ddpg.training.folder import read_metrics
 from ddpg.training.stored import replay
@@ -50,7 +50,7 @@ def experiment(bench: Bench) -> Answer:
         curves_panel("Mountain car", [row.curve for row in mountain]),
         *density[:3],
         curves_panel("Fading or constant: the policy", [row.curve for row in fading], optimum=optimum),
-        curves_panel("The same: episodes with noise", list(map(_exploring, fading)), optimum=optimum),
+        curves_panel("The same: episodes with noise", list(map(_exploring, fading)), optimum=optimum, ylabel="return"),
     ]
     save_panels(bench.folder / "noise.png", panels)
     covered = Table(
@@ -83,12 +83,14 @@ def paths_panel() -> Panel:
 
 
 def _visited(row: Trained) -> tuple[Panel, float]:
-    """Where the car was before it learned, as a map, and the share of the map's cells."""
-    position, velocity = replay(row.folder)["obs"][:FIRST].T
+    """Where the car of the first seed was before it learned, as a map, and the share of all cells, over all seeds."""
     left, right, bottom, top = BOUNDS
-    counts, _, _ = np.histogram2d(position, velocity, bins=40, range=[[left, right], [bottom, top]])
+    counts = list[np.ndarray]()
+    for seed in range(len(row.curve.returns)):
+        position, velocity = replay(row.folder, seed)["obs"][:FIRST].T
+        counts.append(np.histogram2d(position, velocity, bins=40, range=[[left, right], [bottom, top]])[0])
     title = f"{row.variant.label}: states before learning"
-    return density_panel(title, counts, BOUNDS, ("position", "velocity")), float((counts > 0).mean())
+    return density_panel(title, counts[0], BOUNDS, ("position", "velocity")), float(np.mean(np.array(counts) > 0))
 
 
 def _exploring(row: Trained) -> Curve:
@@ -100,26 +102,26 @@ def verdict(pendulum: list[Trained], mountain: list[Trained], fading: list[Train
     decays, constant = fading
     ou, gaussian, *_ = coverage
     return (
-        f"On Pendulum the kind of noise makes a difference of {_spread(pendulum):.0f} ({_listed(pendulum)}), on the "
-        f"mountain car, which must be driven to and fro before any reward comes, one of {_spread(mountain):.0f} "
+        f"On Pendulum the kind of noise makes a difference of {_spread(pendulum)} ({_listed(pendulum)}), on the "
+        f"mountain car, which must be driven to and fro before any reward comes, one of {_spread(mountain)} "
         f"({_listed(mountain)}). Before it learns, OU noise takes the car to {ou:.0%} of its states, Gaussian noise of "
-        f"equal size to {gaussian:.0%}. With constant noise the policy ends at {constant.iqm:.1f}, with fading "
-        f"noise at {decays.iqm:.1f}; its episodes with noise end at {_noisy(constant):.0f} and {_noisy(decays):.0f}."
+        f"equal size to {gaussian:.0%}. With constant noise the policy ends at {constant.end}, with fading noise at "
+        f"{decays.end}; its episodes with noise end at {_noisy(constant)} and {_noisy(decays)}."
     )
 
 
 def _listed(rows: list[Trained]) -> str:
-    return ", ".join(f"{row.variant.label.removesuffix(', car')} {row.iqm:.1f}" for row in rows)
+    return ", ".join(f"{row.variant.label.removesuffix(', car')} {shown(row.iqm)}" for row in rows)
 
 
-def _spread(rows: list[Trained]) -> float:
-    return max(row.iqm for row in rows) - min(row.iqm for row in rows)
+def _spread(rows: list[Trained]) -> str:
+    return shown(max(row.iqm for row in rows) - min(row.iqm for row in rows), 0)
 
 
-def _noisy(row: Trained) -> float:
+def _noisy(row: Trained) -> str:
     returns = _exploring(row).returns
     known = returns.T[np.isfinite(returns.T)]
-    return float(known[-len(returns) :].mean()) if known.size else np.nan
+    return shown(float(known[-len(returns) :].mean()), 0) if known.size else "unknown"
 
 
 STUDY = Study(

@@ -144,5 +144,10 @@ def _read(mark: Path) -> Mapping[str, Any]:
     return there
 
 
+def shown(value: float, places: int = 1) -> str:
+    """A number to read: with a true minus sign, and no minus before 0."""
+    return f"{round(value, places) + 0:.{places}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def _cell(value: Any) -> str:
-    return f"{value:.1f}".replace("-", "\N{MINUS SIGN}") if isinstance(value, float) else str(value)
+    return shown(value) if isinstance(value, float) else str(value)

@@ -12,7 +12,7 @@ from ddpg.mistake import Mistake
 from ddpg.records.log import optimum_of
 from ddpg.records.plot import Curve, curve_of
 from ddpg.records.statistics import interval, iqm
-from ddpg.studies.study import Bench, Table
+from ddpg.studies.study import Bench, Table, shown
 from ddpg.terminal import plain
 from ddpg.training.folder import RunFolder, read_metrics
 from ddpg.training.train import resume, train
@@ -60,6 +60,11 @@ class Trained:
     @property
     def iqm(self) -> float:
         return float(iqm(self.last))
+
+    @property
+    def end(self) -> str:
+        """The interquartile mean of the last returns, to read."""
+        return shown(self.iqm, 0)
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """The end of a run: networks, pictures, the summary."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ from ddpg.config.file import RUN_FORMAT
 from ddpg.environment import AnyEnvironment
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import write_text
-from ddpg.records.log import read_records
+from ddpg.records.log import Record, read_records
 from ddpg.records.networks import safetensors
 from ddpg.records.networks.hdf5 import save_models
 from ddpg.records.plot import curve_of, learning_curve
@@ -40,6 +40,12 @@ def film_seconds(run_seconds: float, hurried: bool) -> float:
     return min(2.0 if hurried else 10.0, run_seconds / 10)
 
 
+def median_seed(config: Config, records: Sequence[Record]) -> int:
+    """The seed whose last return is the median, the lower of two; the first if nothing was logged."""
+    last = [record["return"] for record in records[-config.seeds :]] or [0.0]
+    return config.seed_range[int(np.argsort(last)[(len(last) - 1) // 2])]
+
+
 def draw_pictures(
     folder: RunFolder,
     config: Config,
@@ -55,8 +61,7 @@ def draw_pictures(
     """
     records = read_records(folder.metrics)
     title = f"{config.env} · {count(config.seeds, 'seed')}"
-    last = [record["return"] for record in records[-config.seeds :]] or [0.0]
-    median = config.seed_range[int(np.argsort(last)[(len(last) - 1) // 2])]
+    median = median_seed(config, records)
     try:
         if records and config.eval.episodes:
             learning_curve([curve_of(records, config.preset)], folder.curve, title, optimum)

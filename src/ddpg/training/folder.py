@@ -173,10 +173,12 @@ class RunFolder:
         if not has_id(config.env):
             more = "" if steps is None else f", steps={steps}"
             return f"ddpg.resume({str(self)!r}, env=...{more})"
-        words = ["ddpg", "resume", str(self), *([] if steps is None else ["--steps", str(steps)])]
-        if ":" in split_id(config.env)[1]:
-            words += ["--env", config.env]
-        return shlex.join(words)
+        return self.command("resume", config, *([] if steps is None else ["--steps", str(steps)]))
+
+    def command(self, name: str, config: Config, *options: str) -> str:
+        """`ddpg NAME` of this run, as it is typed."""
+        env = ["--env", config.env] if ":" in split_id(config.env)[1] else []
+        return shlex.join(["ddpg", name, str(self), *options, *env])
 
     @property
     def _lock(self) -> Path:

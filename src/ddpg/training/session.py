@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ddpg.config.config import Config
+from ddpg.config.reading import values
 from ddpg.environment import AnyEnvironment
 from ddpg.envs.foreign import Misbehaved
 from ddpg.mistake import Mistake
@@ -22,6 +23,7 @@ from ddpg.training.finish import draw_pictures, film_seconds, save_networks, wri
 from ddpg.training.folder import RunFolder
 from ddpg.training.interruption import Abandoned
 from ddpg.training.memory import replay_bytes
+from ddpg.training.moments import Moments
 from ddpg.training.programs import Programs
 from ddpg.training.reports import log_point, mean_report
 from ddpg.training.restore import Progress, recall, restore
@@ -110,6 +112,7 @@ class Session:
         """Go to the first step, or to the newest checkpoint that can be restored."""
         config, note = self.config, self.display.note
         watched = init_watch(config.seeds, len(config.log))
+        self.moments = Moments(self.folder, config, self.env.spec, self.display)
         if self.resumed:
             restored = restore(self.folder, config, self.driver, self.keys, self.display.warn)
             self.progress, watched, notes, self._restored = restored
@@ -120,6 +123,7 @@ class Session:
             self.progress.start = list(self._start.notes)
             for line in self._start.notes:
                 note(line)
+            self.moments.write(0, self.driver.read())
         for line in self.evaluator.notes:
             (self.display.warn if line.startswith("warning") else note)(line)
         known = self.progress.diverged, self.progress.warnings
@@ -132,7 +136,7 @@ class Session:
         resume_at = self.progress.logged if self.resumed else None
         with (
             closing(Saver(self.folder, self.config, self.env.spec, self.display, self.step, self._restored)) as saver,
-            Log(self.folder.metrics, self.folder.tensorboard, resume_at=resume_at) as log,
+            Log(self.folder.metrics, self.folder.tensorboard, values(self.config), resume_at=resume_at) as log,
             ExitStack() as ending,
         ):
 
@@ -209,6 +213,7 @@ class Session:
             diverged = self.progress.diverged[self.config.seed]
             self.failure = f"training diverged by step {self.step}: {diverged}"
         elif chunk.log and self._observe(log):
+            self.moments.keep(self.step, self.driver.read)
             self.progress.logged = self.step
         elif chunk.log or not chunk.whole:
             self.watch.state = before

@@ -51,9 +51,9 @@ def train(
     each that is needed, and with `render_mode` for the film if it takes that), by default the configuration's, which
     is Pendulum-v1; `config` replaces the preset, which is `ddpg`, or `pixels` if observations are or have pictures;
     `options` changes single fields by path, such as {"actor.lr": 1e-4}. For environments that Python steps a preset is
-    changed by `host_defaults`, and if `small` for a small task by `small_options`. `run` is the folder, by default a
-    new one under runs/. Mistake, in one line, for anything that cannot be; nothing is overwritten. Ctrl-C, in the main
-    thread, ends the run early and leaves its folder complete.
+    changed by `host_defaults`, and if `small` for a small task by `small_options`. In compiled ones a short run has
+    twenty evaluations. `run` is the folder, by default a new one under runs/. Mistake, in one line, for anything that
+    cannot be; nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its folder complete.
 
     The agents begin with the last networks of `from_run`, or with `best` with those of its best evaluations; its
     configuration is the preset then, but without random actions at the beginning. `demonstrations`, an NPZ file or a
@@ -98,6 +98,8 @@ def train(
     if in_python and config is None and not (inherited and was_stepped(base)):
         own = _differing(base) if inherited else {}
         asked = override(base, host_defaults(asked, own | changes))
+    elif not in_python and config is None and "eval.every" not in changes and not _chose_evaluations(base):
+        asked = replace(asked, eval=replace(asked.eval, every=_evaluated_every(base, asked.steps)))
     # gym:ID is another environment than ID, if that is native here; jax:ID is the same.
     chosen = asked if in_python and isinstance(env, str) else replace(asked, env=environment.id)
     check_fit(chosen, environment)
@@ -135,10 +137,26 @@ def _fine_tuned(config: Config, env: EnvironmentLike | None) -> Config:
     return replace(config, collect=replace(config.collect, warmup=0, learning_starts=config.learning_starts))
 
 
+def _evaluated_every(config: Config, steps: int) -> int:
+    """Steps between the evaluations of a run of so many: the preset's, or fewer, so that a short run has twenty."""
+    return min(PRESETS.get(config.preset, config).eval.every, max(1, steps // 20))
+
+
+def _chose_evaluations(config: Config) -> bool:
+    """Whether a run's `eval.every` neither is its preset's nor follows from its steps."""
+    usual = PRESETS.get(config.preset, config).eval.every
+    return config.eval.every not in (usual, _evaluated_every(config, config.steps))
+
+
 def _differing(config: Config) -> dict[str, Any]:
-    """What of its iterations and evaluations is not as its preset has it."""
+    """What of its iterations and evaluations was chosen, other than its preset has it."""
     usual, chosen = values(PRESETS.get(config.preset, config)), values(config)
-    paths = ("collect.steps", "collect.updates", "eval.every", "eval.episodes")
+    paths = [
+        "collect.steps",
+        "collect.updates",
+        "eval.episodes",
+        *(["eval.every"] if _chose_evaluations(config) else []),
+    ]
     return {path: chosen[path] for path in paths if chosen[path] != usual[path]}
 
 

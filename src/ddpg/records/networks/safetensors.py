@@ -1,10 +1,12 @@
 """The networks of a seed in one safetensors file: what ddpg itself reads back.
 
-models/seed-S/networks.safetensors has the last ones, best.safetensors those of the best evaluation.
+models/seed-S/networks.safetensors has the last ones, best.safetensors those of the best evaluation, and
+step-….safetensors what acted and judged at a moment of training.
 """
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import pairwise
@@ -22,6 +24,8 @@ from ddpg.types import Spec
 
 NAME, BEST = "networks.safetensors", "best.safetensors"
 
+MOMENT = re.compile(r"step-(\d{12})\.safetensors")
+
 EMPTY: Mapping[str, float] = {}
 
 DTYPES = set(tree_file.DTYPES.values())  # of observations
@@ -37,6 +41,13 @@ class SavedNetworks(NamedTuple):
     stats: InputStats
 
 
+class SavedMoment(NamedTuple):
+    """What is saved of one seed at a moment of training: no targets, from which nothing acts."""
+
+    online: Nets
+    stats: InputStats
+
+
 def save_networks(folder: Path, saved: SavedNetworks, spec: Spec) -> None:
     _save(folder / NAME, saved, spec)
 
@@ -46,7 +57,18 @@ def save_best(folder: Path, saved: SavedNetworks, spec: Spec, evaluated: float, 
     _save(folder / BEST, saved, spec, {"return": evaluated, "step": step})
 
 
-def _save(path: Path, saved: SavedNetworks, spec: Spec, about: Mapping[str, float] = EMPTY) -> None:
+def save_moment(folder: Path, saved: SavedNetworks, spec: Spec, step: int) -> None:
+    """As those after so many steps."""
+    _save(folder / f"step-{step:012d}.safetensors", SavedMoment(saved.online, saved.stats), spec)
+
+
+def saved_moments(folder: Path) -> dict[int, Path]:
+    """The files of moments in FOLDER by their steps, in order."""
+    found = sorted(folder.glob("step-*")) if folder.is_dir() else []
+    return {int(match[1]): path for path in found if (match := MOMENT.fullmatch(path.name))}
+
+
+def _save(path: Path, saved: SavedNetworks | SavedMoment, spec: Spec, about: Mapping[str, float] = EMPTY) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tree_file.write(path, saved, {"spec": asdict(spec), **about})
 
@@ -82,6 +104,13 @@ def load_networks(
             f"choose an environment of the same spaces"
         )
     return tree_file.read(path, _shapes(path, agent, normalise, spec)), spec
+
+
+def load_moment(path: Path, agent: DPG, normalise: bool) -> tuple[SavedMoment, Spec]:
+    """The same of a file of `saved_moments`."""
+    spec = _spec(path, tree_file.read_header(path))
+    like = _shapes(path, agent, normalise, spec)
+    return tree_file.read(path, SavedMoment(like.online, like.stats)), spec
 
 
 def _shapes(path: Path, agent: DPG, normalise: bool, spec: Spec) -> SavedNetworks:
