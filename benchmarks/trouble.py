@@ -74,8 +74,8 @@ RUNS: dict[str, dict[str, Any]] = {
 # Each preset on a task that it is for: OU noise on Pendulum, and a longer horizon with the article's networks, end with
 # a positive Q as above.
 HEALTHY = {
-    f"{preset}, healthy": LONG | {"preset": preset, "seeds": 3, "steps": steps} | options
-    for preset, (steps, options) in JOBS.items()
+    f"{preset}, healthy": {"preset": preset, "seeds": 3, **options}
+    for preset, options in JOBS.items()
     if preset in PRESETS and preset != "sparse"
 } | {"sparse, healthy": CAR}
 KINDS = {  # of warnings, by words of their lines

@@ -24,6 +24,7 @@ import pytest
 from ddpg import cli
 from ddpg.config.presets import by_name
 from ddpg.config.reading import override
+from ddpg.config.small import small_options
 from ddpg.doctor.rehearse import Duration
 from ddpg.environment import resolve
 from ddpg.training import train as training
@@ -239,9 +240,10 @@ print(len(tests), len(commands))
 
 
 def check_training(ENV: str | None, preset: str | None, **given: Any) -> None:
-    beside = ("COMMAND", "run", "quiet", "from_run", "best", "demonstrations")
+    beside = ("COMMAND", "run", "quiet", "from_run", "best", "small", "demonstrations")
     options = {name: value for name, value in given.items() if value is not None and name not in beside}
-    config = override(by_name(preset or "ddpg"), options)
+    base = by_name(preset or "ddpg")
+    config = override(base, {**(small_options(base) if given["small"] else {}), **options})
     check_environment(ENV or config.env, config.env_args, config.action_repeat)
 
 

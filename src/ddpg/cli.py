@@ -93,8 +93,9 @@ def parser(of_train: bool = False) -> Parser:
         sub.set_defaults(COMMAND=function)
         return sub
 
-    usage = "ddpg train [ENV] [--preset NAME] [--small] [--steps N] [--seed S] \n"
-    usage += "                  [--seeds K] [--run DIR] [--from RUN] [--quiet] [--PART.FIELD VALUE ...]"
+    usage = "ddpg train [ENV] [--preset NAME] [--small] [--steps N] [--seed S]\n"
+    usage += "                  [--seeds K] [--run DIR] [--from RUN] [--quiet]\n"
+    usage += "                  [--PART.FIELD VALUE ...]"
     train = command(
         "train", "train.train_command", "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage
     )

@@ -91,7 +91,7 @@ def written(folder: Path, options: dict[str, Any], points: dict[int, Any], summa
     config = asked if asked.env == "Pendulum-v1" else override(asked, host_defaults(asked, options))
     folder.mkdir(parents=True)
     write_config(config, folder / "config.json")
-    with Log(folder / "metrics.jsonl", folder / "tensorboard") as log:
+    with Log(folder / "metrics.jsonl", folder / "tensorboard", {}) as log:
         for step, returned in points.items():
             point: Any = {"step": step, "seeds": tuple(config.seed_range), "return": np.array(returned)}
             log(point)

@@ -57,7 +57,7 @@ def test_a_chart_shows_the_rise_and_the_magnified_end() -> None:
     returns = np.stack([np.where(steps < 5000, -1500.0, -140.0 - i) for i in range(4)])
     curve = drawn(Curve("a", steps, returns))
     assert curve is not None
-    whole, end = chart([curve], "whole", optimum=-130.0), chart([curve], "end", whole=False, first=10_000.0)
+    whole, end = chart([curve], "whole", optimum=-130.0), chart([curve], "end", first=10_000.0)
     assert "−1\u202f500" in whole
     assert "−1\u202f500" not in end
     assert whole.count('class="seed c0"') == 4

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from ddpg.records.plot import Curve, axis_limits, number
+from ddpg.records.plot import Curve, number
 from ddpg.records.statistics import interval, iqm
 from ddpg.report_page.axes import SIDE, Scale, framed, step_ticks, ticks_of
 from ddpg.report_page.markup import Markup, element
@@ -53,7 +53,6 @@ def chart(
     note: str = "",
     optimum: float | None = None,
     first: float = 0.0,
-    whole: bool = True,
     log: bool = True,
     seeds: bool = True,
     end: float | None = None,
@@ -61,15 +60,14 @@ def chart(
 ) -> Markup:
     """Curves from the step `first` to `end`, which is their last by default.
 
-    The height shows all of them if `whole`, else what `axis_limits` finds legible. With `log` the axis is
-    logarithmic if the numbers differ very much.
+    The height shows all of that. With `log` the axis is logarithmic if the numbers differ very much.
     """
     levels = [level for each in curves if (level := each.levels(first)).size]
     if not levels:
         return Markup("")
     last = max(float(each.curve.steps[-1]) for each in curves) if end is None else end
     across = Scale(first, last if last > first else first + 1)
-    upwards = _heights(levels, optimum, whole, log)
+    upwards = _heights(levels, optimum, log)
     lines = [
         line
         for each in curves
@@ -92,13 +90,11 @@ def chart(
     return element("figure", caption, framed(svg, step_ticks(across, 4), ticks), class_=class_)
 
 
-def _heights(levels: Sequence[np.ndarray], optimum: float | None, whole: bool, log: bool) -> Scale:
+def _heights(levels: Sequence[np.ndarray], optimum: float | None, log: bool) -> Scale:
     everything = np.concatenate([*levels, [] if optimum is None else [optimum]])
     low, high = float(everything.min()), float(everything.max())
     if log and low > 0 and high > WIDE * float(np.median(everything)):
         return Scale(low / 1.3, high * 1.3, log=True)
-    if not whole:
-        return Scale(*axis_limits(levels, optimum))
     margin = 0.05 * max(high - low, 1e-3 * abs(high), 1e-6)
     return Scale(low - margin, high + margin)
 

@@ -33,7 +33,7 @@ def learning(history: History, say: Say) -> Markup:
     half = float(steps[np.searchsorted(steps, last / 2)])
     panels = [chart([curve], say("whole run"), optimum=optimum, log=False, end=last)]
     if half < last:
-        panels.append(chart([curve], say("last half"), optimum=optimum, log=False, whole=False, first=half))
+        panels.append(chart([curve], say("last half"), optimum=optimum, log=False, first=half))
     return joined(legend(what), element("div", *panels, class_="panels" if len(panels) > 1 else "panel"))
 
 

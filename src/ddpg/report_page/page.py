@@ -136,9 +136,7 @@ def overview(histories: Sequence[History], say: Say) -> Markup:
         if curves:
             panels = [
                 chart(curves, say("whole run"), note=name, optimum=optimum, log=False),
-                chart(
-                    curves, say("last half"), note=name, optimum=optimum, log=False, whole=False, first=_half(curves)
-                ),
+                chart(curves, say("last half"), note=name, optimum=optimum, log=False, first=_half(curves)),
             ]
             charts += [legend(lines), element("div", *panels, class_="panels")]
     head = [say("run"), say("environment"), say("seeds"), say("last return"), say("best return")]
