@@ -24,6 +24,7 @@ import pytest
 from ddpg import cli
 from ddpg.config.presets import by_name
 from ddpg.config.reading import override
+from ddpg.config.small import small_options
 from ddpg.doctor.rehearse import Duration
 from ddpg.environment import resolve
 from ddpg.training import train as training
@@ -238,10 +239,11 @@ print(len(tests), len(commands))
     assert parsed > 6
 
 
-def check_training(ENV: str | None, preset: str | None, **given: Any) -> None:
+def check_training(ENV: str | None, preset: str | None, small: bool = False, **given: Any) -> None:
     beside = ("COMMAND", "run", "quiet", "from_run", "best", "demonstrations")
     options = {name: value for name, value in given.items() if value is not None and name not in beside}
-    config = override(by_name(preset or "ddpg"), options)
+    base = by_name(preset or "ddpg")
+    config = override(base, {**(small_options(base) if small else {}), **options})
     check_environment(ENV or config.env, config.env_args, config.action_repeat)
 
 
