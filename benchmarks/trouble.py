@@ -23,6 +23,8 @@ from presets import JOBS
 
 from ddpg.config.presets import PRESETS
 
+UNBOUNDED = {"clip_values": None}  # as the preset was when it met this trouble
+BOUNDED = {"clip_values": "rewards"}
 OU = {"exploration": "ou"}
 LONG = {"steps": 60_000}
 SHORT = {"steps": 10_000}
@@ -40,6 +42,10 @@ RUNS: dict[str, dict[str, Any]] = {
     "ou, two critics, 60 000 steps": OU | LONG | {"critics": 2},
     "ou, tau 0.005, 60 000 steps": OU | LONG | {"tau": 0.005},
     "ou, critic.l2 1e-2": OU | {"critic.l2": 1e-2},
+    "gaussian, bounded": BOUNDED,
+    "gaussian, bounded, 60 000 steps": BOUNDED | LONG,
+    "ou, bounded": BOUNDED | OU,
+    "ou, bounded, 60 000 steps": BOUNDED | OU | LONG,
     "ou, layer norm": OU | {"critic.block.norm": "layer"},
     "ou, relu critic": OU | {"critic.activation": "relu"},
     "ou, one step in five without noise": OU | {"noise_free": "steps"},
@@ -74,7 +80,7 @@ RUNS: dict[str, dict[str, Any]] = {
 # Each preset on a task that it is for: OU noise on Pendulum, and a longer horizon with the article's networks, end with
 # a positive Q as above.
 HEALTHY = {
-    f"{preset}, healthy": {"preset": preset, "seeds": 3, **options}
+    f"{preset}, healthy": {"preset": preset, "seeds": 3, **options} | (BOUNDED if preset == "ddpg" else {})
     for preset, options in JOBS.items()
     if preset in PRESETS and preset != "sparse"
 } | {"sparse, healthy": CAR}
@@ -93,6 +99,8 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
     import ddpg
 
     chosen = {"env": "Pendulum-v1", "preset": "ddpg", "seeds": 5} | options
+    if chosen["preset"] == "ddpg":
+        chosen = UNBOUNDED | chosen
     env, preset, noise_free = chosen.pop("env"), chosen.pop("preset"), chosen.pop("noise_free", None)
     with tempfile.TemporaryDirectory() as folder, without_noise(noise_free):
         run = ddpg.train(env, preset=preset, run=Path(folder) / "run", options=chosen, quiet=True)

@@ -30,7 +30,7 @@ def options_in(advice: list[Advice]) -> dict[str, str]:
     args, rest = cli.parser(of_train=True).parse_known_args(words[1:])
     assert not rest
     typed = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
-    del typed["quiet"], typed["best"]  # no options of a configuration
+    del typed["quiet"], typed["best"], typed["small"]  # no options of a configuration
     assert isinstance(override(PRESETS[typed.pop("preset", "ddpg")], typed), Config)
     return {path: value for each in advice for path, value in each.options}
 

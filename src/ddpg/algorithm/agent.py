@@ -92,7 +92,8 @@ class DPG:
     with it or at every `target_period`-th, with the Polyak coefficient `tau`; `tau_actor` is that of the target actor
     (default `tau`), and `tau_encoder` that of the target encoder. With 1 it is a copy, and no target at all if
     `policy_delay` is a multiple of `target_period`. With `clip_values`, Q' stays in a range of returns, as it was when
-    the targets last moved: of all `targets` so far (TD7: Fujimoto et al. 2023), or of what the `rewards` so far allow.
+    the targets last moved: of all `targets` so far (TD7: Fujimoto et al. 2023), or of what the `rewards` so far allow;
+    a distribution has bounds of its own.
     """
 
     encoder: AnyEncoder = Flat()
@@ -122,7 +123,10 @@ class DPG:
         )
         # The targets start as copies: theta' <- theta.
         target = jax.tree.map(jnp.copy, nets)
-        latest, values = self.encoder.begin(nets.encoder), None if self.clip_values is None else ValueRange.none()
+        latest, values = (
+            self.encoder.begin(nets.encoder),
+            ValueRange.none() if self.clip_values and self.value.outputs == 1 else None,
+        )
         critic_opt = init_optimiser(self.critic, with_critic(nets, latest))
         return AgentState(nets, target, init_optimiser(self.actor, nets.actor), critic_opt, latest, values)
 
@@ -220,8 +224,6 @@ class DPG:
         """Rules between actor, critic and exploration, whose options need no prefix."""
         if self.actor.action_layer:
             raise Mistake("actor.action_layer 1: only a critic takes actions in; use --critic.action_layer 1")
-        if self.clip_values and self.value.outputs > 1:
-            raise Mistake(f"clip_values {self.clip_values}: a distribution has bounds of its own; use --value scalar")
         late = (("trunk", self.critic.trunk, "none"), ("action_layer", self.critic.action_layer, "0"))
         for name, value, without in late if isinstance(self.encoder, Sale) else ():
             if value:

@@ -25,8 +25,8 @@ from ddpg.mistake import Mistake
 from ddpg.types import Spec
 
 PRESETS = {
-    # Our best plain DDPG; docs/algorithms/ddpg.md gives the reasons.
-    "ddpg": Config(preset="ddpg"),
+    # Our best plain DDPG, whose Q' is bounded by what rewards allow; docs/algorithms/ddpg.md gives the reasons.
+    "ddpg": Config(preset="ddpg", agent=DPG(clip_values="rewards")),
     # Robots in MuJoCo and similar: the widths, batch and tau of most later code; docs/algorithms/ddpg.md.
     "mujoco": Config(
         preset="mujoco",
