@@ -13,7 +13,7 @@ from ddpg.algorithm.agent import DPG, AgentState
 from ddpg.algorithm.networks import Network
 from ddpg.algorithm.sale import Sale
 from ddpg.algorithm.smoothing import TargetSmoothing
-from ddpg.algorithm.values import Categorical, Scalar
+from ddpg.algorithm.values import Scalar
 from ddpg.config.config import check
 from ddpg.config.presets import PRESETS
 from ddpg.experience.priority_tree import summed
@@ -233,7 +233,6 @@ def test_the_largest_priority_is_recounted() -> None:
 @pytest.mark.parametrize(
     ("agent", "line"),
     [
-        (replace(AGENT, value=Categorical(low=-1.0, high=1.0)), "use --value scalar"),
         (replace(AGENT, critic=Network(trunk=8)), "encoder sale"),
         (replace(AGENT, critic=Network(action_layer=1)), "encoder sale"),
         (DPG(critic=Network(lift=4, trunk=4)), "use one of them"),

@@ -133,3 +133,16 @@ def test_a_prediction_outside_of_the_range_is_clipped_once_it_is_known(kind: str
     for outside in (-1e3, 1e3):
         clipped = state.values.clip(jnp.full((8, 1), outside))
         assert float(jnp.max(jnp.abs(clipped))) <= 20
+
+
+def test_without_discounts_only_the_sign_of_rewards_bounds_returns() -> None:
+    rewards = jnp.array([-3.0, 0.0, -1.0])
+    one = Transition(jnp.zeros((3, 1)), jnp.zeros((3, 1)), rewards, jnp.ones(3), jnp.zeros((3, 1)), jnp.ones(3))
+    allowed = ValueRange.none().seen(RANGES["rewards"](jnp.zeros((3, 1)), one), one.weight)
+    assert float(allowed.high) == 0
+    assert float(allowed.low) < -1e8
+
+
+def test_a_distribution_is_not_clipped() -> None:
+    spec = Spec(obs_shape=(2,), action_low=(-1.0,), action_high=(1.0,))
+    assert DPG(clip_values="rewards", value=Categorical()).init(jax.random.key(0), spec).values is None

@@ -25,7 +25,6 @@ def test_parts_that_do_not_go_together() -> None:
         mistake = mistake_in(**{part.replace(".", "__"): value, "actor__widths": "none"})
         assert "actor.widths none: there " in mistake
         assert f"; use --{part} " in mistake
-    assert "clip_values rewards: with gamma 1" in mistake_in(clip_values="rewards", gamma="1")
     assert "critic.action_layer 1" in mistake_in(critic__block="residual", critic__action_layer="1")
     assert "exploration parameters" in mistake_in(exploration="parameters", actor__block__norm="batch")
     assert "critic.block.norm batch" in mistake_in(critic__block__norm="batch")

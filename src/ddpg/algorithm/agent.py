@@ -123,12 +123,16 @@ class DPG:
         )
         # The targets start as copies: theta' <- theta.
         target = jax.tree.map(jnp.copy, nets)
-        latest, values = (
-            self.encoder.begin(nets.encoder),
-            ValueRange.none() if self.clip_values and self.value.outputs == 1 else None,
-        )
+        latest, clipped = self.encoder.begin(nets.encoder), self.clip_values is not None and self.value.outputs == 1
         critic_opt = init_optimiser(self.critic, with_critic(nets, latest))
-        return AgentState(nets, target, init_optimiser(self.actor, nets.actor), critic_opt, latest, values)
+        return AgentState(
+            nets,
+            target,
+            init_optimiser(self.actor, nets.actor),
+            critic_opt,
+            latest,
+            ValueRange.none() if clipped else None,
+        )
 
     def go_on_with(self, state: AgentState, online: Nets, target: Nets) -> AgentState:
         """With networks that were trained before; Q' is not clipped before the range of its targets is known."""

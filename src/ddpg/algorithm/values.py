@@ -216,7 +216,7 @@ def repeated_rewards(y: Float[Array, "b 1"], batch: Transition) -> Float[Array, 
 
     With V the largest of all, R + gamma^n V is at most V, so no policy has more where rewards are like those so far.
     """
-    return (batch.reward / (1 - batch.discount))[:, None]
+    return (batch.reward / jnp.maximum(1 - batch.discount, 1e-9))[:, None]  # with gamma 1 there may be no bound
 
 
 # Of which returns Q' stays in the range: of all targets so far (TD7), or of all that the rewards so far allow.

@@ -125,8 +125,6 @@ class Config:
                 f"reward_scale {self.reward_scale:g}: a categorical value without bounds scales rewards itself; "
                 f"use --reward_scale 1, or set --value.low and --value.high"
             )
-        if self.agent.clip_values == "rewards" and self.gamma == 1:
-            raise Mistake("clip_values rewards: with gamma 1 rewards bound no return; use --clip_values none")
         for name, network in (("actor", self.agent.actor), ("critic", self.agent.critic)):
             if network.batch_normalised and self.replay.batch == 1:
                 raise Mistake(f"replay.batch 1: {name}.block.norm batch needs more than one; use --replay.batch 64")
