@@ -159,7 +159,7 @@ STUDY = Study(
         "at every step and in the gradient's integral, and that the actions of DQN grow exponentially with the degrees "
         "of freedom. Here a point moves to the origin in 1 to 16 dimensions; the optimum and the gradients are known."
     ),
-    minutes=5,
+    minutes=2,
     size=Size(steps=4_000, seeds=3),
     experiment=experiment,
 )

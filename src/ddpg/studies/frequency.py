@@ -63,7 +63,7 @@ STUDY = Study(
     claim=(
         "The article perceives 200 steps and then learns 25 times, and suspects that learning more often is better."
     ),
-    minutes=4,
+    minutes=1,
     size=Size(steps=20_000, seeds=4),
     experiment=experiment,
     least=12_000,

@@ -108,7 +108,7 @@ STUDY = Study(
         "their order are correlated and do not converge, so there is a memory to draw from; and that deep networks "
         "replace linear functions. Here each of them is taken away."
     ),
-    minutes=4,
+    minutes=3,
     size=Size(steps=20_000, seeds=4),
     experiment=experiment,
 )

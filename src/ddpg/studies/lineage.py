@@ -116,7 +116,7 @@ STUDY = Study(
         "one with linear functions (COPDAC-Q) and DQN, and says that networks, a memory and target networks make it "
         "converge better. Here all of them, and TD3 after them, learn Pendulum."
     ),
-    minutes=4,
+    minutes=1,
     size=Size(steps=20_000, seeds=4),
     experiment=experiment,
 )

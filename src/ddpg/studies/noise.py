@@ -136,7 +136,7 @@ STUDY = Study(
         "The article says that Ornstein-Uhlenbeck noise explores environments with momentum well; that newer results "
         "find Gaussian noise better; and that its policy improved slowly at the end because the noise did not fade."
     ),
-    minutes=6,
+    minutes=3,
     size=Size(steps=20_000, seeds=4),
     experiment=experiment,
     least=12_000,
