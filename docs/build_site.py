@@ -130,6 +130,8 @@ def dead_links(site: Path) -> list[str]:
 
 def build(out: Path) -> list[str]:
     """The site in the folder `out`, which is replaced; returns its dead links."""
+    if out.exists() and any(out.iterdir()) and not (out / WORKER.name).exists():
+        raise SystemExit(f"{out} holds other files than a site; choose another -o")
     with tempfile.TemporaryDirectory() as folder:
         stage(Path(folder) / "pages")
         (Path(folder) / "zensical.toml").write_bytes(CONFIG.read_bytes())

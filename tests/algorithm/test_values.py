@@ -135,12 +135,14 @@ def test_a_prediction_outside_of_the_range_is_clipped_once_it_is_known(kind: str
         assert float(jnp.max(jnp.abs(clipped))) <= 20
 
 
-def test_without_discounts_only_the_sign_of_rewards_bounds_returns() -> None:
-    rewards = jnp.array([-3.0, 0.0, -1.0])
-    one = Transition(jnp.zeros((3, 1)), jnp.zeros((3, 1)), rewards, jnp.ones(3), jnp.zeros((3, 1)), jnp.ones(3))
-    allowed = ValueRange.none().seen(RANGES["rewards"](jnp.zeros((3, 1)), one), one.weight)
-    assert float(allowed.high) == 0
-    assert float(allowed.low) < -1e8
+@pytest.mark.parametrize("reward", [-1.0, 0.0, 2.0])
+def test_without_discounts_rewards_bound_nothing(reward: float) -> None:
+    """But for what ends truly: there the reward is all that comes."""
+    rewards, discount = jnp.full(3, reward), jnp.array([1.0, 1.0, 0.0])
+    batch = Transition(jnp.zeros((3, 1)), jnp.zeros((3, 1)), rewards, discount, jnp.zeros((3, 1)), jnp.ones(3))
+    allowed = ValueRange.none().seen(RANGES["rewards"](jnp.zeros((3, 1)), batch), batch.weight).moved()
+    outside = jnp.array([[-1e6], [1e6]])
+    np.testing.assert_array_equal(allowed.clip(outside), outside)
 
 
 def test_a_distribution_is_not_clipped() -> None:

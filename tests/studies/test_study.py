@@ -107,6 +107,28 @@ def _stop(point: Any) -> None:
     raise StopTraining("enough")
 
 
+def test_a_training_that_diverges_is_an_answer_and_one_without_a_checkpoint_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, notes = list[Any](), list[str]()
+    monkeypatch.setattr(trainings, "train", tiny(trainings.train, done))
+    bench, huge = Bench(tmp_path, Size(1_200, 1), notes.append), Variant("huge", {"critic.lr": 1e30, "actor.lr": 1e30})
+    (tmp_path / "runs" / "huge").mkdir(parents=True)
+    (tmp_path / "runs" / "huge" / "config.json").write_text("{}")  # killed before its first checkpoint
+    for _ in range(2):
+        (row,) = trained(bench, [huge])
+        assert not row.iqm >= trainings.SOLVED
+    assert len(done) == 1
+    assert "diverged" in notes[0]
+    assert ideas.verdict(row, {"a": [row]}, np.ones(8), 0.0).count("unknown") == 2
+
+
+def test_a_run_that_another_process_trains_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainings.RunFolder, "state", lambda self: "running")
+    with pytest.raises(Mistake, match=r"another process is training in .*; wait for its end"):
+        trained(Bench(tmp_path, Size(1_200, 1)), VARIANTS[:1])
+
+
 EVERY = [
     *(ideas.REFERENCE, *(variant for group in ideas.GROUPS.values() for variant in group)),
     *(*noise.PENDULUM, *noise.MOUNTAIN_CAR, *noise.FADING),

@@ -197,7 +197,7 @@ class ValueRange(NamedTuple):
     def clip(self, prediction: Float[Array, "b 1"]) -> Float[Array, "b 1"]:
         return jnp.clip(prediction, self.clip_low, self.clip_high)
 
-    def seen(self, returns: Float[Array, "b 1"], weight: Float[Array, " b"]) -> "ValueRange":
+    def seen(self, returns: Float[Array, "b n"], weight: Float[Array, " b"]) -> "ValueRange":
         """With those of a minibatch, but for those of weight 0, which are of no transition."""
         known = weight[:, None] > 0
         low, high = jnp.min(jnp.where(known, returns, jnp.inf)), jnp.max(jnp.where(known, returns, -jnp.inf))
@@ -211,12 +211,14 @@ class ValueRange(NamedTuple):
         return ValueRange(self.low, self.high, self.low, self.high)
 
 
-def repeated_rewards(y: Float[Array, "b 1"], batch: Transition) -> Float[Array, "b 1"]:
-    """The return R / (1 - gamma^n) that each sample would have if its rewards came again and again.
+def repeated_rewards(y: Float[Array, "b 1"], batch: Transition) -> Float[Array, "b 2"]:
+    """The return R / (1 - gamma^n) that each sample would have if its rewards came again and again; none with gamma 1.
 
     With V the largest of all, R + gamma^n V is at most V, so no policy has more where rewards are like those so far.
     """
-    return (batch.reward / jnp.maximum(1 - batch.discount, 1e-9))[:, None]  # with gamma 1 there may be no bound
+    endless = batch.discount == 1
+    repeated = batch.reward / jnp.where(endless, 1.0, 1 - batch.discount)
+    return jnp.stack([jnp.where(endless, -jnp.inf, repeated), jnp.where(endless, jnp.inf, repeated)], axis=1)
 
 
 # Of which returns Q' stays in the range: of all targets so far (TD7), or of all that the rewards so far allow.

@@ -19,6 +19,8 @@ from ddpg.training.policy import Policy
 SECONDS = 10.0  # that one film may take; slow pictures then have fewer frames
 SPARSER = (1, 2, 4, 8)  # every how many frames of a film that is too large
 LARGEST_FILM = 2**24  # bytes of a run's policy.gif
+LEAST = 20_000  # bytes of a film that shows anything
+LARGEST_PIXELS = 2**28  # of all frames together: a stranger's film may be small and unpack to more than the memory
 FIRST_BYTES = b"GIF8"
 
 
@@ -41,6 +43,8 @@ def films(
     If the environment cannot be made or drawn the last one is the film that the run itself left, if it did. No module
     is imported because the folder names it (`resolve_for`). Mistake if `env` is given and cannot be made.
     """
+    if limit < LEAST:
+        return [], ["there are too many runs for films in one page; report fewer of them"]
     made, lines = list[Film](), list[str]()
     try:
         environment = resolve_for(history.config, env)
@@ -84,12 +88,14 @@ def _left_by(history: History) -> bytes | None:
 
 
 def fitted(gif: bytes, limit: int) -> bytes | None:
-    """The film with as many frames as fit into `limit` bytes, at the same pace; None if a picture of it is damaged."""
+    """The film with as many frames as fit into `limit` bytes, at the same pace; None if it is damaged or too large."""
     if len(gif) <= limit:
         return gif
     try:
         with Image.open(BytesIO(gif)) as film:
             duration = film.info.get("duration", 50)
+            if film.width * film.height * getattr(film, "n_frames", 1) > LARGEST_PIXELS:
+                return None
             frames = [frame.copy() for frame in ImageSequence.Iterator(film)]
     except Exception:  # of several types, by Pillow, about a damaged file
         return None

@@ -38,7 +38,7 @@ def page(
     """HTML that needs no other file; `env` as in `films`, `note` is called with a line before what takes seconds."""
     say, several = Say(language), len(histories) > 1
     share = 0.95 * LARGEST / len(histories) - APART
-    film_limit = max(0, int(0.75 * share / FILMS))  # base64 takes 4 bytes for 3
+    film_limit = int(0.75 * share / FILMS)  # base64 takes 4 bytes for 3
     parts = [
         section(history, say, env, film_limit, note, f"run-{i}" if several else None)
         for i, history in enumerate(histories, start=1)

@@ -7,7 +7,7 @@ import numpy as np
 from ddpg.records.plot import curve_of
 from ddpg.studies.figure import curves_panel, lines_panel, save_panels
 from ddpg.studies.study import Answer, Bench, Size, Study
-from ddpg.studies.trainings import Trained, Variant, returns_table, trained
+from ddpg.studies.trainings import SOLVED, Trained, Variant, returns_table, trained
 from ddpg.training.folder import read_metrics
 
 RATIOS = {"1/8": (8, 1), "1/4": (4, 1), "1/2": (2, 1), "1": (1, 1), "2": (1, 2), "4": (1, 4), "8": (1, 8)}
@@ -19,7 +19,6 @@ BLOCKS = [
     Variant("200 steps, 25 updates", {"collect.steps": 200, "collect.updates": 25}, "article"),
     Variant("200 steps, 200 updates", {"collect.steps": 200, "collect.updates": 200}, "article"),
 ]
-SOLVED = -200.0
 
 
 def experiment(bench: Bench) -> Answer:
@@ -47,13 +46,19 @@ def verdict(each: list[Trained], blocks: list[Trained]) -> str:
     few, many = blocks
     best, eighth, most = max(each, key=lambda row: row.iqm), each[0], each[-1]
     one = next(row for row in each if row.variant.label == "1 per step")
-    better = one.iqm > few.iqm
     return (
         f"200 steps and then 25 updates end at {few.end}; one update per eight steps, which is as many, at "
         f"{eighth.end}. 200 steps and then 200 updates end at {many.end}, one per step at {one.end}. "
-        f"So the suspicion is {'right: more updates are better' if better else 'wrong: more updates are no better'}. "
+        f"So learning more often than 25 times in 200 steps {_compared(one, few)}, and learning in blocks "
+        f"{_compared(many, one)} than at every step. "
         f"The best number is {best.variant.label} ({best.end}); {most.variant.label} ends at {most.end}."
     )
+
+
+def _compared(one: Trained, other: Trained) -> str:
+    """Better or worse only if the intervals are disjoint."""
+    (low, high), (other_low, other_high) = one.interval, other.interval
+    return "is better" if low > other_high else "is worse" if high < other_low else "is not shown to be better or worse"
 
 
 STUDY = Study(

@@ -9,7 +9,7 @@ from ddpg.algorithm.pink_noise import Pink
 from ddpg.records.plot import Curve, curve_of
 from ddpg.studies.figure import Panel, curves_panel, density_panel, lines_panel, save_panels
 from ddpg.studies.study import Answer, Bench, Size, Study, Table, shown
-from ddpg.studies.trainings import Trained, Variant, returns_table, trained
+from ddpg.studies.trainings import SOLVED, Trained, Variant, returns_table, trained
 from ddpg.training.folder import read_metrics
 from ddpg.training.stored import replay
 
@@ -17,23 +17,25 @@ CAR = "MountainCarContinuous-v0"
 # Of equal standard deviation: that of the OU process tends to sigma / sqrt(theta (2 - theta)).
 STRONG = round(0.5 / (0.05 * (2 - 0.05)) ** 0.5, 2)
 WEAK = round(0.2 / (0.15 * (2 - 0.15)) ** 0.5, 2)
+PLAIN = {"clip_values": None}  # DDPG has no bound on Q'; our preset does
 PENDULUM = [
-    Variant("OU", {"exploration": "ou", "exploration.theta": 0.15, "exploration.sigma": 0.2}),
-    Variant("Gaussian", {"exploration.sigma": WEAK}),
-    Variant("pink", {"exploration": "pink", "exploration.sigma": WEAK}),
-    Variant("none", {"exploration.sigma": 0.0}),
+    Variant("OU", PLAIN | {"exploration": "ou", "exploration.theta": 0.15, "exploration.sigma": 0.2}),
+    Variant("Gaussian", PLAIN | {"exploration.sigma": WEAK}),
+    Variant("pink", PLAIN | {"exploration": "pink", "exploration.sigma": WEAK}),
+    Variant("none", PLAIN | {"exploration.sigma": 0.0}),
 ]
+ALL = {"replay.capacity": 1_000_000}  # so that the first states are there at the end
 MOUNTAIN_CAR = [
-    Variant("OU, car", {}, "sparse", CAR),
-    Variant("Gaussian, car", {"exploration": "gaussian", "exploration.sigma": STRONG}, "sparse", CAR),
-    Variant("pink, car", {"exploration": "pink", "exploration.sigma": STRONG}, "sparse", CAR),
-    Variant("none, car", {"exploration.sigma": 0.0}, "sparse", CAR),
+    Variant("OU, car", ALL, "sparse", CAR),
+    Variant("Gaussian, car", ALL | {"exploration": "gaussian", "exploration.sigma": STRONG}, "sparse", CAR),
+    Variant("pink, car", ALL | {"exploration": "pink", "exploration.sigma": STRONG}, "sparse", CAR),
+    Variant("none, car", ALL | {"exploration.sigma": 0.0}, "sparse", CAR),
 ]
 FADING = [
     Variant("fading", {}, "article"),
     Variant("constant", {"exploration.schedule": "constant"}, "article"),
 ]
-SOLVED = {"Pendulum-v1": -200.0, CAR: 90.0}
+CAR_SOLVED = 90.0
 BOUNDS = -1.2, 0.6, -0.07, 0.07  # of the car's position and velocity
 FIRST = 5_000  # its steps before learning starts
 
@@ -59,8 +61,8 @@ def experiment(bench: Bench) -> Answer:
         name="coverage",
     )
     tables = [
-        replace(returns_table([*pendulum, *fading], SOLVED["Pendulum-v1"]), name="pendulum"),
-        replace(returns_table(mountain, SOLVED[CAR]), name="mountain_car"),
+        replace(returns_table([*pendulum, *fading], SOLVED), name="pendulum"),
+        replace(returns_table(mountain, CAR_SOLVED), name="mountain_car"),
         covered,
     ]
     return Answer(verdict(pendulum, mountain, fading, list(coverage)), tables, ["noise.png"])
@@ -104,7 +106,7 @@ def verdict(pendulum: list[Trained], mountain: list[Trained], fading: list[Train
     return (
         f"On Pendulum the kind of noise makes a difference of {_spread(pendulum)} ({_listed(pendulum)}), on the "
         f"mountain car, which must be driven to and fro before any reward comes, one of {_spread(mountain)} "
-        f"({_listed(mountain)}). Before it learns, OU noise takes the car to {ou:.0%} of its states, Gaussian noise of "
+        f"({_listed(mountain)}). Before it learns, OU noise takes the car to {ou:.0%} of the map, Gaussian noise of "
         f"equal size to {gaussian:.0%}. With constant noise the policy ends at {constant.end}, with fading noise at "
         f"{decays.end}; its episodes with noise end at {_noisy(constant)} and {_noisy(decays)}."
     )

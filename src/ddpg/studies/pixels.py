@@ -2,7 +2,7 @@
 
 from ddpg.studies.figure import curves_panel, save_panels
 from ddpg.studies.study import Answer, Bench, Size, Study
-from ddpg.studies.trainings import Trained, Variant, returns_table, trained
+from ddpg.studies.trainings import SOLVED, Trained, Variant, returns_table, trained
 
 PICTURES = {"pixels": "drawn", "checkpoint.share": None}
 VARIANTS = [
@@ -10,7 +10,6 @@ VARIANTS = [
     Variant("three pictures", PICTURES, "pixels"),
     Variant("one picture", PICTURES | {"stack": 1}, "pixels"),
 ]
-SOLVED = -200.0
 
 
 def experiment(bench: Bench) -> Answer:

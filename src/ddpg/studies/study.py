@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
@@ -146,6 +147,8 @@ def _read(mark: Path) -> Mapping[str, Any]:
 
 def shown(value: float, places: int = 1) -> str:
     """A number to read: with a true minus sign, and no minus before 0."""
+    if not math.isfinite(value):
+        return "unknown"
     return f"{round(value, places) + 0:.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 

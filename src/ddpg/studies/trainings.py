@@ -1,5 +1,6 @@
 """The trainings of a study: variants of a preset, each done once, their curves and their last returns."""
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from ddpg.studies.study import Bench, Table, shown
 from ddpg.terminal import plain
 from ddpg.training.folder import RunFolder, read_metrics
 from ddpg.training.train import resume, train
+
+SOLVED = -200.0  # a return on Pendulum that only policies have which swing up from nearly every start
 
 
 class Stopped(Exception):
@@ -86,30 +89,43 @@ def trained(bench: Bench, variants: Sequence[Variant]) -> list[Trained]:
 
 def _trained(bench: Bench, variant: Variant, which: str) -> Trained:
     began, folder = time.perf_counter(), RunFolder.at(bench.folder / "runs" / _slug(variant.label))
-    state = folder.state()
-    if state == "interrupted":
-        run = resume(folder.path, quiet=True)
-    elif state == "empty":
-        run = train(
-            variant.env,
-            preset=variant.preset or "ddpg",
-            steps=bench.size.steps,
-            seeds=bench.size.seeds,
-            run=folder.path,
-            options=variant.options,
-            quiet=True,
-        )
-    elif state == "finished":
-        run = None
-    else:
-        raise Mistake(f"{folder} cannot be used ({state}); delete it, and run the study again")
-    if run is not None and run.interrupted:
-        raise Stopped(run.signal)
+    new = not (folder.finished() or folder.failed())
+    if new:
+        _train(bench, variant, folder)
     records = read_metrics(folder.path)
     done = Trained(variant, folder.path, curve_of(records, variant.label), optimum_of(records))
-    seconds = "" if run is None else f" · {time.perf_counter() - began:.0f} s"
-    bench.note(f"{which} {variant.label}: return {done.iqm:.1f}{seconds}")
+    seconds = f" · {time.perf_counter() - began:.0f} s" if new else ""
+    bench.note(f"{which} {variant.label}: return {shown(done.iqm)}{seconds}")
     return done
+
+
+def _train(bench: Bench, variant: Variant, folder: RunFolder) -> None:
+    """Train, or go on. A run that fails, as by diverging, is an answer too. Stopped by a signal."""
+    state = folder.state()
+    if state == "running":
+        raise Mistake(f"another process is training in {folder}; wait for its end, or stop it")
+    if state in ("started", "foreign"):  # there is nothing to go on from, and the folder is the study's own
+        shutil.rmtree(folder.path)
+    try:
+        if state == "interrupted":
+            run = resume(folder.path, quiet=True)
+        else:
+            run = train(
+                variant.env,
+                preset=variant.preset or "ddpg",
+                steps=bench.size.steps,
+                seeds=bench.size.seeds,
+                run=folder.path,
+                options=variant.options,
+                quiet=True,
+            )
+    except Mistake as mistake:
+        if not folder.failed():
+            raise
+        bench.note(str(mistake))
+        return
+    if run.interrupted:
+        raise Stopped(run.signal)
 
 
 def returns_table(rows: Sequence[Trained], level: float | None = None) -> Table:

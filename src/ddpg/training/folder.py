@@ -2,12 +2,12 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from filelock import FileLock, Timeout
 
@@ -152,12 +152,21 @@ class RunFolder:
 
     def finished(self) -> bool:
         """Whether a run came to its end, and its summary says so."""
+        summary = self._read_summary()
+        return summary.get("interrupted") is False and "failure" not in summary
+
+    def failed(self) -> bool:
+        """Whether all its seeds diverged or its environment misbehaved, and its summary says so."""
+        return "failure" in self._read_summary()
+
+    def _read_summary(self) -> Mapping[str, Any]:
+        """What summary.json says; nothing if it is missing, damaged, or no JSON."""
         try:
             check_plain(self.summary, LARGEST_SUMMARY)
             summary = json.loads(self.summary.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):  # missing, damaged, or no JSON
-            return False
-        return isinstance(summary, dict) and summary.get("interrupted") is False and "failure" not in summary
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return summary if isinstance(summary, dict) else {}
 
     def steps_done(self, config: Config) -> int:
         """Steps of the newest checkpoint whose header can be read; 0 if there is none."""
