@@ -444,10 +444,11 @@ def test_the_article_is_the_same_statements_in_both_languages() -> None:
         assert "✔" in here[2] or "study " in here[2] or wrong[0]
 
 
-def test_the_chinese_page_of_commands_names_options_that_exist() -> None:
+def test_the_chinese_page_of_commands_has_every_command_and_options_that_exist() -> None:
     text = (ROOT / "docs" / "zh" / "commands.md").read_text(encoding="utf-8")
     found = re.findall(r"^## ddpg (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert len(found) > 6
+    assert [command for command, _ in found] == list(cli.COMMANDS)
+    assert re.findall(r"^\| `ddpg (\w+)` \|", text, re.MULTILINE) == list(cli.COMMANDS)
     for command, section in found:
         known = options_of(command)
         named = {name for row in re.findall(r"^\| (`-[^|]+)\|", section, re.MULTILINE) for name in row.split("`")[1::2]}

@@ -22,7 +22,6 @@ CHINESE: Mapping[str, str] = {
     # The page
     "{n} runs": "{n} 次训练",
     "Overview": "总览",
-    "Contents": "目录",
     "written by ddpg {version}": "由 ddpg {version} 生成",
     "Shown: greedy returns of the deterministic policy, without exploration noise.": (
         "图中回报均为确定性策略（不加探索噪声）的回报。"
@@ -38,9 +37,9 @@ CHINESE: Mapping[str, str] = {
     # How it ended
     "how it ended": "结束方式",
     "training now, at step {n} of {all}": "正在训练：第 {n} 步，共 {all} 步",
-    "its end was not written; the log ends at step {n} of {all}": "没有写下结尾；日志止于第 {n} 步，共 {all} 步",
+    "its end was not written; the log ends at step {n} of {all}": "未写入结束信息；日志止于第 {n} 步，共 {all} 步",
     "failed at step {n} of {all}": "在第 {n} 步失败，共 {all} 步",
-    "stopped by an observer at step {n} of {all}": "被观察者（observer）停在第 {n} 步，共 {all} 步",
+    "stopped by an observer at step {n} of {all}": "由观察者（observer）在第 {n} 步停止，共 {all} 步",
     "interrupted at step {n} of {all}": "在第 {n} 步中断，共 {all} 步",
     "finished: {n} steps": "已完成：{n} 步",
     # Facts
@@ -51,15 +50,15 @@ CHINESE: Mapping[str, str] = {
     "return": "回报",
     "last return": "最后的回报",
     "best return": "最好的回报",
-    "last, below the optimum": "最后：低于最优",
-    "last, below the optimum {n}": "最后：低于最优值 {n}",
+    "last, below the optimum": "最后回报与最优之差",
+    "last, below the optimum {n}": "最后回报与最优值 {n} 之差",
     "steps per second": "每秒步数",
     "wall time": "总用时",
     "seeds": "随机种子",
     "seed": "种子",
     "1 seed": "1 个种子",
     "{n} seeds": "{n} 个种子",
-    "at step": "所在步",
+    "at step": "对应步数",
     "IQM [95 %]": "四分位均值 [95 %]",
     "The best of many evaluations is partly luck: to compare policies, evaluate them anew.": (
         "许多次评估中的最好一次带有运气成分：要比较策略，请重新评估。"
@@ -69,7 +68,7 @@ CHINESE: Mapping[str, str] = {
     "diverged": "发散",
     "stopped": "停止",
     "warning": "警告",
-    "start": "起点",
+    "start": "起始说明",
     # Learning curve
     "No greedy return was logged, so there is no learning curve.": "没有记录到确定性策略的回报，因此没有学习曲线。",
     "interquartile mean over {n} seeds": "{n} 个种子的四分位均值",
