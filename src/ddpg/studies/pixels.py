@@ -37,7 +37,7 @@ STUDY = Study(
         "The article lets the agent observe pictures and calls both networks convolutional; its code has numbers and "
         "dense layers."
     ),
-    minutes=15,
+    minutes=10,
     size=Size(steps=20_000, seeds=2),
     experiment=experiment,
 )
