@@ -76,7 +76,7 @@ def closed(env: PointReach, curve: LearningCurve, point: int = -1) -> Float[np.n
 
 
 def panels(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions], shares: Shares) -> list[Panel]:
-    k, dimensions, logs = np.array(ESTIMATED), "action dimensions", ("log", "log")
+    k, axis, logs = np.array(ESTIMATED), "action dimensions", ("log", "log")
     samples = [Band(name, k, np.array([[gradients[j][name].samples for j in ESTIMATED]])) for name in gradients[1]]
     nearer = {
         f"expected gradient of {LENGTH} steps: distance": towards.distance,
@@ -93,12 +93,12 @@ def panels(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions],
     # What is worse than doing nothing is all the same here.
     ends = [Band(name, np.array([*each]), np.clip([*each.values()], 0, None).T) for name, each in shares.items()]
     return [
-        bands_panel("Samples for a gradient with 10 % error", samples, dimensions, "samples", scales=logs),
+        bands_panel("Samples for a gradient with 10 % error", samples, axis, "samples", scales=logs),
         bands_panel(
             "Towards the deterministic gradient", limits, "σ of the policy", "share of its length", scales=logs
         ),
-        bands_panel("Time of a decision", decided, dimensions, "microseconds", scales=logs),
-        bands_panel("What is learned", ends, dimensions, "share of the way to the optimum", 1.0),
+        bands_panel("Time of a decision", decided, axis, "microseconds", scales=logs),
+        bands_panel("What is learned", ends, axis, "share of the way to the optimum", 1.0),
     ]
 
 
@@ -153,8 +153,8 @@ def verdict(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions]
         f"From σ = {towards.sigma[0]:g} to {towards.sigma[-1]:.3f} the distance of the expected stochastic gradient "
         f"from the deterministic one goes from {towards.distance[0]:.0%} to {towards.distance[-1]:.3%} of its length. "
         f"DQN has {THREE.values}^k outputs: {amount(THREE.values**most)} for k = {most}, where a decision takes "
-        f"{1e6 * times[most].dqn:.0f} µs, and {amount(THREE.values ** ARTICLE[0])} for k = {ARTICLE[0]}, whose last layer "
-        f"would have {amount(THREE.values ** ARTICLE[0] * LAST_LAYER / 1e9)} GB. "
+        f"{1e6 * times[most].dqn:.0f} µs, and {amount(THREE.values ** ARTICLE[0])} for k = {ARTICLE[0]}, whose last "
+        f"layer would have {amount(THREE.values ** ARTICLE[0] * LAST_LAYER / 1e9)} GB. "
         f"For which k every seed goes {LEARNED:.0%} of the way to the optimum: {'; '.join(stops)}."
     )
 
@@ -173,7 +173,7 @@ def growth(k: Sequence[int], y: Sequence[float]) -> str:
     return f"like k^{power:.1f}" if errors[0] <= errors[1] else f"like {np.exp(rate):.2f}^k"
 
 
-def amount(x: float) -> str:
+def amount(x: float | int) -> str:
     """Up to a million in full, with spaces; above it as a power of ten."""
     return f"{x:,.0f}".replace(",", " ") if x < 1e6 else f"{x:.1e}".replace("e+", "·10^")
 
@@ -193,9 +193,9 @@ STUDY = Study(
     claim=(
         "The article says that drawing actions of 25 or 50 dimensions from a stochastic policy costs much computing, "
         "at every step and in the gradient's integral, and that the actions of DQN grow exponentially with the degrees "
-        "of freedom. Here a point moves to the origin; its optimum and the gradients are known. Gradients and decisions "
-        "are measured in 1 to 50 dimensions, and the learners train in 1 to 16. DDPG has the networks and constants of "
-        "our preset `ddpg`, such as SiLU in the critic, without its bound on Q′."
+        "of freedom. Here a point moves to the origin; its optimum and the gradients are known. Gradients and "
+        "decisions are measured in 1 to 50 dimensions, and the learners train in 1 to 16. DDPG has the networks and "
+        "constants of our preset `ddpg`, such as SiLU in the critic, without its bound on Q′."
     ),
     minutes=2,
     size=Size(steps=4_000, seeds=3),

@@ -70,7 +70,7 @@ def sampled(
     sigma: Float[Array, ""],
     b: Baseline,
 ) -> Float[Array, " k"]:
-    """nabla_theta log pi(a | s) (Q(s, a) - b(s)) of one action: Silver et al. 2014, equation 2; b is `v` or `nothing`."""
+    """nabla_theta log pi(a | s) (Q(s, a) - b(s)) of one action: equation 2; b is `v` or `nothing`."""
     a = jax.lax.stop_gradient(mu(theta, s) + sigma * normal)
 
     def log_probability(theta: Float[Array, " k"]) -> Float[Array, ""]:
