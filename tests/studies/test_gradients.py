@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddpg.studies.gradients import GAIN, deterministic, estimates, limit, sampled
+from ddpg.studies.gradients import BASELINE, GAIN, PLAIN, Baseline, deterministic, estimates, limit, nothing, sampled, v
 
 
 def reward(theta: np.ndarray, s: np.ndarray, a: np.ndarray) -> float:
@@ -28,15 +28,24 @@ def test_one_sample_is_the_score_times_the_advantage() -> None:
     theta, s, normal, sigma = np.array([-0.5, 0.3]), np.array([0.3, -0.9]), np.array([1.2, -0.4]), 0.2
     a = theta * s + sigma * normal
     score = normal / sigma * s  # nabla_theta log N(a; theta s, sigma^2)
-    best = reward(theta, s, theta * s)
-    for baseline, rest in ((False, 0.0), (True, best)):
+    value = float(v(jnp.asarray(theta), jnp.asarray(s), jnp.float32(sigma)))
+    for baseline, rest in ((nothing, 0.0), (v, value)):
         one, two, three, four = (jnp.asarray(x, jnp.float32) for x in (theta, s, normal, sigma))
         found = sampled(one, two, three, four, baseline)
         np.testing.assert_allclose(found, score * (reward(theta, s, a) - rest), rtol=1e-3)
 
 
-@pytest.mark.parametrize("baseline", [True, False])
-def test_both_have_the_same_mean(baseline: bool) -> None:
+@pytest.mark.parametrize("sigma", [0.01, 0.3, 1.0])
+def test_the_baseline_is_the_mean_of_q_over_the_actions(sigma: float) -> None:
+    theta, s = np.array([-0.5, 1.4]), np.array([0.3, -0.9])
+    draws = theta * s + sigma * np.random.default_rng(0).normal(size=(200_000, 2))
+    each = -np.mean(np.square(s + np.clip(draws, -1, 1) / 2), axis=1)
+    found = float(v(jnp.asarray(theta, jnp.float32), jnp.asarray(s, jnp.float32), jnp.float32(sigma)))
+    assert abs(found - each.mean()) < 4 * each.std() / np.sqrt(len(each)) + 1e-5
+
+
+@pytest.mark.parametrize("baseline", [v, nothing])
+def test_both_have_the_same_mean(baseline: Baseline) -> None:
     theta, n = jnp.full(2, GAIN), 50_000
     s = jax.random.uniform(jax.random.key(0), (n, 2), minval=-1.0)
     normal = jax.random.normal(jax.random.key(1), (n, 2))
@@ -51,9 +60,9 @@ def test_samples_grow_with_dimensions_only_if_actions_are_sampled() -> None:
     for each in (one, eight):
         assert each["deterministic"].variance == pytest.approx(0.8, rel=0.05)
         assert each["deterministic"].samples == pytest.approx(100 * each["deterministic"].variance)
-    for name in ("sampled, best baseline", "sampled, no baseline"):
+    for name in (BASELINE, PLAIN):
         assert 2 < eight[name].variance / one[name].variance < 64
-    assert eight["sampled, no baseline"].variance > 2 * eight["sampled, best baseline"].variance
+    assert eight[PLAIN].variance > 2 * eight[BASELINE].variance
 
 
 def test_the_deterministic_gradient_is_the_limit() -> None:

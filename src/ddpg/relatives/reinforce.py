@@ -79,13 +79,17 @@ class Reinforce:
         return ReinforceState(policy, baseline, *opts, key, jnp.int32(0))
 
     def advance(self, env: Environment, state: ReinforceState, steps: int) -> ReinforceState:
-        """`steps` environment steps: as many updates as have room."""
+        """As many updates as have room in `steps` environment steps."""
 
         def iterate(state: ReinforceState, _: None) -> tuple[ReinforceState, None]:
             episode = self.collect(env, state.policy, jax.random.fold_in(state.key, state.updates))
             return self.update(state, episode), None
 
-        return jax.lax.scan(iterate, state, None, length=steps // (self.episodes * env.max_episode_steps))[0]
+        return jax.lax.scan(iterate, state, None, length=steps // self.steps_per_update(env))[0]
+
+    def steps_per_update(self, env: Environment) -> int:
+        """Environment steps of its episodes; one that ends early is counted as if it had not."""
+        return self.episodes * env.max_episode_steps
 
     def policy(self, env: Environment, state: ReinforceState) -> Actor:
         return state.policy.mu

@@ -1,8 +1,10 @@
 """Learners of a study side by side: our presets beside their relatives, each timed alone, each curve kept in a file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +13,24 @@ from jax import Array
 from jaxtyping import Int
 
 from ddpg.config.config import Config
+from ddpg.config.presets import PRESETS
+from ddpg.config.reading import override
 from ddpg.envs.protocol import Environment
+from ddpg.mistake import Mistake
 from ddpg.records.atomic import replace_atomically
-from ddpg.records.plot import INK, PALETTE, style_axes
-from ddpg.records.statistics import interval, iqm
+from ddpg.records.statistics import iqm
+from ddpg.records.untrusted import check_plain
 from ddpg.relatives.curve import GreedyPolicy, LearningCurve, Relative, learning_curve
-from ddpg.studies.figure import Panel
 from ddpg.studies.study import Bench
+from ddpg.studies.trainings import Stopped
+from ddpg.terminal import one_line
 from ddpg.training.backend import loop_for
 from ddpg.training.loop import TrainState
+from ddpg.training.signals import interruptible
 from ddpg.types import Key
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+# Our preset without its bound on Q', which DDPG does not have.
+DDPG = override(PRESETS["ddpg"], {"clip_values": None})
 
 
 class FamilyState(NamedTuple):
@@ -50,6 +57,10 @@ class Family:
         begun = state.t * self.config.steps_per_iteration >= self.config.learning_starts
         return FamilyState(jax.lax.cond(begun, chunk(True), chunk(False), state), state.t + n)
 
+    def steps_per_update(self, env: Environment) -> int:
+        """Environment steps of an iteration, after which its updates follow."""
+        return self.config.steps_per_iteration
+
     def policy(self, env: Environment, state: FamilyState) -> GreedyPolicy:
         return state.train.learner.shown.mu
 
@@ -64,56 +75,58 @@ class Learner(NamedTuple):
 
 
 def learned(bench: Bench, learner: Learner, which: str, points: int = 20) -> LearningCurve:
-    """The curve of a learner's seeds at `points` points; read from the folder if it is there already."""
+    """The curve of a learner's seeds at `points` points; read from the folder if this learner's is there already.
+
+    Stopped by a signal, between two points; Mistake if something else is in the curve's file.
+    """
     file = bench.folder / "curves" / f"{''.join(c if c.isalnum() else '-' for c in learner.label.lower())}.npz"
-    if file.exists():
-        with np.load(file, allow_pickle=False) as kept:
-            curve = LearningCurve(kept["steps"], kept["returns"], kept["seconds"])
-    else:
-        every = max(learner.steps // points, 1)
-        curve = learning_curve(learner.relative, learner.env, steps=learner.steps, every=every, seeds=bench.size.seeds)
-        file.parent.mkdir(exist_ok=True)
-        partial = file.with_suffix(".partial")
-        with partial.open("wb") as stream:
-            np.savez(stream, **curve._asdict())
-        replace_atomically(partial, file)
+    description = repr((learner, points, bench.size.seeds))
+    with stoppable() as check:
+        curve = _read(file, description)
+        if curve is None:
+            every, seeds = max(learner.steps // points, 1), bench.size.seeds
+            relative, env, steps = learner.relative, learner.env, learner.steps
+            curve = learning_curve(relative, env, steps=steps, every=every, seeds=seeds, before=check)
+            _write(file, description, curve)
     last = float(iqm(curve.returns[:, -1]))
     bench.note(f"{which} {learner.label}: return {last:.1f} · {curve.seconds[:, -1].sum():.0f} s")
     return curve
 
 
-class Band(NamedTuple):
-    """A line of a figure with the values of every seed."""
+@contextmanager
+def stoppable() -> Iterator[Callable[[], None]]:
+    """Within it a signal only asks to stop. Yields a function that raises Stopped after a signal."""
+    with interruptible() as stopped:
 
-    label: str
-    x: np.ndarray  # [points]
-    y: np.ndarray  # [seeds, points]
+        def check() -> None:
+            if number := stopped():
+                raise Stopped(number)
+
+        yield check
+        check()
 
 
-def bands_panel(
-    title: str, bands: Sequence[Band], x: str, y: str, optimum: float | None = None, logs: bool = False
-) -> Panel:
-    """Interquartile means with 95 % intervals over a logarithmic axis, both with `logs`; the optimum dashed."""
+def _write(file: Path, description: str, curve: LearningCurve) -> None:
+    file.parent.mkdir(exist_ok=True)
+    partial = file.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        np.savez(stream, learner=np.array(description), **curve._asdict())
+    replace_atomically(partial, file)
 
-    def draw(axes: "Axes") -> None:
-        if optimum is not None:
-            axes.axhline(optimum, color=INK, linewidth=1, linestyle=(0, (5, 4)), zorder=1)
-        for band, color in zip(bands, PALETTE, strict=False):
-            mean, (low, high) = iqm(band.y), interval(band.y)
-            axes.fill_between(band.x, low, high, color=color, alpha=0.2, linewidth=0)
-            axes.plot(band.x, mean, color=color, linewidth=2, label=band.label, marker="o", markersize=3)
-        style_axes(axes, y, size=10)
-        axes.set_xlabel(x, color=INK, fontsize=10)
-        axes.set_xscale("log")
-        if logs:
-            axes.set_yscale("log")
-        if len(at := bands[0].x) < 10:
-            some = at[:: max(len(at) // 4, 1)]
-            axes.set_xticks(some, [f"{x:.3g}" for x in some])
-            axes.set_xticks([], minor=True)
-        # Below the axes: anywhere inside it would hide a curve.
-        columns = 1 if max(len(band.label) for band in bands) > 24 else 3 if len(bands) > 4 else 2
-        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": columns}
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK, **place)
 
-    return Panel(title, draw)
+def _read(file: Path, description: str) -> LearningCurve | None:
+    """The curve in a file; None if there is none, or it is that of a learner of another description."""
+    try:
+        check_plain(file)
+        with np.load(file, allow_pickle=False) as there:
+            same = str(there["learner"]) == description
+            curve = LearningCurve(there["steps"], there["returns"], there["seconds"])
+        shape = curve.returns.shape
+        if len(shape) != 2 or shape != curve.seconds.shape or shape[1:] != curve.steps.shape:
+            raise ValueError("other shapes")
+    except FileNotFoundError:
+        return None
+    # What NumPy and zipfile raise on other files has no end; each means the same here.
+    except Exception as error:
+        raise Mistake(f"{file} is no learning curve ({one_line(error)}); delete it, and run the study again") from None
+    return curve if same else None

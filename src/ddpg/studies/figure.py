@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -52,23 +52,81 @@ def curves_panel(
     limits: tuple[float, float] | None = None,
     ylabel: str = "greedy return",
 ) -> Panel:
-    """Returns over environment steps: interquartile mean, 95 % interval, and the reference in grey."""
+    """Returns over environment steps, the reference in grey."""
+    grey = None if reference is None else band_of(reference)
+    bands = [band_of(curve) for curve in curves]
+    return bands_panel(
+        title, bands, "environment steps", ylabel, optimum, reference=grey, limits=limits, scales=("linear", "linear")
+    )
+
+
+class Band(NamedTuple):
+    """A line of a figure with the values of every seed."""
+
+    label: str
+    x: np.ndarray  # [points]
+    y: np.ndarray  # [seeds, points]
+
+
+def band_of(curve: Curve) -> Band:
+    return Band(curve.label, curve.steps, curve.returns)
+
+
+def bands_panel(
+    title: str,
+    bands: Sequence[Band],
+    x: str,
+    y: str,
+    optimum: float | None = None,
+    *,
+    reference: Band | None = None,
+    limits: tuple[float, float] | None = None,
+    scales: tuple[str, str] = ("log", "linear"),
+) -> Panel:
+    """Interquartile means with 95 % intervals, the optimum dashed, `reference` in grey, y within `limits`.
+
+    `scales` are matplotlib's, of x and y. Over a logarithmic x the points are few: dots mark them.
+    """
 
     def draw(axes: "Axes") -> None:
         if optimum is not None:
             axes.axhline(optimum, color=INK, linewidth=1, linestyle=(0, (5, 4)), zorder=1)
-        shown = [*([] if reference is None else [(reference, REFERENCE)]), *zip(curves, PALETTE, strict=False)]
-        for curve, color in shown:
-            mean, (low, high) = iqm(curve.returns), interval(curve.returns)
-            axes.fill_between(curve.steps, low, high, color=color, alpha=0.2, linewidth=0)
-            axes.plot(curve.steps, mean, color=color, linewidth=2, label=curve.label)
+        shown = [*([] if reference is None else [(reference, REFERENCE)]), *zip(bands, PALETTE, strict=False)]
+        dots = "o" if scales[0] == "log" else None
+        for band, color in shown:
+            mean, (low, high) = iqm(band.y), interval(band.y)
+            axes.fill_between(band.x, low, high, color=color, alpha=0.2, linewidth=0)
+            axes.plot(band.x, mean, color=color, linewidth=2, label=band.label, marker=dots, markersize=3)
         if limits is not None:
             axes.set_ylim(*limits)
-        axes.set_xlim(0, max(float(curve.steps[-1]) for curve, _ in shown))
-        style_axes(axes, ylabel, size=10)
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
+        style_axes(axes, y, size=10)
+        axes.set_xlabel(x, color=INK, fontsize=10)
+        if scales[1] != "linear":
+            axes.set_yscale(scales[1])
+        if scales[0] == "linear":
+            axes.set_xlim(0, max(float(band.x[-1]) for band, _ in shown))
+            axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
+        else:
+            axes.set_xscale(scales[0])
+            _label_points(axes, bands[0].x)
+            _legend_below(axes, [band.label for band, _ in shown])
 
     return Panel(title, draw)
+
+
+def _label_points(axes: "Axes", at: np.ndarray) -> None:
+    """Numbers at a few of the points, if these are few themselves."""
+    if len(at) < 10:
+        some = at[:: max(len(at) // 4, 1)]
+        axes.set_xticks(some, [f"{x:.3g}" for x in some])
+        axes.set_xticks([], minor=True)
+
+
+def _legend_below(axes: "Axes", labels: Sequence[str]) -> None:
+    """Anywhere inside the axes it would hide a curve."""
+    columns = 1 if max(map(len, labels)) > 24 else 3 if len(labels) > 4 else 2
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": columns}
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, **place)
 
 
 def lines_panel(

@@ -1,8 +1,12 @@
 """The stochastic policy gradient beside the deterministic one, on a task whose Q is known exactly.
 
 The policy is mu_i(s) = theta_i s_i in every dimension of `PointReach`, and pi(a | s) = N(mu(s), sigma^2).
+
+stochastic      nabla J = E[nabla_theta log pi(a | s) (Q(s, a) - b(s))], a ~ pi
+deterministic   nabla J = E[nabla_theta mu(s) nabla_a Q(s, a)] at a = mu(s)
 """
 
+from collections.abc import Callable
 from functools import cache, partial
 from time import process_time
 from typing import NamedTuple
@@ -11,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.scipy.stats import norm
 from jax.stages import Wrapped
 from jaxtyping import Float
 
@@ -18,7 +23,11 @@ from ddpg.envs.episodes import starts
 from ddpg.envs.point_reach import PointReach, PointState
 from ddpg.types import Key
 
+LENGTH = 5  # steps of the episodes in `limit`
 GAIN = -0.5  # theta: a quarter of the best, so that the gradient is not 0 and no action near its bound
+EXACT, BASELINE, PLAIN = "deterministic", "sampled, baseline V(s)", "sampled, no baseline"
+
+Baseline = Callable[[Array, Array, Array], Array]  # b(s) from theta [k], s [k] and sigma
 
 
 def mu(theta: Float[Array, " k"], s: Float[Array, "*b k"]) -> Float[Array, "*b k"]:
@@ -36,20 +45,38 @@ def deterministic(theta: Float[Array, " k"], s: Float[Array, " k"]) -> Float[Arr
     return pull_back(jax.grad(q, argnums=1)(s, action))[0]
 
 
+def v(theta: Float[Array, " k"], s: Float[Array, " k"], sigma: Float[Array, ""]) -> Float[Array, ""]:
+    """V(s) = E[Q(s, a)], a ~ pi, exactly: Q is quadratic in the clipped action, whose two moments are known."""
+    mean = mu(theta, s)
+    low, high = (-1 - mean) / sigma, (1 - mean) / sigma
+    inside = norm.cdf(high) - norm.cdf(low)
+    below, above = norm.cdf(low), norm.cdf(-high)
+    slope = norm.pdf(low) - norm.pdf(high)
+    first = above - below + mean * inside + sigma * slope
+    curved = inside + low * norm.pdf(low) - high * norm.pdf(high)
+    second = above + below + mean**2 * inside + 2 * mean * sigma * slope + sigma**2 * curved
+    return -jnp.mean(jnp.square(s) + s * first + second / 4)
+
+
+def nothing(theta: Float[Array, " k"], s: Float[Array, " k"], sigma: Float[Array, ""]) -> Float[Array, ""]:
+    """No baseline."""
+    return jnp.float32(0.0)
+
+
 def sampled(
     theta: Float[Array, " k"],
     s: Float[Array, " k"],
     normal: Float[Array, " k"],
     sigma: Float[Array, ""],
-    baseline: bool,
+    b: Baseline,
 ) -> Float[Array, " k"]:
-    """nabla_theta log pi(a | s) (Q(s, a) - b(s)) of one action: equation 2; b(s) is Q(s, mu(s)), or 0 without it."""
+    """nabla_theta log pi(a | s) (Q(s, a) - b(s)) of one action: equation 2; b is `v` or `nothing`."""
     a = jax.lax.stop_gradient(mu(theta, s) + sigma * normal)
 
     def log_probability(theta: Float[Array, " k"]) -> Float[Array, ""]:
         return -jnp.sum(jnp.square((a - mu(theta, s)) / sigma)) / 2
 
-    return jax.grad(log_probability)(theta) * (q(s, a) - (q(s, mu(theta, s)) if baseline else 0.0))
+    return jax.grad(log_probability)(theta) * (q(s, a) - b(theta, s, sigma))
 
 
 class Estimate(NamedTuple):
@@ -77,13 +104,13 @@ def ways(k: int) -> dict[str, Wrapped]:
     def exact(s: Float[Array, "n k"], key: Key, sigma: Float[Array, ""]) -> Float[Array, "n k"]:
         return jax.vmap(partial(deterministic, theta))(s)
 
-    def drawn(s: Float[Array, "n k"], key: Key, sigma: Float[Array, ""], baseline: bool) -> Float[Array, "n k"]:
-        return jax.vmap(partial(sampled, theta, sigma=sigma, baseline=baseline))(s, jax.random.normal(key, s.shape))
+    def drawn(s: Float[Array, "n k"], key: Key, sigma: Float[Array, ""], b: Baseline) -> Float[Array, "n k"]:
+        return jax.vmap(partial(sampled, theta, sigma=sigma, b=b))(s, jax.random.normal(key, s.shape))
 
     return {
-        "deterministic": jax.jit(exact),
-        "sampled, best baseline": jax.jit(partial(drawn, baseline=True)),
-        "sampled, no baseline": jax.jit(partial(drawn, baseline=False)),
+        EXACT: jax.jit(exact),
+        BASELINE: jax.jit(partial(drawn, b=v)),
+        PLAIN: jax.jit(partial(drawn, b=nothing)),
     }
 
 
@@ -91,8 +118,9 @@ def estimates(k: int, sigma: float = 0.3, n: int = 20_000, seed: int = 0) -> dic
     """Each way to the gradient in k dimensions, from `n` states and as many actions."""
     _, s = starts(PointReach(k), n, seed)
     inputs = s, jax.random.key(seed), jnp.float32(sigma)
-    # Of the deterministic gradient, whose mean needs fewest samples: Q is quadratic, so that sigma does not change it.
-    exact = np.asarray(ways(k)["deterministic"](*inputs), float).mean(axis=0)
+    # Of the deterministic gradient, whose mean needs fewest samples: Q is quadratic, so that sigma changes it only by
+    # the few actions that are clipped.
+    exact = np.asarray(ways(k)[EXACT](*inputs), float).mean(axis=0)
     found = {}
     for name, way in ways(k).items():
         each = np.asarray(way(*inputs), float)
@@ -105,15 +133,18 @@ def estimates(k: int, sigma: float = 0.3, n: int = 20_000, seed: int = 0) -> dic
 
 
 class Limit(NamedTuple):
-    """How the gradients of ever narrower policies differ from the deterministic one, in shares of its length."""
+    """How the gradients of ever narrower policies differ from the deterministic one, in shares of its length.
+
+    Whole episodes for the expectation; for one sample the task of one step, whose V(s) is known exactly.
+    """
 
     sigma: Float[np.ndarray, " n"]
-    distance: Float[np.ndarray, " n"]  # of the expected stochastic gradient
-    with_baseline: Float[np.ndarray, " n"]  # the standard deviation of one sample
+    distance: Float[np.ndarray, " n"]  # of the expected stochastic gradient of whole episodes
+    with_baseline: Float[np.ndarray, " n"]  # the standard deviation of one sample of one step
     without: Float[np.ndarray, " n"]
 
 
-def limit(k: int = 2, length: int = 5, episodes: int = 20_000) -> Limit:
+def limit(k: int = 2, length: int = LENGTH, episodes: int = 20_000) -> Limit:
     """Silver et al. 2014, theorem 2: whole episodes, so that the distribution of states depends on sigma, too."""
     env, theta, sigma = PointReach(k, length), jnp.full(k, GAIN), 0.5 ** np.arange(9)
     _, first = starts(env, episodes)
@@ -153,4 +184,4 @@ def limit(k: int = 2, length: int = 5, episodes: int = 20_000) -> Limit:
     distance = [np.linalg.norm(np.asarray(expected(jnp.float32(x)), float) - exact) / length_of for x in sigma]
     each = [estimates(k, float(x)) for x in sigma]
     spread = {name: np.array([one[name].variance ** 0.5 for one in each]) for name in each[0]}
-    return Limit(sigma, np.array(distance), spread["sampled, best baseline"], spread["sampled, no baseline"])
+    return Limit(sigma, np.array(distance), spread[BASELINE], spread[PLAIN])
