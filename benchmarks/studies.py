@@ -6,7 +6,9 @@ Each study is done before, with `ddpg study NAME`.
 """
 
 import argparse
+import re
 from pathlib import Path
+from textwrap import fill
 
 from PIL import Image
 
@@ -27,7 +29,8 @@ The first command lists the studies; the second does one, and leaves a folder wi
 its tables as CSV, its figure, and the runs themselves, which `ddpg report` and `ddpg plot` read.
 A study that was stopped goes on with the same command; `--steps` and `--seeds` make it smaller.
 
-Returns are greedy, from 100 fixed starts of Pendulum: interquartile mean over seeds, 95 % bootstrap interval.
+Returns are greedy, from 100 fixed starts of Pendulum:
+interquartile mean over seeds, 95 % bootstrap interval.
 Bands are those intervals, and the dashed line is the best return from the same starts.
 The figures are from Python 3.11 and jax 0.10 on two cores; other digits come from other machines,
 since rounding differs and training amplifies it.
@@ -44,22 +47,12 @@ def section(name: str, answer: str) -> str:
 
 
 def _broken(line: str) -> str:
-    """Prose with one sentence per line, and long ones broken at words."""
+    """Prose with one sentence per line, and long ones broken at words; Chinese at its commas and stops."""
     if line.startswith(("|", "!", "`")):
         return line
-    mark = "> " if line.startswith("> ") else ""
-    lines = list[str]()
-    for sentence in line.removeprefix(mark).replace(". ", ".\n").splitlines():
-        words = sentence.split(" ")
-        current = ""
-        for word in words:
-            if len(current) + len(word) > 96:
-                lines.append(current)
-                current = word
-            else:
-                current = f"{current} {word}".strip()
-        lines.append(current)
-    return "\n".join(mark + each for each in lines)
+    if line.startswith("> "):
+        return "\n".join(f"> {part}" for part in re.findall(r".+?(?:[。，]|……|$)", line[2:]))
+    return "\n".join(fill(each, 98, break_long_words=False) for each in line.replace(". ", ".\n").splitlines())
 
 
 def main() -> None:

@@ -170,7 +170,7 @@ def growth(k: Sequence[int], y: Sequence[float]) -> str:
     fits = [(base, np.polyfit(base, log, 1)) for base in (np.log(x), x)]
     errors = [float(np.square(np.polyval(line, base) - log).sum()) for base, line in fits]
     power, rate = (line[0] for _, line in fits)
-    return f"like k^{power:.1f}" if errors[0] <= errors[1] else f"like {np.exp(rate):.2f}^k"
+    return f"like k^{round(power, 1) + 0:.1f}" if errors[0] <= errors[1] else f"like {np.exp(rate):.2f}^k"
 
 
 def amount(x: float | int) -> str:
