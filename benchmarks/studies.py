@@ -64,7 +64,7 @@ def main() -> None:
         folder = args.studies / name
         sections.append(section(name, (folder / "answer.md").read_text(encoding="utf-8")))
         for figure in folder.glob("*.png"):
-            image = Image.open(figure).convert("RGB").quantize(64)
+            image = Image.open(figure).convert("RGB").quantize(160)
             image.save(DOCS / "images" / f"study_{figure.name}", optimize=True)
     (DOCS / "studies.md").write_text("\n".join([HEAD, *sections]), encoding="utf-8")
 

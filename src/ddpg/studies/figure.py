@@ -105,11 +105,10 @@ def bands_panel(
             axes.set_yscale(scales[1])
         if scales[0] == "linear":
             axes.set_xlim(0, max(float(band.x[-1]) for band, _ in shown))
-            axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
         else:
             axes.set_xscale(scales[0])
             _label_points(axes, bands[0].x)
-            _legend_below(axes, [band.label for band, _ in shown])
+        _legend_below(axes, [band.label for band, _ in shown])
 
     return Panel(title, draw)
 
