@@ -35,7 +35,7 @@ def test_the_answer_is_a_page_with_its_tables_and_figures(tmp_path: Path) -> Non
     assert page.startswith("# Which?\n\n> 原文\n\nThe article says so.\n\n**Answer.** 3 seeds.\n")
     assert "![Which?](toy.png)" in page
     assert "| row | value |\n| --- | ---: |\n| a | −1.2 |\n| b | 3 |" in page
-    assert "`ddpg study toy`, 2 000 steps, 3 seeds" in page
+    assert "`ddpg study toy`: 2 000 steps, 3 seeds" in page
     assert (tmp_path / "toy" / "table.csv").read_text() == "row,value\na,-1.25\nb,3\n"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ddpg.studies.catalogue import STUDIES, by_name
 from ddpg.studies.study import Answer, run_study
 from ddpg.studies.trainings import Stopped
+from ddpg.terminal import count
 
 
 def study(name: str, folder: str | Path | None = None, steps: int | None = None, seeds: int | None = None) -> Answer:
@@ -37,7 +38,7 @@ def listing() -> str:
     """Every study with its question, its size and its time."""
     width = max(map(len, STUDIES))
     lines = [
-        f"{name.ljust(width)}  {each.question} ({each.size}; about {each.minutes:g} minutes on two cores)"
+        f"{name.ljust(width)}  {each.question} ({each.size}; about {count(round(each.minutes), 'minute')} on two cores)"
         for name, each in STUDIES.items()
     ]
     return "\n".join([*lines, "", "ddpg study NAME answers one; docs/studies.md has the answers."])

@@ -98,7 +98,7 @@ def panels(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions],
             "Towards the deterministic gradient", limits, "σ of the policy", "share of its length", scales=logs
         ),
         bands_panel("Time of a decision", decided, axis, "microseconds", scales=logs),
-        bands_panel("What is learned", ends, axis, "share of the way to the optimum", 1.0),
+        bands_panel("What is learned", ends, axis, "share of the way (below 0: 0)", 1.0),
     ]
 
 

@@ -82,8 +82,8 @@ def verdict(reference: Trained, groups: dict[str, list[Trained]], along: np.ndar
     fails = [row for row in every if row not in works]
     level = shown(SOLVED, 0)
     parts = [f"With all its ideas DDPG ends at {reference.end}; the dashed line is the optimum."]
-    parts += [f"Below {level} end {_listed(fails)}."] if fails else []
-    parts += [f"Above it end {_listed(works)}."] if works else []
+    parts += [f"These end below {level}: {_listed(fails)}."] if fails else []
+    parts += [f"These end above it: {_listed(works)}."] if works else []
     parts.append(
         f"Neighbouring states have a correlation of {shown(along[0], 2)}, "
         f"states drawn from the memory one of {shown(drawn, 2)}."
@@ -105,7 +105,7 @@ STUDY = Study(
     claim=(
         "The article says that a single network learns unstably, so there are slow target networks; that steps in "
         "their order are correlated and do not converge, so there is a memory to draw from; and that deep networks "
-        "replace linear functions. Here each of them is taken away from the preset ddpg without its bound on Q'."
+        "replace linear functions. Here each of them is taken away from the preset ddpg without its bound on Q′."
     ),
     minutes=3,
     size=Size(steps=20_000, seeds=4),

@@ -7,6 +7,7 @@ import numpy as np
 from ddpg.algorithm.exploration import Exploration, Gaussian, OrnsteinUhlenbeck
 from ddpg.algorithm.pink_noise import Pink
 from ddpg.records.plot import Curve, curve_of
+from ddpg.records.statistics import iqm
 from ddpg.studies.figure import Panel, curves_panel, density_panel, lines_panel, save_panels
 from ddpg.studies.study import Answer, Bench, Size, Study, Table, shown
 from ddpg.studies.trainings import SOLVED, Trained, Variant, returns_table, trained
@@ -123,7 +124,7 @@ def _spread(rows: list[Trained]) -> str:
 def _noisy(row: Trained) -> str:
     returns = _exploring(row).returns
     known = returns.T[np.isfinite(returns.T)]
-    return shown(float(known[-len(returns) :].mean()), 0) if known.size else "unknown"
+    return shown(float(iqm(known[-len(returns) :])), 0) if known.size else "unknown"
 
 
 STUDY = Study(

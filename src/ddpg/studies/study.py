@@ -116,7 +116,7 @@ def page(study: Study, size: Size, answer: Answer) -> str:
         f"**Answer.** {answer.verdict}",
         *(f"![{study.question}]({figure})" for figure in answer.figures),
         *(table.markdown() for table in answer.tables),
-        f"`ddpg study {study.name}`, {size} for each row.",
+        f"`ddpg study {study.name}`: {size}, unless the table or the text names others.",
     ]
     return "\n\n".join(parts) + "\n"
 
