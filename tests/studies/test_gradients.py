@@ -5,7 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddpg.studies.gradients import BASELINE, GAIN, PLAIN, Baseline, deterministic, estimates, limit, nothing, sampled, v
+from ddpg.studies.gradients import (
+    BASELINE,
+    GAIN,
+    PLAIN,
+    Baseline,
+    deterministic,
+    estimates,
+    growth,
+    limit,
+    nothing,
+    sampled,
+    v,
+)
 
 
 def reward(theta: np.ndarray, s: np.ndarray, a: np.ndarray) -> float:
@@ -73,3 +85,10 @@ def test_the_deterministic_gradient_is_the_limit() -> None:
     assert found.distance[-1] < 1e-3
     np.testing.assert_allclose(found.without[5:] / found.without[4:-1], 2, rtol=0.1)  # without a baseline: 1 / sigma
     np.testing.assert_allclose(found.with_baseline[4:], found.with_baseline[4], rtol=0.1)
+
+
+def test_growth_is_told_apart() -> None:
+    k = [1, 2, 4, 8, 16, 32]
+    assert growth(k, [3.0 * x**2 for x in k]) == "like k^2.0"
+    assert growth(k, [3.0 * 1.2**x for x in k]) == "like 1.20^k"
+    assert growth(k, [80.0, 80.0, 80.0, 81.0, 80.0, 79.0]) == "by less than 10 %"

@@ -1,7 +1,7 @@
 """Many action dimensions: what sampling costs, what DQN costs, and where each stops learning."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from ddpg.relatives.reinforce import Reinforce
 from ddpg.studies.decisions import MOST, Decisions, decisions
 from ddpg.studies.family import DDPG, Family, Learner, learned, stoppable
 from ddpg.studies.figure import Band, Panel, bands_panel, save_panels
-from ddpg.studies.gradients import BASELINE, EXACT, LENGTH, PLAIN, Estimate, Limit, estimates, limit
+from ddpg.studies.gradients import BASELINE, EXACT, LENGTH, PLAIN, Estimate, Limit, estimates, growth, limit
 from ddpg.studies.study import Answer, Bench, Size, Study, Table
 from ddpg.training.devices import prepare_jax
 
@@ -109,14 +109,14 @@ def tables(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions],
     ]
     for k in ESTIMATED:
         estimated, outputs = gradients[k].values(), THREE.values**k
-        samples.append([k, *(round(x.samples) for x in estimated), *(f"{1e3 * x.cost:.3f}" for x in estimated)])
+        samples.append([k, *(round(x.samples) for x in estimated), *(f"{1e6 * x.cost:.1f}" for x in estimated)])
         micro = [f"{1e6 * x:.1f}" if np.isfinite(x) else "not made" for x in times[k]]
         costs.append([k, *micro, amount(outputs), f"{amount(outputs * LAST_LAYER / 1e3)} kB"])
     limits = [
         [f"{sigma:.4f}", f"{distance:.1e}", f"{one:.2f}", f"{other:.1f}"]
         for sigma, distance, one, other in zip(*towards, strict=True)
     ]
-    needed = [f"{unit}, {name}" for unit in ("samples", "ms") for name in gradients[1]]
+    needed = [f"{unit}, {name}" for unit in ("samples", "µs") for name in gradients[1]]
     made = ("µs of μ(s)", "µs of a ~ π(s)", "µs of argmax Q", "DQN's outputs", "its last layer")
     deviations = (
         f"distance of the expected gradient, {LENGTH} steps",
@@ -164,18 +164,10 @@ def _ratio(gradients: Mapping[str, Estimate], name: str) -> str:
     return f"{gradients[name].samples / gradients[EXACT].samples:.0f}"
 
 
-def growth(k: Sequence[int], y: Sequence[float]) -> str:
-    """The better fit to log y of a power, k^p, and an exponential, b^k, by least squares."""
-    x, log = np.array(k, float), np.log(y)
-    fits = [(base, np.polyfit(base, log, 1)) for base in (np.log(x), x)]
-    errors = [float(np.square(np.polyval(line, base) - log).sum()) for base, line in fits]
-    power, rate = (line[0] for _, line in fits)
-    return f"like k^{round(power, 1) + 0:.1f}" if errors[0] <= errors[1] else f"like {np.exp(rate):.2f}^k"
-
-
 def amount(x: float | int) -> str:
     """Up to a million in full, with spaces; above it as a power of ten."""
-    return f"{x:,.0f}".replace(",", " ") if x < 1e6 else f"{x:.1e}".replace("e+", "·10^")
+    mantissa, exponent = f"{x:.1e}".split("e")
+    return f"{x:,.0f}".replace(",", " ") if x < 1e6 else f"{mantissa}·10^{int(exponent)}"
 
 
 def learned_in(share: Mapping[int, np.ndarray]) -> list[int]:

@@ -23,7 +23,6 @@ from ddpg.records.untrusted import check_plain
 from ddpg.relatives.curve import GreedyPolicy, LearningCurve, Relative, learning_curve
 from ddpg.studies.study import Bench
 from ddpg.studies.trainings import Stopped
-from ddpg.terminal import one_line
 from ddpg.training.backend import loop_for
 from ddpg.training.loop import TrainState
 from ddpg.training.signals import interruptible
@@ -118,7 +117,8 @@ def _read(file: Path, description: str) -> LearningCurve | None:
     """The curve in a file; None if there is none, or it is that of a learner of another description."""
     try:
         check_plain(file)
-        with np.load(file, allow_pickle=False) as there:
+        # NumPy itself leaves a file open that only begins like its own.
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as there:
             same = str(there["learner"]) == description
             curve = LearningCurve(there["steps"], there["returns"], there["seconds"])
         shape = curve.returns.shape
@@ -127,6 +127,6 @@ def _read(file: Path, description: str) -> LearningCurve | None:
     except FileNotFoundError:
         return None
     # What NumPy and zipfile raise on other files has no end; each means the same here.
-    except Exception as error:
-        raise Mistake(f"{file} is no learning curve ({one_line(error)}); delete it, and run the study again") from None
+    except Exception:
+        raise Mistake(f"{file} is no learning curve; delete it, and run the study again") from None
     return curve if same else None

@@ -6,7 +6,7 @@ stochastic      nabla J = E[nabla_theta log pi(a | s) (Q(s, a) - b(s))], a ~ pi
 deterministic   nabla J = E[nabla_theta mu(s) nabla_a Q(s, a)] at a = mu(s)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from time import process_time
 from typing import NamedTuple
@@ -130,6 +130,17 @@ def estimates(k: int, sigma: float = 0.3, n: int = 20_000, seed: int = 0) -> dic
         seconds = (process_time() - began) / (5 * n)
         found[name] = Estimate(float(each.var(axis=0).sum() / np.square(exact).sum()), seconds)
     return found
+
+
+def growth(k: Sequence[int], y: Sequence[float]) -> str:
+    """The better fit to log y of a power, k^p, and an exponential, b^k, by least squares."""
+    if max(y) < 1.1 * min(y):
+        return "by less than 10 %"
+    x, log = np.array(k, float), np.log(y)
+    fits = [(base, np.polyfit(base, log, 1)) for base in (np.log(x), x)]
+    errors = [float(np.square(np.polyval(line, base) - log).sum()) for base, line in fits]
+    power, rate = (line[0] for _, line in fits)
+    return f"like k^{power:.1f}" if errors[0] <= errors[1] else f"like {np.exp(rate):.2f}^k"
 
 
 class Limit(NamedTuple):
