@@ -8,6 +8,7 @@ from ddpg.studies.catalogue import STUDIES, by_name
 from ddpg.studies.study import Answer, run_study
 from ddpg.studies.trainings import Stopped
 from ddpg.terminal import count
+from ddpg.training.signals import interruptible
 
 
 def study(name: str, folder: str | Path | None = None, steps: int | None = None, seeds: int | None = None) -> Answer:
@@ -16,7 +17,14 @@ def study(name: str, folder: str | Path | None = None, steps: int | None = None,
     `steps` of each training and `seeds` change its size. Mistake, in one line, if there is no such study, or the folder
     holds something else.
     """
-    return run_study(by_name(name), Path(folder or Path("studies") / name), steps, seeds, _note)
+    with interruptible() as stopped:
+
+        def note(text: str) -> None:
+            print(text, file=sys.stderr, flush=True)
+            if number := stopped():
+                raise Stopped(number)
+
+        return run_study(by_name(name), Path(folder or Path("studies") / name), steps, seeds, note)
 
 
 def study_command(args: Namespace) -> int:
@@ -47,7 +55,3 @@ def listing() -> str:
 def _command(args: Namespace) -> str:
     chosen = {"--steps": args.steps, "--seeds": args.seeds, "-o": args.o}
     return " ".join(["ddpg study", args.NAME, *(f"{name} {x}" for name, x in chosen.items() if x is not None)])
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -34,17 +34,23 @@ class Stop:
         return self._noticed is not None and time.monotonic() - self._noticed > GRACE
 
 
+_blocks = list[Callable[[], int]]()  # the outermost `interruptible` of the main thread, if it is within one
+
+
 @contextmanager
 def interruptible() -> Iterator[Callable[[], int]]:
     """Within it a signal only asks to stop, so that no file is torn.
 
-    Yields a function that returns the first signal received, or 0. The third Ctrl-C aborts at once, for an
-    environment that hangs: all since the last checkpoint is lost then.
+    Yields a function that returns the first signal received, or 0; within another such block it is that one's. The
+    third Ctrl-C aborts at once, for an environment that hangs: all since the last checkpoint is lost then.
     """
-    received = list[int]()
     if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
         yield lambda: 0
         return
+    if _blocks:
+        yield _blocks[0]
+        return
+    received = list[int]()
 
     def receive(number: int, frame: FrameType | None) -> None:
         received.append(number)
@@ -55,9 +61,11 @@ def interruptible() -> Iterator[Callable[[], int]]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, receive) for number in numbers}
+    _blocks.append(lambda: received[0] if received else 0)
     try:
-        yield lambda: received[0] if received else 0
+        yield _blocks[0]
     finally:
+        _blocks.clear()
         for number, handler in before.items():
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, default if handler is None else handler)
