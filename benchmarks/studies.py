@@ -27,8 +27,9 @@ ddpg study ideas
 
 The first command lists the studies; the second does one, and leaves a folder with its section of this page,
 its tables as CSV, its figure, and the runs themselves, which `ddpg report` and `ddpg plot` read.
-A study that was stopped goes on with the same command; `--steps` and `--seeds` make it
-smaller (`noise` and `frequency` need 12 000 steps, since their preset learns from step 10 000 on).
+A study that was stopped goes on with the same command.
+`--steps` and `--seeds` make it smaller;
+`noise` and `frequency` need 12 000 steps, since the preset `article` learns from step 10 000 on.
 
 Returns are greedy, from 100 fixed starts of Pendulum:
 interquartile mean over seeds, 95 % bootstrap interval.
