@@ -25,8 +25,9 @@ ddpg study
 ddpg study ideas
 ```
 
-The first command lists the studies; the second does one, and leaves a folder with its section of this page,
-its tables as CSV, its figure, and the runs themselves, which `ddpg report` and `ddpg plot` read.
+The first command lists the studies.
+The second does one, and leaves a folder with its section of this page, its tables as CSV,
+its figure, and the runs themselves, which `ddpg report` and `ddpg plot` read.
 A study that was stopped goes on with the same command.
 `--steps` and `--seeds` make it smaller;
 `noise` and `frequency` need 12 000 steps, since the preset `article` learns from step 10 000 on.
