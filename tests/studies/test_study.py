@@ -55,6 +55,8 @@ def test_a_folder_is_of_one_study_of_one_size(tmp_path: Path) -> None:
     with pytest.raises(Mistake, match="steps 1999: too few for study toy; use at least 2000"):
         run_study(study, tmp_path / "new", steps=1_999)
     assert not (tmp_path / "new").exists()
+    with pytest.raises(Mistake, match="seeds 0: expected at least 1"):
+        run_study(study, tmp_path / "new", seeds=0)
     (tmp_path / "file").write_text("")
     with pytest.raises(Mistake, match="cannot be written"):
         run_study(study, tmp_path / "file")
@@ -144,6 +146,15 @@ def test_every_variant_can_be_trained_by_its_command(variant: Variant) -> None:
     typed = {word.removeprefix("--"): value for word, value in pairwise(words) if word.startswith("--")}
     typed.pop("preset", None)
     assert override(by_name(variant.preset or "ddpg"), {"env": variant.env, **typed}) == asked
+
+
+def test_files_that_are_no_run_stay(tmp_path: Path) -> None:
+    letter = tmp_path / "runs" / "as-it-is" / "letter.txt"
+    letter.parent.mkdir(parents=True)
+    letter.write_text("Dear")
+    with pytest.raises(Mistake, match="holds other files than a run; move them"):
+        trained(Bench(tmp_path, Size(1_200, 1)), VARIANTS[:1])
+    assert letter.read_text() == "Dear"
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """What a run folder says of its run: every file may be a stranger's, or missing."""
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,8 @@ from ddpg.config.config import Config
 from ddpg.config.file import read_versions
 from ddpg.records.log import Record, optimum_of, read_records
 from ddpg.records.plot import Curve, curve_of
-from ddpg.records.untrusted import check_plain
 from ddpg.training.finish import median_seed
-from ddpg.training.folder import LARGEST_SUMMARY, RunFolder, RunStatus
+from ddpg.training.folder import RunFolder, RunStatus
 
 LONGEST = 600  # characters of a text in summary.json that are shown
 
@@ -100,13 +98,4 @@ def read_history(run: str | Path) -> History:
     folder = RunFolder.at(run)
     config = folder.read_config()
     records = read_records(folder.metrics) if os.path.lexists(folder.metrics) else []
-    return History(folder, config, read_versions(folder.config), records, _summary(folder), folder.state())
-
-
-def _summary(folder: RunFolder) -> Mapping[str, Any]:
-    try:
-        check_plain(folder.summary, LARGEST_SUMMARY)
-        summary = json.loads(folder.summary.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # missing, damaged, or no JSON; a Mistake is a ValueError
-        return {}
-    return summary if isinstance(summary, dict) else {}
+    return History(folder, config, read_versions(folder.config), records, folder.read_summary(), folder.state())

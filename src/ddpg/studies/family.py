@@ -22,7 +22,7 @@ from ddpg.records.statistics import iqm
 from ddpg.records.untrusted import check_plain
 from ddpg.relatives.curve import GreedyPolicy, LearningCurve, Relative, learning_curve
 from ddpg.studies.study import Bench
-from ddpg.studies.trainings import Stopped
+from ddpg.studies.trainings import Stopped, slug
 from ddpg.training.backend import loop_for
 from ddpg.training.loop import TrainState
 from ddpg.training.signals import interruptible
@@ -78,7 +78,7 @@ def learned(bench: Bench, learner: Learner, which: str, points: int = 20) -> Lea
 
     Stopped by a signal, between two points; Mistake if something else is in the curve's file.
     """
-    file = bench.folder / "curves" / f"{''.join(c if c.isalnum() else '-' for c in learner.label.lower())}.npz"
+    file = bench.folder / "curves" / f"{slug(learner.label)}.npz"
     description = repr((learner, points, bench.size.seeds))
     with stoppable() as check:
         curve = _read(file, description)

@@ -95,6 +95,8 @@ def run_study(
     folder = folder.absolute()
     if size.steps < study.least:
         raise Mistake(f"steps {size.steps}: too few for study {study.name}; use at least {study.least}")
+    if size.seeds < 1:
+        raise Mistake(f"seeds {size.seeds}: expected at least 1")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _claim(folder, study.name, size)

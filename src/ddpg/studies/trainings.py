@@ -88,7 +88,7 @@ def trained(bench: Bench, variants: Sequence[Variant]) -> list[Trained]:
 
 
 def _trained(bench: Bench, variant: Variant, which: str) -> Trained:
-    began, folder = time.perf_counter(), RunFolder.at(bench.folder / "runs" / _slug(variant.label))
+    began, folder = time.perf_counter(), RunFolder.at(bench.folder / "runs" / slug(variant.label))
     new = not (folder.finished() or folder.failed())
     if new:
         _train(bench, variant, folder)
@@ -104,7 +104,9 @@ def _train(bench: Bench, variant: Variant, folder: RunFolder) -> None:
     state = folder.state()
     if state == "running":
         raise Mistake(f"another process is training in {folder}; wait for its end, or stop it")
-    if state in ("started", "foreign"):  # there is nothing to go on from, and the folder is the study's own
+    if state == "foreign":
+        raise Mistake(f"{folder} holds other files than a run; move them, and run the study again")
+    if state == "started":  # there is nothing to go on from
         shutil.rmtree(folder.path)
     try:
         if state == "interrupted":
@@ -128,19 +130,18 @@ def _train(bench: Bench, variant: Variant, folder: RunFolder) -> None:
         raise Stopped(run.signal)
 
 
-def returns_table(rows: Sequence[Trained], level: float | None = None) -> Table:
+def returns_table(rows: Sequence[Trained], level: float) -> Table:
     """Last returns with their intervals, the command of each row, and when the return first was at least `level`."""
     lines = list[list[Any]]()
     for row in rows:
         low, high = row.interval
-        line = [row.variant.label, row.iqm, low, high]
-        if level is not None:
-            steps = [step for step in row.steps_until(level) if step is not None]
-            line += [f"{len(steps)}/{len(row.last)}", int(np.median(steps)) if steps else "never"]
-        lines.append([*line, f"`{row.variant.command}`"])
-    reached = () if level is None else (f"seeds that reach {level:g}", "median step")
-    return Table(("variant", "last return (IQM)", "95 % from", "to", *reached, "command"), lines)
+        steps = [step for step in row.steps_until(level) if step is not None]
+        reached, median = f"{len(steps)}/{len(row.last)}", int(np.median(steps)) if steps else "never"
+        lines.append([row.variant.label, row.iqm, low, high, reached, median, f"`{row.variant.command}`"])
+    columns = "variant", "last return (IQM)", "95 % from", "to", f"seeds that reach {level:g}", "median step", "command"
+    return Table(columns, lines)
 
 
-def _slug(label: str) -> str:
+def slug(label: str) -> str:
+    """A label as the name of a file."""
     return "".join(c if c.isalnum() else "-" for c in label.lower()).strip("-")

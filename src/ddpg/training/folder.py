@@ -152,14 +152,14 @@ class RunFolder:
 
     def finished(self) -> bool:
         """Whether a run came to its end, and its summary says so."""
-        summary = self._read_summary()
+        summary = self.read_summary()
         return summary.get("interrupted") is False and "failure" not in summary
 
     def failed(self) -> bool:
         """Whether all its seeds diverged or its environment misbehaved, and its summary says so."""
-        return "failure" in self._read_summary()
+        return "failure" in self.read_summary()
 
-    def _read_summary(self) -> Mapping[str, Any]:
+    def read_summary(self) -> Mapping[str, Any]:
         """What summary.json says; nothing if it is missing, damaged, or no JSON."""
         try:
             check_plain(self.summary, LARGEST_SUMMARY)
