@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import ddpg
-from ddpg.cli import main
+from ddpg.cli import COMMANDS, main, parser
 from ddpg.config.presets import PRESETS
 from ddpg.envs import catalogue
 from ddpg.envs.probes import ACTION
@@ -480,3 +481,8 @@ def test_a_command_whose_streams_are_closed_does_what_it_is_to_do(closed: str) -
     code = "import sys, os; from ddpg.cli import main; import ddpg.__main__ as m; "
     code += "m.main = lambda: 7 * all(os.fstat(n).st_mode & 0o170000 != 0o010000 for n in (0, 1, 2)); m.run()"
     assert subprocess.run(f'exec "{sys.executable}" -c "{code}" {closed} </dev/null', shell=True).returncode == 7
+
+
+def test_the_list_of_commands_is_the_parsers() -> None:
+    listed = re.findall(r"^    (\w+) ", parser().format_help(), re.MULTILINE)
+    assert listed == list(COMMANDS)
