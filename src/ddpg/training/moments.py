@@ -10,6 +10,7 @@ from ddpg.training.best import saved_networks
 from ddpg.training.driver import Learned
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import Policy, load_policy
+from ddpg.training.schedule import iterations_per_log_point
 from ddpg.types import Spec
 
 
@@ -41,7 +42,7 @@ class Moments:
 def is_moment(config: Config, step: int) -> bool:
     """Whether the networks of a log point are kept."""
     per_iteration = config.steps_per_iteration
-    every = max(1, round(config.eval.every / per_iteration)) * per_iteration  # as in schedule.py
+    every = iterations_per_log_point(config.eval.every, per_iteration) * per_iteration
     learning = step // every - config.learning_starts // every  # log points since it began
     return learning > 0 and learning.bit_count() == 1
 

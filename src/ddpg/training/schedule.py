@@ -16,6 +16,11 @@ class Chunk(NamedTuple):
     whole: bool  # a run that is made longer has the same one; else the end of the run cut it short
 
 
+def iterations_per_log_point(log_every: int, steps_per_iteration: int) -> int:
+    """`log_every` environment steps, rounded to whole iterations."""
+    return max(1, round(log_every / steps_per_iteration))
+
+
 def chunks(steps: int, learning_starts: int, log_every: int, steps_per_iteration: int, updates: int) -> Iterator[Chunk]:
     """A whole run: the first three in environment steps, `updates` per iteration, from `learning_starts` on.
 
@@ -24,7 +29,7 @@ def chunks(steps: int, learning_starts: int, log_every: int, steps_per_iteration
     """
     total = -(-steps // steps_per_iteration)
     begin = -(-learning_starts // steps_per_iteration)
-    every = max(1, round(log_every / steps_per_iteration))
+    every = iterations_per_log_point(log_every, steps_per_iteration)
     longest = max(1, MAX_CHUNK // max(updates, steps_per_iteration))
     first = 0
     for boundary in sorted({*range(every, total, every), begin, total}):
