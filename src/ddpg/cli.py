@@ -169,7 +169,7 @@ def parser(of_train: bool = False) -> Parser:
 
     report = command("report", "report.report_command", "Write one HTML page about runs, with all pictures inside.")
     report.add_argument("RUN", nargs="+", type=Path, help="run folders")
-    report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="the page (report.html)")
+    report.add_argument("-o", type=Path, metavar="FILE", help="the page (report.html; in Chinese report.zh.html)")
     report.add_argument("--env", metavar="ID", help="what films are drawn in (the run's own)")
     report.add_argument("--lang", choices=("en", "zh"), default="en", help="the page's language: en or zh (en)")
 

@@ -20,6 +20,7 @@ from ddpg.studies.dimensions import (
     amount,
     closed,
     learned_in,
+    memory,
     panels,
     tables,
     trained,
@@ -93,6 +94,11 @@ def test_a_verdict_of_other_numbers_says_something_else(results: tuple) -> None:
 def test_large_amounts_are_powers() -> None:
     assert amount(6_561) == "6 561"
     assert amount(3**50) == "7.2·10^23"
+
+
+def test_bytes_are_in_the_largest_unit() -> None:
+    assert [memory(size) for size in (999, 1_706_000, 3**25 * 260)] == ["999 B", "1.7 MB", "220 TB"]
+    assert memory(3**50 * 260) == "1.9·10^8 EB"
 
 
 def test_ddpg_has_no_bound_of_ours() -> None:

@@ -58,7 +58,7 @@ def test_a_folder_is_of_one_study_of_one_size(tmp_path: Path) -> None:
     with pytest.raises(Mistake, match="seeds 0: expected at least 1"):
         run_study(study, tmp_path / "new", seeds=0)
     (tmp_path / "file").write_text("")
-    with pytest.raises(Mistake, match="cannot be written"):
+    with pytest.raises(Mistake, match=r"file cannot be read or written \(.*\); choose another -o"):
         run_study(study, tmp_path / "file")
 
 

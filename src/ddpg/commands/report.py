@@ -20,13 +20,14 @@ from ddpg.training.folder import absolute
 @own_settings()
 def report_runs(
     runs: str | Path | Sequence[str | Path],
-    file: str | Path = "report.html",
+    file: str | Path | None = None,
     env: EnvironmentLike | None = None,
     language: str = "en",
     note: Callable[[str], None] = silent,
 ) -> Path:
     """Write a page about a run or several, and return its path: `ddpg.report`.
 
+    `file` is report.html by default, and report.zh.html in Chinese.
     `env` is what films are drawn in, by default the run's own; a run of a function, or of an id that imports a module,
     needs it. `language` is "en" or "zh". `note` is called with a line before what takes seconds.
     Mistake, in one line, if a folder is no run, or the page cannot be written, or would have more than 5 MB.
@@ -36,7 +37,7 @@ def report_runs(
         raise Mistake("no runs; expected at least one run folder")
     if language not in LANGUAGES:
         raise Mistake(f"language {language!r}, expected one of {', '.join(LANGUAGES)}")
-    path = absolute(file)
+    path = absolute(file or ("report.html" if language == "en" else f"report.{language}.html"))
     if path.suffix.lower() not in (".html", ".htm"):
         raise Mistake(f"{path}: expected a name that ends in .html; choose another -o")
     text = page([read_history(folder) for folder in folders], language, env, note)

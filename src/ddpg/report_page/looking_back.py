@@ -63,9 +63,16 @@ def heat_part(
     def name(each: Surface) -> str:
         return say("optimum") if each.step is None else moment(each.step, end, middle, say)
 
+    scaled = config.agent.value.scales_returns
     rows = []
     for title, unit, colours, of, (least, most) in (
-        ("Q(s, μ(s))", say("discounted reward"), "viridis", lambda x: x.value, (low, high)),
+        (
+            "Q(s, μ(s))",
+            say("of the scaled return" if scaled else "discounted reward"),
+            "viridis",
+            lambda x: x.value,
+            (low, high),
+        ),
         ("μ(s)", plane.unit, "RdBu", lambda x: x.action, (-bound, bound)),
     ):
         maps = [_heat_map(of(each), least, most, colours, plane, name(each)) for each in surfaces]

@@ -104,6 +104,7 @@ CHINESE: Mapping[str, str] = {
     "No heat maps: {why}": "没有热图：{why}",
     "optimum": "最优",
     "discounted reward": "折扣奖励",
+    "of the scaled return": "（缩放后的回报）",
     "Across {x}, upwards {y}; seed {n}.": "横轴 {x}，纵轴 {y}；种子 {n}。",
     "The optimum is of the endless problem with this discount γ = {x}.": (
         "“最优”是折扣因子 γ = {x} 的无限时域问题的最优解。"

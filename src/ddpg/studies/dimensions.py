@@ -1,5 +1,6 @@
 """Many action dimensions: what sampling costs, what DQN costs, and where each stops learning."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -27,6 +28,7 @@ ESTIMATED = tuple(sorted({*DIMENSIONS, 32, *ARTICLE}))  # of gradients and decis
 MORE = 25  # steps of REINFORCE for each of the others'
 LEARNED = 0.8  # of the way from doing nothing to the optimum; three actions per dimension reach about 0.93
 LAST_LAYER = 65 * 4  # bytes of its weights per output
+UNITS = "B", "kB", "MB", "GB", "TB", "PB", "EB"
 NETWORK = Network(activation="tanh", lr=1e-2)
 REINFORCE = Reinforce(actor=NETWORK, baseline=NETWORK, sigma=0.5, gamma=0.9, episodes=20)
 THREE = DQN(values=3, gamma=0.9, warmup=500, anneal=1_500)
@@ -111,7 +113,7 @@ def tables(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions],
         estimated, outputs = gradients[k].values(), THREE.values**k
         samples.append([k, *(round(x.samples) for x in estimated), *(f"{1e6 * x.cost:.1f}" for x in estimated)])
         micro = [f"{1e6 * x:.1f}" if np.isfinite(x) else "not made" for x in times[k]]
-        costs.append([k, *micro, amount(outputs), f"{amount(outputs * LAST_LAYER / 1e3)} kB"])
+        costs.append([k, *micro, amount(outputs), memory(outputs * LAST_LAYER)])
     limits = [
         [f"{sigma:.4f}", f"{distance:.1e}", f"{one:.2f}", f"{other:.1f}"]
         for sigma, distance, one, other in zip(*towards, strict=True)
@@ -154,7 +156,7 @@ def verdict(gradients: Gradients, towards: Limit, times: Mapping[int, Decisions]
         f"from the deterministic one goes from {towards.distance[0]:.0%} to {towards.distance[-1]:.3%} of its length. "
         f"DQN has {THREE.values}^k outputs: {amount(THREE.values**most)} for k = {most}, where a decision takes "
         f"{1e6 * times[most].dqn:.0f} µs, and {amount(THREE.values ** ARTICLE[0])} for k = {ARTICLE[0]}, whose last "
-        f"layer would have {amount(THREE.values ** ARTICLE[0] * LAST_LAYER / 1e9)} GB. "
+        f"layer would have {memory(THREE.values ** ARTICLE[0] * LAST_LAYER)}. "
         f"For which k every seed goes {LEARNED:.0%} of the way to the optimum: {'; '.join(stops)}."
     )
 
@@ -168,6 +170,13 @@ def amount(x: float | int) -> str:
     """Up to a million in full, with spaces; above it as a power of ten."""
     mantissa, exponent = f"{x:.1e}".split("e")
     return f"{x:,.0f}".replace(",", " ") if x < 1e6 else f"{mantissa}·10^{int(exponent)}"
+
+
+def memory(size: float) -> str:
+    """Bytes in the largest unit of which there is at least one."""
+    exponent = min(int(math.log10(size)) // 3, len(UNITS) - 1)
+    number = size / 1e3**exponent
+    return f"{f'{number:.1f}' if 1 < number < 10 else amount(number)} {UNITS[exponent]}"
 
 
 def learned_in(share: Mapping[int, np.ndarray]) -> list[int]:

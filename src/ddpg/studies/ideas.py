@@ -88,6 +88,12 @@ def verdict(reference: Trained, groups: dict[str, list[Trained]], along: np.ndar
         f"Neighbouring states have a correlation of {shown(along[0], 2)}, "
         f"states drawn from the memory one of {shown(drawn, 2)}."
     )
+    if len(along) == len(LAGS):
+        parts.append(
+            f"Along time the correlation is least after {LAGS[along.argmin()]} steps ({shown(along.min(), 2)}) and "
+            f"{shown(along[-1], 2)} after {LAGS[-1]}, an episode's length: those two states are at the same moment of "
+            f"their episodes, which begin anywhere and end upright."
+        )
     return " ".join(parts)
 
 

@@ -105,7 +105,8 @@ def run_study(
             write_text(folder / f"{table.name}.csv", table.csv())
         write_text(folder / "answer.md", page(study, size, answer))
     except OSError as error:
-        raise Mistake(f"{folder} cannot be written ({reason(error)}); choose another -o") from None
+        where = error.filename or folder
+        raise Mistake(f"{where} cannot be read or written ({reason(error)}); choose another -o") from None
     return answer
 
 

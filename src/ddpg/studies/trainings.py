@@ -92,7 +92,8 @@ def _trained(bench: Bench, variant: Variant, which: str) -> Trained:
     new = not (folder.finished() or folder.failed())
     if new:
         _train(bench, variant, folder)
-    records = read_metrics(folder.path)
+    if not (records := read_metrics(folder.path)):
+        raise Mistake(f"{folder} ended before its first return; read its warnings, and use another number of --steps")
     done = Trained(variant, folder.path, curve_of(records, variant.label), optimum_of(records))
     seconds = f" · {time.perf_counter() - began:.0f} s" if new else ""
     bench.note(f"{which} {variant.label}: return {shown(done.iqm)}{seconds}")
