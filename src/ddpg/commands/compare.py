@@ -44,7 +44,7 @@ def compare_runs(
     env: str | Sequence[str] = (),
     metric: str | None = None,
     step: int | None = None,
-    reference: Mapping[str, Range] | None = None,
+    reference: Mapping[str, Sequence[float]] | None = None,
 ) -> dict[str, Any]:
     """Compare algorithms, and return all numbers as plain data (docs/compare.md): `ddpg.compare`.
 
@@ -62,7 +62,8 @@ def compare_runs(
         places = labelled(runs)
     files = [files] if isinstance(files, str | Path) else files
     envs = [env] if isinstance(env, str) else env
-    comparison, notes = _compared(places, list(map(Path, files)), envs, metric, step, reference)
+    ranges = None if reference is None else {name: _range(name, ends) for name, ends in reference.items()}
+    comparison, notes = _compared(places, list(map(Path, files)), envs, metric, step, ranges)
     return as_data(comparison, notes)
 
 
@@ -114,9 +115,14 @@ def parse_reference(words: Sequence[str]) -> dict[str, Range]:
     found = dict[str, Range]()
     for word in words:
         env, _, ends = word.rpartition("=")
-        low, _, high = ends.partition(":")
-        try:
-            found[env] = float(low), float(high)
-        except ValueError:
-            raise Mistake(f"--reference {word}: expected ENV=LOW:HIGH, such as Hopper-v5=18.8:3226") from None
+        found[env] = _range(env, ends.split(":"))
     return found
+
+
+def _range(env: str, ends: Sequence[Any]) -> Range:
+    try:
+        low, high = map(float, ends)
+    except (TypeError, ValueError):
+        given = ":".join(map(str, ends))
+        raise Mistake(f"--reference {env}={given}: expected ENV=LOW:HIGH, such as Hopper-v5=18.8:3226") from None
+    return low, high

@@ -9,7 +9,7 @@ from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 Scores = Sequence[Float[np.ndarray, " _"]]
 
@@ -53,9 +53,9 @@ def permutation_p_value(x: Scores, y: Scores) -> float:
     sizes = [(len(a), len(b)) for a, b in zip(x, y, strict=True)]
     grid = _grid(sizes)
     null = _null([_chances_of(a, b) for a, b in zip(x, y, strict=True)], grid)
-    wins = [_on_grid(np.array(_wins(a, b)), len(a) * len(b), grid) for a, b in zip(x, y, strict=True)]
+    wins = sum(_on_grid(np.array([_wins(a, b)]), len(a) * len(b), grid) for a, b in zip(x, y, strict=True))
     distance = np.abs(2 * np.arange(len(null)) - grid * len(sizes))
-    p_value = float(null[distance >= abs(2 * int(sum(wins)) - grid * len(sizes))].sum())
+    p_value = float(null[distance >= np.abs(2 * wins - grid * len(sizes))].sum())
     return min(1.0, max(p_value, smallest_p_value(sizes)))  # of less than 1e-15 the sum knows nothing
 
 
@@ -149,7 +149,7 @@ def _grid(sizes: Sequence[tuple[int, int]]) -> int:
     return min(math.lcm(*(2 * n * m for n, m in sizes)), FINEST)
 
 
-def _on_grid(wins: np.ndarray, pairs: int, grid: int) -> np.ndarray:
+def _on_grid(wins: Int[np.ndarray, " _"], pairs: int, grid: int) -> Int[np.ndarray, " _"]:
     return np.rint(wins * (grid / (2 * pairs))).astype(int)
 
 
