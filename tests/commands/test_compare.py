@@ -154,7 +154,7 @@ def test_the_last_step_that_all_have_or_the_one_asked_for(tmp_path: Path) -> Non
 
 
 def test_a_diverged_seed_counts_as_the_lowest(tmp_path: Path) -> None:
-    returns: list[list[float | None]] = [*around(-150), [-150.0, None, None]]
+    returns: list[Sequence[float | None]] = [*around(-150), [-150.0, None, None]]
     found = ddpg.compare([written(tmp_path / "a", returns), written(tmp_path / "b", around(-400), "article")])
     lowest = np.min(around(-400))
     assert found["overall"]["algorithms"]["ddpg"]["scores"][-1] == lowest

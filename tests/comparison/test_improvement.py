@@ -85,7 +85,7 @@ def test_the_interval_is_newcombes_method_5(probability: float, n: int, m: int) 
     def distance(p: float) -> float:
         q1, q2, middle = p / (2 - p), 2 * p * p / (1 + p), (n + m) / 2
         variance = (p * (1 - p) + (middle - 1) * (q1 - p * p) + (middle - 1) * (q2 - p * p)) / (n * m)
-        return (probability - p) ** 2 - norm.ppf(0.975) ** 2 * variance
+        return float((probability - p) ** 2 - norm.ppf(0.975) ** 2 * variance)
 
     low, high = improvement_interval(probability, [(n, m)])
     assert low <= probability <= high

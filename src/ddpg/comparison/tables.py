@@ -15,6 +15,7 @@ from ddpg.comparison.number import interval, p_value, share
 from ddpg.terminal import thousands
 
 UNDECIDED = "undecided"
+RIGHT = ("step", "p", "p (Holm)")  # columns of numbers without brackets
 LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 LATEX |= {"\\": r"\textbackslash{}", "<": "$<$", ">": "$>$"}
 
@@ -84,8 +85,8 @@ def page(shown: Sequence[Table], notes: Sequence[str]) -> RenderableType:
     parts = list[RenderableType]()
     for each in shown:
         grid = RichTable(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for i, name in enumerate(each.head):
-            grid.add_column(Text(name), justify="left" if i == 0 else "right" if name[:1] in "ps" else "left")
+        for name in each.head:
+            grid.add_column(Text(name), justify="right" if name in RIGHT else "left")
         for row in each.rows:
             grid.add_row(*map(Text, row))
         parts += [Text(each.title, "bold"), grid, Text()]
