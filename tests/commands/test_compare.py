@@ -244,3 +244,15 @@ def test_an_own_preset_is_its_own_label(tmp_path: Path) -> None:
     (run / "config.json").unlink()
     write_config(replace(PRESETS["ddpg"], preset="mine", seeds=5), run / "config.json")
     assert ddpg.compare([run])["algorithms"] == ["mine"]
+
+
+def test_a_step_whose_lines_are_not_all_written_is_left_out(tmp_path: Path) -> None:
+    run = written(tmp_path / "a", around(-150))
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text("".join(lines[:-2]))
+    assert ddpg.compare([run])["environments"]["Pendulum-v1"]["step"] == 2 * EVERY
+
+
+def test_names_in_a_table_do_not_control_the_terminal(tmp_path: Path) -> None:
+    with pytest.raises(ddpg.Mistake, match="expected printable names"):
+        ddpg.compare([table(tmp_path / "a.csv", ["\x1b[2J"], ["one"])])

@@ -20,8 +20,9 @@ from ddpg.comparison.tasks import Range, align
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import write_text
 from ddpg.settings import own_settings
-from ddpg.terminal import finite, reason, stdout_for_json
+from ddpg.terminal import finite, is_terminal, reason, stdout_for_json
 
+WIDTH = 160  # columns of what goes to a file or a pipe
 Place = str | Path
 Writer = Callable[[Comparison, Sequence[str], Path], None]
 
@@ -74,7 +75,8 @@ def compare_command(args: Namespace) -> int:
         if args.json:
             print_json(as_data(comparison, notes))
         else:
-            Console(stderr=True, soft_wrap=False).print(page(tables(comparison), notes))
+            width = None if is_terminal(sys.stderr) else WIDTH
+            Console(stderr=True, width=width).print(page(tables(comparison), notes))
         for file in args.o:
             print(f"written: {file}", file=sys.stderr)
     return 0

@@ -1,5 +1,6 @@
 """What is compared: the curves of run folders and of tables, each of one algorithm in one environment."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 
 from ddpg.config.config import Config
 from ddpg.config.file import read_versions
+from ddpg.config.reading import brief
 from ddpg.environment import split_id
 from ddpg.mistake import Mistake
 from ddpg.records.curve_table import curves_of, environments, read_table
@@ -72,10 +74,12 @@ def _of_run(label: str | None, path: Path) -> Source:
     folder = RunFolder.at(path)
     config = folder.read_config()
     records = read_records(folder.metrics)
+    seeds = tuple(sorted({int(record["seed"]) for record in records}))
+    whole = Counter(step for step, _ in {(record["step"], record["seed"]) for record in records})
+    records = [record for record in records if whole[record["step"]] == len(seeds)]  # a kill may have cut the last
     if not records:
         raise Mistake(f"{folder} has no return yet; expected a run that was evaluated")
     label, (_, env) = label or label_of(config), split_id(config.env)
-    seeds = tuple(sorted({int(record["seed"]) for record in records}))
     curve, version = curve_of(records, label), read_versions(folder.config).get("gymnasium")
     return Source(label, env, str(folder), curve, seeds, config, version)
 
@@ -95,6 +99,8 @@ def _of_table(
             several = ", ".join(curve.label for curve in curves[:5])
             raise Mistake(f"{label}={path}: the table has {len(curves)} algorithms ({several}); leave the label out")
         for curve in curves:
+            if not f"{curve.label}{env}".isprintable():  # they must not control the terminal
+                raise Mistake(f"{path}: {brief(curve.label)} in {brief(env)}: expected printable names")
             yield Source(label or curve.label, env, str(path), curve)
 
 
