@@ -1,6 +1,6 @@
 """What a comparison can and cannot tell: too few seeds, and how its numbers are to be read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ddpg.comparison.compare import ALPHA, Comparison, Pair
 from ddpg.comparison.improvement import seeds_needed
@@ -26,12 +26,8 @@ def _of_seeds(comparison: Comparison) -> Iterator[str]:
         yield "one seed has no spread, and so no interval; train several with --seeds"
     if pairs and min(pair.smallest for pair in pairs) * len(pairs) > ALPHA:
         yield _nothing_can_be_shown(comparison, seeds)
-    for pair in pairs:
-        if pair.better is None and pair.detectable is not None:
-            yield (
-                f"{pair.x} and {pair.y}: undecided, which is not equal; with so many seeds a difference of "
-                f"{decimal(pair.detectable)} is shown in 8 of 10 comparisons, a smaller one more rarely"
-            )
+    elif undecided := [pair for pair in pairs if pair.better is None]:
+        yield _undecided(comparison, undecided)
     if 1 < seeds < RELIABLE:
         yield (
             f"with {seeds} seeds intervals of the IQM are too narrow, and whether they overlap is no test: "
@@ -46,6 +42,20 @@ def _nothing_can_be_shown(comparison: Comparison, seeds: int) -> str:
     return (
         f"too few seeds to show any difference, however large: with {seeds} the smallest possible p is "
         f"{decimal(best.smallest)}{corrected}; use at least {seeds_needed(envs, len(pairs), ALPHA)} of each algorithm"
+    )
+
+
+def _undecided(comparison: Comparison, pairs: Sequence[Pair]) -> str:
+    """What these pairs would have shown."""
+    which = f"{pairs[0].x} and {pairs[0].y}: undecided" if len(pairs) == 1 else f"{len(pairs)} pairs are undecided"
+    found = sorted(pair.detectable for pair in pairs if pair.detectable is not None)
+    if not found:
+        return f"{which}, since their seeds are too few to show a difference, however large"
+    ends = " to ".join(dict.fromkeys(map(decimal, (found[0], found[-1]))))
+    unit = "" if comparison.ranges is None else " of the scaled return"
+    return (
+        f"{which}, which is not equal; with so many seeds a difference of about {ends}{unit} "
+        f"is shown in 8 of 10 comparisons, a smaller one more rarely"
     )
 
 
