@@ -15,6 +15,7 @@ from ddpg.version import __version__
 
 if TYPE_CHECKING:
     from ddpg.algorithm.schedules import schedule
+    from ddpg.commands.compare import compare_runs as compare
     from ddpg.commands.evaluate import evaluate_run as evaluate
     from ddpg.commands.export import export_run as export
     from ddpg.commands.report import report_runs as report
@@ -41,6 +42,7 @@ _HOMES = {
     "Policy": "training.policy.Policy",
     "Run": "training.run.Run",
     "StopTraining": "records.observer.StopTraining",
+    "compare": "commands.compare.compare_runs",
     "curve_of": "records.plot.curve_of",
     "evaluate": "commands.evaluate.evaluate_run",
     "export": "commands.export.export_run",
@@ -57,9 +59,9 @@ _HOMES = {
     "schedule": "algorithm.schedules.schedule",
     "train": "training.train.train",
 }
-__all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "curve_of"]
-__all__ += ["evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "replay"]
-__all__ += ["__version__", "report", "resume", "schedule", "study", "train"]
+__all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "compare"]
+__all__ += ["curve_of", "evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config"]
+__all__ += ["__version__", "read_metrics", "replay", "report", "resume", "schedule", "study", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
 # Of train, beside the paths.
 NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")
 BEST = "the policy of the best evaluation, not the last one"
-COMMANDS = ("train", "resume", "eval", "plot", "report", "export", "doctor", "study", "presets")
+COMMANDS = ("train", "resume", "eval", "plot", "compare", "report", "export", "doctor", "study", "presets")
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
 
@@ -166,6 +166,38 @@ def parser(of_train: bool = False) -> Parser:
     )
     plot.add_argument("--env", metavar="NAME", help="the environment's name in the tables (the runs' own)")
     plot.add_argument("--metric", metavar="NAME", help="the metric in the tables (avg_return, or the only one)")
+
+    compare = command(
+        "compare",
+        "compare.compare_command",
+        "Compare algorithms over seeds and environments: intervals, probability of improvement, tests.",
+    )
+    compare.add_argument(
+        "RUN",
+        nargs="+",
+        help="run folders, and tables (.csv) of other projects' curves; LABEL=RUN names the algorithm (its preset)",
+    )
+    compare.add_argument(
+        "-o",
+        nargs="+",
+        action="extend",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="what to write: .png, .json, .md, .tex or .csv (nothing)",
+    )
+    compare.add_argument(
+        "--env", nargs="+", default=[], metavar="NAME", help="only these environments (all that there are)"
+    )
+    compare.add_argument("--metric", metavar="NAME", help="the metric in the tables (avg_return, or the only one)")
+    compare.add_argument("--step", type=_natural, metavar="N", help="compare at this step (the last that all have)")
+    compare.add_argument(
+        "--reference",
+        nargs="+",
+        metavar="ENV=LOW:HIGH",
+        help="returns that are 0 and 1 of the scale over environments (the lowest and highest that were compared)",
+    )
+    compare.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
     report = command("report", "report.report_command", "Write one HTML page about runs, with all pictures inside.")
     report.add_argument("RUN", nargs="+", type=Path, help="run folders")

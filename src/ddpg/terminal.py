@@ -68,7 +68,7 @@ def stdout_for_json() -> Iterator[Callable[[Mapping[str, Any]], None]]:
 def print_json(stream: TextIO, data: Mapping[str, Any]) -> None:
     """One JSON object. Numbers that are not finite, as the returns of a diverged policy, are null."""
     with checked(stream):
-        print(json.dumps(_finite(data), allow_nan=False), file=stream, flush=True)
+        print(json.dumps(finite(data), allow_nan=False), file=stream, flush=True)
 
 
 @contextmanager
@@ -108,9 +108,9 @@ def is_terminal(stream: Any) -> bool:
         return False
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: finite(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

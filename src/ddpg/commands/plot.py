@@ -9,17 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ddpg.config.config import Config
-from ddpg.config.differences import differences
-from ddpg.config.presets import PRESETS
-from ddpg.environment import split_id, was_stepped
-from ddpg.envs import catalogue
+from ddpg.environment import split_id
 from ddpg.mistake import Mistake
 from ddpg.records.curve_table import curves_of, environments, read_table, write_table
 from ddpg.records.log import optimum_of, read_records
 from ddpg.records.plot import Curve, curve_of, learning_curve
 from ddpg.terminal import reason
 from ddpg.training.folder import RunFolder
+from ddpg.training.label import environment_of, label_of
 
 
 def plot_runs(runs: Sequence[str | Path], file: Path, env: str | None = None, metric: str | None = None) -> None:
@@ -58,7 +55,7 @@ def plot_runs(runs: Sequence[str | Path], file: Path, env: str | None = None, me
 def _of_runs(folders: Sequence[RunFolder]) -> tuple[str | None, list[Curve], float | None]:
     """The environment of runs, their curves, and the optimum, as far as they are known."""
     configs = {folder: folder.read_config() for folder in folders}
-    ids = {_id(config) for config in configs.values()}
+    ids = {environment_of(config) for config in configs.values()}
     named = {split_id(id)[1] for id in ids}
     if len(named) > 1:
         raise Mistake(f"runs of different environments ({', '.join(sorted(named))}); plot one at a time")
@@ -66,7 +63,7 @@ def _of_runs(folders: Sequence[RunFolder]) -> tuple[str | None, list[Curve], flo
     drawn: set[tuple[str, int]] = set()
     optima = list[float | None]()
     for folder, config in configs.items():
-        label = _label(config) if len(ids) == 1 else f"{_label(config)}, {_id(config)}"
+        label = label_of(config) if len(ids) == 1 else f"{label_of(config)}, {environment_of(config)}"
         seeds = {(label, seed) for seed in config.seed_range}
         if twice := drawn & seeds:
             raise Mistake(f"{folder} holds seed {min(twice)[1]} of {label} a second time; plot it once")
@@ -90,24 +87,6 @@ def plot_command(args: Namespace) -> int:
     plot_runs(args.RUN, args.o, args.env, args.metric)
     print(f"curves: {args.o}", file=sys.stderr)
     return 0
-
-
-def _id(config: Config) -> str:
-    """The run's environment, with `gym:` only if there is a native one too."""
-    _, name = split_id(config.env)
-    return config.env if name in catalogue.NATIVE else name
-
-
-def _label(config: Config) -> str:
-    """The preset, and the options in which the run differs from it."""
-    if config.preset not in PRESETS:
-        return config.preset
-    differing = differences(config, was_stepped(config))
-    of_length = ("env", "steps", "seed", "seeds")
-    shown = [
-        f"{path} {value.own}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."
-    ]
-    return ", ".join([config.preset, *shown])
 
 
 def _beside(one: Curve, other: Curve) -> Curve:

@@ -1,5 +1,7 @@
 """Statistics over seeds: interquartile means and bootstrap intervals."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -25,13 +27,45 @@ def interval(
     Seeds are drawn with replacement, whole curves at a time (Agarwal et al. 2021, section 4.1); `seed` fixes the
     draws, so a figure drawn twice is the same figure. One seed has no spread: NaN.
     """
-    seeds, points = returns.shape
-    if seeds < 2:
+    return stratified_interval([returns], pooled_iqm, level=level, resamples=resamples, seed=seed)
+
+
+Statistic = Callable[[Sequence[np.ndarray]], np.ndarray]
+"""A number [resamples] of resampled seeds, [resamples, seeds] of each stratum."""
+
+
+def pooled_iqm(strata: Sequence[np.ndarray]) -> np.ndarray:
+    """The interquartile mean over the seeds of all strata together."""
+    return iqm(np.concatenate(strata, axis=1), axis=1)
+
+
+def mean_of_means(strata: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean over strata of the mean over seeds."""
+    return np.mean([stratum.mean(axis=1) for stratum in strata], axis=0)
+
+
+def stratified_interval(
+    strata: Sequence[Float[np.ndarray, "_ points"]],
+    statistic: Statistic,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+    """Lower and upper end of the stratified percentile-bootstrap interval of a statistic at every point.
+
+    A stratum [seeds, points] is one algorithm in one environment. Seeds are drawn with replacement within each, whole
+    curves at a time (Agarwal et al. 2021, section 4.1). NaN if a stratum has one seed, and so no spread.
+    """
+    points = strata[0].shape[1]
+    if min(map(len, strata)) < 2:
         return np.full(points, np.nan), np.full(points, np.nan)
-    draws = np.random.default_rng(seed).integers(seeds, size=(resamples, seeds))
+    random = np.random.default_rng(seed)
+    draws = [random.integers(len(stratum), size=(resamples, len(stratum))) for stratum in strata]
     tails = [50 * (1 - level), 50 * (1 + level)]
     # One point at a time: all at once is resamples x seeds x points numbers, gigabytes for a long run of many seeds.
-    ends = [np.percentile(iqm(point[draws], axis=1), tails) for point in returns.T]
+    columns = ([stratum[:, i][draw] for stratum, draw in zip(strata, draws, strict=True)] for i in range(points))
+    ends = [np.percentile(statistic(column), tails) for column in columns]
     low, high = np.array(ends, dtype=float).reshape(points, 2).T
     return low, high
 

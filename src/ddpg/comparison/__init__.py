@@ -1,0 +1,1 @@
+"""How algorithms compare: what may be compared, statistics over seeds and environments, tables and a figure."""
