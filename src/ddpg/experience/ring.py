@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
+from ddpg.experience.episode_ends import EpisodeEnds
 from ddpg.experience.priority_tree import Tree
 from ddpg.mistake import Mistake
 from ddpg.types import AnyArray, PyTree, Row
@@ -28,6 +29,7 @@ class Ring(NamedTuple):
     cursor: Int[AnyArray, ""]  # where the next row goes
     size: Int[AnyArray, ""]  # rows filled
     sampler: PyTree = None  # the state of the sampling: None, or priorities
+    ends: EpisodeEnds | None = None  # of the episodes, if goals are drawn from what came later in them
 
 
 def pack(block: Row, stack: int = 1) -> tuple[Array, Float[Array, "t n d"]]:
@@ -104,7 +106,8 @@ def trimmed(ring: Ring) -> Ring:
     """The filled rows of the rings of several seeds [S, T, N, ...], all equally full, in NumPy."""
     rows = int(np.asarray(ring.size)[0])
     leaves = rows * ring.columns.shape[2]
-    cut = ring._replace(obs=np.asarray(ring.obs)[:, :rows], columns=np.asarray(ring.columns)[:, :rows])
+    obs, columns, ends = jax.tree.map(lambda x: np.asarray(x)[:, :rows], (ring.obs, ring.columns, ring.ends))
+    cut = ring._replace(obs=obs, columns=columns, ends=ends)
     return _with_leaves(cut, lambda x: np.asarray(x)[:, :leaves])
 
 
@@ -150,7 +153,8 @@ def any_rows(ring: Ring) -> Ring:
     def any_length(x: AnyArray) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((x.shape[0], -x.shape[1], *x.shape[2:]), x.dtype)
 
-    return _with_leaves(ring._replace(obs=any_length(ring.obs), columns=any_length(ring.columns)), any_length)
+    obs, columns, ends = jax.tree.map(any_length, (ring.obs, ring.columns, ring.ends))
+    return _with_leaves(ring._replace(obs=obs, columns=columns, ends=ends), any_length)
 
 
 def refilled(ring: Ring, like: Ring) -> Ring:
@@ -170,8 +174,8 @@ def refilled(ring: Ring, like: Ring) -> Ring:
             raise Mistake(f"a replay of {filled * n} steps with {x.shape[1]} priorities")
         return padded(x, max(tree.leaves.shape[0] for tree in _trees(like)))
 
-    whole = ring._replace(obs=padded(ring.obs, rows), columns=padded(ring.columns, rows))
-    return _with_leaves(whole, padded_leaves)
+    obs, columns, ends = jax.tree.map(lambda x: padded(x, rows), (ring.obs, ring.columns, ring.ends))
+    return _with_leaves(ring._replace(obs=obs, columns=columns, ends=ends), padded_leaves)
 
 
 def _is_tree(x: Any) -> bool:
