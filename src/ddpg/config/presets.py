@@ -73,7 +73,7 @@ PRESETS = {
             clip_values="rewards",
         ),
         steps=100_000,
-        replay=Replay(capacity=1_000_000, batch=256, relabel=Future(k=4)),
+        replay=Replay(capacity=1_000_000, batch=256, relabel=Future(k=4.0)),
         collect=CollectionConfig(steps=50, updates=40, envs=2, warmup=0, random_actions=0.3, learning_starts=1_000),
     ),
     # From pictures, on a laptop's two cores; docs/pixels.md gives the reasons.
