@@ -40,6 +40,7 @@ from ddpg.training.saving import Saver
 from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
 from ddpg.types import Metrics
+from tests.gym_worlds import GymPointGoal
 from tests.tiny import MORE_PARTS, TINY, TURNS
 from tests.worlds import TwoActions
 

@@ -46,6 +46,7 @@ def test_it_is_what_gymnasium_plays() -> None:
     state, _ = env.reset(jax.random.key(0))
     state = state._replace(x=jnp.asarray(x), goal=jnp.asarray(goal))
     step = jax.jit(env.step)
+    reward, truncated = -1.0, False
     for t in range(50):
         action = np.asarray(straight(jnp.asarray(obs))) if t > 20 else np.full(2, (-1) ** t, np.float32)
         obs, reward, terminated, truncated, _ = edge.step(action)

@@ -84,7 +84,7 @@ def test_transitions_in_hindsight(n_step: int, ends: bool) -> None:
         if rows.boundary[t, env]:
             assert batch.weight[i] == 0
             continue
-        goal, end = batch.obs[i, 2:4], episode_end(rows, t, env)
+        goal, end = np.asarray(batch.obs[i, 2:4]), episode_end(rows, t, env)
         new = goal[0] >= 0
         if new:
             assert goal[0] == env

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, UInt32
 from ddpg.experience.episode_ends import EpisodeEnds
 from ddpg.experience.relabel import AnyRelabelling, AsStored
 from ddpg.experience.returns import fold
-from ddpg.experience.ring import Ring, age_of, boundaries, observed, pack, rows_at, stacked
+from ddpg.experience.ring import Ring, age_of, observed, pack, rows_at, stacked
 from ddpg.experience.sampling import AnySampling, Index, Prioritised, Uniform
 from ddpg.mistake import Mistake
 from ddpg.ranges import Natural
@@ -51,14 +51,12 @@ class Replay:
     def add(self, ring: Ring, block: Row) -> Ring:
         """Append a block of rows [K, N, ...]; K always divides the ring, so a block never wraps."""
         k, rows = block.reward.shape[0], ring.columns.shape[0]
-        stack, ends = stacked(ring, block.obs.shape[2:]), ring.ends
-        if ends is not None:
-            ended = boundaries(ring.columns[(ring.cursor - 1) % rows])
-            ends = ends.after(ring.cursor, ended, block.boundary)
+        stack = stacked(ring, block.obs.shape[2:])
         obs, columns = (
             jax.lax.dynamic_update_slice_in_dim(old, new, ring.cursor, axis=0)
             for old, new in zip((ring.obs, ring.columns), pack(block, stack), strict=True)
         )
+        ends = None if ring.ends is None else ring.ends.after(ring.cursor, block.boundary)
         ring = Ring(obs, columns, (ring.cursor + k) % rows, jnp.minimum(ring.size + k, rows), ring.sampler, ends)
         return ring._replace(sampler=self.sampling.on_add(ring, k, self.n_step))
 

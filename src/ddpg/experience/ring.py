@@ -106,9 +106,7 @@ def trimmed(ring: Ring) -> Ring:
     """The filled rows of the rings of several seeds [S, T, N, ...], all equally full, in NumPy."""
     rows = int(np.asarray(ring.size)[0])
     leaves = rows * ring.columns.shape[2]
-    obs, columns, ends = jax.tree.map(lambda x: np.asarray(x)[:, :rows], (ring.obs, ring.columns, ring.ends))
-    cut = ring._replace(obs=obs, columns=columns, ends=ends)
-    return _with_leaves(cut, lambda x: np.asarray(x)[:, :leaves])
+    return _with_leaves(_with_rows(ring, lambda x: np.asarray(x)[:, :rows]), lambda x: np.asarray(x)[:, :leaves])
 
 
 def fewer(ring: Ring, newest: int | None) -> int | None:
@@ -153,8 +151,7 @@ def any_rows(ring: Ring) -> Ring:
     def any_length(x: AnyArray) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((x.shape[0], -x.shape[1], *x.shape[2:]), x.dtype)
 
-    obs, columns, ends = jax.tree.map(any_length, (ring.obs, ring.columns, ring.ends))
-    return _with_leaves(ring._replace(obs=obs, columns=columns, ends=ends), any_length)
+    return _with_leaves(_with_rows(ring, any_length), any_length)
 
 
 def refilled(ring: Ring, like: Ring) -> Ring:
@@ -174,8 +171,14 @@ def refilled(ring: Ring, like: Ring) -> Ring:
             raise Mistake(f"a replay of {filled * n} steps with {x.shape[1]} priorities")
         return padded(x, max(tree.leaves.shape[0] for tree in _trees(like)))
 
-    obs, columns, ends = jax.tree.map(lambda x: padded(x, rows), (ring.obs, ring.columns, ring.ends))
-    return _with_leaves(ring._replace(obs=obs, columns=columns, ends=ends), padded_leaves)
+    return _with_leaves(_with_rows(ring, lambda x: padded(x, rows)), padded_leaves)
+
+
+def _with_rows(ring: Ring, change: Callable[[AnyArray], AnyArray]) -> Ring:
+    """The same ring with every array changed that has a row for each of its rows, but for the sampler's."""
+    if (ends := ring.ends) is not None:
+        ends = ends._replace(number=change(ends.number), last=change(ends.last))
+    return ring._replace(obs=change(ring.obs), columns=change(ring.columns), ends=ends)
 
 
 def _is_tree(x: Any) -> bool:
