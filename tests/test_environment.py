@@ -44,7 +44,7 @@ def test_ids_choose_between_native_and_gymnasium() -> None:
     assert (gym.id, gym.spec, gym.max_episode_steps, gym.changed) == ("Pendulum-v1", Pendulum.spec, 200, False)
     assert made("Pendulum-v1", ["g=5"]).changed
     with pytest.raises(
-        ValueError, match=r"JAX-native environment 'Hopper-v5' does not exist; available: Pendulum-v1; use gym:"
+        ValueError, match=r"JAX-native environment 'Hopper-v5' does not exist; available: Pendulum-v1, PointGoal-v0; use gym:"
     ):
         resolve("jax:Hopper-v5")
     with pytest.raises(ValueError, match="'Pendulum-v1' takes no env-args; use gym:Pendulum-v1"):
