@@ -29,7 +29,8 @@ def train(folder: Path) -> None:
     import ddpg
 
     for preset in ddpg.PRESETS:
-        for env in ("Pendulum-v1", "gym:Pendulum-v1"):
+        goals = ddpg.PRESETS[preset].replay.relabels
+        for env in ("jax:PointGoal-v0",) if goals else ("Pendulum-v1", "gym:Pendulum-v1"):
             run = folder / f"{preset}-{env[:3]}"
             options = COMMON | SMALL.get(preset, {})
             ddpg.train(env, preset=preset, steps=STEPS.get(preset, 900), seed=3, seeds=2, run=run, options=options)

@@ -255,5 +255,34 @@ def scripted_reward(number: int, episode: int, t: int) -> float:
     return float(np.sin(100 * number + 10 * episode + t))
 
 
+class GymPointGoal(gymnasium.Env):
+    """`ddpg.envs.point_goal` in NumPy, with the observations of gymnasium-robotics."""
+
+    action_space = spaces.Box(-1.0, 1.0, (2,))
+    observation_space = spaces.Dict(
+        {name: spaces.Box(-1.0, 1.0, (2,)) for name in ("observation", "desired_goal", "achieved_goal")}
+    )
+
+    def __init__(self, radius: float = 0.05, length: int = 50) -> None:
+        self.radius, self.length = radius, length
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> GymReset:
+        super().reset(seed=seed)
+        self.x, self.goal = self.np_random.uniform(-1, 1, (2, 2)).astype(np.float32)
+        self.t = 0
+        return self.observe(), {}
+
+    def step(self, action: np.ndarray) -> GymStep:
+        self.x, self.t = np.clip(self.x + np.clip(action, -1, 1).astype(np.float32) / np.float32(10), -1, 1), self.t + 1
+        reward = float(self.compute_reward(self.x, self.goal, {}))
+        return self.observe(), reward, False, self.t >= self.length, {"is_success": reward == 0}
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        return -(np.linalg.norm(achieved_goal - desired_goal, axis=-1) > self.radius).astype(np.float32)
+
+    def observe(self) -> dict[str, np.ndarray]:
+        return {"observation": self.x.copy(), "desired_goal": self.goal.copy(), "achieved_goal": self.x.copy()}
+
+
 gymnasium.register("Stroll-v3", f"{__name__}:Stroll", disable_env_checker=True)
 gymnasium.register("Drift-v0", f"{__name__}:Drift", disable_env_checker=True)

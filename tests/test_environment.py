@@ -43,10 +43,11 @@ def test_ids_choose_between_native_and_gymnasium() -> None:
     gym = made("gym:Pendulum-v1")
     assert (gym.id, gym.spec, gym.max_episode_steps, gym.changed) == ("Pendulum-v1", Pendulum.spec, 200, False)
     assert made("Pendulum-v1", ["g=5"]).changed
-    with pytest.raises(
-        ValueError, match=r"JAX-native environment 'Hopper-v5' does not exist; available: Pendulum-v1; use gym:"
-    ):
+    with pytest.raises(ValueError, match=r"'Hopper-v5' does not exist; available: Pendulum-v1, PointGoal-v0; use gym:"):
         resolve("jax:Hopper-v5")
+    for id, args in (("gym:PointGoal-v0", []), ("PointGoal-v0", ["k=3"])):
+        with pytest.raises(ValueError, match=r"PointGoal-v0 exists in JAX alone, .*; train it as jax:PointGoal-v0$"):
+            resolve(id, args)
     with pytest.raises(ValueError, match="'Pendulum-v1' takes no env-args; use gym:Pendulum-v1"):
         resolve("jax:Pendulum-v1", ["g=5"])
 

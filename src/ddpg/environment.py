@@ -125,6 +125,11 @@ def _from_id(id: str, args: Sequence[str], repeat: int) -> AnyEnvironment:
 def _from_gymnasium(id: str, args: Sequence[str], repeat: int) -> GymFactory:
     _, name = split_id(id)
     keywords = parse_args(args)
+    if name in NATIVE and not _registered(name):
+        raise Mistake(
+            f"environment {id!r}: {name} exists in JAX alone, so it has no arguments and Gymnasium cannot step it; "
+            f"train it as jax:{name}"
+        )
     if ":" not in name and not _registered(name):  # a module is imported first, and may register what it likes
         near = get_close_matches(name, {**NATIVE, **registry}, n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(near)}?" if near else "expected an id that gymnasium.make takes"

@@ -64,6 +64,8 @@ NonNegative = Annotated[Finite, Ge(0)]
 
 UnitInterval = Annotated[Finite, Gt(0), Le(1)]
 
+Share = Annotated[Finite, Ge(0), Le(1)]
+
 # At most 64 layers: a configuration from elsewhere must not make JAX trace for hours.
 HiddenWidths = Annotated[tuple[Natural, ...], BeforeValidator(_split_list), MaxLen(64)]
 Widths = Annotated[HiddenWidths, MinLen(1)]

@@ -40,6 +40,7 @@ from ddpg.training.saving import Saver
 from ddpg.training.session import Session
 from ddpg.training.signals import interruptible
 from ddpg.types import Metrics
+from tests.gym_worlds import GymPointGoal
 from tests.tiny import MORE_PARTS, TINY, TURNS
 from tests.worlds import TwoActions
 
@@ -242,10 +243,11 @@ def test_a_seed_is_the_same_in_every_run(trained: ddpg.Run, tmp_path: Path) -> N
     "preset", [pytest.param(name, marks=[] if name == "d4pg" else pytest.mark.slow) for name in PRESETS]
 )
 def test_a_seed_of_every_preset_is_that_seed_alone(preset: str, driver: str, tmp_path: Path) -> None:
-    options = TURNS | {"collect.updates": 10}
+    goals = GymPointGoal if driver.startswith("gym:") else "jax:PointGoal-v0"
+    env, options = goals if preset == "her" else driver, TURNS | {"collect.updates": 10}
     options |= {"d4pg": MORE_PARTS, "fasttd3": {"collect.envs": 2}}.get(preset, {})
     alone, among = (
-        ddpg.train(driver, preset=preset, steps=400, seed=first, seeds=n, run=tmp_path / str(n), options=options)
+        ddpg.train(env, preset=preset, steps=400, seed=first, seeds=n, run=tmp_path / str(n), options=options)
         for first, n in ((4, 1), (3, 3))
     )
     for name in NETWORKS:

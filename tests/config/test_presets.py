@@ -18,6 +18,7 @@ from ddpg.config.presets import PRESETS, by_name
 from ddpg.config.reading import from_data, override, to_data, values
 from ddpg.config.small import SMALL, small_options
 from ddpg.envs.pendulum import Pendulum
+from ddpg.experience.relabel import Future
 from ddpg.experience.sampling import Prioritised
 from ddpg.mistake import Mistake
 
@@ -122,6 +123,22 @@ def test_lillicrap_pixels() -> None:
     assert (agent.critic.widths, agent.critic.final_init, agent.critic.lr) == ((200, 200), 3e-4, 1e-3)
     assert (agent.critic.action_layer, agent.critic.l2, agent.tau) == (1, 1e-2, 0.001)
     assert (config.replay.batch, config.replay.capacity, config.gamma) == (16, 1_000_000, 0.99)
+
+
+def test_her() -> None:
+    """Plappert et al. 2018, appendix B, and openai/baselines@152971d, baselines/her/experiment/config.py."""
+    paper = PRESETS["her"]
+    agent, collect = paper.agent, paper.collect
+    for network in (agent.actor, agent.critic):  # layers, hidden, pi_lr, Q_lr
+        assert (network.widths, network.activation, network.lr) == ((256,) * 3, "relu", 1e-3)
+    assert (paper.replay.batch, paper.replay.capacity, paper.replay.n_step) == (256, 1_000_000, 1)
+    assert paper.replay.relabel == Future(k=4.0)  # replay_strategy, replay_k
+    assert (collect.envs, collect.steps, collect.updates) == (2, 50, 40)  # rollout_batch_size, T, n_batches
+    assert (agent.exploration, collect.random_actions) == (Gaussian(sigma=0.2), 0.3)  # noise_eps, random_eps
+    assert (agent.tau, agent.target_period) == (pytest.approx(1 - 0.95), 40)  # polyak, once after n_batches
+    assert paper.gamma == 1 - 1 / 50  # of T
+    assert (agent.preactivation, agent.clip_values) == (1.0, "rewards")  # action_l2, clip_return
+    assert (paper.normalise, paper.log) == (True, ("is_success",))
 
 
 def test_d4pg() -> None:

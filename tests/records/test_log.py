@@ -18,6 +18,8 @@ CONTRACT = {
     "return": "eval/return",
     "gap_to_optimum": "eval/gap_to_optimum",
     "episode_return": "train/episode_return",
+    "success_rate": "eval/success_rate",
+    "episode_success_rate": "train/success_rate",
     "q": "critic/q",
     "critic_loss": "critic/loss",
     "actor_loss": "actor/loss",

@@ -26,6 +26,7 @@ from ddpg.training.folder import RunFolder, load_config
 from ddpg.training.restore import Progress
 from ddpg.training.saving import Saver
 from ddpg.training.watch import init_watch
+from tests.gym_worlds import GymPointGoal
 from tests.tiny import MORE_PARTS, SMALL_TD7, TURNS
 from tests.worlds import Windy
 
@@ -33,13 +34,14 @@ pytestmark = pytest.mark.usefixtures("no_pictures", "one_device")
 
 Stopping = Callable[[int | None], None]
 # Every preset is tried with both drivers, by `pytest -m slow` all but the plain one and the one of most parts.
-QUICK = ("ddpg", "d4pg", "pixels", "td7")
+QUICK = ("ddpg", "d4pg", "pixels", "td7", "her")
 EVERY = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in ddpg.PRESETS]
 # What no preset has, and a few environments where there would be many.
 BESIDES: dict[str, dict[str, Any]] = {
     "simba": {"exploration": "pink"},
     "d4pg": MORE_PARTS,
     "fasttd3": {"collect.envs": 2},
+    "her": {"replay.n_step": 2, "preactivation": 0.01},
     "td7": SMALL_TD7 | {"collect.envs": 2},
     "pixels": {"pixels.size": 16, "encoder.filters": "4"},
     "drqv2": {"pixels.size": 16, "encoder.filters": "4"},
@@ -117,9 +119,9 @@ def stopped_and_resumed(
 
 @pytest.mark.parametrize("preset", EVERY)
 def test_the_compiled_loop_resumes_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
-    options = SCAN | {"seeds": 3 if preset in QUICK else 1} | BESIDES.get(preset, {})
+    options = SCAN | {"seeds": 3 if preset in QUICK and preset != "her" else 1} | BESIDES.get(preset, {})
     # JAX's keys in an environment's state are restored as keys.
-    env = Windy() if preset == "d4pg" else "Pendulum-v1"
+    env = {"d4pg": Windy(), "her": "jax:PointGoal-v0"}.get(preset, "Pendulum-v1")
     ddpg.train(env, preset=preset, run=tmp_path / "whole", options=options)
     stopped_and_resumed(env, preset, options, tmp_path / "parts", stop_at, (2, 3))
     same(tmp_path / "whole", tmp_path / "parts")
@@ -130,10 +132,11 @@ def test_gymnasiums_environments_resume_exactly(preset: str, tmp_path: Path, sto
     """Stopped within warm-up and, but for d4pg, within learning; ddpg's go on in processes of their own."""
     own = {"d4pg": {"seeds": 2}, "ddpg": {"collect.envs": 2}}
     options = TURNS | own.get(preset, {}) | BESIDES.get(preset, {})
-    ddpg.train("gym:Pendulum-v1", preset=preset, run=tmp_path / "whole", options=options)
+    env = GymPointGoal if preset == "her" else "gym:Pendulum-v1"
+    ddpg.train(env, preset=preset, run=tmp_path / "whole", options=options)
     vector = {"collect.vector": "async"} if preset == "ddpg" else {}
     stops = (2, 13 if preset == "d4pg" else 10)
-    stopped_and_resumed("gym:Pendulum-v1", preset, options | vector, tmp_path / "parts", stop_at, stops)
+    stopped_and_resumed(env, preset, options | vector, tmp_path / "parts", stop_at, stops, "GymPointGoal")
     same(tmp_path / "whole", tmp_path / "parts")
 
 

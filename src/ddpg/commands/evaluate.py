@@ -23,6 +23,7 @@ from ddpg.training.devices import configure_jax
 from ddpg.training.film import film_run, show_run
 from ddpg.training.folder import RunFolder, absolute
 from ddpg.training.policy import load_seed
+from ddpg.training.reports import SUCCESS
 from ddpg.types import AnyArray
 
 
@@ -43,7 +44,8 @@ def evaluate_run(
     each seed has the policy of its best evaluation, not its last, and `best_steps` says of which step. `log` are keys
     of `info`, by default the run's.
     `return_mean`, `return_std` and `return_iqm` are over all episodes of all seeds, `returns` the mean of each seed.
-    With keys to log, `info` has each key's mean over the episodes that ended with it, None if none did.
+    With keys to log, `info` has each key's mean over the episodes that ended with it, None if none did; that of
+    `is_success` is `success_rate` too.
     Mistake, in one line, if the folder is no run, or `env` cannot be made or has other spaces.
     """
     folder = RunFolder.at(run)
@@ -71,6 +73,8 @@ def evaluate_run(
         own = np.concatenate([np.stack(each.own) for each in played], axis=1)  # [k, S, e]
         means = [float(each[np.isfinite(each)].mean()) if np.isfinite(each).any() else None for each in own]
         result["info"] = dict(zip(config.log, means, strict=True))
+        if SUCCESS in config.log:
+            result["success_rate"] = result["info"][SUCCESS]
     if warnings:
         result["warnings"] = warnings
     if optimum is not None:

@@ -9,7 +9,7 @@ from ddpg.algorithm.sale import Sale
 from ddpg.envs.view import AnyPixels, Own, View
 from ddpg.experience.replay import Replay
 from ddpg.mistake import Mistake
-from ddpg.ranges import InfoKeys, Natural, Positive, Seeding, UnitInterval, Whole, Words
+from ddpg.ranges import InfoKeys, Natural, Positive, Seeding, Share, UnitInterval, Whole, Words
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class CollectionConfig:
     """How acting and learning alternate: `steps` of `envs` environments, then `updates` gradient steps.
 
     (steps, updates) = (1, 1) is textbook DDPG, (50, 50) Spinning Up's schedule, (200, 25) the article's. The first
-    `warmup` environment steps are uniformly random; updates begin after `learning_starts` (default: `warmup`).
+    `warmup` environment steps are uniformly random, and later a share of `random_actions` of them, as in HER; updates
+    begin after `learning_starts` (default: `warmup`).
     Python environments step one after the other (`vector` sync) or in one process each (async). With `assess`, a
     policy acts until one of its episodes has ended in each environment, and the one whose worst was the best so far is
     evaluated and saved (TD7's checkpoints: Fujimoto et al. 2023).
@@ -27,6 +28,7 @@ class CollectionConfig:
     updates: Natural = 1
     envs: Natural = 1
     warmup: Whole = 1_000
+    random_actions: Share = 0.0
     learning_starts: Whole | None = None
     vector: Literal["sync", "async"] = "sync"
     assess: bool = False
@@ -119,6 +121,11 @@ class Config:
             raise Mistake(
                 f"replay.n_step {self.replay.n_step}: encoder sale predicts the next state, one step later; "
                 f"use --replay.n_step 1"
+            )
+        if self.replay.relabels and self.action_repeat > 1:
+            raise Mistake(
+                f"action_repeat {self.action_repeat}: replay.relabel {self.replay.relabel.kind} needs the goal that "
+                f"each rewarded step achieved; use --action_repeat 1"
             )
         if self.agent.value.scales_returns and self.reward_scale != 1:
             raise Mistake(

@@ -1,11 +1,12 @@
-"""The JAX-native environments by the ids of Gymnasium's with the same dynamics."""
+"""The JAX-native environments by their ids: Gymnasium's with the same dynamics, and one of our own."""
 
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.pendulum import Pendulum
+from ddpg.envs.point_goal import PointGoal
 from ddpg.envs.protocol import Environment, HasOptimum
 from ddpg.envs.repeat import Repeat
 
-NATIVE: dict[str, Environment] = {"Pendulum-v1": Pendulum()}
+NATIVE: dict[str, Environment] = {"Pendulum-v1": Pendulum(), "PointGoal-v0": PointGoal()}
 
 
 def solved(env: Environment | GymFactory) -> HasOptimum | None:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jaxtyping import Float, Shaped
 
@@ -24,7 +23,7 @@ class Episodes(NamedTuple):
     returns: Float[AnyArray, " e"]
     discounted: Float[AnyArray, " e"]
     tail: Float[AnyArray, " e"]
-    own: tuple[Float[np.ndarray, " e"], ...] = ()  # numbers of `info` at their ends, NaN where it had none
+    own: tuple[Float[AnyArray, " e"], ...] = ()  # numbers of `info` at their ends, NaN where it had none
 
 
 def starts(env: Environment, episodes: int, seed: int = 0) -> tuple[PyTree, Shaped[Array, "e *obs"]]:

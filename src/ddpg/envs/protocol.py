@@ -35,6 +35,16 @@ class HasOptimum(Protocol):
     def best_return(self, obs: Float[np.ndarray, "b *obs"]) -> Float[np.ndarray, " b"]: ...
 
 
+@runtime_checkable
+class HasInfo(Protocol):
+    """A JAX-native environment whose episodes end with numbers of their own, such as `is_success`.
+
+    They are functions of an episode's last observation, under the keys that the configuration's `log` may name.
+    """
+
+    def info(self, obs: Shaped[Array, "*b d"]) -> dict[str, Float[Array, "*b"]]: ...
+
+
 class StepResult(NamedTuple):
     """One step of N environments."""
 

@@ -1,5 +1,6 @@
 """The replay memory R: a ring of rows [T, N], sampled inside the compiled program."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,9 +10,11 @@ from annotated_types import Ge
 from jax import Array
 from jaxtyping import Float, Int, UInt32
 
+from ddpg.experience.episode_ends import EpisodeEnds
+from ddpg.experience.relabel import AnyRelabelling, AsStored
 from ddpg.experience.returns import fold
 from ddpg.experience.ring import Ring, age_of, observed, pack, rows_at, stacked
-from ddpg.experience.sampling import AnySampling, Index, Uniform
+from ddpg.experience.sampling import AnySampling, Index, Prioritised, Uniform
 from ddpg.mistake import Mistake
 from ddpg.ranges import Natural
 from ddpg.types import PyTree, Row, Transition
@@ -19,12 +22,20 @@ from ddpg.types import PyTree, Row, Transition
 
 @dataclass(frozen=True)
 class Replay:
-    """`capacity` is in environment steps, `batch` in transitions; `n_step` is the length of the return."""
+    """`capacity` is in environment steps, `batch` in transitions; `n_step` is the length of the return.
+
+    `relabel` says which transitions are drawn with another goal than theirs (HER).
+    """
 
     capacity: Annotated[Natural, Ge(2)] = 100_000
     batch: Natural = 64
     n_step: Natural = 1
     sampling: AnySampling = Uniform()
+    relabel: AnyRelabelling = AsStored()
+
+    @property
+    def relabels(self) -> bool:
+        return not isinstance(self.relabel, AsStored)
 
     def init(self, block: Row, stack: int = 1) -> Ring:
         """An empty ring for blocks of rows like `block` [K, N, ...]; it holds a whole number of blocks.
@@ -34,7 +45,8 @@ class Replay:
         k, n = block.reward.shape
         rows = max(self.capacity // (n * k), 2) * k
         obs, columns = (jnp.zeros((rows, *x.shape[1:]), x.dtype) for x in pack(block, stack))
-        return Ring(obs, columns, jnp.int32(0), jnp.int32(0), self.sampling.init(rows, n))
+        ends = EpisodeEnds.none(rows, n) if self.relabels else None
+        return Ring(obs, columns, jnp.int32(0), jnp.int32(0), self.sampling.init(rows, n), ends)
 
     def add(self, ring: Ring, block: Row) -> Ring:
         """Append a block of rows [K, N, ...]; K always divides the ring, so a block never wraps."""
@@ -44,7 +56,8 @@ class Replay:
             jax.lax.dynamic_update_slice_in_dim(old, new, ring.cursor, axis=0)
             for old, new in zip((ring.obs, ring.columns), pack(block, stack), strict=True)
         )
-        ring = Ring(obs, columns, (ring.cursor + k) % rows, jnp.minimum(ring.size + k, rows), ring.sampler)
+        ends = None if ring.ends is None else ring.ends.after(ring.cursor, block.boundary)
+        ring = Ring(obs, columns, (ring.cursor + k) % rows, jnp.minimum(ring.size + k, rows), ring.sampler, ends)
         return ring._replace(sampler=self.sampling.on_add(ring, k, self.n_step))
 
     def windows(self, ring: Ring, index: Index, length: int, obs_shape: tuple[int, ...]) -> Row:
@@ -53,12 +66,26 @@ class Replay:
         when = (index // n + jnp.arange(length)[:, None]) % rows
         return rows_at(ring, when * n + index % n, obs_shape)
 
-    def sample(
-        self, ring: Ring, bits: UInt32[Array, " b"], step: Int[Array, ""], gamma: float, obs_shape: tuple[int, ...]
-    ) -> tuple[Transition, Index]:
-        """One window of n + 1 rows per random word, folded to a transition; and the indices of their first rows."""
+    def draw(
+        self, ring: Ring, bits: UInt32[Array, " b"], step: Int[Array, ""], obs_shape: tuple[int, ...]
+    ) -> tuple[Index, Row, Float[Array, " b"] | None]:
+        """One window of n + 1 rows per random word, the index of its first row, and the weights (None: all 1)."""
         index, weight = self.sampling.draw(ring, bits, self.n_step, step)
-        window = self.windows(ring, index, self.n_step + 1, obs_shape)
+        return index, self.windows(ring, index, self.n_step + 1, obs_shape), weight
+
+    def sample(
+        self,
+        ring: Ring,
+        bits: UInt32[Array, " b"],
+        step: Int[Array, ""],
+        gamma: float,
+        obs_shape: tuple[int, ...],
+        relabel: Callable[[Index, Row], Row] | None = None,
+    ) -> tuple[Transition, Index]:
+        """One window per random word, relabelled, folded to a transition; and the indices of their first rows."""
+        index, window, weight = self.draw(ring, bits, step, obs_shape)
+        if relabel is not None:
+            window = relabel(index, window)
         if (before := stacked(ring, obs_shape) - 1) > 0:  # pictures, of which the oldest rows have lost some
             lost = age_of(ring, index) < before
             window = window._replace(boundary=window.boundary.at[0].set(window.boundary[0] | lost))
@@ -75,7 +102,12 @@ class Replay:
         return self.sampling.on_update(sampler, index, td_error, count)
 
     def check(self, path: str) -> None:
-        """A minibatch must fit into the replay."""
+        """A minibatch must fit into the replay, and priorities are of transitions as they are stored."""
+        if self.relabels and isinstance(self.sampling, Prioritised):
+            raise Mistake(
+                f"{path}.relabel {self.relabel.kind}: an error with another goal is no priority of the stored one; "
+                f"use --{path}.sampling uniform"
+            )
         if self.batch > self.capacity:
             raise Mistake(
                 f"{path}.batch {self.batch} is larger than {path}.capacity {self.capacity}; "

@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
+from ddpg.experience.episode_ends import EpisodeEnds
 from ddpg.experience.priority_tree import Tree
 from ddpg.mistake import Mistake
 from ddpg.types import AnyArray, PyTree, Row
@@ -28,6 +29,7 @@ class Ring(NamedTuple):
     cursor: Int[AnyArray, ""]  # where the next row goes
     size: Int[AnyArray, ""]  # rows filled
     sampler: PyTree = None  # the state of the sampling: None, or priorities
+    ends: EpisodeEnds | None = None  # of the episodes, if goals are drawn from what came later in them
 
 
 def pack(block: Row, stack: int = 1) -> tuple[Array, Float[Array, "t n d"]]:
@@ -104,8 +106,7 @@ def trimmed(ring: Ring) -> Ring:
     """The filled rows of the rings of several seeds [S, T, N, ...], all equally full, in NumPy."""
     rows = int(np.asarray(ring.size)[0])
     leaves = rows * ring.columns.shape[2]
-    cut = ring._replace(obs=np.asarray(ring.obs)[:, :rows], columns=np.asarray(ring.columns)[:, :rows])
-    return _with_leaves(cut, lambda x: np.asarray(x)[:, :leaves])
+    return _with_leaves(_with_rows(ring, lambda x: np.asarray(x)[:, :rows]), lambda x: np.asarray(x)[:, :leaves])
 
 
 def fewer(ring: Ring, newest: int | None) -> int | None:
@@ -150,7 +151,7 @@ def any_rows(ring: Ring) -> Ring:
     def any_length(x: AnyArray) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((x.shape[0], -x.shape[1], *x.shape[2:]), x.dtype)
 
-    return _with_leaves(ring._replace(obs=any_length(ring.obs), columns=any_length(ring.columns)), any_length)
+    return _with_leaves(_with_rows(ring, any_length), any_length)
 
 
 def refilled(ring: Ring, like: Ring) -> Ring:
@@ -170,8 +171,14 @@ def refilled(ring: Ring, like: Ring) -> Ring:
             raise Mistake(f"a replay of {filled * n} steps with {x.shape[1]} priorities")
         return padded(x, max(tree.leaves.shape[0] for tree in _trees(like)))
 
-    whole = ring._replace(obs=padded(ring.obs, rows), columns=padded(ring.columns, rows))
-    return _with_leaves(whole, padded_leaves)
+    return _with_leaves(_with_rows(ring, lambda x: padded(x, rows)), padded_leaves)
+
+
+def _with_rows(ring: Ring, change: Callable[[AnyArray], AnyArray]) -> Ring:
+    """The same ring with every array changed that has a row for each of its rows, but for the sampler's."""
+    if (ends := ring.ends) is not None:
+        ends = ends._replace(number=change(ends.number), last=change(ends.last))
+    return ring._replace(obs=change(ring.obs), columns=change(ring.columns), ends=ends)
 
 
 def _is_tree(x: Any) -> bool:

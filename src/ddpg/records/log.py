@@ -23,6 +23,8 @@ TAGS = {  # key of a log point and in metrics.jsonl -> tag in TensorBoard
     "return": "eval/return",
     "gap_to_optimum": "eval/gap_to_optimum",
     "episode_return": "train/episode_return",
+    "success_rate": "eval/success_rate",
+    "episode_success_rate": "train/success_rate",
     "q": "critic/q",
     "critic_loss": "critic/loss",
     "actor_loss": "actor/loss",

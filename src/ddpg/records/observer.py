@@ -21,6 +21,8 @@ LogPoint = TypedDict(
         "return": PerSeed,  # greedy, undiscounted, in the environment's units: the mean over the evaluation's episodes
         "gap_to_optimum": NotRequired[PerSeed],  # only in environments whose optimum is known
         "episode_return": PerSeed,  # of the exploring episodes that ended since the last log point
+        "success_rate": NotRequired[PerSeed],  # share of the evaluation's episodes, if is_success is logged
+        "episode_success_rate": NotRequired[PerSeed],  # and of the exploring episodes that ended
         "q": PerSeed,
         "critic_loss": PerSeed,
         "actor_loss": PerSeed,

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import jax
+from gymnasium.envs.registration import registry
+
 from ddpg.config.config import Config
-from ddpg.envs import catalogue
 from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.goals import CompiledGoalReward, GoalReward, HasGoals
 from ddpg.envs.gymnasium_factory import GymFactory
-from ddpg.envs.protocol import Environment
+from ddpg.envs.protocol import Environment, HasInfo
 from ddpg.envs.python_vector import PythonVector
 from ddpg.envs.vector import Vector
 from ddpg.mistake import Mistake
@@ -45,25 +48,37 @@ def learner_for(config: Config, spec: Spec) -> Learner:
     )
 
 
+def goal_reward_for(config: Config, env: Environment) -> CompiledGoalReward | None:
+    """How the loop asks a compiled environment for the rewards of other goals, if a run of this configuration does."""
+    return CompiledGoalReward(env) if config.replay.relabels and isinstance(env, HasGoals) else None
+
+
 def behaviour_for(config: Config, spec: Spec) -> BehaviourPolicy:
     """The behaviour policy of a run of this configuration."""
-    return BehaviourPolicy(config.agent, spec, config.collect.envs, config.collect.steps, config.collect.warmup)
+    collect = config.collect
+    return BehaviourPolicy(config.agent, spec, collect.envs, collect.steps, collect.warmup, collect.random_actions)
 
 
 def loop_for(config: Config, env: Environment) -> Loop:
     """The compiled loop of a run of this configuration."""
-    collector = Collector(Vector(env, config.collect.envs), behaviour_for(config, env.spec))
-    return Loop(learner_for(config, env.spec), collector)
+    collector = Collector(Vector(env, config.collect.envs), behaviour_for(config, env.spec), config.log)
+    learner = replace(learner_for(config, env.spec), goal_reward=goal_reward_for(config, env))
+    return Loop(learner, collector)
 
 
 def with_log(env: Environment | GymFactory, keys: tuple[str, ...]) -> Environment | GymFactory:
-    """The environment, whose episodes end with the numbers of these keys of `info`. Mistake if it has no `info`."""
+    """The environment, whose episodes end with the numbers of these keys of `info`. Mistake if it has no such."""
     if not keys:
         return env
-    if not isinstance(env, GymFactory):
-        fix = f"use gym:{env.id}" if env.id in catalogue.NATIVE else "only Gymnasium's environments have one"
+    if isinstance(env, GymFactory):
+        return replace(env, log=keys)
+    if not isinstance(env, HasInfo):
+        fix = f"use gym:{env.id}" if env.id in registry else "only Gymnasium's environments have one"
         raise Mistake(f"log {','.join(keys)}: {env.id} is compiled and has no info; {fix}, or --log none")
-    return replace(env, log=keys)
+    known = jax.eval_shape(env.info, jax.ShapeDtypeStruct(env.spec.obs_shape, env.spec.obs_dtype))
+    if unknown := [key for key in keys if key not in known]:
+        raise Mistake(f"log {','.join(unknown)}: not in the info of {env.id}, which has {', '.join(known)}")
+    return env
 
 
 def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
@@ -72,11 +87,21 @@ def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
     if not isinstance(env, GymFactory):
         return Scan(loop_for(config, env))
     envs = PythonVector(env, config.seed_range, config.collect.envs, config.collect.vector)
+    learner, behaviour = learner_for(config, env.spec), behaviour_for(config, env.spec)
     try:
-        return Host(learner_for(config, env.spec), behaviour_for(config, env.spec), envs, len(config.log))
+        asked = _asked(env, envs, learner)
+        return Host(learner, behaviour, envs, len(config.log), asked)
     except BaseException:
         envs.close()
         raise
+
+
+def _asked(env: GymFactory, envs: PythonVector, learner: Learner) -> GoalReward | None:
+    """What answers the rewards of other goals, if they are relabelled: one of the environments, or one more."""
+    if (goals := learner.goals) is None:
+        return None
+    lent = envs.lent()
+    return GoalReward(lent[0] if lent else env.make(), env.id, goals.shape, lent=bool(lent))
 
 
 def evaluator_for(
@@ -90,7 +115,7 @@ def evaluator_for(
     judge = CriticComparison(config.agent.value, config.gamma, config.reward_scale)
     if isinstance(env, GymFactory):
         return PythonEvaluator(env, judge, episodes, seed, lent)
-    return CompiledEvaluator(env, judge, episodes, seed)
+    return CompiledEvaluator(env, judge, episodes, seed, config.log)
 
 
 class EvaluationPlan(NamedTuple):

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from ddpg.algorithm.agent import DPG, GreedyPolicy
 from ddpg.algorithm.random import draw_uniform, to_normal
+from ddpg.envs.protocol import HasInfo
 from ddpg.envs.vector import Vector
 from ddpg.training.randomness import ActionRandomness, init_keys, iteration_keys
 from ddpg.types import AnyArray, Key, PyTree, Row, Spec
@@ -20,8 +21,8 @@ from ddpg.types import AnyArray, Key, PyTree, Row, Spec
 class BehaviourPolicy:
     """beta: the agent's policy with its exploration; uniformly random for the first `warmup` environment steps.
 
-    `steps` of `envs` environments make an iteration. It computes with JAX in compiled code and with NumPy if
-    Python steps the environments.
+    After those a share of `random_actions` is. `steps` of `envs` environments make an iteration. It computes with JAX
+    in compiled code and with NumPy if Python steps the environments.
     """
 
     agent: DPG
@@ -29,6 +30,7 @@ class BehaviourPolicy:
     envs: int
     steps: int
     warmup: int
+    random_actions: float = 0.0
 
     def init_noise(self) -> Float[np.ndarray, "n ..."]:
         """The state of the noise before the first step."""
@@ -38,7 +40,10 @@ class BehaviourPolicy:
         _, actions, _ = iteration_keys(key, t)
         # One draw for both: most of the first compilation is the making of random numbers.
         uniform, normal = draw_uniform(actions, (2, self.steps, self.envs, self.spec.action_dim))
-        return ActionRandomness(to_normal(normal), uniform)
+        if not self.random_actions:
+            return ActionRandomness(to_normal(normal), uniform)
+        random = jax.random.bernoulli(jax.random.fold_in(actions, 1), self.random_actions, (self.steps, self.envs))
+        return ActionRandomness(to_normal(normal), uniform, random)
 
     def select_action(
         self,
@@ -51,12 +56,13 @@ class BehaviourPolicy:
         randomness: ActionRandomness,
     ) -> tuple[Float[AnyArray, "n m"], Float[AnyArray, "n ..."]]:
         """The actions of step k of iteration t, and the state of the noise after it; `randomness` is that step's."""
-        normal, uniform = randomness
+        normal, uniform, random = randomness
         step = (t * self.steps + k) * self.envs
         noise, perturbation = self.agent.exploration(noise, normal, start, step)
         action = self.agent.act(policy, obs, perturbation)
         xp = normal.__array_namespace__()
-        return xp.where(step < self.warmup, uniform, action) if self.warmup else action, noise
+        action = xp.where(step < self.warmup, uniform, action) if self.warmup else action
+        return action if random is None else xp.where(random[:, None], uniform, action), noise
 
 
 class EnvState(NamedTuple):
@@ -71,18 +77,20 @@ class EnvState(NamedTuple):
 
 
 class EndedEpisodes(NamedTuple):
-    """The episodes that ended in K steps."""
+    """The episodes that ended in K steps; `own` are the numbers of `info` at their ends, NaN if none ended."""
 
     returns: Float[Array, "k n"]  # 0 if none ended
     done: Bool[Array, "k n"]
+    own: tuple[Float[Array, "k n"], ...] = ()
 
 
 @dataclass(frozen=True)
 class Collector:
-    """Steps JAX-native environments with the behaviour policy, as pure functions."""
+    """Steps JAX-native environments with the behaviour policy, as pure functions; `log` are keys of their `info`."""
 
     vector: Vector
     behaviour: BehaviourPolicy
+    log: tuple[str, ...] = ()
 
     def init(self, key: Key) -> EnvState:
         """All environments at the start of their first episode."""
@@ -117,6 +125,12 @@ class Collector:
             row = Row(state.obs, action, result.reward, result.terminated, result.truncated, state.boundary)
             total = state.episode_return + result.reward
             after = EnvState(env, result.obs, done, noise, state.boundary, jnp.where(state.boundary, 0.0, total))
-            return after, (row, EndedEpisodes(jnp.where(done, total, 0.0), done))
+            return after, (row, EndedEpisodes(jnp.where(done, total, 0.0), done, self._own(result.obs, done)))
 
         return jax.lax.scan(step, state, (jnp.arange(self.behaviour.steps), randomness, fresh))
+
+    def _own(self, obs: Shaped[Array, "n *obs"], done: Bool[Array, " n"]) -> tuple[Float[Array, " n"], ...]:
+        """Numbers of the `info` of episodes that are `done` with these observations."""
+        env = self.vector.env
+        info = env.info(obs) if self.log and isinstance(env, HasInfo) else {}
+        return tuple(jnp.where(done, info[key], jnp.nan) for key in self.log)

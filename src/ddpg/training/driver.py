@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jaxtyping import Float, Int
 
 from ddpg.algorithm.agent import Nets
@@ -128,6 +129,11 @@ def reward_range(block: Row, axis: int | tuple[int, ...] | None = None) -> tuple
     xp = block.reward.__array_namespace__()
     low = xp.where(block.boundary, xp.inf, block.reward).min(axis=axis)
     return low, xp.where(block.boundary, -xp.inf, block.reward).max(axis=axis)
+
+
+def own_mean(numbers: Float[Array, "k n"]) -> OwnMean:
+    """Of a number of `info` at the ends of episodes, NaN elsewhere."""
+    return OwnMean(jnp.nanmean(numbers), jnp.sum(jnp.isfinite(numbers)))
 
 
 def mean_metrics(metrics: Metrics) -> Metrics:

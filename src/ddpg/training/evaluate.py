@@ -14,7 +14,7 @@ from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.envs import catalogue
 from ddpg.envs.episodes import play, starts
-from ddpg.envs.protocol import Environment
+from ddpg.envs.protocol import Environment, HasInfo
 from ddpg.envs.view import unseen
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
@@ -24,12 +24,13 @@ from ddpg.types import PyTree
 
 @dataclass(frozen=True)
 class CompiledEvaluator:
-    """Plays `episodes` greedy episodes from starts that depend on `seed` alone."""
+    """Plays `episodes` greedy episodes from starts that depend on `seed` alone; `log` are keys of their `info`."""
 
     env: Environment
     judge: CriticComparison
     episodes: int = 100
     seed: int = 0
+    log: tuple[str, ...] = ()
 
     def starts(self) -> tuple[PyTree, Shaped[Array, "e *obs"]]:
         return starts(self.env, self.episodes, self.seed)
@@ -45,7 +46,11 @@ class CompiledEvaluator:
     def rollout(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
         """Of one seed."""
         episodes = play(self.env, lambda obs: nets.mu(normalise(obs, stats)), self.starts(), self.judge.gamma)
-        return self.judge(nets, stats, return_scale, episodes)
+        evaluation = self.judge(nets, stats, return_scale, episodes)
+        if not self.log or not isinstance(self.env, HasInfo):
+            return evaluation
+        info = self.env.info(episodes.last)
+        return evaluation._replace(own=tuple(info[key] for key in self.log))
 
     def __call__(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
         return gathered([_rollouts(self)(group) for group in place_on_devices((nets, stats, return_scale))])

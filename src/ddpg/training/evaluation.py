@@ -32,7 +32,7 @@ class Evaluation(NamedTuple):
     q_bias: Float[AnyArray, " e"]
     dq_da: Float[AnyArray, " e"]
     ends: Shaped[AnyArray, "two e *obs"]
-    own: tuple[Float[np.ndarray, " e"], ...] = ()  # as in `Episodes`
+    own: tuple[Float[AnyArray, " e"], ...] = ()  # as in `Episodes`
 
     def mean_returns(self) -> Float[np.ndarray, " s"]:
         """Of every seed, if the leaves are [S, e]."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import registry
 
 from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
@@ -125,7 +126,8 @@ def show_run(
 def in_gymnasium(env: AnyEnvironment) -> bool:
     """Whether Gymnasium has it, and so perhaps draws it: its own environments, and the native ones by their ids."""
     inner = env if isinstance(env, GymFactory) else unseen(env)
-    return isinstance(env, GymFactory) or isinstance(getattr(inner, "env", inner), type(catalogue.NATIVE.get(env.id)))
+    native = isinstance(getattr(inner, "env", inner), type(catalogue.NATIVE.get(env.id))) and env.id in registry
+    return native or isinstance(env, GymFactory)
 
 
 class Beside(gymnasium.Wrapper):

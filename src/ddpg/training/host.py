@@ -18,7 +18,9 @@ from jax import Array
 from jax.stages import Wrapped
 
 from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.goals import GoalReward
 from ddpg.envs.gymnasium_edge import CheckedEnv
+from ddpg.experience.relabel import Hindsight, Judged
 from ddpg.experience.ring import any_rows, cut, fewer, refilled, trimmed
 from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.collector import BehaviourPolicy
@@ -42,11 +44,23 @@ class Host:
     """One learner per seed, and a collector for all of them.
 
     Every seed learns in a program of its own, the same for all, and seeds take turns on the devices: mapped over
-    inside one program, each would copy its whole ring at every iteration. Episodes end with `numbers` of `info`.
+    inside one program, each would copy its whole ring at every iteration. Episodes end with `numbers` of `info`. If
+    goals are relabelled, `goal_reward` is asked for the rewards of all minibatches of an iteration before its updates.
     """
 
-    def __init__(self, learner: Learner, behaviour: BehaviourPolicy, envs: PythonVectorEnv, numbers: int = 0) -> None:
-        self.learner, self.collector = learner, PythonCollector(behaviour, envs, numbers)
+    def __init__(
+        self,
+        learner: Learner,
+        behaviour: BehaviourPolicy,
+        envs: PythonVectorEnv,
+        numbers: int = 0,
+        goal_reward: GoalReward | None = None,
+    ) -> None:
+        self.learner, self.collector, self._goal_reward = (
+            learner,
+            PythonCollector(behaviour, envs, numbers),
+            goal_reward,
+        )
         self._interruption = Interruption()
 
     def start(self, keys: Keys) -> None:
@@ -134,6 +148,8 @@ class Host:
 
     def close(self) -> None:
         self.collector.close()
+        if self._goal_reward is not None:
+            self._goal_reward.close()
 
     def compile(self, *, longest: int, learning: bool) -> Program:
         programs = []
@@ -143,14 +159,18 @@ class Host:
                 lambda x, sharding=state.key.sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
                 draw.out_info.updates,
             )
-            learn = _learn(self.learner, learning).lower(state, block, like, np.int32(0), np.int32(0)).compile()
-            programs.append((draw, learn))
+            zero, ask, judged = np.int32(0), None, None
+            if learning and self._goal_reward is not None:
+                ask = _ask(self.learner).lower(state, block, like, zero, zero).compile()
+                judged = Judged(*self._goal_reward.like(ask.out_info[1].achieved.shape))
+            learn = _learn(self.learner, learning).lower(state, block, like, judged, zero, zero).compile()
+            programs.append((draw, ask, learn))
         return partial(self._chunk, programs, Pace(most=1))
 
-    def _chunk(self, programs: Sequence[tuple[Any, Any]], pace: Pace, t0: np.int32, n: int) -> Report:
+    def _chunk(self, programs: Sequence[tuple[Any, Any, Any]], pace: Pace, t0: np.int32, n: int) -> Report:
         programs = [programs[s % len(programs)] for s in range(len(self._states))]
         draws: list[IterationRandomness] = [
-            draw(state.key, t0) for state, (draw, _) in zip(self._states, programs, strict=True)
+            draw(state.key, t0) for state, (draw, *_) in zip(self._states, programs, strict=True)
         ]
         actions: list[ActionRandomness] = [jax.tree.map(np.asarray, draw.actions) for draw in draws]
 
@@ -159,13 +179,16 @@ class Host:
             self._begin_anew()
             # A copy, since the learner consumes its own. Calls return at once: it learns in threads of XLA.
             policies = [jax.tree.map(np.array, state.acting) for state in self._states]
-            turns = [
-                learn(state, block, draw.updates, t0, np.int32(i))
-                for state, block, draw, (_, learn) in zip(self._states, self._blocks, draws, programs, strict=True)
-            ]
-            self._states = [state for state, _ in turns]
             now, leave = [jax.tree.map(itemgetter(i), each) for each in actions], self._interruption.now
             try:
+                judged = self._judged([ask for _, ask, _ in programs], draws, t0, np.int32(i))
+                turns = [
+                    learn(state, block, draw.updates, said, t0, np.int32(i))
+                    for state, block, draw, said, (*_, learn) in zip(
+                        self._states, self._blocks, draws, judged, programs, strict=True
+                    )
+                ]
+                self._states = [state for state, _ in turns]
                 block = self.collector.collect(policies, np.int32(t0 + i), now, leave if held else never)
             except Misbehaved as error:
                 raise ChunkInterrupted(i + 1, error, None) from error
@@ -175,6 +198,20 @@ class Host:
             return jax.tree.map(lambda x: x[None], self._report([each for _, each in turns], block))
 
         return self._interruption.chunk(n, pace, self._held, iterate)
+
+    def _judged(
+        self, asks: Sequence[Any], draws: Sequence[IterationRandomness], t0: np.int32, i: np.int32
+    ) -> list[Judged | None]:
+        """Of each seed what the environment says of the hindsight of its minibatches; their blocks are stored then."""
+        if self._goal_reward is None or asks[0] is None:
+            return [None] * len(asks)
+        asked = [
+            ask(state, block, draw.updates, t0, i)
+            for ask, state, block, draw in zip(asks, self._states, self._blocks, draws, strict=True)
+        ]
+        self._states = [state for state, _ in asked]
+        goals = [(np.asarray(hindsight.achieved), np.asarray(hindsight.goal)) for _, hindsight in asked]
+        return [Judged(*self._goal_reward(*each)) for each in goals]
 
     def _report(self, metrics: Sequence[Metrics | None], block: Row) -> Report:
         """Of one iteration, leaves [S]."""
@@ -212,10 +249,24 @@ def _draw(learner: Learner, behaviour: BehaviourPolicy, longest: int) -> Wrapped
 @cache
 def _learn(learner: Learner, learning: bool) -> Wrapped:
     def learn(
-        state: LearnerState, block: Row, randomness: UpdateRandomness, t0: Array, i: Array
+        state: LearnerState, block: Row, randomness: UpdateRandomness, judged: Judged | None, t0: Array, i: Array
     ) -> tuple[LearnerState, Metrics | None]:
-        """Iteration t0 + i, with the i-th part of the randomness of a chunk."""
-        state, metrics = learner.learn(state, block, t0 + i, jax.tree.map(itemgetter(i), randomness), learning)
+        """Iteration t0 + i, with the i-th part of the randomness of a chunk; `ask` has stored the block if `judged`."""
+        state = learner.store(state, block) if judged is None else state
+        own = jax.tree.map(itemgetter(i), randomness)
+        state, metrics = learner.learn_stored(state, block, t0 + i, own, learning, judged)
         return state, None if metrics is None else mean_metrics(metrics)
 
     return jax.jit(learn, donate_argnums=0)
+
+
+@cache
+def _ask(learner: Learner) -> Wrapped:
+    def ask(
+        state: LearnerState, block: Row, randomness: UpdateRandomness, t0: Array, i: Array
+    ) -> tuple[LearnerState, Hindsight]:
+        """The block stored, and the hindsight of the updates of iteration t0 + i."""
+        state = learner.store(state, block)
+        return state, learner.hindsight(state.ring, t0 + i, jax.tree.map(itemgetter(i), randomness))
+
+    return jax.jit(ask, donate_argnums=0)

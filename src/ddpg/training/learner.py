@@ -1,22 +1,25 @@
 """The learner: store the block of rows collected before, then update on minibatches."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Int, Shaped
+from jaxtyping import Int, Shaped, UInt32
 
 from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy, Nets
 from ddpg.algorithm.augment import augment_parts
 from ddpg.algorithm.normaliser import InputStats, RunningStats, byte_scale, init_stats, normalise, update_stats
 from ddpg.algorithm.parameter_noise import ParameterNoise, Perturbed
 from ddpg.algorithm.random import draw_uniform, to_normal
+from ddpg.envs.goals import CompiledGoalReward
+from ddpg.experience.relabel import Future, Goals, Hindsight, Judged, goals_of, relabel
 from ddpg.experience.replay import Replay
 from ddpg.experience.return_scale import ReturnScale, init_return_scale, update_return_scale
 from ddpg.experience.ring import Ring
+from ddpg.experience.sampling import Index
 from ddpg.pictures import picture_parts
 from ddpg.training.assessment import Assessed, begin_assessment
 from ddpg.training.randomness import UpdateRandomness, init_keys, iteration_keys
@@ -50,7 +53,8 @@ class LearnerState(NamedTuple):
 class Learner:
     """`updates` gradient steps per iteration of `steps` steps of `envs` environments.
 
-    The update gets rewards times `reward_scale`, and with `normalise` observations of mean 0 and variance 1.
+    The update gets rewards times `reward_scale`, and with `normalise` observations of mean 0 and variance 1. If goals
+    are relabelled, `goal_reward` is that of compiled environments; of others `learn_stored` is told.
     """
 
     agent: DPG
@@ -63,6 +67,12 @@ class Learner:
     reward_scale: float = 1.0
     normalise: bool = False
     assess: bool = False
+    goal_reward: CompiledGoalReward | None = None
+
+    @cached_property
+    def goals(self) -> Goals | None:
+        """Where they are in observations, if they are relabelled."""
+        return goals_of(self.spec) if self.replay.relabels else None
 
     @property
     def steps_per_iteration(self) -> int:
@@ -103,14 +113,23 @@ class Learner:
         m = self.spec.action_dim if self.agent.smoothing.sigma else 0
         normal = to_normal(draw_uniform(jax.random.fold_in(batch, 1), (*bits.shape, m)))
         shape = (self.updates, 2, self.agent.augment.words)
-        return UpdateRandomness(bits, normal, jax.random.bits(jax.random.fold_in(batch, 2), shape, jnp.uint32))
+        augment = jax.random.bits(jax.random.fold_in(batch, 2), shape, jnp.uint32)
+        if self.goals is None:
+            return UpdateRandomness(bits, normal, augment)
+        shape = (self.updates, 2, self.replay.batch)
+        hindsight = jax.random.bits(jax.random.fold_in(batch, 3), shape, jnp.uint32)
+        return UpdateRandomness(bits, normal, augment, hindsight)
 
     def store(self, state: LearnerState, block: Row) -> LearnerState:
         """With a block [K, N, ...] in the replay, and its statistics."""
         ring = self.replay.add(state.ring, block)
         stats = state.stats
         if isinstance(stats, RunningStats):
-            stats = update_stats(stats, block.obs, ~block.boundary)
+            obs, valid = block.obs, ~block.boundary
+            if (goals := self.goals) is not None:  # of the goals that are achieved too: the update sees those most
+                obs = jnp.concatenate([obs, goals.with_desired(obs, goals.achieved_in(obs))], axis=1)
+                valid = jnp.concatenate([valid, valid], axis=1)
+            stats = update_stats(stats, obs, valid)
         scale = None if state.return_scale is None else update_return_scale(state.return_scale, block, self.gamma)
         return state._replace(ring=ring, stats=stats, return_scale=scale)
 
@@ -122,14 +141,35 @@ class Learner:
         `learning` is static: during warm-up nothing of the update is compiled.
         """
         # Store first and sample after, or the compiler must copy the whole ring to keep the old one readable.
-        state = self.store(state, block)
+        return self.learn_stored(self.store(state, block), block, t, randomness, learning)
+
+    def hindsight(self, ring: Ring, t: Int[Array, ""], randomness: UpdateRandomness) -> Hindsight:
+        """That of all minibatches of iteration t [U, ...], for an environment that is to be asked for their rewards."""
+
+        def of_update(bits: UInt32[Array, " b"], words: UInt32[Array, "two b"]) -> Hindsight:
+            index, window, _ = self.replay.draw(ring, bits, t * self.steps_per_iteration, self.spec.obs_shape)
+            return self._hindsight(ring, index, window, words)
+
+        return jax.lax.map(lambda own: of_update(*own), (randomness.bits, randomness.hindsight))
+
+    def learn_stored(
+        self,
+        state: LearnerState,
+        block: Row,
+        t: Int[Array, ""],
+        randomness: UpdateRandomness,
+        learning: bool,
+        judged: Judged | None = None,
+    ) -> tuple[LearnerState, Metrics | None]:
+        """`learn` for a block that is stored already; `judged` [U, ...] is what an environment says of `hindsight`."""
         if state.assessed is not None:
             state = state._replace(assessed=state.assessed.after(block, state.agent.online, learning))
         ring, metrics = state.ring, None
         if learning:
             count = t * self.updates + jnp.arange(self.updates)
             update = partial(self.update, ring, state.stats, state.return_scale, t * self.steps_per_iteration)
-            (agent, sampler), metrics = jax.lax.scan(update, (state.agent, ring.sampler), (randomness, count))
+            inputs = randomness, count, judged
+            (agent, sampler), metrics = jax.lax.scan(update, (state.agent, ring.sampler), inputs)
             state, ring = state._replace(agent=agent), ring._replace(sampler=sampler)
         return self._perturbed(state._replace(ring=ring), block, t), metrics
 
@@ -140,12 +180,13 @@ class Learner:
         return_scale: ReturnScale | None,
         step: Int[Array, ""],
         state: tuple[AgentState, PyTree],
-        inputs: tuple[UpdateRandomness, Int[Array, ""]],
+        inputs: tuple[UpdateRandomness, Int[Array, ""], Judged | None],
     ) -> tuple[tuple[AgentState, PyTree], Metrics]:
         """One update of (agent, sampler) after `step` environment steps, with its randomness and count."""
-        (agent, sampler), ((bits, normal, words), count) = state, inputs
+        (agent, sampler), ((bits, normal, words, hindsight), count, judged) = state, inputs
         ring = ring._replace(sampler=sampler)
-        batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape)
+        relabel = None if hindsight is None else partial(self._relabelled, ring, hindsight, judged)
+        batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape, relabel)
         if return_scale is not None:
             batch = batch._replace(reward=return_scale.scale * batch.reward)
         elif self.reward_scale != 1:
@@ -157,6 +198,23 @@ class Learner:
         batch = batch._replace(obs=normalise(s, stats), next_obs=normalise(s_next, stats))
         agent, metrics, td_error = self.agent.update(agent, batch, normal, count)
         return (agent, self.replay.on_update(sampler, index, td_error, count)), metrics
+
+    def _hindsight(self, ring: Ring, index: Index, window: Row, words: UInt32[Array, "two b"]) -> Hindsight:
+        assert isinstance(self.replay.relabel, Future)
+        assert self.goals is not None
+        return self.replay.relabel.draw(ring, self.goals, index, window, words)
+
+    def _relabelled(
+        self, ring: Ring, words: UInt32[Array, "two b"], judged: Judged | None, index: Index, window: Row
+    ) -> Row:
+        """Windows with the goals of hindsight; `judged` is what an environment in Python says of them."""
+        hindsight, goals = self._hindsight(ring, index, window, words), self.goals
+        assert goals is not None
+        if judged is None:
+            assert self.goal_reward is not None
+            achieved, desired = (x.reshape(*x.shape[:-1], *goals.shape) for x in (hindsight.achieved, hindsight.goal))
+            judged = Judged(*self.goal_reward(achieved, desired))
+        return relabel(window, goals, hindsight, judged)
 
     def _perturbed(self, state: LearnerState, block: Row, t: Int[Array, ""]) -> LearnerState:
         """With the actor that acts in the next iteration, if noise is on its weights."""

@@ -18,7 +18,7 @@ from jax import Array
 from jaxtyping import Int
 
 from ddpg.training.collector import Collector, EnvState
-from ddpg.training.driver import Report, mean_metrics, reward_range
+from ddpg.training.driver import OwnMean, Report, mean_metrics, own_mean, reward_range
 from ddpg.training.learner import Learner, LearnerState
 from ddpg.training.randomness import IterationRandomness
 from ddpg.types import Key, Metrics, PyTree, Row
@@ -64,7 +64,8 @@ class Loop:
         mean = mean_metrics(metrics) if metrics is not None else Metrics(*[unknown] * len(Metrics._fields))
         count = jnp.sum(episodes.done)
         episode_return = jnp.where(count > 0, jnp.sum(episodes.returns) / count, unknown)
-        return TrainState(learner, env, block), Report(mean, episode_return, count, *reward_range(block))
+        report = Report(mean, episode_return, count, *reward_range(block), tuple(map(own_mean, episodes.own)))
+        return TrainState(learner, env, block), report
 
     def chunk(
         self, state: TrainState, t0: Int[Array, ""], n: Int[Array, ""], longest: int, learning: bool
@@ -89,6 +90,8 @@ class Loop:
             return jax.lax.fori_loop(0, jnp.minimum(drawn, n - first), one, after)
 
         zeros = jnp.zeros(longest)
-        none = Report(Metrics(*[zeros] * len(Metrics._fields)), zeros, jnp.zeros(longest, int), zeros, zeros)
+        whole = jnp.zeros(longest, int)
+        own = (OwnMean(zeros, whole),) * len(self.collector.log)
+        none = Report(Metrics(*[zeros] * len(Metrics._fields)), zeros, whole, zeros, zeros, own)
         # No scan: its length would be a part of the program, and a run needs many.
         return jax.lax.fori_loop(0, -(-n // drawn), some, (state, none))

@@ -1,8 +1,10 @@
 """Collecting with environments that Python steps: K steps of S x N of them, acting in NumPy."""
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -89,7 +91,7 @@ class PythonCollector:
                     start[s],
                     t,
                     np.int32(i),
-                    ActionRandomness(draw.normal[i], draw.uniform[i]),
+                    jax.tree.map(itemgetter(i), draw),
                 )
                 for s, (policy, draw) in enumerate(zip(policies, randomness, strict=True))
             ]

@@ -7,24 +7,26 @@ from typing import NamedTuple
 
 import jax
 from jax import Array
-from jaxtyping import Float, Int, UInt32
+from jaxtyping import Bool, Float, Int, UInt32
 
 from ddpg.types import Key, Keys
 
 
 class ActionRandomness(NamedTuple):
-    """For K steps of N environments: of the exploration, and of the warm-up."""
+    """For K steps of N environments: of the exploration, and of random actions."""
 
     normal: Float[Array, "k n m"]
     uniform: Float[Array, "k n m"]  # in (-1, 1)
+    random: Bool[Array, "k n"] | None = None  # which actions are `uniform` after the warm-up; None: none are
 
 
 class UpdateRandomness(NamedTuple):
-    """For U updates: of the minibatches, of target smoothing and of augmentation."""
+    """For U updates: of the minibatches, of target smoothing, of augmentation and of hindsight."""
 
     bits: UInt32[Array, "u b"]
     normal: Float[Array, "u b m"]  # [u, b, 0] without smoothing
     augment: UInt32[Array, "u two w"]  # of the pictures of s and of s', w 0 without augmentation
+    hindsight: UInt32[Array, "u two b"] | None = None  # None if no goal is relabelled
 
 
 class IterationRandomness(NamedTuple):

@@ -13,6 +13,8 @@ from ddpg.training.driver import OwnMean, Report
 from ddpg.training.evaluation import Evaluation
 from ddpg.types import Metrics
 
+SUCCESS = "is_success"  # the key of `info` whose mean over episodes is the success rate
+
 
 class PendingReports(NamedTuple):
     """Reports since the last log point: leaves [pieces, S], and how many iterations each piece covers [pieces].
@@ -101,4 +103,9 @@ def log_point(
     if config.log:
         point["info"] = dict(zip(config.log, evaluation.mean_own(), strict=True))
         point["episode_info"] = {key: np.asarray(own.mean) for key, own in zip(config.log, report.own, strict=True)}
+        if SUCCESS in config.log:
+            point["success_rate"], point["episode_success_rate"] = (
+                point["info"][SUCCESS],
+                point["episode_info"][SUCCESS],
+            )
     return point

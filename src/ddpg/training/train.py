@@ -11,8 +11,10 @@ from ddpg.config.presets import PRESETS, by_name, host_defaults, picture_options
 from ddpg.config.reading import override, values
 from ddpg.config.small import small_options
 from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve_as, resolve_for, split_id, was_stepped
+from ddpg.envs.goals import HasGoals
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.view import has_pictures, is_picture
+from ddpg.experience.relabel import goals_of
 from ddpg.mistake import Mistake
 from ddpg.records.observer import Observer
 from ddpg.records.untrusted import check_within
@@ -224,9 +226,31 @@ def prepared_jax(config: Config, env: AnyEnvironment) -> Iterator[Callable[[], i
         yield stopped
 
 
+def check_goals(config: Config, env: AnyEnvironment) -> None:
+    """Mistake if goals are to be relabelled and there are none, or a compiled environment cannot judge others."""
+    if not config.replay.relabels:
+        return
+    option, none = f"replay.relabel {config.replay.relabel.kind}", "use --replay.relabel none"
+    preset = f", or another preset than {config.preset}" if PRESETS.get(config.preset, config).replay.relabels else ""
+    if goals_of(env.spec) is None:
+        raise Mistake(
+            f"{option}: {env.id} has no goals, that is a Dict observation with achieved_goal and desired_goal, "
+            f"numbers of one shape; {none}{preset}"
+        )
+    if not isinstance(env, GymFactory | HasGoals):
+        raise Mistake(
+            f"{option}: {env.id} has no method compute_reward(achieved_goal, desired_goal, info); "
+            f"give it one, or {none}"
+        )
+
+
 def check_fit(config: Config, env: AnyEnvironment) -> None:
-    """Mistake if the networks do not fit the observations, the sigmas not the actions, or the replay not the memory."""
+    """Mistake if the networks do not fit the observations, the sigmas not the actions, or the replay not the memory.
+
+    Also if there are no goals to relabel.
+    """
     config.agent.encoder.sizes(env.spec)
+    check_goals(config, env)
     if config.agent.augment.words and not has_pictures(env.spec):
         raise Mistake(f"augment shift: an observation of shape {env.spec.obs_shape} is no picture; use --augment none")
     check_memory(config, env)
