@@ -1,6 +1,6 @@
 """Collecting: the behaviour policy beta, and K steps of N compiled environments with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -20,8 +20,8 @@ from ddpg.types import AnyArray, Key, PyTree, Row, Spec
 class BehaviourPolicy:
     """beta: the agent's policy with its exploration; uniformly random for the first `warmup` environment steps.
 
-    `steps` of `envs` environments make an iteration. It computes with JAX in compiled code and with NumPy if
-    Python steps the environments.
+    `steps` of `envs` environments make an iteration. Noise on actions is multiplied by `scale`. It computes with JAX
+    in compiled code and with NumPy if Python steps the environments.
     """
 
     agent: DPG
@@ -29,6 +29,10 @@ class BehaviourPolicy:
     envs: int
     steps: int
     warmup: int
+    scale: float = 1.0
+
+    def scaled(self, scale: float) -> "BehaviourPolicy":
+        return replace(self, scale=scale)
 
     def init_noise(self) -> Float[np.ndarray, "n ..."]:
         """The state of the noise before the first step."""
@@ -54,6 +58,8 @@ class BehaviourPolicy:
         normal, uniform = randomness
         step = (t * self.steps + k) * self.envs
         noise, perturbation = self.agent.exploration(noise, normal, start, step)
+        if self.scale != 1:
+            perturbation = np.float32(self.scale) * perturbation
         action = self.agent.act(policy, obs, perturbation)
         xp = normal.__array_namespace__()
         return xp.where(step < self.warmup, uniform, action) if self.warmup else action, noise

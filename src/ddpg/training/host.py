@@ -19,14 +19,14 @@ from jax.stages import Wrapped
 
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
-from ddpg.experience.ring import any_rows, cut, fewer, refilled, trimmed
-from ddpg.records.tree_file import from_numpy, to_numpy
+from ddpg.experience.ring import cut, fewer
 from ddpg.training.collector import BehaviourPolicy
-from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, mean_metrics, reward_range
+from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, reward_range
 from ddpg.training.interruption import Interruption, Pace, never
 from ddpg.training.learner import Learner, LearnerState
+from ddpg.training.learner_programs import learn_program, restored, saved, saved_shapes, stacked, start_program
 from ddpg.training.python_collector import CollectorSnapshot, PythonCollector, PythonVectorEnv
-from ddpg.training.randomness import ActionRandomness, IterationRandomness, UpdateRandomness
+from ddpg.training.randomness import ActionRandomness, IterationRandomness
 from ddpg.types import Key, Keys, Metrics, Row
 
 
@@ -45,6 +45,8 @@ class Host:
     inside one program, each would copy its whole ring at every iteration. Episodes end with `numbers` of `info`.
     """
 
+    notes = ()
+
     def __init__(self, learner: Learner, behaviour: BehaviourPolicy, envs: PythonVectorEnv, numbers: int = 0) -> None:
         self.learner, self.collector = learner, PythonCollector(behaviour, envs, numbers)
         self._interruption = Interruption()
@@ -53,7 +55,7 @@ class Host:
         """Once only: the environments have begun their first episode."""
         placed = [jax.device_put(key, device) for key, device in zip(keys, cycle(jax.devices()), strict=False)]
         first = self.collector.first
-        started = [_start(self.learner)(key, obs) for key, obs in zip(placed, first, strict=True)]
+        started = [start_program(self.learner)(key, obs) for key, obs in zip(placed, first, strict=True)]
         self._states, self._blocks = [state for state, _ in started], [block for _, block in started]
 
     def read(self) -> Learned:
@@ -64,28 +66,21 @@ class Host:
     def snapshot(self, newest: int | None = None) -> HostSnapshot:
         if (left := self._interruption.left) is not None:
             return left._replace(learner=left.learner._replace(ring=cut(left.learner.ring, newest)))
-        rings = [trimmed(jax.tree.map(lambda x: np.asarray(x)[None], state.ring)) for state in self._states]
-        rings = [cut(ring, newest) for ring in rings]
-        ring = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rings)
-        learner = stacked([to_numpy(state._replace(ring=None)) for state in self._states])._replace(ring=ring)
-        return HostSnapshot(learner, stacked(self._blocks), self.collector.snapshot())
+        return HostSnapshot(saved(self._states, newest), stacked(self._blocks), self.collector.snapshot())
 
     def _held(self) -> HostSnapshot:
         return self.snapshot(fewer(self._states[0].ring, self._interruption.unsaved()))
 
     def snapshot_shapes(self, keys: Keys) -> HostSnapshot:
-        state, block = jax.eval_shape(jax.vmap(_start(self.learner)), keys, jnp.asarray(self.collector.first))
+        learner, block = saved_shapes(self.learner, keys, jnp.asarray(self.collector.first))
         collector = self.collector.snapshot()
         actions = collector.history.actions
         any_length = jax.ShapeDtypeStruct((-(2**31), *actions.shape[1:]), actions.dtype)
         collector = collector._replace(history=collector.history._replace(actions=any_length))
-        return HostSnapshot(state._replace(ring=any_rows(state.ring)), block, collector)
+        return HostSnapshot(learner, block, collector)
 
     def resume(self, snapshot: HostSnapshot, keys: Keys) -> list[str]:
-        like, _ = jax.eval_shape(_start(self.learner), keys[0], jnp.asarray(self.collector.first[0]))
-        learner = from_numpy(snapshot.learner._replace(ring=refilled(snapshot.learner.ring, like.ring)), like)
-        each = [jax.tree.map(itemgetter(s), learner) for s in range(len(keys))]
-        self._states = [jax.device_put(*pair) for pair in zip(each, cycle(jax.devices()), strict=False)]
+        self._states = restored(self.learner, snapshot.learner, keys, jnp.asarray(self.collector.first[0]))
         truncated, notes = self.collector.resume(snapshot.collector), list[str]()
         self._blocks = [jax.tree.map(itemgetter(s), snapshot.block) for s in range(len(keys))]
         if truncated.any():
@@ -143,7 +138,7 @@ class Host:
                 lambda x, sharding=state.key.sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
                 draw.out_info.updates,
             )
-            learn = _learn(self.learner, learning).lower(state, block, like, np.int32(0), np.int32(0)).compile()
+            learn = learn_program(self.learner, learning).lower(state, block, like, np.int32(0), np.int32(0)).compile()
             programs.append((draw, learn))
         return partial(self._chunk, programs, Pace(most=1))
 
@@ -184,20 +179,6 @@ class Host:
         return Report(known, *episodes, *rewards, self.collector.own_means())
 
 
-def stacked(trees: Sequence[Any]) -> Any:
-    """Trees of the same structure as one, with one more axis in front of the leaves."""
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
-
-
-@cache
-def _start(learner: Learner) -> Callable[..., tuple[LearnerState, Row]]:
-    def start(key: Key, obs: Array) -> tuple[LearnerState, Row]:
-        block = learner.empty_block(obs)
-        return learner.init(key, block), block
-
-    return jax.jit(start)
-
-
 @cache
 def _draw(learner: Learner, behaviour: BehaviourPolicy, longest: int) -> Wrapped:
     def draw(key: Key, t0: Array) -> IterationRandomness:
@@ -207,15 +188,3 @@ def _draw(learner: Learner, behaviour: BehaviourPolicy, longest: int) -> Wrapped
         )
 
     return jax.jit(draw)
-
-
-@cache
-def _learn(learner: Learner, learning: bool) -> Wrapped:
-    def learn(
-        state: LearnerState, block: Row, randomness: UpdateRandomness, t0: Array, i: Array
-    ) -> tuple[LearnerState, Metrics | None]:
-        """Iteration t0 + i, with the i-th part of the randomness of a chunk."""
-        state, metrics = learner.learn(state, block, t0 + i, jax.tree.map(itemgetter(i), randomness), learning)
-        return state, None if metrics is None else mean_metrics(metrics)
-
-    return jax.jit(learn, donate_argnums=0)

@@ -50,7 +50,8 @@ class LearnerState(NamedTuple):
 class Learner:
     """`updates` gradient steps per iteration of `steps` steps of `envs` environments.
 
-    The update gets rewards times `reward_scale`, and with `normalise` observations of mean 0 and variance 1.
+    The update gets rewards times `reward_scale`, and with `normalise` observations of mean 0 and variance 1. Blocks
+    have `added_rows` beside their steps if they are segments.
     """
 
     agent: DPG
@@ -63,6 +64,12 @@ class Learner:
     reward_scale: float = 1.0
     normalise: bool = False
     assess: bool = False
+    added_rows: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of a block: of its steps, and those that make it a segment."""
+        return self.steps + self.added_rows
 
     @property
     def steps_per_iteration(self) -> int:
@@ -91,7 +98,7 @@ class Learner:
         n, m = self.envs, self.spec.action_dim
         no = jnp.zeros((n,), bool)
         row = Row(obs, jnp.zeros((n, m)), jnp.zeros((n,)), no, no, ~no)
-        return jax.tree.map(lambda x: jnp.repeat(x[None], self.steps, axis=0), row)
+        return jax.tree.map(lambda x: jnp.repeat(x[None], self.rows, axis=0), row)
 
     def empty_ring(self, obs: Shaped[Array, "n *obs"]) -> Ring:
         """The replay before the first step, for observations like these."""

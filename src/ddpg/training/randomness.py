@@ -9,14 +9,14 @@ import jax
 from jax import Array
 from jaxtyping import Float, Int, UInt32
 
-from ddpg.types import Key, Keys
+from ddpg.types import AnyArray, Key, Keys
 
 
 class ActionRandomness(NamedTuple):
     """For K steps of N environments: of the exploration, and of the warm-up."""
 
-    normal: Float[Array, "k n m"]
-    uniform: Float[Array, "k n m"]  # in (-1, 1)
+    normal: Float[AnyArray, "k n m"]
+    uniform: Float[AnyArray, "k n m"]  # in (-1, 1)
 
 
 class UpdateRandomness(NamedTuple):

@@ -166,6 +166,7 @@ def resume(
     steps: int | None = None,
     env: EnvironmentLike | None = None,
     *,
+    options: Mapping[str, Any] | None = None,
     observers: Iterable[Observer] = (),
     quiet: bool = False,
 ) -> Run:
@@ -174,14 +175,16 @@ def resume(
     The result is bit for bit that of a run that was never stopped: networks, optimisers, replay, metrics
     (docs/recovery.md says how a longer run may differ from a run of that length). `env` is needed for a run of a
     function or object, or of an id that imports a module, and must be what it was. Mistake, in one line, if there is
-    no checkpoint or nothing to do, or another process trains there; nothing is lost then. `observers` and `quiet` are
-    those of `train`.
+    no checkpoint or nothing to do, or another process trains there; nothing is lost then. With actors the result is
+    not the same to the last bit (docs/cluster.md); `options` may change "actors.number" and "actors.address".
+    `observers` and `quiet` are those of `train`.
     """
     folder = RunFolder.at(run)
     config = folder.read_config()
     check_within(folder.path)
-    if steps is not None:
-        config = override(config, {"steps": steps})
+    changes = dict(options or {}) | ({} if steps is None else {"steps": steps})
+    if changes:
+        config = override(config, changes)
     environment = _own_environment(folder, config, env)
     check_fit(config, environment)
     with folder.locked():
