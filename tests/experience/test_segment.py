@@ -30,6 +30,7 @@ def stream(steps: list[list[Step]], stack: int) -> list[Row]:
 def wanted(steps: list[list[Step]], t: int, n: int, n_step: int) -> tuple[float, float, np.ndarray]:
     """Reward, discount and s' of the transition that begins at row t, within its block."""
     reward, discount, end = 0.0, 1.0, (t // K + 1) * K
+    following = steps[t + 1][n].stack
     for k in range(t, min(t + n_step, end)):
         step = steps[k][n]
         reward, discount, following = reward + discount * step.reward, discount * GAMMA, steps[k + 1][n].stack

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import warnings
@@ -16,6 +17,7 @@ from ddpg.mistake import Mistake
 from ddpg.terminal import one_line
 from ddpg.training.devices import cores
 
+ANSWER = 5.0  # seconds in which a cluster must answer
 STORE = 2**28  # bytes of a local object store, beside the blocks that may lie in it
 # Of an actor: one thread, and no accelerator for a JAX that it does not start.
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
@@ -39,6 +41,7 @@ class Cluster:
             return
         address = address or os.environ.get("RAY_ADDRESS") or "local"
         options: dict[str, Any] = {"address": address}
+        _check(address)
         if address == "local":
             # Short, since the paths of sockets must be.
             self._folder = tempfile.mkdtemp(prefix="ddpg-ray-")
@@ -70,6 +73,19 @@ class Cluster:
                 ray.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _check(address: str) -> None:
+    """Mistake unless it is one, and something answers there: Ray would wait for it for many minutes."""
+    if address in ("local", "auto"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise Mistake(f"actors.address {address}: expected HOST:PORT, as `ray start --head` prints it, auto or local")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise Mistake(f"actors.address {address}: no Ray cluster answers ({one_line(error)})") from None
 
 
 def _handler() -> Callable[[], object]:
