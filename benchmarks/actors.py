@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 RESULTS = Path("benchmarks/results/actors.json")
+FEWEST = 3  # actors of four
 SMALL = ["--actor.widths", "64,64", "--critic.widths", "64,64"]
 
 
@@ -52,7 +53,7 @@ def ended(run: Path) -> dict[str, Any]:
     """What is kept of a run."""
     points = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     summary = json.loads((run / "summary.json").read_text())
-    learning = [point for point in points if point["critic_loss"] is not None]
+    learning = [point for point in points if point["critic_loss"] is not None] or points
     numbers = {"steps_per_second": summary["steps_per_second"], "return": summary["iqm"]}
     numbers["curve"] = {str(point["step"]): point["return"] for point in points}
     for key in ("staleness", "waiting"):
@@ -64,10 +65,10 @@ def ended(run: Path) -> dict[str, Any]:
 
 
 def speed(runs: Path) -> dict[str, Any]:
-    """The median of three runs of each number of actors; the first is not counted, since it compiles."""
-    options = ["--steps", 6_000, "--eval-episodes", 0, "--collect.warmup", 1_000, *SMALL]
+    """The median of five runs of each number of actors, after one that is not counted."""
+    options = ["--steps", 4_000, "--eval-episodes", 0, "--collect.warmup", 1_000, *SMALL]
     sizes, rates = (0, 1, 2, 4), dict[int, list[float]]()
-    for i in range(4):
+    for i in range(6):
         for actors in sizes:
             found = train(runs / f"speed-{actors}-{i}", "sleepy:Sleepy-v0", actors, *options)
             rates.setdefault(actors, []).extend([found["steps_per_second"]] if i else [])
@@ -117,16 +118,16 @@ def _compared(runs: Path, env: str, kinds: Mapping[str, Sequence[object]], optio
 
 
 def inside(run: Path, options: Mapping[str, Any], probe: Path) -> None:
-    """One process that trains in Pendulum, or goes on: with every log point the object store's size goes to `probe`."""
+    """One process that trains in Pendulum, or goes on: with every log point what the object store holds is noted."""
     import ddpg
 
     def observe(point: Any) -> None:
-        from ray._private.internal_api import memory_summary
+        import ray
 
+        total, free = ray.cluster_resources(), ray.available_resources()
+        used = total["object_store_memory"] - free.get("object_store_memory", 0.0)
         with probe.open("a") as file:
-            text = memory_summary(stats_only=True)
-            used = [line for line in text.splitlines() if line.startswith("Plasma memory usage")]
-            seen = {"step": point["step"], "store": used, "replaced": float(point["replaced"][0])}
+            seen = {"step": point["step"], "store_bytes": used, "replaced": float(point["replaced"][0])}
             file.write(json.dumps(seen) + "\n")
 
     if (run / "config.json").exists():
@@ -188,7 +189,7 @@ def watched(
 
 
 class Killer:
-    """Kills an actor every few seconds, and the learner once, after so many log points."""
+    """Kills an actor every few seconds while FEWEST live, and the learner once, after so many log points."""
 
     def __init__(self, probe: Path, learner_at: int) -> None:
         self._probe, self._learner_at, self._due = probe, learner_at, 10.0
@@ -199,9 +200,10 @@ class Killer:
             os.kill(pid, signal.SIGKILL)
             self._learner_at, self._due = 0, 10.0
             return f"learner {pid} killed"
-        if now < self._due or not (actors := actors_of(pid)):
+        actors = actors_of(pid)
+        if now < self._due or len(actors) < FEWEST:
             return None
-        self._due = now + self._rng.uniform(1.0, 4.0)
+        self._due = now + self._rng.uniform(1.0, 3.0)
         os.kill(victim := int(self._rng.choice(actors)), signal.SIGKILL)
         return f"actor {victim} killed"
 
@@ -216,8 +218,8 @@ def nothing(now: float, pid: int) -> None:
 
 
 def deaths(runs: Path) -> dict[str, Any]:
-    options = {"actors.number": 4, "collect.updates": 25, "collect.steps": 100, "eval.every": 10_000}
-    options |= {"eval.episodes": 20, "replay.capacity": 50_000, "collect.warmup": 1_000}
+    options = {"actors.number": 4, "eval.every": 10_000, "eval.episodes": 20}
+    options |= {"replay.capacity": 50_000, "collect.warmup": 1_000}
     said = dict[str, Any]()
     for name in ("undisturbed", "killed"):
         run, probe = runs / name, runs / f"{name}.jsonl"

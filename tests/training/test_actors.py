@@ -100,7 +100,12 @@ def test_a_run_whose_actors_are_killed_and_that_is_resumed(tmp_path: Path) -> No
     assert len(obs) > 600
     np.testing.assert_allclose(following[:, 0] - obs[:, 0], transitions["action"][:, 0], atol=1e-6)
     np.testing.assert_array_equal(following[:-1][~ends[:-1]], obs[1:][~ends[:-1]])
-    assert ray.available_resources()["object_store_memory"] == ray.cluster_resources()["object_store_memory"]
+    free = 0.0
+    for _ in range(100):  # the store tells its size every now and then
+        if (free := ray.available_resources()["object_store_memory"]) == ray.cluster_resources()["object_store_memory"]:
+            break
+        time.sleep(0.1)
+    assert free == ray.cluster_resources()["object_store_memory"]
 
 
 @pytest.mark.slow

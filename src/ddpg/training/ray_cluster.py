@@ -58,8 +58,11 @@ class Cluster:
                 ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
         except Exception as error:  # of several types
             self.close()
-            where = "Ray cannot start" if address == "local" else f"actors.address {address}: no Ray cluster answers"
-            raise Mistake(f"{where} ({one_line(error) or type(error).__name__})") from error
+            why = one_line(error) or type(error).__name__
+            if address == "local":
+                raise Mistake(f"Ray cannot start ({why})") from error
+            hint = "if it asks for tokens, RAY_AUTH_MODE=token gives ours"
+            raise Mistake(f"actors.address {address}: no Ray cluster answers ({why}); {hint}") from error
         finally:
             logger.setLevel(level)
             before()  # Ray takes SIGTERM, which asks a run to save and end
