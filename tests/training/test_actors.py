@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,10 @@ import pytest
 import ddpg
 from ddpg.cli import main
 from ddpg.records.observer import LogPoint, StopTraining
+from ddpg.training.folder import RunFolder, load_config
 from ddpg.training.ray_cluster import Cluster
 from tests.gym_worlds import GymWalk, Puppet
-from tests.tiny import PAIR
+from tests.tiny import PAIR, words
 from tests.training.test_resume import stop_at
 
 ray: Any = pytest.importorskip("ray")
@@ -38,20 +42,45 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def descendants(root: int) -> dict[int, bytes]:
+    """The command lines of all processes that a process has started, itself left out."""
+    parents, lines = dict[int, int](), dict[int, bytes]()
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):  # of a process that has ended
+            pid = int(folder.name)
+            parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            lines[pid] = (folder / "cmdline").read_bytes()
+    family = {root}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return {pid: lines[pid] for pid in family - {root} if pid in lines}
+
+
 def actors() -> list[int]:
     """Processes of actors."""
-    found = list[int]()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            try:
-                command = (folder / "cmdline").read_bytes()
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                grandparent = int(Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            if command.startswith(b"ray::RemoteCollector") and grandparent == os.getpid():
-                found.append(int(folder.name))
-    return found
+    return [pid for pid, line in descendants(os.getpid()).items() if line.startswith(b"ray::RemoteCollector")]
+
+
+@pytest.mark.slow
+def test_a_learner_that_is_killed_leaves_no_process_and_can_go_on(
+    tmp_path: Path, cached_programs: dict[str, str]
+) -> None:
+    run = tmp_path / "run"
+    command = ["train", "gym:Pendulum-v1", f"--run={run}", *words(OPTIONS | {"steps": 1_000_000})]
+    process = subprocess.Popen([sys.executable, "-m", "ddpg", *command], env={**os.environ, **cached_programs})
+    while not list((run / "checkpoints").glob("*.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    started = descendants(process.pid)
+    assert sum(line.startswith(b"ray::RemoteCollector") for line in started.values()) == 2
+    process.kill()
+    process.wait()
+    while any(Path(f"/proc/{pid}").exists() for pid in started):
+        time.sleep(0.1)
+    at = RunFolder.at(run).steps_done(load_config(run))
+    went_on = ddpg.resume(run, steps=at + 200, quiet=True)  # with a Ray of its own
+    assert went_on.summary["steps"] == at + 200
+    assert not ray.is_initialized()
 
 
 def test_without_ray_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +173,7 @@ class FailsLate(Puppet):
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("typed", "line"),
     [
         (["Pendulum-v1"], "actors.number 2: Pendulum-v1 is compiled into the learner; use gym:Pendulum-v1"),
         (
@@ -157,8 +186,8 @@ class FailsLate(Puppet):
         (["gym:Pendulum-v1", "--actors.spread", "0.5"], "actors.spread '0.5': expected at least 1"),
     ],
 )
-def test_mistakes(words: list[str], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["train", *words, "--actors", "2", "--run", str(tmp_path / "run")]) == 2
+def test_mistakes(typed: list[str], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["train", *typed, "--actors", "2", "--run", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err
     assert line in said
     assert said.count("\n") == 1

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddpg.config.config import Config
 from ddpg.training.driver import Report, mean_metrics
 from ddpg.training.reports import PendingReports, mean_report, no_reports
 from ddpg.types import Metrics

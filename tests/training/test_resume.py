@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import ddpg
 from ddpg.cli import main
+from ddpg.config.config import Config
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.records.checkpoint import list_checkpoints
