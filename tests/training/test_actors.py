@@ -16,9 +16,12 @@ import pytest
 
 import ddpg
 from ddpg.cli import main
+from ddpg.config.config import ActorsConfig, Config
+from ddpg.config.reading import override
 from ddpg.records.observer import LogPoint, StopTraining
 from ddpg.training.folder import RunFolder, load_config
 from ddpg.training.ray_cluster import Cluster
+from ddpg.training.train import _fine_tuned as fine_tuned
 from tests.gym_worlds import GymWalk, Puppet
 from tests.tiny import PAIR, words
 from tests.training.test_resume import stop_at
@@ -93,6 +96,16 @@ def test_a_cluster_that_does_not_answer() -> None:
     with pytest.raises(ddpg.Mistake, match=r"actors.address 127.0.0.1:1: no Ray cluster answers"):
         Cluster("127.0.0.1:1", 2, 1)
     assert not ray.is_initialized()
+
+
+def test_no_cluster_is_joined_because_a_folder_names_it(tmp_path: Path) -> None:
+    named = override(Config(env="gym:Pendulum-v1"), {"actors.number": 2, "actors.address": "10.0.0.1:6379"})
+    folder = RunFolder.at(tmp_path / "run")
+    folder.claim(named)
+    with pytest.raises(ddpg.Mistake, match=r"add --ray-address 10.0.0.1:6379 if you trust it, or --ray-address local"):
+        ddpg.resume(folder.path)
+    assert folder.resume_command(named).endswith("--ray-address 10.0.0.1:6379")
+    assert fine_tuned(named, None).actors == ActorsConfig(2)
 
 
 @pytest.mark.usefixtures("cluster")

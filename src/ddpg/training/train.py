@@ -134,7 +134,9 @@ def _fine_tuned(config: Config, env: EnvironmentLike | None) -> Config:
     """
     if not (env is None or (isinstance(env, str) and split_id(env)[1] == split_id(config.env)[1])):
         config = replace(config, env_args=())
-    return replace(config, collect=replace(config.collect, warmup=0, learning_starts=config.learning_starts))
+    alone = replace(config.actors, address=None)  # no cluster is joined because a folder names it
+    collect = replace(config.collect, warmup=0, learning_starts=config.learning_starts)
+    return replace(config, actors=alone, collect=collect)
 
 
 def _evaluated_every(config: Config, steps: int) -> int:
@@ -183,6 +185,12 @@ def resume(
     config = folder.read_config()
     check_within(folder.path)
     changes = dict(options or {}) | ({} if steps is None else {"steps": steps})
+    if config.actors.address is not None and "actors.address" not in changes:
+        address = config.actors.address
+        raise Mistake(
+            f"{folder}: its actors were in the cluster at {address}, which is not joined because a folder says so; "
+            f"add --ray-address {address} if you trust it, or --ray-address local"
+        )
     if changes:
         config = override(config, changes)
     environment = _own_environment(folder, config, env)
