@@ -1,16 +1,17 @@
 """Actors in a Ray cluster: how fast they collect, what is learned, what deaths change, what one learner can feed on.
 
-    python benchmarks/actors.py speed|learning|cheetah|deaths|nodes|costs [--out benchmarks/results/actors.json]
+    python benchmarks/actors.py PART [PART ...] [--out benchmarks/results/actors.json]
 
 Each part adds its figures to the file. Needs the extra `ray`, and `cheetah` the extra `mujoco`.
 
-  speed     steps per second in `sleepy`, whose steps take 5 ms, with 1, 2 and 4 actors, and without
-  learning  Pendulum, three seeds, with 1 and 4 actors and without: the gap after the same number of steps
-  cheetah   HalfCheetah, the same, with the preset `mujoco` and few steps
-  deaths    200 000 steps with 4 actors, of which one is killed every few seconds, and the learner once, by SIGKILL;
-            memory of all processes and of the object store meanwhile; and the same run that nobody disturbs
-  nodes     two Ray nodes of two CPUs on this machine, 4 actors; one node is killed, and comes back later
-  costs     what the learner's process spends on one block, by its size and by the number of actors
+  speed      steps per second in `sleepy`, whose steps take 5 ms, with 1, 2 and 4 actors, and without
+  saturation the same with larger networks and up to 8 actors: what the learner takes is the limit then
+  learning   Pendulum, three seeds, with 1 and 4 actors and without: the gap after the same number of steps
+  cheetah    HalfCheetah, the same, with the preset `mujoco` and few steps
+  deaths     200 000 steps with 4 actors, of which one is killed every few seconds, and the learner once, by SIGKILL;
+             memory of all processes and of the object store meanwhile; and the same run that nobody disturbs
+  nodes      two Ray nodes of two CPUs on this machine, 4 actors; one node is killed, and comes back later
+  costs      what the learner's process spends on one block, by its size and by the number of actors
 """
 
 import argparse
@@ -80,6 +81,26 @@ def speed(runs: Path) -> dict[str, Any]:
         "times_one": {actors: middle[actors] / middle[1] for actors in sizes[1:]},
         "runs": rates,
     }
+
+
+def saturation(runs: Path) -> dict[str, Any]:
+    """The same environment with an update that takes so long that a few actors keep the learner busy.
+
+    By docs/cluster.md speed is the smaller of what the actors collect, each as much as one alone, and what the learner
+    takes: with its seconds per block, of the same run, which its share of waiting tells.
+    """
+    options = ["--steps", 4_000, "--eval-episodes", 0, "--collect.warmup", 1_000, "--replay.batch", 256]
+    options += ["--actor.widths", "128,128", "--critic.widths", "128,128", "--collect.steps", 100]
+    said = dict[int, dict[str, float]]()
+    for actors in (1, 2, 4, 8):
+        found = train(runs / f"saturation-{actors}", "sleepy:Sleepy-v0", actors, *options)
+        rate, waiting = found["steps_per_second"], found["waiting"]
+        learner = (1 - waiting) * 100 / rate
+        alone = said[1]["steps_per_second"] if said else rate
+        said[actors] = {"steps_per_second": rate, "waiting": waiting, "learner_seconds_per_block": learner}
+        said[actors] |= {"predicted": min(actors * alone, 100 / learner), "staleness": found["staleness"]}
+        print(actors, said[actors], flush=True)
+    return {"actors": said}
 
 
 def learning(runs: Path) -> dict[str, Any]:
@@ -169,14 +190,21 @@ def start(run: Path, options: Mapping[str, Any], probe: Path) -> subprocess.Pope
 
 
 def watched(
-    process: subprocess.Popen, act: Callable[[float, int], str | None], memory: list[dict[str, Any]]
+    process: subprocess.Popen,
+    act: Callable[[float, int], str | None],
+    memory: list[dict[str, Any]],
+    seen: dict[int, str],
 ) -> list[str]:
-    """Until it ends: `act(seconds, pid)` once a second, and the memory of the learner, its actors and Ray."""
+    """Until it ends: `act(seconds, pid)` once a second, and the memory of the learner, its actors and Ray.
+
+    All its processes are `seen`, with their command lines.
+    """
     began, acts = time.monotonic(), list[str]()
     while process.poll() is None:
         time.sleep(1.0)
         now = time.monotonic() - began
         family = list(descendants(process.pid))
+        seen |= {pid: command for pid, command, _ in family}
         sizes = {"learner": 0, "actor": 0, "ray": 0}
         for pid, command, resident in family:
             kind = "learner" if pid == process.pid else "actor" if command.startswith("ray::Remote") else "ray"
@@ -224,12 +252,12 @@ def deaths(runs: Path) -> dict[str, Any]:
     for name in ("undisturbed", "killed"):
         run, probe = runs / name, runs / f"{name}.jsonl"
         act = Killer(probe, learner_at=8) if name == "killed" else nothing
-        memory, acts, began = list[dict[str, Any]](), list[str](), time.monotonic()
+        memory, acts, began, seen = list[dict[str, Any]](), list[str](), time.monotonic(), dict[int, str]()
         while not (run / "summary.json").exists():
-            acts += watched(start(run, options, probe), act, memory)
+            acts += watched(start(run, options, probe), act, memory, seen)
         time.sleep(3.0)
-        table = process_table().values()
-        left = [command for _, command, _ in table if "ddpg-ray-" in command or command.startswith("ray::Remote")]
+        table = process_table()
+        left = [seen[pid] for pid in seen if pid in table and table[pid][1].split()[:1] == seen[pid].split()[:1]]
         said[name] = ended(run) | {
             "seconds": round(time.monotonic() - began, 1),
             "actors_killed": sum(each.startswith("actor") for each in acts),
@@ -264,7 +292,7 @@ def nodes(runs: Path) -> dict[str, Any]:
         return None
 
     memory = list[dict[str, Any]]()
-    events = watched(start(run, options, probe), act, memory)
+    events = watched(start(run, options, probe), act, memory, {})
     cluster.shutdown()
     seen = [json.loads(line) for line in probe.read_text().splitlines()]
     return ended(run) | {"events": events, "object_store": seen}
@@ -321,6 +349,7 @@ def costs(runs: Path) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "speed": speed,
+    "saturation": saturation,
     "learning": learning,
     "cheetah": cheetah,
     "deaths": deaths,
