@@ -66,10 +66,10 @@ def ended(run: Path) -> dict[str, Any]:
 
 
 def speed(runs: Path) -> dict[str, Any]:
-    """The median of five runs of each number of actors, after one that is not counted."""
+    """The median of three runs of each number of actors, after one that is not counted."""
     options = ["--steps", 4_000, "--eval-episodes", 0, "--collect.warmup", 1_000, *SMALL]
     sizes, rates = (0, 1, 2, 4), dict[int, list[float]]()
-    for i in range(6):
+    for i in range(4):
         for actors in sizes:
             found = train(runs / f"speed-{actors}-{i}", "sleepy:Sleepy-v0", actors, *options)
             rates.setdefault(actors, []).extend([found["steps_per_second"]] if i else [])

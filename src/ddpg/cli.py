@@ -94,7 +94,7 @@ def parser(of_train: bool = False) -> Parser:
         return sub
 
     usage = "ddpg train [ENV] [--preset NAME] [--small] [--steps N] [--seed S]\n"
-    usage += "                  [--seeds K] [--run DIR] [--from RUN] [--quiet]\n"
+    usage += "                  [--seeds K] [--run DIR] [--from RUN] [--actors N] [--quiet]\n"
     usage += "                  [--PART.FIELD VALUE ...]"
     train = command(
         "train", "train.train_command", "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage
