@@ -94,7 +94,7 @@ def parser(of_train: bool = False) -> Parser:
         return sub
 
     usage = "ddpg train [ENV] [--preset NAME] [--small] [--steps N] [--seed S]\n"
-    usage += "                  [--seeds K] [--run DIR] [--from RUN] [--quiet]\n"
+    usage += "                  [--seeds K] [--run DIR] [--from RUN] [--actors N] [--quiet]\n"
     usage += "                  [--PART.FIELD VALUE ...]"
     train = command(
         "train", "train.train_command", "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage
@@ -111,6 +111,7 @@ def parser(of_train: bool = False) -> Parser:
     train.add_argument("--run", metavar="DIR", help="the run folder (a new one under runs/)")
     train.add_argument("--quiet", action="store_true", help="print nothing but errors, warnings and the result")
     train.add_argument("--envs", dest="collect.envs", metavar="N", help="environments side by side (1)")
+    _add_actors(train)
     train.add_argument(
         "--env-args",
         dest="env_args",
@@ -137,6 +138,7 @@ def parser(of_train: bool = False) -> Parser:
     resume.add_argument("RUN", type=Path, help="a run folder")
     resume.add_argument("--steps", type=_natural, metavar="N", help="steps of each seed in all (the run's own)")
     resume.add_argument("--env", metavar="ID", help="the run's own id, if that imports a module")
+    _add_actors(resume)
     resume.add_argument("--quiet", action="store_true", help="print nothing but errors, warnings and the result")
 
     evaluate = command("eval", "evaluate.eval_command", "Play greedy episodes with the policies of a run.")
@@ -238,6 +240,14 @@ def parser(of_train: bool = False) -> Parser:
     return top
 
 
+def _add_actors(command: Parser) -> None:
+    """Of `train` and `resume`: how many actors there are and in which cluster may change on the way."""
+    command.add_argument("--actors", dest="actors.number", metavar="N", help="processes that collect, by Ray (0)")
+    command.add_argument(
+        "--ray-address", dest="actors.address", metavar="ADDR", help="of a Ray cluster that runs (one is started here)"
+    )
+
+
 PARTS = {
     "": "algorithm (in brackets, here and below, what the ddpg preset chose)",
     "actor": "actor, the policy mu(s)",
@@ -246,6 +256,7 @@ PARTS = {
     "smoothing": "smoothing, noise on the target's action",
     "replay": "replay, the memory of past steps",
     "collect": "collect, acting and learning in turns",
+    "actors": "actors, processes that collect in a Ray cluster",
     "eval": "eval, greedy episodes along the way",
     "checkpoint": "checkpoint, what a run can go on from",
 }

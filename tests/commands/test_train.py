@@ -318,6 +318,8 @@ def test_what_train_takes_for_an_environment(tmp_path: Path, monkeypatch: pytest
         ("ddpg", {"collect.updates": 2}, (100, 200)),
         ("ddpg", {"collect.envs": 8, "collect.updates": 8}, (12, 96)),
         ("ddpg", {"collect.steps": 100, "collect.updates": 2}, (100, 2)),
+        ("ddpg", {"collect.envs": 8, "actors.number": 2}, (20, 160)),
+        ("d4pg", {"collect.envs": 8, "actors.number": 2}, (60, 480)),  # ten rows for each that its end costs
     ],
 )
 def test_turns_with_environments_that_python_steps(

@@ -29,6 +29,9 @@ CONTRACT = {
     "q_bias": "eval/q_minus_monte_carlo",
     "noise_scale": "train/noise_scale",
     "steps_per_second": "train/steps_per_second",
+    "staleness": "actors/staleness",
+    "waiting": "actors/waiting",
+    "replaced": "actors/replaced",
 }
 OPTIONS = {"env": "Pendulum-v1", "actor.lr": 1e-3, "steps": 20_000, "normalise": False, "sigma": (0.1, 0.2), "l2": None}
 SHARED = ("noise_scale", "steps_per_second")  # by all seeds

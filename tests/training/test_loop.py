@@ -87,7 +87,7 @@ def several(loop: Loop, state: TrainState, t0: int, n: int, learning: bool) -> t
 def means(report: Report) -> Report:
     """Over the iterations of one seed."""
     pieces = jax.tree.map(lambda x: np.asarray(x)[:, None], report)
-    return jax.tree.map(lambda x: x[0], mean_report(no_reports(1).add(pieces)))
+    return jax.tree.map(lambda x: x[0], mean_report(no_reports(Config()).add(pieces)))
 
 
 @pytest.fixture(scope="module")

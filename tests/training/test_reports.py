@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddpg.config.config import Config
 from ddpg.training.driver import Report, mean_metrics
 from ddpg.training.reports import PendingReports, mean_report, no_reports
 from ddpg.types import Metrics
@@ -33,12 +34,12 @@ def reported(q: np.ndarray) -> Report:
 
 def test_a_chunk_becomes_one_piece_that_counts_by_its_iterations() -> None:
     one, two = np.array([[1.0, 2.0], [3.0, 0.0]]), np.array([[4.0, 4.0], [7.0, 8.0], [1.0, 6.0]])
-    pending, first = no_reports(2).add(reported(one)).end_chunk(2)
+    pending, first = no_reports(Config(seeds=2)).add(reported(one)).end_chunk(2)
     np.testing.assert_allclose(first.metrics.q, [2, 1])
     pending = pending.add(reported(two[:1])).add(reported(two[1:]))
     np.testing.assert_array_equal(pending.weights, [2, 1, 1, 1])
     cut, second = pending.end_chunk(3)
-    whole, same = no_reports(2).add(reported(one)).end_chunk(2)[0].add(reported(two)).end_chunk(3)
+    whole, same = no_reports(Config(seeds=2)).add(reported(one)).end_chunk(2)[0].add(reported(two)).end_chunk(3)
     np.testing.assert_array_equal(cut.weights, [2, 3])
     np.testing.assert_allclose(second.metrics.q, [4, 6])
     np.testing.assert_allclose(mean_report(cut).metrics.q, [16 / 5, 20 / 5])
@@ -49,7 +50,7 @@ def test_a_chunk_becomes_one_piece_that_counts_by_its_iterations() -> None:
 
 def test_what_is_lost_within_a_chunk_is_no_unknown_number() -> None:
     """Though the mean over what is known is finite: a run must not end well with networks of NaN."""
-    pending, _ = no_reports(2).add(reported(np.array([[3.0, 3.0]]))).end_chunk(1)
+    pending, _ = no_reports(Config(seeds=2)).add(reported(np.array([[3.0, 3.0]]))).end_chunk(1)
     pending = pending.add(reported(np.array([[1.0, 2.0], [2.0, math.nan]])))
     assert np.isfinite(mean_report(pending).metrics.q).all()
     _, chunk = pending.end_chunk(2)

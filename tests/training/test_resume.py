@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import ddpg
 from ddpg.cli import main
+from ddpg.config.config import Config
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.records.checkpoint import list_checkpoints
@@ -271,12 +272,12 @@ def test_a_checkpoint_follows_the_first_evaluation_and_then_what_the_last_one_co
         driver.start(jax.numpy.stack([jax.random.key(0)]))
         assert not saver.due(100, evaluated=False)
         assert saver.due(100, evaluated=True)
-        saver.save(100, driver, Progress(), init_watch(1), last=False)  # waits for imports, which cost once
+        saver.save(100, driver, Progress(), init_watch(Config()), last=False)  # waits for imports, which cost once
         assert len(list_checkpoints(tmp_path / "checkpoints")) == 1
         assert not saver.due(101, evaluated=True)
         now += 10  # many times what writing took
         assert saver.due(150, evaluated=True)
-        saver.save(200, driver, Progress(), init_watch(1), last=False)
+        saver.save(200, driver, Progress(), init_watch(Config()), last=False)
         vars(saver)["_checkpoints"].wait()
         for passed, expected in [(29, False), (1, True)]:
             now += passed
@@ -294,7 +295,7 @@ def test_checkpoints_that_the_user_asked_for_are_announced(
     ):
         driver.start(jax.numpy.stack([jax.random.key(0)]))
         for step in (100, 200):
-            saver.save(step, driver, Progress(), init_watch(1), last=False)
+            saver.save(step, driver, Progress(), init_watch(Config()), last=False)
     lines = capsys.readouterr().err
     assert "checkpoint of step 100: " in lines  # the first always
     assert ("checkpoint of step 200: " in lines) is announced

@@ -1,7 +1,9 @@
 """A run's configuration: one frozen value, whose parts check themselves."""
 
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.parameter_noise import ParameterNoise
@@ -9,7 +11,7 @@ from ddpg.algorithm.sale import Sale
 from ddpg.envs.view import AnyPixels, Own, View
 from ddpg.experience.replay import Replay
 from ddpg.mistake import Mistake
-from ddpg.ranges import InfoKeys, Natural, Positive, Seeding, Share, UnitInterval, Whole, Words
+from ddpg.ranges import Finite, InfoKeys, Natural, Positive, Seeding, Share, UnitInterval, Whole, Words
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,25 @@ class CollectionConfig:
     learning_starts: Whole | None = None
     vector: Literal["sync", "async"] = "sync"
     assess: bool = False
+
+
+@dataclass(frozen=True)
+class ActorsConfig:
+    """Collecting in `number` processes anywhere in a Ray cluster, beside the learner's own; 0: no such processes.
+
+    Each steps `collect.envs` environments. The noise of the first is multiplied by `spread`, that of the last divided
+    by it, and the factors between are a geometric sequence, as Ape-X spreads its epsilons (Horgan et al. 2018,
+    section 4.1). `address` is that of a cluster that runs, such as 10.0.0.1:6379 or auto; without it the run starts
+    one on this machine.
+    """
+
+    number: Whole = 0
+    spread: Annotated[Finite, Ge(1)] = 2.0
+    address: str | None = None
+
+    def scale(self, slot: int) -> float:
+        """Of the noise of one of them."""
+        return 1.0 if self.number < 2 else self.spread ** (1 - 2 * slot / (self.number - 1))
 
 
 @dataclass(frozen=True)
@@ -90,6 +111,7 @@ class Config:
     agent: DPG = DPG()
     replay: Replay = Replay()
     collect: CollectionConfig = CollectionConfig()
+    actors: ActorsConfig = ActorsConfig()
     eval: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
 
@@ -117,6 +139,8 @@ class Config:
         self._check_times()
         if self.collect.assess:
             self._check_assessment()
+        if self.actors.number:
+            self._check_actors()
         if isinstance(self.agent.encoder, Sale) and self.replay.n_step > 1:
             raise Mistake(
                 f"replay.n_step {self.replay.n_step}: encoder sale predicts the next state, one step later; "
@@ -151,6 +175,23 @@ class Config:
                 f"collect.learning_starts {self.learning_starts}: until step {self.collect.warmup} actions are random, "
                 f"which collect.assess would assess; use --collect.learning_starts none"
             )
+
+    def _check_actors(self) -> None:
+        """One learner learns from all actors, which step their environments one after the other."""
+        having = f"actors.number {self.actors.number}:"
+        if self.seeds > 1:
+            raise Mistake(f"{having} they collect for one seed, and seeds is {self.seeds}; use --seeds 1")
+        if self.collect.assess:
+            raise Mistake(f"{having} each acts with a policy of another time; use --collect.assess false")
+        if self.replay.relabels:
+            raise Mistake(
+                f"{having} their environments, which judge other goals, are in other processes; "
+                f"use --replay.relabel none, or --actors 0"
+            )
+        if self.collect.vector == "async":
+            raise Mistake(f"{having} each is a process of its own already; use --collect.vector sync")
+        if self.eval.shared:
+            raise Mistake(f"{having} their environments are in other processes; use --eval.shared false")
 
     def _check_times(self) -> None:
         """Warm-up, learning and the run's end follow each other, and the replay holds what learning needs."""

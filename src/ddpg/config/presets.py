@@ -318,18 +318,21 @@ PRESETS = {
 }
 
 HOST_STEPS = 100  # steps of Python environments per iteration, that is per call of the compiled learner
+SEGMENT = 10  # rows of an actor's block per row at whose end a return is cut, or that is stored twice
 
 
 def host_defaults(config: Config, options: Mapping[str, Any]) -> dict[str, Any]:
     """`options`, and what suits Python environments better than a preset, which is written for compiled ones.
 
     An iteration has HOST_STEPS steps, or `collect.steps` if that is among the options or the preset assesses episodes,
-    with the preset's ratio of updates to steps, or that of `collect.updates`. A run has twenty evaluations of ten
-    episodes.
+    with the preset's ratio of updates to steps, or that of `collect.updates`. With actors it has more if that makes
+    blocks of fewer than SEGMENT rows per row that their ends cost. A run has twenty evaluations of ten episodes.
     """
     preset = PRESETS.get(config.preset, config).collect
     chosen = "collect.steps" in options or preset.assess
     steps = config.collect.steps if chosen else max(1, HOST_STEPS // config.collect.envs)
+    if config.actors.number and not chosen:
+        steps = max(steps, SEGMENT * (config.replay.n_step + config.stack))
     source = config.collect if "collect.updates" in options else preset
     updates_per_step = source.updates / (source.steps * source.envs)
     updates = max(1, round(steps * config.collect.envs * updates_per_step))

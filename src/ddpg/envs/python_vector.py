@@ -40,14 +40,17 @@ class PythonVector:
 
     The seed of an episode is a function of (run seed, index of the environment, number of the episode), so a seed's
     episodes do not depend on the other seeds. `mode` "sync" steps all in this process, "async" each in its own.
+    Environments of a seed are counted from `first` on.
     """
 
-    def __init__(self, gym: GymFactory, seeds: Sequence[int], n: int, mode: Literal["sync", "async"] = "sync") -> None:
+    def __init__(
+        self, gym: GymFactory, seeds: Sequence[int], n: int, mode: Literal["sync", "async"] = "sync", first: int = 0
+    ) -> None:
         self._shape = len(seeds), n
         makers = [
             partial(gym.make, i + n * s, partial(episode_seed, seed, i))
             for s, seed in enumerate(seeds)
-            for i in range(n)
+            for i in range(first, first + n)
         ]
         self._all = InProcess(makers) if mode == "sync" else Processes(makers)
         count, m = len(makers), gym.spec.action_dim

@@ -81,7 +81,8 @@ def observed(ring: Ring, obs: AnyArray, obs_shape: tuple[int, ...]) -> Array:
     pictures = [ring.obs[row, env]]
     for _ in range(stacked(ring, obs_shape) - 1):
         before = (row - 1) % rows
-        row = jnp.where(boundaries(ring.columns[before, env]), row, before)  # the first stands for those before it
+        ends = boundaries(columns := ring.columns[before, env]) & ~contexts(columns)
+        row = jnp.where(ends, row, before)  # the first stands for those before it
         pictures.append(ring.obs[row, env])
     return jnp.concatenate(pictures[::-1], axis=-1) if len(pictures) > 1 else pictures[0]
 
@@ -100,6 +101,11 @@ def age_of(ring: Ring, index: Int[Array, " b"]) -> Int[Array, " b"]:
 def boundaries(columns: Float[Array, "*t n d"]) -> Array:
     """Which packed rows are boundary rows."""
     return columns[..., -1] > 0
+
+
+def contexts(columns: Float[Array, "*t n d"]) -> Array:
+    """Which packed boundary rows are the context of a segment: their episode goes on in the next row."""
+    return columns[..., -2] > 0
 
 
 def trimmed(ring: Ring) -> Ring:

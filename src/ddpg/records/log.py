@@ -34,6 +34,9 @@ TAGS = {  # key of a log point and in metrics.jsonl -> tag in TensorBoard
     "q_bias": "eval/q_minus_monte_carlo",
     "noise_scale": "train/noise_scale",
     "steps_per_second": "train/steps_per_second",
+    "staleness": "actors/staleness",
+    "waiting": "actors/waiting",
+    "replaced": "actors/replaced",
 }
 OWN = {"info": "eval/info", "episode_info": "train/info"}  # numbers of the user's own: info/KEY -> eval/info/KEY
 HISTOGRAMS = {"dq_da_at_starts": "critic/dq_da_histogram"}  # of whole samples, in TensorBoard alone

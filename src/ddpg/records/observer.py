@@ -32,6 +32,9 @@ LogPoint = TypedDict(
         "q_bias": PerSeed,  # Q(s_0, mu(s_0)) minus the discounted return that followed
         "noise_scale": float,
         "steps_per_second": float,  # of all seeds together
+        "staleness": NotRequired[PerSeed],  # with actors: updates since the parameters with which a block was collected
+        "waiting": NotRequired[PerSeed],  # share of the time in which the learner waited for actors
+        "replaced": NotRequired[PerSeed],  # actors that had died, since the last log point
         "info": NotRequired[Mapping[str, PerSeed]],  # by key of the configuration's log: means over the evaluation
         "episode_info": NotRequired[Mapping[str, PerSeed]],  # and over the exploring episodes that ended
         "dq_da_at_starts": Float[np.ndarray, "seeds episodes"],  # one norm per episode of the evaluation

@@ -14,8 +14,10 @@ from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment, HasInfo
 from ddpg.envs.python_vector import PythonVector
 from ddpg.envs.vector import Vector
+from ddpg.experience.segment import added_rows
 from ddpg.mistake import Mistake
 from ddpg.terminal import count, thousands
+from ddpg.training.actors import Actors
 from ddpg.training.collector import BehaviourPolicy, Collector
 from ddpg.training.driver import Driver
 from ddpg.training.evaluate import CompiledEvaluator
@@ -45,6 +47,7 @@ def learner_for(config: Config, spec: Spec) -> Learner:
         config.reward_scale,
         config.normalise,
         config.collect.assess,
+        added_rows=added_rows(spec.stack) if config.actors.number else 0,
     )
 
 
@@ -84,6 +87,8 @@ def with_log(env: Environment | GymFactory, keys: tuple[str, ...]) -> Environmen
 def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
     """The driver of a run of this configuration. Misbehaved if an environment cannot begin."""
     env = with_log(env, config.log)
+    if config.actors.number:
+        return _actors(config, env)
     if not isinstance(env, GymFactory):
         return Scan(loop_for(config, env))
     envs = PythonVector(env, config.seed_range, config.collect.envs, config.collect.vector)
@@ -102,6 +107,14 @@ def _asked(env: GymFactory, envs: PythonVector, learner: Learner) -> GoalReward 
         return None
     lent = envs.lent()
     return GoalReward(lent[0] if lent else env.make(), env.id, goals.shape, lent=bool(lent))
+
+
+def _actors(config: Config, env: Environment | GymFactory) -> Actors:
+    """The driver of a run with actors. Mistake if it can have none."""
+    if not isinstance(env, GymFactory):
+        fix = f"use gym:{env.id}" if env.id in registry else "use more --envs"
+        raise Mistake(f"actors.number {config.actors.number}: {env.id} is compiled into the learner; {fix}")
+    return Actors(config.actors, learner_for(config, env.spec), behaviour_for(config, env.spec), env, config.seed)
 
 
 def evaluator_for(

@@ -1,6 +1,6 @@
 """Collecting: the behaviour policy beta, and K steps of N compiled environments with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -21,7 +21,8 @@ from ddpg.types import AnyArray, Key, PyTree, Row, Spec
 class BehaviourPolicy:
     """beta: the agent's policy with its exploration; uniformly random for the first `warmup` environment steps.
 
-    After those a share of `random_actions` is. `steps` of `envs` environments make an iteration. It computes with JAX
+    After those a share of `random_actions` is. `steps` of `envs` environments make an iteration. Noise on actions is
+    multiplied by `scale`. It computes with JAX
     in compiled code and with NumPy if Python steps the environments.
     """
 
@@ -31,6 +32,10 @@ class BehaviourPolicy:
     steps: int
     warmup: int
     random_actions: float = 0.0
+    scale: float = 1.0
+
+    def scaled(self, scale: float) -> "BehaviourPolicy":
+        return replace(self, scale=scale)
 
     def init_noise(self) -> Float[np.ndarray, "n ..."]:
         """The state of the noise before the first step."""
@@ -59,6 +64,8 @@ class BehaviourPolicy:
         normal, uniform, random = randomness
         step = (t * self.steps + k) * self.envs
         noise, perturbation = self.agent.exploration(noise, normal, start, step)
+        if self.scale != 1:
+            perturbation = np.float32(self.scale) * perturbation
         action = self.agent.act(policy, obs, perturbation)
         xp = normal.__array_namespace__()
         action = xp.where(step < self.warmup, uniform, action) if self.warmup else action

@@ -1,6 +1,6 @@
 """What a driver must answer: it turns the iterations of all seeds, a chunk at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import jax
@@ -24,6 +24,14 @@ class OwnMean(NamedTuple):
     episodes: Int[AnyArray, ""]
 
 
+class ActorsReport(NamedTuple):
+    """Of iterations whose blocks actors collected."""
+
+    staleness: Float[AnyArray, ""]  # updates since the parameters with which they collected
+    waiting: Float[AnyArray, ""]  # share of the time in which the learner waited for them
+    replaced: Int[AnyArray, ""]  # of them, because they had died
+
+
 class Report(NamedTuple):
     """Iterations of one seed: means over their updates, and over the episodes that ended in them."""
 
@@ -33,6 +41,7 @@ class Report(NamedTuple):
     lowest_reward: Float[AnyArray, ""]  # of the steps that had one; infinite if there was none
     highest_reward: Float[AnyArray, ""]
     own: tuple[OwnMean, ...] = ()  # by the keys of the configuration's log
+    actors: ActorsReport | None = None
 
 
 Program = Callable[[np.int32, int], Report]
@@ -70,8 +79,14 @@ class Learned(NamedTuple):
 class Driver(Protocol):
     """The state of every seed, and how it moves on.
 
-    `Scan` compiles whole chunks with JAX-native environments; `Host` steps Python environments beside the learner.
+    `Scan` compiles whole chunks with JAX-native environments; `Host` steps Python environments beside the learner;
+    `Actors` has them stepped in processes of a Ray cluster.
     """
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What to say of it when a run begins."""
+        ...
 
     def start(self, keys: Keys) -> None:
         """Go to the first iteration. Once only."""

@@ -179,10 +179,13 @@ class RunFolder:
 
     def resume_command(self, config: Config, steps: int | None = None) -> str:
         """What goes on with this run, as it is typed: in Python if its environment has no id."""
+        address = config.actors.address
         if not has_id(config.env):
             more = "" if steps is None else f", steps={steps}"
+            more += "" if address is None else f', options={{"actors.address": "{address}"}}'
             return f"ddpg.resume({str(self)!r}, env=...{more})"
-        return self.command("resume", config, *([] if steps is None else ["--steps", str(steps)]))
+        options = [] if steps is None else ["--steps", str(steps)]
+        return self.command("resume", config, *options, *([] if address is None else ["--ray-address", address]))
 
     def command(self, name: str, config: Config, *options: str) -> str:
         """`ddpg NAME` of this run, as it is typed."""

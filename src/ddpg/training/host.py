@@ -20,15 +20,23 @@ from jax.stages import Wrapped
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.goals import GoalReward
 from ddpg.envs.gymnasium_edge import CheckedEnv
-from ddpg.experience.relabel import Hindsight, Judged
-from ddpg.experience.ring import any_rows, cut, fewer, refilled, trimmed
-from ddpg.records.tree_file import from_numpy, to_numpy
+from ddpg.experience.relabel import Judged
+from ddpg.experience.ring import cut, fewer
 from ddpg.training.collector import BehaviourPolicy
-from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, mean_metrics, reward_range
+from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, reward_range
 from ddpg.training.interruption import Interruption, Pace, never
 from ddpg.training.learner import Learner, LearnerState
+from ddpg.training.learner_programs import (
+    ask_program,
+    learn_program,
+    restored,
+    saved,
+    saved_shapes,
+    stacked,
+    start_program,
+)
 from ddpg.training.python_collector import CollectorSnapshot, PythonCollector, PythonVectorEnv
-from ddpg.training.randomness import ActionRandomness, IterationRandomness, UpdateRandomness
+from ddpg.training.randomness import ActionRandomness, IterationRandomness
 from ddpg.types import Key, Keys, Metrics, Row
 
 
@@ -48,6 +56,8 @@ class Host:
     goals are relabelled, `goal_reward` is asked for the rewards of all minibatches of an iteration before its updates.
     """
 
+    notes = ()
+
     def __init__(
         self,
         learner: Learner,
@@ -56,18 +66,15 @@ class Host:
         numbers: int = 0,
         goal_reward: GoalReward | None = None,
     ) -> None:
-        self.learner, self.collector, self._goal_reward = (
-            learner,
-            PythonCollector(behaviour, envs, numbers),
-            goal_reward,
-        )
+        self.learner, self.collector = learner, PythonCollector(behaviour, envs, numbers)
+        self._goal_reward = goal_reward
         self._interruption = Interruption()
 
     def start(self, keys: Keys) -> None:
         """Once only: the environments have begun their first episode."""
         placed = [jax.device_put(key, device) for key, device in zip(keys, cycle(jax.devices()), strict=False)]
         first = self.collector.first
-        started = [_start(self.learner)(key, obs) for key, obs in zip(placed, first, strict=True)]
+        started = [start_program(self.learner)(key, obs) for key, obs in zip(placed, first, strict=True)]
         self._states, self._blocks = [state for state, _ in started], [block for _, block in started]
 
     def read(self) -> Learned:
@@ -78,28 +85,21 @@ class Host:
     def snapshot(self, newest: int | None = None) -> HostSnapshot:
         if (left := self._interruption.left) is not None:
             return left._replace(learner=left.learner._replace(ring=cut(left.learner.ring, newest)))
-        rings = [trimmed(jax.tree.map(lambda x: np.asarray(x)[None], state.ring)) for state in self._states]
-        rings = [cut(ring, newest) for ring in rings]
-        ring = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rings)
-        learner = stacked([to_numpy(state._replace(ring=None)) for state in self._states])._replace(ring=ring)
-        return HostSnapshot(learner, stacked(self._blocks), self.collector.snapshot())
+        return HostSnapshot(saved(self._states, newest), stacked(self._blocks), self.collector.snapshot())
 
     def _held(self) -> HostSnapshot:
         return self.snapshot(fewer(self._states[0].ring, self._interruption.unsaved()))
 
     def snapshot_shapes(self, keys: Keys) -> HostSnapshot:
-        state, block = jax.eval_shape(jax.vmap(_start(self.learner)), keys, jnp.asarray(self.collector.first))
+        learner, block = saved_shapes(self.learner, keys, jnp.asarray(self.collector.first))
         collector = self.collector.snapshot()
         actions = collector.history.actions
         any_length = jax.ShapeDtypeStruct((-(2**31), *actions.shape[1:]), actions.dtype)
         collector = collector._replace(history=collector.history._replace(actions=any_length))
-        return HostSnapshot(state._replace(ring=any_rows(state.ring)), block, collector)
+        return HostSnapshot(learner, block, collector)
 
     def resume(self, snapshot: HostSnapshot, keys: Keys) -> list[str]:
-        like, _ = jax.eval_shape(_start(self.learner), keys[0], jnp.asarray(self.collector.first[0]))
-        learner = from_numpy(snapshot.learner._replace(ring=refilled(snapshot.learner.ring, like.ring)), like)
-        each = [jax.tree.map(itemgetter(s), learner) for s in range(len(keys))]
-        self._states = [jax.device_put(*pair) for pair in zip(each, cycle(jax.devices()), strict=False)]
+        self._states = restored(self.learner, snapshot.learner, keys, jnp.asarray(self.collector.first[0]))
         truncated, notes = self.collector.resume(snapshot.collector), list[str]()
         self._blocks = [jax.tree.map(itemgetter(s), snapshot.block) for s in range(len(keys))]
         if truncated.any():
@@ -161,9 +161,9 @@ class Host:
             )
             zero, ask, judged = np.int32(0), None, None
             if learning and self._goal_reward is not None:
-                ask = _ask(self.learner).lower(state, block, like, zero, zero).compile()
+                ask = ask_program(self.learner).lower(state, block, like, zero, zero).compile()
                 judged = Judged(*self._goal_reward.like(ask.out_info[1].achieved.shape))
-            learn = _learn(self.learner, learning).lower(state, block, like, judged, zero, zero).compile()
+            learn = learn_program(self.learner, learning).lower(state, block, like, judged, zero, zero).compile()
             programs.append((draw, ask, learn))
         return partial(self._chunk, programs, Pace(most=1))
 
@@ -221,20 +221,6 @@ class Host:
         return Report(known, *episodes, *rewards, self.collector.own_means())
 
 
-def stacked(trees: Sequence[Any]) -> Any:
-    """Trees of the same structure as one, with one more axis in front of the leaves."""
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
-
-
-@cache
-def _start(learner: Learner) -> Callable[..., tuple[LearnerState, Row]]:
-    def start(key: Key, obs: Array) -> tuple[LearnerState, Row]:
-        block = learner.empty_block(obs)
-        return learner.init(key, block), block
-
-    return jax.jit(start)
-
-
 @cache
 def _draw(learner: Learner, behaviour: BehaviourPolicy, longest: int) -> Wrapped:
     def draw(key: Key, t0: Array) -> IterationRandomness:
@@ -244,29 +230,3 @@ def _draw(learner: Learner, behaviour: BehaviourPolicy, longest: int) -> Wrapped
         )
 
     return jax.jit(draw)
-
-
-@cache
-def _learn(learner: Learner, learning: bool) -> Wrapped:
-    def learn(
-        state: LearnerState, block: Row, randomness: UpdateRandomness, judged: Judged | None, t0: Array, i: Array
-    ) -> tuple[LearnerState, Metrics | None]:
-        """Iteration t0 + i, with the i-th part of the randomness of a chunk; `ask` has stored the block if `judged`."""
-        state = learner.store(state, block) if judged is None else state
-        own = jax.tree.map(itemgetter(i), randomness)
-        state, metrics = learner.learn_stored(state, block, t0 + i, own, learning, judged)
-        return state, None if metrics is None else mean_metrics(metrics)
-
-    return jax.jit(learn, donate_argnums=0)
-
-
-@cache
-def _ask(learner: Learner) -> Wrapped:
-    def ask(
-        state: LearnerState, block: Row, randomness: UpdateRandomness, t0: Array, i: Array
-    ) -> tuple[LearnerState, Hindsight]:
-        """The block stored, and the hindsight of the updates of iteration t0 + i."""
-        state = learner.store(state, block)
-        return state, learner.hindsight(state.ring, t0 + i, jax.tree.map(itemgetter(i), randomness))
-
-    return jax.jit(ask, donate_argnums=0)

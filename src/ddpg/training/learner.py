@@ -54,7 +54,8 @@ class Learner:
     """`updates` gradient steps per iteration of `steps` steps of `envs` environments.
 
     The update gets rewards times `reward_scale`, and with `normalise` observations of mean 0 and variance 1. If goals
-    are relabelled, `goal_reward` is that of compiled environments; of others `learn_stored` is told.
+    are relabelled, `goal_reward` is that of compiled environments; of others `learn_stored` is told. Blocks have
+    `added_rows` beside their steps if they are segments.
     """
 
     agent: DPG
@@ -68,11 +69,17 @@ class Learner:
     normalise: bool = False
     assess: bool = False
     goal_reward: CompiledGoalReward | None = None
+    added_rows: int = 0
 
     @cached_property
     def goals(self) -> Goals | None:
         """Where they are in observations, if they are relabelled."""
         return goals_of(self.spec) if self.replay.relabels else None
+
+    @property
+    def rows(self) -> int:
+        """Rows of a block: of its steps, and those that make it a segment."""
+        return self.steps + self.added_rows
 
     @property
     def steps_per_iteration(self) -> int:
@@ -101,7 +108,7 @@ class Learner:
         n, m = self.envs, self.spec.action_dim
         no = jnp.zeros((n,), bool)
         row = Row(obs, jnp.zeros((n, m)), jnp.zeros((n,)), no, no, ~no)
-        return jax.tree.map(lambda x: jnp.repeat(x[None], self.steps, axis=0), row)
+        return jax.tree.map(lambda x: jnp.repeat(x[None], self.rows, axis=0), row)
 
     def empty_ring(self, obs: Shaped[Array, "n *obs"]) -> Ring:
         """The replay before the first step, for observations like these."""

@@ -105,6 +105,11 @@ class PythonCollector:
             self._state = PythonEnvState(obs, boundary, noise, start)
         return block
 
+    @property
+    def obs(self) -> np.ndarray:
+        """The observations [s, n, *obs] after the newest step."""
+        return self._state.obs
+
     def episodes(self, block: Row) -> tuple[np.ndarray, np.ndarray]:
         """Mean return, and number, of the episodes that ended in the newest block [s, k, n] of each seed."""
         reward, done = np.asarray(block.reward), np.logical_or(block.terminated, block.truncated)

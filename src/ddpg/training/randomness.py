@@ -9,15 +9,15 @@ import jax
 from jax import Array
 from jaxtyping import Bool, Float, Int, UInt32
 
-from ddpg.types import Key, Keys
+from ddpg.types import AnyArray, Key, Keys
 
 
 class ActionRandomness(NamedTuple):
     """For K steps of N environments: of the exploration, and of random actions."""
 
-    normal: Float[Array, "k n m"]
-    uniform: Float[Array, "k n m"]  # in (-1, 1)
-    random: Bool[Array, "k n"] | None = None  # which actions are `uniform` after the warm-up; None: none are
+    normal: Float[AnyArray, "k n m"]
+    uniform: Float[AnyArray, "k n m"]  # in (-1, 1)
+    random: Bool[AnyArray, "k n"] | None = None  # which actions are `uniform` after the warm-up; None: none are
 
 
 class UpdateRandomness(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ddpg.config.config import Config
 from ddpg.records.observer import LogPoint
-from ddpg.training.driver import OwnMean, Report
+from ddpg.training.driver import ActorsReport, OwnMean, Report
 from ddpg.training.evaluation import Evaluation
 from ddpg.types import Metrics
 
@@ -43,11 +43,12 @@ class PendingReports(NamedTuple):
         return jax.tree.map(lambda *both: np.concatenate(both), before, piece), report
 
 
-def no_reports(seeds: int, numbers: int = 0) -> PendingReports:
-    """Nothing yet, of runs that log so many numbers of `info`."""
-    none = np.zeros((0, seeds))
-    metrics, own = Metrics(*[none] * len(Metrics._fields)), (OwnMean(none, none),) * numbers
-    return PendingReports(Report(metrics, none, none, none, none, own), np.zeros(0))
+def no_reports(config: Config) -> PendingReports:
+    """Nothing yet."""
+    none = np.zeros((0, config.seeds))
+    metrics, own = Metrics(*[none] * len(Metrics._fields)), (OwnMean(none, none),) * len(config.log)
+    actors = ActorsReport(none, none, none) if config.actors.number else None
+    return PendingReports(Report(metrics, none, none, none, none, own, actors), np.zeros(0))
 
 
 def mean_report(pending: PendingReports) -> Report:
@@ -64,7 +65,12 @@ def mean_report(pending: PendingReports) -> Report:
     low = report.lowest_reward.min(axis=0, initial=np.inf)
     high = report.highest_reward.max(axis=0, initial=-np.inf)
     own = tuple(OwnMean(mean(each.mean, each.episodes), each.episodes.sum(axis=0)) for each in report.own)
-    return Report(metrics, returns, report.episodes.sum(axis=0), low, high, own)
+    actors = None
+    if report.actors is not None:
+        staleness, waiting, replaced = report.actors
+        own_weights = weights[:, None] * np.ones_like(staleness)
+        actors = ActorsReport(mean(staleness, own_weights), mean(waiting, own_weights), replaced.sum(axis=0))
+    return Report(metrics, returns, report.episodes.sum(axis=0), low, high, own, actors)
 
 
 def log_point(
@@ -100,6 +106,8 @@ def log_point(
     }
     if optimum is not None:
         point["gap_to_optimum"] = optimum - returns
+    if report.actors is not None:
+        point["staleness"], point["waiting"], point["replaced"] = map(np.asarray, report.actors)
     if config.log:
         point["info"] = dict(zip(config.log, evaluation.mean_own(), strict=True))
         point["episode_info"] = {key: np.asarray(own.mean) for key, own in zip(config.log, report.own, strict=True)}

@@ -70,7 +70,7 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
     Mistake, in one line, if there is none, or an environment misbehaves while its episode is played again. Any other
     exception is a bug of ours: it says nothing of a checkpoint, and all of them keep their names.
     """
-    fresh = init_watch(config.seeds, len(config.log))
+    fresh = init_watch(config)
     pending = jax.tree.map(lambda x: jax.ShapeDtypeStruct((-MOST_ITERATIONS, *x.shape[1:]), x.dtype), fresh.pending)
     like = CheckpointState(driver.snapshot_shapes(keys), fresh._replace(pending=pending))
     paths = list_checkpoints(folder.checkpoints)
@@ -110,8 +110,10 @@ def _progress(path: Path, header: Mapping[str, Any], config: Config) -> Progress
         own = from_data(header["config"])
     except Mistake as error:
         raise Mistake(f"{path} cannot be used: in its configuration, {error}") from None
-    # A run may be made longer, and its checkpoints more or less frequent.
+    # A run may be made longer, its checkpoints more or less frequent, and its actors more or fewer.
     own = replace(own, steps=config.steps, checkpoint=config.checkpoint)
+    if own.actors.number and config.actors.number:
+        own = replace(own, actors=config.actors)
     if own != config:
         then, now = values(own), values(config)
         odd = min(name for name in {**then, **now} if then.get(name) != now.get(name))

@@ -12,6 +12,7 @@ from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
 from ddpg.records.frames import KEY, NewPictures
 from ddpg.terminal import reason
+from ddpg.training.backend import learner_for
 from ddpg.training.driver import Driver
 from ddpg.training.finish import save_networks
 from ddpg.training.folder import RunFolder
@@ -29,6 +30,7 @@ class Saver:
         self._folder, self._config, self._spec, self._display = folder, config, spec, display
         self._saved, self._ended, self._cost = step, time.monotonic(), 0.0
         self._silent, self._written = False, 0.0
+        self._block = learner_for(config, spec).rows
         self._checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep, self._report)
         self._base: tuple[int, int] | None = None  # a step, and how many rows there had been then
         if KEY in header:
@@ -91,7 +93,7 @@ class Saver:
         """How many rows there have been by then."""
         assert self._base is not None, "a snapshot, or a checkpoint, says from where they count"
         first, rows = self._base
-        return rows + (step - first) // self._config.collect.envs
+        return rows - (first - step) // self._config.steps_per_iteration * self._block
 
     def close(self) -> None:
         """Wait until everything is written."""

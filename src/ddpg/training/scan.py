@@ -19,6 +19,8 @@ from ddpg.types import Keys, PyTree
 class Scan:
     """A loop over its own environments. It has the state of every seed, in groups that are computed together."""
 
+    notes = ()
+
     def __init__(self, loop: Loop) -> None:
         self.loop, self._interruption = loop, Interruption()
 

@@ -111,7 +111,7 @@ class Session:
     def _begin(self) -> None:
         """Go to the first step, or to the newest checkpoint that can be restored."""
         config, note = self.config, self.display.note
-        watched = init_watch(config.seeds, len(config.log))
+        watched = init_watch(config)
         self.moments = Moments(self.folder, config, self.env.spec, self.display)
         if self.resumed:
             restored = restore(self.folder, config, self.driver, self.keys, self.display.warn)
@@ -124,7 +124,7 @@ class Session:
             for line in self._start.notes:
                 note(line)
             self.moments.write(0, self.driver.read())
-        for line in self.evaluator.notes:
+        for line in (*self.driver.notes, *self.evaluator.notes):
             (self.display.warn if line.startswith("warning") else note)(line)
         known = self.progress.diverged, self.progress.warnings
         self.watch = Watch(watched, *known, config, self.env.spec, self.folder, self.display)

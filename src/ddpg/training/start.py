@@ -50,7 +50,7 @@ def start_from(
         start = start._replace(notes=(f"begins with the {which} networks of {run} ({seeds}); optimisers are new",))
     if demonstrations is not None:
         transitions = check_transitions(_read(demonstrations), spec)
-        block = to_block(transitions, spec, config.collect.steps, config.collect.envs)
+        block = to_block(transitions, spec, learner_for(config, spec).rows, config.collect.envs)
         rows, capacity = block.reward.size, config.replay.capacity
         if rows > capacity:
             raise Mistake(

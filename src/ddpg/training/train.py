@@ -136,7 +136,9 @@ def _fine_tuned(config: Config, env: EnvironmentLike | None) -> Config:
     """
     if not (env is None or (isinstance(env, str) and split_id(env)[1] == split_id(config.env)[1])):
         config = replace(config, env_args=())
-    return replace(config, collect=replace(config.collect, warmup=0, learning_starts=config.learning_starts))
+    alone = replace(config.actors, address=None)  # no cluster is joined because a folder names it
+    collect = replace(config.collect, warmup=0, learning_starts=config.learning_starts)
+    return replace(config, actors=alone, collect=collect)
 
 
 def _evaluated_every(config: Config, steps: int) -> int:
@@ -168,6 +170,7 @@ def resume(
     steps: int | None = None,
     env: EnvironmentLike | None = None,
     *,
+    options: Mapping[str, Any] | None = None,
     observers: Iterable[Observer] = (),
     quiet: bool = False,
 ) -> Run:
@@ -176,14 +179,22 @@ def resume(
     The result is bit for bit that of a run that was never stopped: networks, optimisers, replay, metrics
     (docs/recovery.md says how a longer run may differ from a run of that length). `env` is needed for a run of a
     function or object, or of an id that imports a module, and must be what it was. Mistake, in one line, if there is
-    no checkpoint or nothing to do, or another process trains there; nothing is lost then. `observers` and `quiet` are
-    those of `train`.
+    no checkpoint or nothing to do, or another process trains there; nothing is lost then. With actors the result is
+    not the same to the last bit (docs/cluster.md); `options` may change "actors.number" and "actors.address".
+    `observers` and `quiet` are those of `train`.
     """
     folder = RunFolder.at(run)
     config = folder.read_config()
     check_within(folder.path)
-    if steps is not None:
-        config = override(config, {"steps": steps})
+    changes = dict(options or {}) | ({} if steps is None else {"steps": steps})
+    if config.actors.address is not None and "actors.address" not in changes:
+        address = config.actors.address
+        raise Mistake(
+            f"{folder}: its actors were in the cluster at {address}, which is not joined because a folder says so; "
+            f"add --ray-address {address} if you trust it, or --ray-address local"
+        )
+    if changes:
+        config = override(config, changes)
     environment = _own_environment(folder, config, env)
     check_fit(config, environment)
     with folder.locked():

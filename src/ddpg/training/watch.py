@@ -26,9 +26,10 @@ class WatchState(NamedTuple):
     best: Best
 
 
-def init_watch(seeds: int, numbers: int = 0) -> WatchState:
-    """Before the first iteration of a run that logs so many numbers of `info`."""
-    return WatchState(no_reports(seeds, numbers), init_divergence(seeds), init_health(seeds), no_best(seeds))
+def init_watch(config: Config) -> WatchState:
+    """Before the first iteration of a run."""
+    seeds = config.seeds
+    return WatchState(no_reports(config), init_divergence(seeds), init_health(seeds), no_best(seeds))
 
 
 class Watch:
@@ -64,7 +65,7 @@ class Watch:
 
     def clear(self) -> None:
         """A log point has taken the reports."""
-        self.state = self.state._replace(pending=no_reports(self._config.seeds, len(self._config.log)))
+        self.state = self.state._replace(pending=no_reports(self._config))
 
     def end_chunk(self, iterations: int, learning: bool) -> bool:
         """Note the seeds that diverged in the chunk that ends now; whether no other is left."""

@@ -1,0 +1,89 @@
+"""The compiled programs of one learner, and its state as a checkpoint has it: what drivers share that Python turns."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import cycle
+from operator import itemgetter
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax.stages import Wrapped
+
+from ddpg.experience.relabel import Hindsight, Judged
+from ddpg.experience.ring import any_rows, cut, refilled, trimmed
+from ddpg.records.tree_file import from_numpy, to_numpy
+from ddpg.training.driver import mean_metrics
+from ddpg.training.learner import Learner, LearnerState
+from ddpg.training.randomness import UpdateRandomness
+from ddpg.types import Key, Keys, Metrics, Row
+
+
+def stacked(trees: Sequence[Any]) -> Any:
+    """Trees of the same structure as one, with one more axis in front of the leaves."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def saved(states: Sequence[LearnerState], newest: int | None) -> LearnerState:
+    """The states of all seeds in NumPy, leaves [S, ...], as `Driver.snapshot` has them."""
+    rings = [trimmed(jax.tree.map(lambda x: np.asarray(x)[None], state.ring)) for state in states]
+    rings = [cut(ring, newest) for ring in rings]
+    ring = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rings)
+    return stacked([to_numpy(state._replace(ring=None)) for state in states])._replace(ring=ring)
+
+
+def saved_shapes(learner: Learner, keys: Keys, obs: Any) -> tuple[LearnerState, Row]:
+    """The shapes that `saved` may give, and those of the first block, for observations [S, N, *obs]."""
+    state, block = jax.eval_shape(jax.vmap(start_program(learner)), keys, obs)
+    return state._replace(ring=any_rows(state.ring)), block
+
+
+def restored(learner: Learner, saved: LearnerState, keys: Keys, obs: Any) -> list[LearnerState]:
+    """The inverse of `saved`, each seed on its device, for observations [N, *obs]. Mistake if it is of another loop."""
+    like, _ = jax.eval_shape(start_program(learner), keys[0], obs)
+    states = from_numpy(saved._replace(ring=refilled(saved.ring, like.ring)), like)
+    each = [jax.tree.map(itemgetter(s), states) for s in range(len(keys))]
+    return [jax.device_put(*pair) for pair in zip(each, cycle(jax.devices()), strict=False)]
+
+
+@cache
+def start_program(learner: Learner) -> Callable[..., tuple[LearnerState, Row]]:
+    """(key, first observations) -> the state, and a block of no transition."""
+
+    def start(key: Key, obs: Array) -> tuple[LearnerState, Row]:
+        block = learner.empty_block(obs)
+        return learner.init(key, block), block
+
+    return jax.jit(start)
+
+
+@cache
+def learn_program(learner: Learner, learning: bool) -> Wrapped:
+    """(state, block, randomness of a chunk, judged, t0, i) -> the state after iteration t0 + i, and its metrics.
+
+    `judged` is what an environment in Python says of the hindsight of `ask_program`, which has stored the block then.
+    """
+
+    def learn(
+        state: LearnerState, block: Row, randomness: UpdateRandomness, judged: Judged | None, t0: Array, i: Array
+    ) -> tuple[LearnerState, Metrics | None]:
+        state = learner.store(state, block) if judged is None else state
+        own = jax.tree.map(itemgetter(i), randomness)
+        state, metrics = learner.learn_stored(state, block, t0 + i, own, learning, judged)
+        return state, None if metrics is None else mean_metrics(metrics)
+
+    return jax.jit(learn, donate_argnums=0)
+
+
+@cache
+def ask_program(learner: Learner) -> Wrapped:
+    """(state, block, randomness of a chunk, t0, i) -> the block stored, and the hindsight of iteration t0 + i."""
+
+    def ask(
+        state: LearnerState, block: Row, randomness: UpdateRandomness, t0: Array, i: Array
+    ) -> tuple[LearnerState, Hindsight]:
+        state = learner.store(state, block)
+        return state, learner.hindsight(state.ring, t0 + i, jax.tree.map(itemgetter(i), randomness))
+
+    return jax.jit(ask, donate_argnums=0)
