@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt32
 from ddpg.experience.returns import fold
 from ddpg.experience.ring import Ring, age_of, observed, pack, rows_at, stacked
 from ddpg.experience.sampling import AnySampling, Index, Uniform
+from ddpg.hyperparameters import Number
 from ddpg.mistake import Mistake
 from ddpg.ranges import Natural
 from ddpg.types import PyTree, Row, Transition
@@ -54,7 +55,7 @@ class Replay:
         return rows_at(ring, when * n + index % n, obs_shape)
 
     def sample(
-        self, ring: Ring, bits: UInt32[Array, " b"], step: Int[Array, ""], gamma: float, obs_shape: tuple[int, ...]
+        self, ring: Ring, bits: UInt32[Array, " b"], step: Int[Array, ""], gamma: Number, obs_shape: tuple[int, ...]
     ) -> tuple[Transition, Index]:
         """One window of n + 1 rows per random word, folded to a transition; and the indices of their first rows."""
         index, weight = self.sampling.draw(ring, bits, self.n_step, step)

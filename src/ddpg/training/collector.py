@@ -1,6 +1,6 @@
 """Collecting: the behaviour policy beta, and K steps of N compiled environments with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
@@ -10,6 +10,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int, Shaped
 
 from ddpg.algorithm.agent import DPG, GreedyPolicy
+from ddpg.algorithm.layers import STATIC
 from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.envs.vector import Vector
 from ddpg.training.randomness import ActionRandomness, init_keys, iteration_keys
@@ -25,7 +26,7 @@ class BehaviourPolicy:
     """
 
     agent: DPG
-    spec: Spec
+    spec: Spec = field(metadata=STATIC)
     envs: int
     steps: int
     warmup: int
@@ -81,7 +82,7 @@ class EndedEpisodes(NamedTuple):
 class Collector:
     """Steps JAX-native environments with the behaviour policy, as pure functions."""
 
-    vector: Vector
+    vector: Vector = field(metadata=STATIC)
     behaviour: BehaviourPolicy
 
     def init(self, key: Key) -> EnvState:

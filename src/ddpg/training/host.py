@@ -20,6 +20,7 @@ from jax.stages import Wrapped
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.experience.ring import any_rows, cut, fewer, refilled, trimmed
+from ddpg.hyperparameters import split, with_numbers
 from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, mean_metrics, reward_range
@@ -47,13 +48,16 @@ class Host:
 
     def __init__(self, learner: Learner, behaviour: BehaviourPolicy, envs: PythonVectorEnv, numbers: int = 0) -> None:
         self.learner, self.collector = learner, PythonCollector(behaviour, envs, numbers)
+        self._structure, self._numbers = split(learner)
+        self._behaviour, _ = split(behaviour)
         self._interruption = Interruption()
 
     def start(self, keys: Keys) -> None:
         """Once only: the environments have begun their first episode."""
         placed = [jax.device_put(key, device) for key, device in zip(keys, cycle(jax.devices()), strict=False)]
         first = self.collector.first
-        started = [_start(self.learner)(key, obs) for key, obs in zip(placed, first, strict=True)]
+        begin = _start(self._structure)
+        started = [begin(self._numbers, key, obs) for key, obs in zip(placed, first, strict=True)]
         self._states, self._blocks = [state for state, _ in started], [block for _, block in started]
 
     def read(self) -> Learned:
@@ -74,7 +78,8 @@ class Host:
         return self.snapshot(fewer(self._states[0].ring, self._interruption.unsaved()))
 
     def snapshot_shapes(self, keys: Keys) -> HostSnapshot:
-        state, block = jax.eval_shape(jax.vmap(_start(self.learner)), keys, jnp.asarray(self.collector.first))
+        begin = jax.vmap(partial(_start(self._structure), self._numbers))
+        state, block = jax.eval_shape(begin, keys, jnp.asarray(self.collector.first))
         collector = self.collector.snapshot()
         actions = collector.history.actions
         any_length = jax.ShapeDtypeStruct((-(2**31), *actions.shape[1:]), actions.dtype)
@@ -82,7 +87,8 @@ class Host:
         return HostSnapshot(state._replace(ring=any_rows(state.ring)), block, collector)
 
     def resume(self, snapshot: HostSnapshot, keys: Keys) -> list[str]:
-        like, _ = jax.eval_shape(_start(self.learner), keys[0], jnp.asarray(self.collector.first[0]))
+        first = jnp.asarray(self.collector.first[0])
+        like, _ = jax.eval_shape(_start(self._structure), self._numbers, keys[0], first)
         learner = from_numpy(snapshot.learner._replace(ring=refilled(snapshot.learner.ring, like.ring)), like)
         each = [jax.tree.map(itemgetter(s), learner) for s in range(len(keys))]
         self._states = [jax.device_put(*pair) for pair in zip(each, cycle(jax.devices()), strict=False)]
@@ -138,12 +144,13 @@ class Host:
     def compile(self, *, longest: int, learning: bool) -> Program:
         programs = []
         for state, block in list(zip(self._states, self._blocks, strict=True))[: jax.device_count()]:
-            draw = _draw(self.learner, self.collector.behaviour, longest).lower(state.key, np.int32(0)).compile()
+            draw = _draw(self._structure, self._behaviour, longest).lower(state.key, np.int32(0)).compile()
             like = jax.tree.map(
                 lambda x, sharding=state.key.sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
                 draw.out_info.updates,
             )
-            learn = _learn(self.learner, learning).lower(state, block, like, np.int32(0), np.int32(0)).compile()
+            learn = _learn(self._structure, learning)
+            learn = learn.lower(state, self._numbers, block, like, np.int32(0), np.int32(0)).compile()
             programs.append((draw, learn))
         return partial(self._chunk, programs, Pace(most=1))
 
@@ -160,7 +167,7 @@ class Host:
             # A copy, since the learner consumes its own. Calls return at once: it learns in threads of XLA.
             policies = [jax.tree.map(np.array, state.acting) for state in self._states]
             turns = [
-                learn(state, block, draw.updates, t0, np.int32(i))
+                learn(state, self._numbers, block, draw.updates, t0, np.int32(i))
                 for state, block, draw, (_, learn) in zip(self._states, self._blocks, draws, programs, strict=True)
             ]
             self._states = [state for state, _ in turns]
@@ -190,8 +197,9 @@ def stacked(trees: Sequence[Any]) -> Any:
 
 
 @cache
-def _start(learner: Learner) -> Callable[..., tuple[LearnerState, Row]]:
-    def start(key: Key, obs: Array) -> tuple[LearnerState, Row]:
+def _start(structure: Learner) -> Callable[..., tuple[LearnerState, Row]]:
+    def start(numbers: Array, key: Key, obs: Array) -> tuple[LearnerState, Row]:
+        learner = with_numbers(structure, numbers)
         block = learner.empty_block(obs)
         return learner.init(key, block), block
 
@@ -201,7 +209,7 @@ def _start(learner: Learner) -> Callable[..., tuple[LearnerState, Row]]:
 @cache
 def _draw(learner: Learner, behaviour: BehaviourPolicy, longest: int) -> Wrapped:
     def draw(key: Key, t0: Array) -> IterationRandomness:
-        """For a whole chunk."""
+        """For a whole chunk; no number matters."""
         return jax.vmap(lambda t: IterationRandomness(behaviour.randomness(key, t), learner.randomness(key, t)))(
             t0 + jnp.arange(longest)
         )
@@ -210,11 +218,12 @@ def _draw(learner: Learner, behaviour: BehaviourPolicy, longest: int) -> Wrapped
 
 
 @cache
-def _learn(learner: Learner, learning: bool) -> Wrapped:
+def _learn(structure: Learner, learning: bool) -> Wrapped:
     def learn(
-        state: LearnerState, block: Row, randomness: UpdateRandomness, t0: Array, i: Array
+        state: LearnerState, numbers: Array, block: Row, randomness: UpdateRandomness, t0: Array, i: Array
     ) -> tuple[LearnerState, Metrics | None]:
         """Iteration t0 + i, with the i-th part of the randomness of a chunk."""
+        learner = with_numbers(structure, numbers)
         state, metrics = learner.learn(state, block, t0 + i, jax.tree.map(itemgetter(i), randomness), learning)
         return state, None if metrics is None else mean_metrics(metrics)
 
