@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ddpg.commands.export import export_run as export
     from ddpg.commands.report import report_runs as report
     from ddpg.commands.study import study
+    from ddpg.commands.sweep import sweep
     from ddpg.config.config import Config
     from ddpg.config.presets import PRESETS
     from ddpg.mistake import Mistake
@@ -54,12 +55,13 @@ _HOMES = {
     "report": "commands.report.report_runs",
     "resume": "training.train.resume",
     "study": "commands.study.study",
+    "sweep": "commands.sweep.sweep",
     "schedule": "algorithm.schedules.schedule",
     "train": "training.train.train",
 }
 __all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "curve_of"]
 __all__ += ["evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics", "replay"]
-__all__ += ["__version__", "report", "resume", "schedule", "study", "train"]
+__all__ += ["__version__", "report", "resume", "schedule", "study", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:
