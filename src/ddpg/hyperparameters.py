@@ -52,7 +52,7 @@ def with_numbers(structure: Part, numbers: Float[AnyArray, " n"] | list[float]) 
     return _mapped(structure, lambda value: numbers[next(left)] if value is HOLE else value)
 
 
-def equals(number: Number | int | None, value: int) -> bool:
+def equals(number: object, value: int) -> bool:
     """Whether a hyperparameter is `value`, which is 0 or 1: that stays in the structure, so it is known while tracing.
 
     `number == value` would be traced, too, and nothing can be left out because of a traced answer.

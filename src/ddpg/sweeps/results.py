@@ -97,11 +97,18 @@ def _importance(axes: "Axes", shares: dict[str, float]) -> None:
 
 def _over(axes: "Axes", trials: list[Trained], path: str, space: Space) -> None:
     """The return over one option."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     domain, known = space.varied[path], [trial for trial in trials if path in trial.options]
     style_axes(axes, "return", size=10)
     if isinstance(domain, Range):
         x: list[Any] = [trial.options[path] for trial in known]
-        axes.set_xscale("log" if domain.log else "linear")
+        if domain.log:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(numticks=6))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_xlim(domain.low, domain.high)
     else:
         x = [domain.ends.index(trial.options[path]) for trial in known]
         axes.set_xticks(range(len(domain.ends)), [str(end) for end in domain.ends])
@@ -116,7 +123,9 @@ def _points(axes: "Axes", x: list[Any], trials: list[Trained]) -> None:
     for name, marks in MARKS.items():
         chosen = [i for i, trial in enumerate(trials) if state(trial) == name]
         y = [trials[i].value if np.isfinite(trials[i].value) else floor for i in chosen]
-        axes.scatter([x[i] for i in chosen], y, label=name, s=26, linewidths=1.2, zorder=3, **marks)
+        if not chosen:
+            continue
+        axes.scatter([x[i] for i in chosen], y, label=name, s=26, linewidths=1.2, zorder=3, clip_on=False, **marks)
 
 
 MARKS: dict[str, dict[str, Any]] = {
@@ -127,4 +136,4 @@ MARKS: dict[str, dict[str, Any]] = {
 
 
 def _legend(axes: "Axes") -> None:
-    axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=FAINT)
+    axes.legend(loc="best", frameon=False, fontsize=9, labelcolor=FAINT)
