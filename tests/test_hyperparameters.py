@@ -50,7 +50,7 @@ class Outer:
 
 def test_split_takes_numbers_alone() -> None:
     structure, numbers = split(Outer())
-    np.testing.assert_array_equal(numbers, np.float32([0.5, 0.25]))
+    np.testing.assert_array_equal(numbers, np.array([0.5, 0.25], np.float32))
     assert structure.inner.scale is HOLE
     assert structure.rate is HOLE
     assert replace(structure.inner, scale=0.5) == Inner()

@@ -10,8 +10,9 @@ import pytest
 
 from ddpg.mistake import Mistake
 from ddpg.sweeps.results import draw, importances, state, table, write_results
-from ddpg.sweeps.search import JOURNAL, Sweep, Trained, best_of, ended, open_study, search
+from ddpg.sweeps.search import JOURNAL, Trained, best_of, ended, open_study, search
 from ddpg.sweeps.space import Choices, Range, Space
+from ddpg.sweeps.sweep import Sweep
 from ddpg.sweeps.trial import GoOn, Outcome, Task
 
 SPACE = Space({"tau": Range(1e-3, 1e-1, log=True), "gamma": Choices((0.9, 0.99)), "replay.n_step": Range(1, 4)})

@@ -14,8 +14,9 @@ from ddpg.mistake import Mistake
 from ddpg.settings import own_settings
 from ddpg.sweeps.built_in import built_in
 from ddpg.sweeps.results import FIGURE, PRESET, TABLE, draw, write_results
-from ddpg.sweeps.search import Sweep, Trained, best_of, check_optuna, ended, search
+from ddpg.sweeps.search import Trained, best_of, check_optuna, ended, search
 from ddpg.sweeps.space import Space, read_space
+from ddpg.sweeps.sweep import Sweep
 from ddpg.terminal import one_decimal, plain, reason
 from ddpg.training.folder import absolute
 from ddpg.training.signals import interruptible
