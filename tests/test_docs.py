@@ -22,6 +22,7 @@ import gymnasium
 import pytest
 
 from ddpg import cli
+from ddpg.config.file import is_file
 from ddpg.config.presets import by_name
 from ddpg.config.reading import override
 from ddpg.config.small import small_options
@@ -242,7 +243,7 @@ print(len(tests), len(commands))
 def check_training(ENV: str | None, preset: str | None, **given: Any) -> None:
     beside = ("COMMAND", "run", "quiet", "from_run", "best", "small", "demonstrations")
     options = {name: value for name, value in given.items() if value is not None and name not in beside}
-    base = by_name(preset or "ddpg")
+    base = by_name("ddpg" if preset is None or is_file(preset) else preset)  # files are of sweeps to come
     config = override(base, {**(small_options(base) if given["small"] else {}), **options})
     check_environment(ENV or config.env, config.env_args, config.action_repeat)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ddpg.commands.export import export_run as export
     from ddpg.commands.report import report_runs as report
     from ddpg.commands.study import study
+    from ddpg.commands.sweep import sweep
     from ddpg.config.config import Config
     from ddpg.config.presets import PRESETS
     from ddpg.mistake import Mistake
@@ -56,12 +57,13 @@ _HOMES = {
     "report": "commands.report.report_runs",
     "resume": "training.train.resume",
     "study": "commands.study.study",
+    "sweep": "commands.sweep.sweep",
     "schedule": "algorithm.schedules.schedule",
     "train": "training.train.train",
 }
 __all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "compare"]
-__all__ += ["curve_of", "evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config"]
-__all__ += ["__version__", "read_metrics", "replay", "report", "resume", "schedule", "study", "train"]
+__all__ += ["curve_of", "evaluate", "export", "film", "iqm", "learning_curve", "load", "load_config", "read_metrics"]
+__all__ += ["__version__", "replay", "report", "resume", "schedule", "study", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

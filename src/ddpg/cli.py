@@ -20,7 +20,7 @@ SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
 # Of train, beside the paths.
 NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")
 BEST = "the policy of the best evaluation, not the last one"
-COMMANDS = ("train", "resume", "eval", "plot", "compare", "report", "export", "doctor", "study", "presets")
+COMMANDS = ("train", "resume", "eval", "plot", "compare", "report", "export", "doctor", "study", "sweep", "presets")
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
 
@@ -93,14 +93,18 @@ def parser(of_train: bool = False) -> Parser:
         sub.set_defaults(COMMAND=function)
         return sub
 
-    usage = "ddpg train [ENV] [--preset NAME] [--small] [--steps N] [--seed S]\n"
+    usage = "ddpg train [ENV] [--preset NAME|FILE] [--small] [--steps N] [--seed S]\n"
     usage += "                  [--seeds K] [--run DIR] [--from RUN] [--actors N] [--quiet]\n"
     usage += "                  [--PART.FIELD VALUE ...]"
     train = command(
         "train", "train.train_command", "Train agents, by default 20 000 steps of DDPG on Pendulum-v1.", usage
     )
     train.add_argument("ENV", nargs="?", help="environment id (Pendulum-v1)")
-    train.add_argument("--preset", metavar="NAME", help="where to start from; see `ddpg presets` (ddpg)")
+    train.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="where to start from: see `ddpg presets`, or a .json file of `ddpg sweep` (ddpg)",
+    )
     train.add_argument("--from", dest="from_run", metavar="RUN", help="begin with its networks and its options")
     train.add_argument("--best", action="store_true", help="with --from: those of its best evaluation")
     train.add_argument("--small", action="store_true", help="the preset in sizes for a small task, such as Pendulum")
@@ -235,6 +239,27 @@ def parser(of_train: bool = False) -> Parser:
     study.add_argument("--steps", type=_natural, metavar="N", help="environment steps of each training (the study's)")
     study.add_argument("--seeds", type=_natural, metavar="K", help="agents of each training (the study's)")
     study.add_argument("-o", type=Path, metavar="DIR", help="the folder of its answer (studies/NAME)")
+
+    sweep = command("sweep", "sweep.sweep_command", "Search for settings with Optuna, with several seeds per trial.")
+    sweep.add_argument("ENV", help="environment id")
+    sweep.add_argument(
+        "--space", metavar="FILE", help="a TOML of options and ranges, or a preset's name (the preset's)"
+    )
+    sweep.add_argument("--trials", type=_natural, default=50, metavar="N", help="how many in all (50)")
+    sweep.add_argument("--preset", default="ddpg", metavar="NAME", help="where to start from, a name or a file (ddpg)")
+    sweep.add_argument("--steps", type=_natural, metavar="N", help="environment steps of each seed (the preset's)")
+    sweep.add_argument(
+        "--seed", type=_whole, default=0, metavar="S", help="of the search, and the first of each trial (0)"
+    )
+    sweep.add_argument("--seeds", type=_natural, default=3, metavar="K", help="agents of each trial (3)")
+    sweep.add_argument(
+        "--objective", choices=("last", "best"), default="last", help="the IQM of evaluations: last or best (last)"
+    )
+    sweep.add_argument(
+        "--pruning", choices=("median", "none"), default="median", help="what ends bad trials: median or none (median)"
+    )
+    sweep.add_argument("--quiet", action="store_true", help="print nothing but the result")
+    sweep.add_argument("-o", type=Path, metavar="DIR", help="the folder (sweeps/ENV-PRESET)")
 
     command("presets", "presets.presets_command", "Print the presets side by side, only where they differ.")
     return top

@@ -1,12 +1,13 @@
 """config.json survives a round trip, is never overwritten by another run, and is refused in one line if invalid."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ddpg.config.config import Config
-from ddpg.config.file import RUN_FORMAT, read_config, write_config
+from ddpg.config.file import RUN_FORMAT, read_config, read_preset, write_config
 from ddpg.config.presets import PRESETS
 
 
@@ -38,3 +39,14 @@ def test_an_invalid_file_is_refused_in_one_line(text: str, tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"config\.json") as error:
         read_config(tmp_path / "config.json")
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_preset_is_a_name_or_a_file(tmp_path: Path) -> None:
+    assert read_preset("td3") == PRESETS["td3"]
+    write_config(found := replace(PRESETS["td3"], gamma=0.9, seeds=3), tmp_path / "preset.json")
+    assert read_preset(tmp_path / "preset.json") == found
+    with pytest.raises(ValueError, match=r"preset .*missing\.json cannot be read"):
+        read_preset(tmp_path / "missing.json")
+    (tmp_path / "preset.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"preset\.json: format 'list', expected 3"):
+        read_preset(str(tmp_path / "preset.json"))

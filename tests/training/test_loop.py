@@ -23,6 +23,7 @@ from ddpg.algorithm.schedules import Linear
 from ddpg.config.config import CollectionConfig, Config
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import all_rows
+from ddpg.hyperparameters import split
 from ddpg.training.backend import loop_for
 from ddpg.training.driver import Report
 from ddpg.training.loop import Loop, TrainState
@@ -276,7 +277,8 @@ def test_ring_is_never_copied(kind: type[Loop]) -> None:
     first = SingleDeviceSharding(jax.devices()[0])
     start = jax.eval_shape(loop.init, jax.random.key(7))
     start = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=first), start)
-    program: Any = _program(loop, TEN, True).lower(start, np.int32(0), np.int32(0)).compile()
+    structure, numbers = split(loop)
+    program: Any = _program(structure, TEN, True).lower(start, numbers, np.int32(0), np.int32(0)).compile()
     shape = start.learner.ring.columns.shape
     assert of_ring(program.as_text(), shape) > 3, "the ring can be found by its shape"
     copies = ring_copies(program.as_text(), shape)

@@ -11,7 +11,9 @@ import pytest
 import ddpg
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.cli import main
+from ddpg.config.file import write_config
 from ddpg.config.presets import by_name
+from ddpg.config.reading import override
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load_seed
 from ddpg.training.train import _chose_evaluations, _differing, _evaluated_every
@@ -208,3 +210,14 @@ def test_demonstrations_lie_in_the_replay_of_every_seed(env: str, source: ddpg.R
             run=tmp_path / "small",
             demonstrations=given,
         )
+
+
+def test_a_preset_file_is_for_any_environment_and_imports_none(tmp_path: Path) -> None:
+    """Its environment's arguments are of that environment alone."""
+    found = override(by_name("ddpg"), TINY | {"env": "gym:Pendulum-v1", "env_args": ("g=5",), "steps": 200})
+    write_config(found, tmp_path / "preset.json")
+    run = ddpg.train("jax:Pendulum-v1", preset=tmp_path / "preset.json", run=tmp_path / "run", quiet=True)
+    assert (run.config.env_args, run.config.steps) == ((), 200)
+    write_config(replace(found, env="no_such_module:Env-v0", env_args=()), tmp_path / "own.json")
+    with pytest.raises(ddpg.Mistake, match=r"imports a module, which is not done .* --preset .*own\.json"):
+        ddpg.train(preset=tmp_path / "own.json", run=tmp_path / "other")

@@ -23,6 +23,7 @@ from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.sale import Latest, Sale
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import RANGES, AnyValue, Scalar, ValueRange, pessimistic
+from ddpg.hyperparameters import equals
 from ddpg.mistake import Mistake
 from ddpg.ranges import Choice, Natural, NonNegative, UnitInterval
 from ddpg.types import AnyArray, Key, Metrics, PyTree, Spec, Transition
@@ -162,7 +163,7 @@ class DPG:
         # Target: y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
         fixed = target.fitted(both, 1.0)
         a_next = fixed.mu(s_next)
-        if self.smoothing.sigma:
+        if not equals(self.smoothing.sigma, 0):
             a_next = self.smoothing(a_next, noise, count)
         prediction = fixed.q(s_next, a_next)
         prediction = pessimistic(prediction, self.value.mean(prediction))
@@ -195,7 +196,7 @@ class DPG:
             a = self.smoothing(mu, noise[::-1], count) if self.smoothing.actor else mu
             q_mu, dq_da = jax.value_and_grad(q_of)(a)
             loss_da = -dq_da / len(mu)  # minus: Adam minimises, we maximise J
-            if self.preactivation:
+            if not equals(self.preactivation, 0):
                 loss_da += self.preactivation * gradient_of_preactivation(mu)
             (grad,) = pull_back(loss_da)
             actor, opt = gradient_step(self.actor, nets.fitted(both, 0.01).actor, grad, opt)
@@ -210,9 +211,10 @@ class DPG:
 
         # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
         def update_targets(target: Nets, encoder: Embedding, values: ValueRange | None) -> Any:
+            tau_encoder, tau_actor = (self.tau if tau is None else tau for tau in (self.tau_encoder, self.tau_actor))
             moved = Nets(
-                soft_update(encoder, target.encoder, self.tau_encoder or self.tau),
-                soft_update(actor, target.actor, self.tau_actor or self.tau),
+                soft_update(encoder, target.encoder, tau_encoder),
+                soft_update(actor, target.actor, tau_actor),
                 soft_update(critic, target.critic, self.tau),
             )
             return moved, latest.encoder if latest else encoder, values and values.moved()

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from ddpg.algorithm.norms import Norm
 from ddpg.algorithm.steps import Step
+from ddpg.hyperparameters import Number
 from ddpg.pictures import Part, replaced
 from ddpg.types import AnyArray
 
@@ -149,7 +150,7 @@ def _ends(begin: int, end: int) -> dict[str, np.int64]:
     return {"begin": np.int64(begin), "end": np.int64(end)}
 
 
-def uniform_layer(u: Float[Array, "rows o"], bound: float) -> Dense:
+def uniform_layer(u: Float[Array, "rows o"], bound: Number) -> Dense:
     """Weights and biases in U(-bound, bound), from numbers in (-1, 1)."""
     return Dense(bound * u[:-1], bound * u[-1])
 

@@ -7,6 +7,7 @@ import optax
 from ddpg.algorithm.networks import Network
 from ddpg.algorithm.norms import Running
 from ddpg.algorithm.schedules import Constant
+from ddpg.hyperparameters import Number, equals
 from ddpg.types import PyTree
 
 
@@ -17,9 +18,10 @@ def adam(network: Network) -> optax.GradientTransformation:
     """
     constant = isinstance(network.schedule, Constant)
     lr = network.lr if constant else lambda update: network.lr * network.schedule(update)
-    parts = [optax.clip_by_global_norm(network.max_grad_norm)] if network.max_grad_norm else []
-    parts += [optax.add_decayed_weights(network.l2)] if network.l2 else []
-    parts += [optax.adamw(lr, weight_decay=network.weight_decay) if network.weight_decay else optax.adam(lr)]
+    parts = [optax.clip_by_global_norm(network.max_grad_norm)] if network.max_grad_norm is not None else []
+    parts += [optax.add_decayed_weights(network.l2)] if not equals(network.l2, 0) else []
+    decays = not equals(network.weight_decay, 0)
+    parts += [optax.adamw(lr, weight_decay=network.weight_decay) if decays else optax.adam(lr)]
     return optax.chain(*parts) if len(parts) > 1 else parts[0]
 
 
@@ -46,6 +48,6 @@ def _without_statistics(params: PyTree) -> PyTree:
     return jax.tree.map(zero, params, is_leaf=is_running)
 
 
-def soft_update(online: PyTree, target: PyTree, tau: float) -> PyTree:
+def soft_update(online: PyTree, target: PyTree, tau: Number) -> PyTree:
     """theta' <- tau theta + (1 - tau) theta'"""
     return optax.incremental_update(online, target, tau)

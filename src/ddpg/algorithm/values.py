@@ -12,6 +12,7 @@ from jax import Array
 from jaxtyping import Float
 from pydantic import Discriminator
 
+from ddpg.algorithm.layers import STATIC
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
 from ddpg.ranges import Finite, Natural, Positive
@@ -113,8 +114,8 @@ class Categorical:
 
     kind: Literal["categorical"] = field(default="categorical", kw_only=True)
     atoms: Annotated[Natural, Ge(2)] = 51
-    low: Finite | None = None
-    high: Finite | None = None
+    low: Finite | None = field(default=None, metadata=STATIC)  # NumPy computes the support, in 64 bits
+    high: Finite | None = field(default=None, metadata=STATIC)
 
     @property
     def outputs(self) -> int:

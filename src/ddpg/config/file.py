@@ -1,4 +1,4 @@
-"""The file config.json of a run folder."""
+"""The file config.json of a run folder, which is a preset for other runs, too."""
 
 import json
 import os
@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ddpg.config.config import Config
+from ddpg.config.presets import by_name
 from ddpg.config.reading import brief, from_data, to_data
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import flush_folder, write_text
@@ -45,10 +46,31 @@ def _text(config: Config) -> str:
 def read_config(path: Path) -> Config:
     """The configuration in a run's config.json. Mistake, in one line, if it cannot be read."""
     try:
-        check_plain(path, LARGEST_CONFIG)
-        text = path.read_text(encoding="utf-8")
+        return _read(path)
     except OSError as error:
         raise Mistake(f"{path.parent} is no run folder: cannot read {path.name} ({reason(error)})") from None
+
+
+def read_preset(preset: str | Path) -> Config:
+    """A preset by its name, or from a file: a sweep's preset.json, a run's config.json. Mistake if there is none."""
+    if not is_file(preset):
+        return by_name(str(preset))
+    try:
+        return _read(Path(preset))
+    except OSError as error:
+        raise Mistake(f"preset {preset} cannot be read ({reason(error)})") from None
+
+
+def is_file(preset: str | Path) -> bool:
+    """Whether a preset is meant by its file, not by its name."""
+    return str(preset).endswith(".json")
+
+
+def _read(path: Path) -> Config:
+    """OSError if the file cannot be read, Mistake if it has no configuration."""
+    try:
+        check_plain(path, LARGEST_CONFIG)
+        text = path.read_text(encoding="utf-8")
     except (UnicodeDecodeError, Mistake) as error:
         raise Mistake(f"{path} is no run's configuration: {error}") from None
     try:

@@ -353,5 +353,5 @@ def by_name(preset: str) -> Config:
     if preset not in PRESETS:
         near = get_close_matches(preset, PRESETS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "see `ddpg presets`"
-        raise Mistake(f"unknown preset {preset!r}; available: {', '.join(PRESETS)}; {hint}")
+        raise Mistake(f"unknown preset {preset!r}; available: {', '.join(PRESETS)}, or a .json file; {hint}")
     return PRESETS[preset]

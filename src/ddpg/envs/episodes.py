@@ -9,6 +9,7 @@ from jax import Array
 from jaxtyping import Float, Shaped
 
 from ddpg.envs.protocol import Environment
+from ddpg.hyperparameters import Number
 from ddpg.types import AnyArray, PyTree
 
 
@@ -35,7 +36,7 @@ def play(
     env: Environment,
     act: Callable[[Shaped[Array, "e *obs"]], Float[Array, "e m"]],
     begin: tuple[PyTree, Shaped[Array, "e *obs"]],
-    gamma: float = 1.0,
+    gamma: Number = 1.0,
 ) -> Episodes:
     """One episode from each of `begin`, with the actions [e, m] in [-1, 1] that `act` chooses."""
     state, first = begin

@@ -94,7 +94,7 @@ class Future:
         later = jnp.maximum(ring.ends.later(row, env), 1)  # of a boundary row nothing: its weight is 0
         ahead = 1 + (words[0] % later.astype(jnp.uint32)).astype(jnp.int32)
         (chosen,) = rows_at(ring, ((row + ahead) % rows * n + env)[None], window.obs.shape[2:]).obs
-        share = np.float32(self.k / (1 + self.k))
+        share = self.k / (1 + self.k)
         relabelled = (words[1] >> 8) * np.float32(2**-24) < share
         return Hindsight(relabelled, goals.achieved_in(chosen), goals.achieved_in(window.obs[1:]))
 

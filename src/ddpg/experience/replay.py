@@ -15,6 +15,7 @@ from ddpg.experience.relabel import AnyRelabelling, AsStored
 from ddpg.experience.returns import fold
 from ddpg.experience.ring import Ring, age_of, observed, pack, rows_at, stacked
 from ddpg.experience.sampling import AnySampling, Index, Prioritised, Uniform
+from ddpg.hyperparameters import Number
 from ddpg.mistake import Mistake
 from ddpg.ranges import Natural
 from ddpg.types import PyTree, Row, Transition
@@ -78,7 +79,7 @@ class Replay:
         ring: Ring,
         bits: UInt32[Array, " b"],
         step: Int[Array, ""],
-        gamma: float,
+        gamma: Number,
         obs_shape: tuple[int, ...],
         relabel: Callable[[Index, Row], Row] | None = None,
     ) -> tuple[Transition, Index]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from ddpg.hyperparameters import Number
 from ddpg.types import AnyArray, Row
 
 
@@ -31,12 +32,12 @@ class ReturnScale(NamedTuple):
         return jnp.where(self.largest > 0, 1 / (1.25 * self.largest), 1.0)
 
 
-def init_return_scale(n: int, gamma: float) -> ReturnScale:
+def init_return_scale(n: int, gamma: Number) -> ReturnScale:
     """Before the first step."""
     return ReturnScale(jnp.zeros((n,)), jnp.full((n,), gamma, jnp.float32), jnp.float32(0))
 
 
-def update_return_scale(scale: ReturnScale, block: Row, gamma: float) -> ReturnScale:
+def update_return_scale(scale: ReturnScale, block: Row, gamma: Number) -> ReturnScale:
     """After one more block of rows [K, N, ...].
 
     At a time limit the critic bootstraps: if T steps' rewards repeat for ever, the return is G / (1 - gamma^T).

@@ -1,13 +1,12 @@
 """The n-step fold: a window of rows -> a transition. The only place where ends of episodes are interpreted."""
 
 import jax.numpy as jnp
-from jax import Array
-from jaxtyping import Float
 
+from ddpg.hyperparameters import Number
 from ddpg.types import Row, Transition
 
 
-def fold(window: Row, gamma: float | Float[Array, ""]) -> Transition:
+def fold(window: Row, gamma: Number) -> Transition:
     """Fold windows of n + 1 consecutive rows [n + 1, b, ...] into transitions [b, ...].
 
     Rewards are summed with gamma^k up to the first end inside the window. A true end stops the bootstrap

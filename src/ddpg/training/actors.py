@@ -25,6 +25,7 @@ from ddpg.config.config import ActorsConfig
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.experience.ring import cut, fewer
+from ddpg.hyperparameters import split
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.crew import Crew
 from ddpg.training.driver import ActorsReport, ChunkInterrupted, Learned, Program, Report, reward_range
@@ -53,6 +54,7 @@ class Actors:
         self, config: ActorsConfig, learner: Learner, behaviour: BehaviourPolicy, gym: GymFactory, seed: int
     ) -> None:
         self.learner = learner
+        self._structure, self._numbers = split(learner)
         obs = np.zeros((learner.envs, *gym.spec.obs_shape), gym.spec.obs_dtype)
         self._obs, stack = jnp.asarray(obs), gym.spec.stack
         newest_alone = stack > 1 and not learner.normalise and not isinstance(learner.agent.exploration, ParameterNoise)
@@ -67,7 +69,7 @@ class Actors:
 
     def start(self, keys: Keys) -> None:
         """Once only."""
-        state, _ = start_program(self.learner)(keys[0], self._obs)
+        state, _ = start_program(self._structure)(self._numbers, keys[0], self._obs)
         self._state: LearnerState = state
         self.crew.begin()
 
@@ -85,11 +87,11 @@ class Actors:
         return self.snapshot(fewer(self._state.ring, self._interruption.unsaved()))
 
     def snapshot_shapes(self, keys: Keys) -> ActorsSnapshot:
-        learner, _ = saved_shapes(self.learner, keys, self._obs[None])
+        learner, _ = saved_shapes(self._structure, self._numbers, keys, self._obs[None])
         return ActorsSnapshot(learner, np.array([0]))
 
     def resume(self, snapshot: ActorsSnapshot, keys: Keys) -> list[str]:
-        (self._state,) = restored(self.learner, snapshot.learner, keys, self._obs)
+        (self._state,) = restored(self._structure, self._numbers, snapshot.learner, keys, self._obs)
         self.crew.begin(int(snapshot.begun[0]))
         return []
 
@@ -101,9 +103,11 @@ class Actors:
 
     def compile(self, *, longest: int, learning: bool) -> Program:
         state = self._state
-        draw = _draw(self.learner, longest).lower(state.key, np.int32(0)).compile()
-        learn = learn_program(self.learner, learning)
-        compiled = learn.lower(state, self._block, draw.out_info, None, np.int32(0), np.int32(0)).compile()
+        draw = _draw(self._structure, longest).lower(state.key, np.int32(0)).compile()
+        learn = learn_program(self._structure, learning)
+        compiled = learn.lower(
+            state, self._numbers, self._block, draw.out_info, None, np.int32(0), np.int32(0)
+        ).compile()
         return partial(self._chunk, draw, compiled, self.learner.updates if learning else 0, Pace(most=1))
 
     def _chunk(
@@ -121,7 +125,7 @@ class Actors:
                 raise ChunkInterrupted(i, error, None) from error
             now = perf_counter()
             share, self._taken = (now - began) / (now - self._taken), now
-            self._state, metrics = learn(self._state, taken.block, draws, None, t0, np.int32(i))
+            self._state, metrics = learn(self._state, self._numbers, taken.block, draws, None, t0, np.int32(i))
             if held:
                 self._interruption.wait(partial(jax.block_until_ready, self._state))
             actors = ActorsReport(self._updates - had, share, self.crew.count_replaced())

@@ -1,6 +1,6 @@
 """Collecting: the behaviour policy beta, and K steps of N compiled environments with it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import jax
@@ -10,6 +10,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int, Shaped
 
 from ddpg.algorithm.agent import DPG, GreedyPolicy
+from ddpg.algorithm.layers import STATIC
 from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.envs.protocol import HasInfo
 from ddpg.envs.vector import Vector
@@ -27,11 +28,11 @@ class BehaviourPolicy:
     """
 
     agent: DPG
-    spec: Spec
+    spec: Spec = field(metadata=STATIC)
     envs: int
     steps: int
     warmup: int
-    random_actions: float = 0.0
+    random_actions: float = field(default=0.0, metadata=STATIC)  # decides which random numbers are drawn
     scale: float = 1.0
 
     def scaled(self, scale: float) -> "BehaviourPolicy":
@@ -95,7 +96,7 @@ class EndedEpisodes(NamedTuple):
 class Collector:
     """Steps JAX-native environments with the behaviour policy, as pure functions; `log` are keys of their `info`."""
 
-    vector: Vector
+    vector: Vector = field(metadata=STATIC)
     behaviour: BehaviourPolicy
     log: tuple[str, ...] = ()
 

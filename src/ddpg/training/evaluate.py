@@ -1,7 +1,7 @@
 """Greedy episodes in JAX-native environments, all of them side by side in one compiled program."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cache
 
 import jax
@@ -11,12 +11,14 @@ from jax.stages import Wrapped
 from jaxtyping import Shaped
 
 from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.layers import STATIC
 from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.envs import catalogue
 from ddpg.envs.episodes import play, starts
 from ddpg.envs.protocol import Environment, HasInfo
 from ddpg.envs.view import unseen
 from ddpg.experience.return_scale import ReturnScale
+from ddpg.hyperparameters import split, with_numbers
 from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
 from ddpg.training.evaluation import CriticComparison, Evaluation
 from ddpg.types import PyTree
@@ -26,7 +28,7 @@ from ddpg.types import PyTree
 class CompiledEvaluator:
     """Plays `episodes` greedy episodes from starts that depend on `seed` alone; `log` are keys of their `info`."""
 
-    env: Environment
+    env: Environment = field(metadata=STATIC)
     judge: CriticComparison
     episodes: int = 100
     seed: int = 0
@@ -39,8 +41,7 @@ class CompiledEvaluator:
         solved = catalogue.solved(unseen(self.env))
         if solved is None:
             return None
-        plain = replace(self, env=unseen(self.env))
-        _, obs = jax.jit(plain.starts)()
+        obs = _first_observations(unseen(self.env), self.episodes, self.seed)
         return float(np.mean(solved.best_return(np.asarray(obs))))
 
     def rollout(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
@@ -53,13 +54,15 @@ class CompiledEvaluator:
         return evaluation._replace(own=tuple(info[key] for key in self.log))
 
     def __call__(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
-        return gathered([_rollouts(self)(group) for group in place_on_devices((nets, stats, return_scale))])
+        (structure, numbers), groups = split(self), place_on_devices((nets, stats, return_scale))
+        return gathered([_rollouts(structure)(group, numbers) for group in groups])
 
     def compile(
         self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None
     ) -> Callable[..., Evaluation]:
-        rollouts = compiled(_rollouts(self), place_on_devices((nets, stats, return_scale)))
-        return lambda *inputs: gathered(rollouts(place_on_devices(inputs)))
+        structure, numbers = split(self)
+        rollouts = compiled(_rollouts(structure), place_on_devices((nets, stats, return_scale)), numbers)
+        return lambda *inputs: gathered(rollouts(place_on_devices(inputs), numbers))
 
     def warnings(self) -> dict[str, str]:
         return {}
@@ -72,5 +75,10 @@ class CompiledEvaluator:
 
 
 @cache
-def _rollouts(evaluator: CompiledEvaluator) -> Wrapped:
-    return jit_group(lambda inputs: evaluator.rollout(*inputs))
+def _first_observations(env: Environment, episodes: int, seed: int) -> Shaped[Array, "e *obs"]:
+    return jax.jit(starts, static_argnums=(0, 1, 2))(env, episodes, seed)[1]
+
+
+@cache
+def _rollouts(structure: CompiledEvaluator) -> Wrapped:
+    return jit_group(lambda inputs, numbers: with_numbers(structure, numbers).rollout(*inputs))

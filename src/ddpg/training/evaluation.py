@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple, Protocol
 
 import jax
@@ -17,6 +17,7 @@ from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.algorithm.values import AnyValue
 from ddpg.envs.episodes import Episodes
 from ddpg.experience.return_scale import ReturnScale
+from ddpg.hyperparameters import split, with_numbers
 from ddpg.types import AnyArray
 
 
@@ -100,6 +101,12 @@ class CriticComparison:
         return Evaluation(episodes.returns, total, value - total, jnp.linalg.norm(dq_da, axis=-1), ends)
 
 
+def compiled_comparison(judge: CriticComparison) -> Callable[..., Evaluation]:
+    """The same as `judge`, compiled once for all numbers."""
+    structure, numbers = split(judge)
+    return partial(_comparison(structure), numbers)
+
+
 @cache
-def compiled_comparison(judge: CriticComparison) -> Wrapped:
-    return jax.jit(judge)
+def _comparison(structure: CriticComparison) -> Wrapped:
+    return jax.jit(lambda numbers, *inputs: with_numbers(structure, numbers)(*inputs))

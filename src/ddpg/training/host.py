@@ -22,6 +22,7 @@ from ddpg.envs.goals import GoalReward
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.experience.relabel import Judged
 from ddpg.experience.ring import cut, fewer
+from ddpg.hyperparameters import split
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, reward_range
 from ddpg.training.interruption import Interruption, Pace, never
@@ -68,13 +69,16 @@ class Host:
     ) -> None:
         self.learner, self.collector = learner, PythonCollector(behaviour, envs, numbers)
         self._goal_reward = goal_reward
+        self._structure, self._numbers = split(learner)
+        self._behaviour, _ = split(behaviour)
         self._interruption = Interruption()
 
     def start(self, keys: Keys) -> None:
         """Once only: the environments have begun their first episode."""
         placed = [jax.device_put(key, device) for key, device in zip(keys, cycle(jax.devices()), strict=False)]
         first = self.collector.first
-        started = [start_program(self.learner)(key, obs) for key, obs in zip(placed, first, strict=True)]
+        start = start_program(self._structure)
+        started = [start(self._numbers, key, obs) for key, obs in zip(placed, first, strict=True)]
         self._states, self._blocks = [state for state, _ in started], [block for _, block in started]
 
     def read(self) -> Learned:
@@ -91,7 +95,8 @@ class Host:
         return self.snapshot(fewer(self._states[0].ring, self._interruption.unsaved()))
 
     def snapshot_shapes(self, keys: Keys) -> HostSnapshot:
-        learner, block = saved_shapes(self.learner, keys, jnp.asarray(self.collector.first))
+        first = jnp.asarray(self.collector.first)
+        learner, block = saved_shapes(self._structure, self._numbers, keys, first)
         collector = self.collector.snapshot()
         actions = collector.history.actions
         any_length = jax.ShapeDtypeStruct((-(2**31), *actions.shape[1:]), actions.dtype)
@@ -99,7 +104,8 @@ class Host:
         return HostSnapshot(learner, block, collector)
 
     def resume(self, snapshot: HostSnapshot, keys: Keys) -> list[str]:
-        self._states = restored(self.learner, snapshot.learner, keys, jnp.asarray(self.collector.first[0]))
+        first = jnp.asarray(self.collector.first[0])
+        self._states = restored(self._structure, self._numbers, snapshot.learner, keys, first)
         truncated, notes = self.collector.resume(snapshot.collector), list[str]()
         self._blocks = [jax.tree.map(itemgetter(s), snapshot.block) for s in range(len(keys))]
         if truncated.any():
@@ -154,16 +160,17 @@ class Host:
     def compile(self, *, longest: int, learning: bool) -> Program:
         programs = []
         for state, block in list(zip(self._states, self._blocks, strict=True))[: jax.device_count()]:
-            draw = _draw(self.learner, self.collector.behaviour, longest).lower(state.key, np.int32(0)).compile()
+            draw = _draw(self._structure, self._behaviour, longest).lower(state.key, np.int32(0)).compile()
             like = jax.tree.map(
                 lambda x, sharding=state.key.sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
                 draw.out_info.updates,
             )
             zero, ask, judged = np.int32(0), None, None
             if learning and self._goal_reward is not None:
-                ask = ask_program(self.learner).lower(state, block, like, zero, zero).compile()
+                ask = ask_program(self._structure).lower(state, self._numbers, block, like, zero, zero).compile()
                 judged = Judged(*self._goal_reward.like(ask.out_info[1].achieved.shape))
-            learn = learn_program(self.learner, learning).lower(state, block, like, judged, zero, zero).compile()
+            learn = learn_program(self._structure, learning)
+            learn = learn.lower(state, self._numbers, block, like, judged, zero, zero).compile()
             programs.append((draw, ask, learn))
         return partial(self._chunk, programs, Pace(most=1))
 
@@ -183,7 +190,7 @@ class Host:
             try:
                 judged = self._judged([ask for _, ask, _ in programs], draws, t0, np.int32(i))
                 turns = [
-                    learn(state, block, draw.updates, said, t0, np.int32(i))
+                    learn(state, self._numbers, block, draw.updates, said, t0, np.int32(i))
                     for state, block, draw, said, (*_, learn) in zip(
                         self._states, self._blocks, draws, judged, programs, strict=True
                     )
@@ -206,7 +213,7 @@ class Host:
         if self._goal_reward is None or asks[0] is None:
             return [None] * len(asks)
         asked = [
-            ask(state, block, draw.updates, t0, i)
+            ask(state, self._numbers, block, draw.updates, t0, i)
             for ask, state, block, draw in zip(asks, self._states, self._blocks, draws, strict=True)
         ]
         self._states = [state for state, _ in asked]
@@ -224,7 +231,7 @@ class Host:
 @cache
 def _draw(learner: Learner, behaviour: BehaviourPolicy, longest: int) -> Wrapped:
     def draw(key: Key, t0: Array) -> IterationRandomness:
-        """For a whole chunk."""
+        """For a whole chunk; no number matters."""
         return jax.vmap(lambda t: IterationRandomness(behaviour.randomness(key, t), learner.randomness(key, t)))(
             t0 + jnp.arange(longest)
         )

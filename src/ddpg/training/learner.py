@@ -1,6 +1,6 @@
 """The learner: store the block of rows collected before, then update on minibatches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from jaxtyping import Int, Shaped, UInt32
 
 from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy, Nets
 from ddpg.algorithm.augment import augment_parts
+from ddpg.algorithm.layers import STATIC
 from ddpg.algorithm.normaliser import InputStats, RunningStats, byte_scale, init_stats, normalise, update_stats
 from ddpg.algorithm.parameter_noise import ParameterNoise, Perturbed
 from ddpg.algorithm.random import draw_uniform, to_normal
@@ -20,6 +21,7 @@ from ddpg.experience.replay import Replay
 from ddpg.experience.return_scale import ReturnScale, init_return_scale, update_return_scale
 from ddpg.experience.ring import Ring
 from ddpg.experience.sampling import Index
+from ddpg.hyperparameters import equals
 from ddpg.pictures import picture_parts
 from ddpg.training.assessment import Assessed, begin_assessment
 from ddpg.training.randomness import UpdateRandomness, init_keys, iteration_keys
@@ -60,7 +62,7 @@ class Learner:
 
     agent: DPG
     replay: Replay
-    spec: Spec
+    spec: Spec = field(metadata=STATIC)
     gamma: float
     envs: int
     steps: int
@@ -68,7 +70,7 @@ class Learner:
     reward_scale: float = 1.0
     normalise: bool = False
     assess: bool = False
-    goal_reward: CompiledGoalReward | None = None
+    goal_reward: CompiledGoalReward | None = field(default=None, metadata=STATIC)
     added_rows: int = 0
 
     @cached_property
@@ -117,7 +119,7 @@ class Learner:
     def randomness(self, key: Key, t: Int[Array, ""]) -> UpdateRandomness:
         batch, *_ = iteration_keys(key, t)
         bits = jax.random.bits(batch, (self.updates, self.replay.batch), jnp.uint32)
-        m = self.spec.action_dim if self.agent.smoothing.sigma else 0
+        m = self.spec.action_dim if not equals(self.agent.smoothing.sigma, 0) else 0
         normal = to_normal(draw_uniform(jax.random.fold_in(batch, 1), (*bits.shape, m)))
         shape = (self.updates, 2, self.agent.augment.words)
         augment = jax.random.bits(jax.random.fold_in(batch, 2), shape, jnp.uint32)
@@ -196,7 +198,7 @@ class Learner:
         batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape, relabel)
         if return_scale is not None:
             batch = batch._replace(reward=return_scale.scale * batch.reward)
-        elif self.reward_scale != 1:
+        elif not equals(self.reward_scale, 1):
             batch = batch._replace(reward=self.reward_scale * batch.reward)
         augment, parts = self.agent.augment, picture_parts(self.spec)
         s, s_next = (

@@ -1,7 +1,10 @@
-"""The compiled programs of one learner, and its state as a checkpoint has it: what drivers share that Python turns."""
+"""The compiled programs of one learner, and its state as a checkpoint has it: what drivers share that Python turns.
+
+Programs are of a learner's structure and take its numbers (`split`), so that learners of other numbers share them.
+"""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import cycle
 from operator import itemgetter
 from typing import Any
@@ -10,14 +13,18 @@ import jax
 import numpy as np
 from jax import Array
 from jax.stages import Wrapped
+from jaxtyping import Float
 
 from ddpg.experience.relabel import Hindsight, Judged
 from ddpg.experience.ring import any_rows, cut, refilled, trimmed
+from ddpg.hyperparameters import with_numbers
 from ddpg.records.tree_file import from_numpy, to_numpy
 from ddpg.training.driver import mean_metrics
 from ddpg.training.learner import Learner, LearnerState
 from ddpg.training.randomness import UpdateRandomness
-from ddpg.types import Key, Keys, Metrics, Row
+from ddpg.types import AnyArray, Key, Keys, Metrics, Row
+
+Numbers = Float[AnyArray, " n"]  # of a learner whose structure a program was made for
 
 
 def stacked(trees: Sequence[Any]) -> Any:
@@ -33,25 +40,27 @@ def saved(states: Sequence[LearnerState], newest: int | None) -> LearnerState:
     return stacked([to_numpy(state._replace(ring=None)) for state in states])._replace(ring=ring)
 
 
-def saved_shapes(learner: Learner, keys: Keys, obs: Any) -> tuple[LearnerState, Row]:
+def saved_shapes(structure: Learner, numbers: Numbers, keys: Keys, obs: Any) -> tuple[LearnerState, Row]:
     """The shapes that `saved` may give, and those of the first block, for observations [S, N, *obs]."""
-    state, block = jax.eval_shape(jax.vmap(start_program(learner)), keys, obs)
+    start = jax.vmap(partial(start_program(structure), numbers))
+    state, block = jax.eval_shape(start, keys, obs)
     return state._replace(ring=any_rows(state.ring)), block
 
 
-def restored(learner: Learner, saved: LearnerState, keys: Keys, obs: Any) -> list[LearnerState]:
+def restored(structure: Learner, numbers: Numbers, saved: LearnerState, keys: Keys, obs: Any) -> list[LearnerState]:
     """The inverse of `saved`, each seed on its device, for observations [N, *obs]. Mistake if it is of another loop."""
-    like, _ = jax.eval_shape(start_program(learner), keys[0], obs)
+    like, _ = jax.eval_shape(start_program(structure), numbers, keys[0], obs)
     states = from_numpy(saved._replace(ring=refilled(saved.ring, like.ring)), like)
     each = [jax.tree.map(itemgetter(s), states) for s in range(len(keys))]
     return [jax.device_put(*pair) for pair in zip(each, cycle(jax.devices()), strict=False)]
 
 
 @cache
-def start_program(learner: Learner) -> Callable[..., tuple[LearnerState, Row]]:
-    """(key, first observations) -> the state, and a block of no transition."""
+def start_program(structure: Learner) -> Callable[..., tuple[LearnerState, Row]]:
+    """(numbers, key, first observations) -> the state, and a block of no transition."""
 
-    def start(key: Key, obs: Array) -> tuple[LearnerState, Row]:
+    def start(numbers: Numbers, key: Key, obs: Array) -> tuple[LearnerState, Row]:
+        learner = with_numbers(structure, numbers)
         block = learner.empty_block(obs)
         return learner.init(key, block), block
 
@@ -59,15 +68,22 @@ def start_program(learner: Learner) -> Callable[..., tuple[LearnerState, Row]]:
 
 
 @cache
-def learn_program(learner: Learner, learning: bool) -> Wrapped:
-    """(state, block, randomness of a chunk, judged, t0, i) -> the state after iteration t0 + i, and its metrics.
+def learn_program(structure: Learner, learning: bool) -> Wrapped:
+    """(state, numbers, block, randomness of a chunk, judged, t0, i) -> the state after iteration t0 + i, and metrics.
 
     `judged` is what an environment in Python says of the hindsight of `ask_program`, which has stored the block then.
     """
 
     def learn(
-        state: LearnerState, block: Row, randomness: UpdateRandomness, judged: Judged | None, t0: Array, i: Array
+        state: LearnerState,
+        numbers: Numbers,
+        block: Row,
+        randomness: UpdateRandomness,
+        judged: Judged | None,
+        t0: Array,
+        i: Array,
     ) -> tuple[LearnerState, Metrics | None]:
+        learner = with_numbers(structure, numbers)
         state = learner.store(state, block) if judged is None else state
         own = jax.tree.map(itemgetter(i), randomness)
         state, metrics = learner.learn_stored(state, block, t0 + i, own, learning, judged)
@@ -77,12 +93,13 @@ def learn_program(learner: Learner, learning: bool) -> Wrapped:
 
 
 @cache
-def ask_program(learner: Learner) -> Wrapped:
-    """(state, block, randomness of a chunk, t0, i) -> the block stored, and the hindsight of iteration t0 + i."""
+def ask_program(structure: Learner) -> Wrapped:
+    """(state, numbers, block, randomness of a chunk, t0, i) -> the block stored, and its iteration's hindsight."""
 
     def ask(
-        state: LearnerState, block: Row, randomness: UpdateRandomness, t0: Array, i: Array
+        state: LearnerState, numbers: Numbers, block: Row, randomness: UpdateRandomness, t0: Array, i: Array
     ) -> tuple[LearnerState, Hindsight]:
+        learner = with_numbers(structure, numbers)
         state = learner.store(state, block)
         return state, learner.hindsight(state.ring, t0 + i, jax.tree.map(itemgetter(i), randomness))
 

@@ -5,9 +5,11 @@ from functools import cache, partial
 
 import jax
 import numpy as np
+from jax import Array
 from jax.stages import Wrapped
 
 from ddpg.experience.ring import Ring, any_rows, cut, fewer, refilled, trimmed
+from ddpg.hyperparameters import split, with_numbers
 from ddpg.records.tree_file import from_numpy, keys_to_data
 from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices, with_seeds
 from ddpg.training.driver import Learned, Program, Report
@@ -23,10 +25,11 @@ class Scan:
 
     def __init__(self, loop: Loop) -> None:
         self.loop, self._interruption = loop, Interruption()
+        self._structure, self._numbers = split(loop)
 
     def start(self, keys: Keys) -> None:
         groups = place_on_devices(keys)
-        self._continue_from(compiled(_start(self.loop), groups)(groups))
+        self._continue_from(compiled(_start(self._structure), groups, self._numbers)(groups, self._numbers))
 
     def read(self) -> Learned:
         if self._interruption.left is not None:
@@ -60,13 +63,14 @@ class Scan:
         """Nothing is open: environments are compiled."""
 
     def compile(self, *, longest: int, learning: bool) -> Program:
-        program = compiled(_program(self.loop, longest, learning), self._like, np.int32(0), np.int32(0))
+        program = _program(self._structure, longest, learning)
+        program = compiled(program, self._like, self._numbers, np.int32(0), np.int32(0))
         return partial(self._chunk, program, Pace())
 
     def _chunk(self, program: Callable[..., list[PyTree]], pace: Pace, t0: np.int32, n: int) -> Report:
         def several(first: int, count: int, held: bool) -> Report:
             def call() -> tuple[list[TrainState], Report]:
-                turns = program(self._states, np.int32(t0 + first), np.int32(count))
+                turns = program(self._states, self._numbers, np.int32(t0 + first), np.int32(count))
                 return [state for state, _ in turns], gathered([report for _, report in turns])
 
             self._states, report = self._interruption.wait(call) if held else call()
@@ -85,10 +89,13 @@ def _with_ring(state: TrainState, ring: Ring) -> TrainState:
 
 
 @cache
-def _program(loop: Loop, longest: int, learning: bool) -> Wrapped:
-    return jit_group(partial(loop.chunk, longest=longest, learning=learning), donate=True)
+def _program(structure: Loop, longest: int, learning: bool) -> Wrapped:
+    def chunk(state: TrainState, numbers: Array, t0: Array, n: Array) -> tuple[TrainState, Report]:
+        return with_numbers(structure, numbers).chunk(state, t0, n, longest, learning)
+
+    return jit_group(chunk, donate=True)
 
 
 @cache
-def _start(loop: Loop) -> Wrapped:
-    return jit_group(loop.init)
+def _start(structure: Loop) -> Wrapped:
+    return jit_group(lambda key, numbers: with_numbers(structure, numbers).init(key))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpg.config.config import Config
+from ddpg.config.file import is_file, read_preset
 from ddpg.config.presets import PRESETS, by_name, host_defaults, picture_options
 from ddpg.config.reading import override, values
 from ddpg.config.small import small_options
@@ -34,7 +35,7 @@ def train(
     env: EnvironmentLike | None = None,
     config: Config | None = None,
     *,
-    preset: str | None = None,
+    preset: str | Path | None = None,
     steps: int | None = None,
     seed: int | None = None,
     seeds: int | None = None,
@@ -51,11 +52,12 @@ def train(
 
     `env` is an id, a JAX-native environment or a function that makes one or a Gymnasium environment (it is called for
     each that is needed, and with `render_mode` for the film if it takes that), by default the configuration's, which
-    is Pendulum-v1; `config` replaces the preset, which is `ddpg`, or `pixels` if observations are or have pictures;
-    `options` changes single fields by path, such as {"actor.lr": 1e-4}. For environments that Python steps a preset is
-    changed by `host_defaults`, and if `small` for a small task by `small_options`. In compiled ones a short run has
-    twenty evaluations. `run` is the folder, by default a new one under runs/. Mistake, in one line, for anything that
-    cannot be; nothing is overwritten. Ctrl-C, in the main thread, ends the run early and leaves its folder complete.
+    is Pendulum-v1; `preset` is a name or a .json file, such as a sweep's or a run's own, by default `ddpg`, or `pixels`
+    if observations are or have pictures, and `config` replaces it; `options` changes single fields by path, such as
+    {"actor.lr": 1e-4}. For environments that Python steps a preset is changed by `host_defaults`, and if `small` for a
+    small task by `small_options`. In compiled ones a short run has twenty evaluations. `run` is the folder, by default
+    a new one under runs/. Mistake, in one line, for anything that cannot be; nothing is overwritten. Ctrl-C, in the
+    main thread, ends the run early and leaves its folder complete.
 
     The agents begin with the last networks of `from_run`, or with `best` with those of its best evaluations; its
     configuration is the preset then, but without random actions at the beginning. `demonstrations`, an NPZ file or a
@@ -73,13 +75,14 @@ def train(
     source = None if from_run is None else RunFolder.at(from_run)
     base, inherited = config, False
     if base is None and source is not None and preset is None:
-        base, inherited = _fine_tuned(source.read_config(), env), True
+        base, inherited = _fine_tuned(_in(env, source.read_config())), True
     if base is None and preset is not None:
-        base = by_name(preset)
+        base, inherited = _in(env, read_preset(preset)), is_file(preset)
     if env is None and inherited and base is not None and ":" in split_id(base.env)[1]:
+        file, option = (source, "--from") if preset is None else (preset, "--preset")
         raise Mistake(
-            f"{source}: its environment {base.env} imports a module, which is not done because a folder says so; "
-            f"if you trust it, say so: ddpg train {base.env} --from {source}"
+            f"{file}: its environment {base.env} imports a module, which is not done because a file says so; "
+            f"if you trust it, say so: ddpg train {base.env} {option} {file}"
         )
     if env is None:
         env = (base or by_name("ddpg")).env
@@ -129,13 +132,14 @@ def resolved_alone(env: EnvironmentLike, options: Mapping[str, Any]) -> AnyEnvir
     return resolve_as(override(Config(), chosen), env)
 
 
-def _fine_tuned(config: Config, env: EnvironmentLike | None) -> Config:
-    """The configuration of a run that goes on from another's networks: it acts with them from its first step.
+def _in(env: EnvironmentLike | None, config: Config) -> Config:
+    """A configuration for this environment: in another it has none of its own one's keyword arguments."""
+    same = env is None or (isinstance(env, str) and split_id(env)[1] == split_id(config.env)[1])
+    return config if same else replace(config, env_args=())
 
-    In another environment it has none of the other's keyword arguments.
-    """
-    if not (env is None or (isinstance(env, str) and split_id(env)[1] == split_id(config.env)[1])):
-        config = replace(config, env_args=())
+
+def _fine_tuned(config: Config) -> Config:
+    """The configuration of a run that goes on from another's networks: it acts with them from its first step."""
     alone = replace(config.actors, address=None)  # no cluster is joined because a folder names it
     collect = replace(config.collect, warmup=0, learning_starts=config.learning_starts)
     return replace(config, actors=alone, collect=collect)

@@ -1,0 +1,1 @@
+"""Sweeps: a search for settings, several seeds per trial, and the preset that it finds."""

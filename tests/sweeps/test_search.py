@@ -1,0 +1,166 @@
+"""The search, with trials that are a formula: what is tried, pruned, found, and what a kill changes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ddpg.mistake import Mistake
+from ddpg.sweeps.results import draw, importances, state, table, write_results
+from ddpg.sweeps.search import JOURNAL, Trained, best_of, ended, open_study, search
+from ddpg.sweeps.space import Choices, Range, Space
+from ddpg.sweeps.sweep import Sweep
+from ddpg.sweeps.trial import GoOn, Outcome, Task
+
+SPACE = Space({"tau": Range(1e-3, 1e-1, log=True), "gamma": Choices((0.9, 0.99)), "replay.n_step": Range(1, 4)})
+SWEEP = Sweep("Pendulum-v1", "ddpg", SPACE, steps=3000)
+UNPRUNED = replace(SWEEP, pruning="none")
+Train = Callable[[Task, GoOn], Outcome]
+
+
+def formula(task: Task, go_on: GoOn) -> Outcome:
+    """The return grows in six evaluations to what is best at tau 0.01 and gamma 0.99."""
+    value = -abs(np.log10(task.options["tau"]) + 2) - (task.options["gamma"] == 0.9)
+    for i in range(1, 7):
+        if not go_on(500 * i, value - 1 / i):
+            return Outcome(value - 1 / i, value - 1 / i, 500 * i, pruned=True)
+    return Outcome(value - 1 / 6, value, 3000)
+
+
+def searched(folder: Path, trials: int, train: Train = formula, sweep: Sweep = SWEEP) -> list[Trained]:
+    folder.mkdir(exist_ok=True)
+    study, signal = search(sweep, folder, trials, lambda done: None, train)
+    assert signal == 0
+    return ended(study)
+
+
+def without_time(trials: list[Trained]) -> list[Any]:
+    return [(each.index, each.options, each.outcome, each.value) for each in trials]
+
+
+def killed(at: int, patch: pytest.MonkeyPatch) -> Train:
+    """A training that a kill ends after `at` whole trials: nothing is caught, or written, any more."""
+    done = 0
+
+    def train(task: Task, go_on: GoOn) -> Outcome:
+        nonlocal done
+        done += 1
+        if done == at + 1:
+            go_on(500, -1.0)
+            patch.setattr("ddpg.sweeps.search._fail", lambda study, number: None)
+            raise Killed
+        return formula(task, go_on)
+
+    return train
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = searched(tmp_path / "whole", 18)
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    for at in (0, 3, 9):  # trials after which the next process dies; the last one in the suggested trials
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            search(SWEEP, folder, 18, lambda done: None, killed(at, patch))
+        with (folder / JOURNAL).open("ab") as file:
+            file.write(b'{"op_code":')  # half a line
+    assert without_time(searched(folder, 18)) == without_time(whole)
+    assert len({trial.options["tau"] for trial in whole}) == 18
+
+
+def test_a_longer_search_begins_as_a_shorter_one(tmp_path: Path) -> None:
+    short = without_time(searched(tmp_path / "sweep", 4))
+    assert without_time(searched(tmp_path / "sweep", 4)) == short
+    assert without_time(searched(tmp_path / "sweep", 8))[:4] == short
+    other = searched(tmp_path / "other", 4, sweep=replace(SWEEP, seed=1))
+    assert {trial.options["tau"] for trial in other}.isdisjoint(options["tau"] for _, options, _, _ in short)
+
+
+def test_bad_trials_are_pruned_and_the_best_is_whole(tmp_path: Path) -> None:
+    trials = searched(tmp_path / "sweep", 20)
+    pruned = [trial for trial in trials if state(trial) == "pruned"]
+    assert pruned
+    for trial in pruned:
+        assert trial.index >= 5  # the first ones are all whole
+        assert trial.outcome.steps >= 1000  # a third
+    best = best_of(trials)
+    assert best is not None
+    assert best.value == max(trial.value for trial in trials if not trial.outcome.pruned)
+    assert best.value > -0.5
+    unpruned = searched(tmp_path / "all", 20, sweep=UNPRUNED)
+    assert all(state(trial) == "whole" for trial in unpruned)
+
+
+def test_objective_is_what_was_asked_for(tmp_path: Path) -> None:
+    best = searched(tmp_path / "best", 2, sweep=replace(SWEEP, objective="best"))
+    last = searched(tmp_path / "last", 2)
+    assert [trial.value for trial in best] == [trial.outcome.best for trial in best]
+    assert [trial.value for trial in last] == [trial.outcome.last for trial in last]
+
+
+def diverging(task: Task, go_on: GoOn) -> Outcome:
+    if task.options["gamma"] == 0.99:
+        go_on(500, float("nan"))
+        return Outcome(-np.inf, -np.inf, 500, failure="Q is 1e9")
+    return formula(task, go_on)
+
+
+def test_a_diverged_trial_is_the_worst(tmp_path: Path) -> None:
+    trials = searched(tmp_path / "sweep", 14, diverging)
+    ways = {state(trial) for trial in trials}
+    assert {"diverged", "whole"} <= ways
+    best = best_of(trials)
+    assert best is not None
+    assert best.options["gamma"] == 0.9
+    assert best_of([trial for trial in trials if state(trial) == "diverged"]) is None
+    later = [trial.options["gamma"] for trial in trials[10:]]
+    assert later.count(0.9) >= later.count(0.99)  # the sampler has learned it
+
+
+def test_table_and_figure(tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    trials = searched(folder, 16, diverging, UNPRUNED)
+    for trial in trials:
+        (folder / "trials" / f"{trial.index:04d}").mkdir(parents=True)
+        (folder / "trials" / f"{trial.index:04d}" / "config.json").write_text(str(trial.index))
+    write_results(folder, trials, SPACE)
+    header, *rows = (folder / "trials.csv").read_text().splitlines()
+    assert header == "trial,state,value,last,best,steps,seconds,tau,gamma,replay.n_step"
+    assert [row.split(",")[0] for row in rows] == [str(i) for i in range(16)]
+    best = best_of(trials)
+    assert best is not None
+    assert (folder / "preset.json").read_text() == str(best.index)
+    assert len(table(trials, SPACE).rows) == 16
+    study = open_study(UNPRUNED, folder)
+    shares = importances(study, trials)
+    assert max(shares, key=lambda path: shares[path]) == "tau"
+    draw(folder / "sweep.png", study, trials, SPACE, "last")
+    draw(folder / "few.png", study, trials[:1], SPACE, "last")
+    assert (folder / "sweep.png").stat().st_size > (folder / "few.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("other", "word"),
+    [
+        (replace(SWEEP, steps=4000), "steps"),
+        (replace(SWEEP, seeds=2), "seeds"),
+        (replace(SWEEP, space=Space({"tau": Range(0.1, 0.2)})), "space"),
+        (replace(SWEEP, preset="hands_on_rl"), "preset"),
+    ],
+)
+def test_another_sweep_is_refused(other: Sweep, word: str, tmp_path: Path) -> None:
+    searched(tmp_path / "sweep", 1)
+    with pytest.raises(Mistake, match=f"another {word}"):
+        searched(tmp_path / "sweep", 2, sweep=other)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(Mistake, match="other files"):
+        searched(tmp_path, 1)

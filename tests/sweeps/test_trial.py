@@ -1,0 +1,113 @@
+"""One trial: its outcome is its run's, whether it is done at once, pruned, interrupted or read back."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ddpg
+from ddpg.sweeps.trial import Outcome, Task, run_trial
+from tests.tiny import TINY
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+OPTIONS = TINY | {"steps": 600, "seed": 3, "seeds": 2, "critic.lr": 0.003}
+Points = list[tuple[int, float]]
+
+
+def done(folder: Path, stop: int | None = None, options: dict[str, Any] | None = None) -> tuple[Outcome, Points]:
+    """A trial, told to stop after so many steps, and what it reported."""
+    points = Points()
+
+    def go_on(step: int, value: float) -> bool:
+        points.append((step, value))
+        return step != stop
+
+    return run_trial(Task("Pendulum-v1", "ddpg", OPTIONS | (options or {}), folder), go_on), points
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome, Points]:
+    folder = tmp_path_factory.mktemp("trial") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddpg.training.session.Session.draw", lambda self, warn: self.folder.curve.touch())
+        return folder, *done(folder)
+
+
+def untrained(*args: Any, **options: Any) -> Any:
+    raise AssertionError("trained again")
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("train", "resume"):
+        monkeypatch.setattr(f"ddpg.sweeps.trial.{name}", untrained)
+
+
+def test_outcome_is_the_summarys(whole: tuple[Path, Outcome, Points]) -> None:
+    folder, outcome, points = whole
+    returns = [record["return"] for record in ddpg.read_metrics(folder)]
+    assert [step for step, _ in points] == [100, 200, 300, 400, 500, 600]
+    np.testing.assert_allclose([value for _, value in points], np.reshape(returns, (6, 2)).mean(axis=1))
+    assert outcome.last == points[-1][1]
+    assert outcome.best == np.reshape(returns, (6, 2)).max(axis=0).mean()
+    assert outcome == Outcome(outcome.last, outcome.best, 600)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_an_ended_trial_is_read_back(whole: tuple[Path, Outcome, Points]) -> None:
+    assert done(whole[0]) == whole[1:]
+
+
+def test_a_trial_of_other_options_is_done_anew(whole: tuple[Path, Outcome, Points], tmp_path: Path) -> None:
+    shutil.copytree(whole[0], tmp_path / "trial")
+    outcome, points = done(tmp_path / "trial", options={"tau": 0.3})
+    assert len(points) == 6
+    assert outcome != whole[1]
+
+
+def test_a_pruned_trial_is_pruned_again(whole: tuple[Path, Outcome, Points], tmp_path: Path) -> None:
+    outcome, points = done(tmp_path / "trial", stop=300)
+    assert outcome.pruned
+    assert outcome.steps == 300
+    assert points == whole[2][:3]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddpg.sweeps.trial.resume", untrained)
+        assert done(tmp_path / "trial", stop=300) == (outcome, points)
+
+
+def stopped_after(steps: int) -> Callable[..., Any]:
+    def train(*args: Any, **options: Any) -> Any:
+        def stop(point: ddpg.LogPoint) -> None:
+            if point["step"] == steps:
+                raise ddpg.StopTraining
+
+        return ddpg.train(*args, **options | {"observers": [stop]})
+
+    return train
+
+
+def test_an_interrupted_trial_goes_on(whole: tuple[Path, Outcome, Points], tmp_path: Path) -> None:
+    """It reports what an uninterrupted one does, once each, and ends with the same numbers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddpg.sweeps.trial.train", stopped_after(300))
+        done(tmp_path / "trial")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddpg.sweeps.trial.train", untrained)
+        assert done(tmp_path / "trial") == whole[1:]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_diverged_trial_is_an_answer(tmp_path: Path) -> None:
+    outcome, _ = done(tmp_path / "trial", options={"critic.lr": 1e30, "actor.lr": 1e30})
+    assert outcome.last == outcome.best == -np.inf
+    assert outcome.failure
+    assert "diverged" in outcome.failure or "Q is" in outcome.failure
+
+
+def test_a_mistake_is_one(tmp_path: Path) -> None:
+    with pytest.raises(ddpg.Mistake, match=r"replay.batch 200000"):
+        done(tmp_path / "trial", options={"replay.batch": 200_000})
+    assert not (tmp_path / "trial").exists()
