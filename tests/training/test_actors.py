@@ -105,7 +105,7 @@ def test_no_cluster_is_joined_because_a_folder_names_it(tmp_path: Path) -> None:
     with pytest.raises(ddpg.Mistake, match=r"add --ray-address 10.0.0.1:6379 if you trust it, or --ray-address local"):
         ddpg.resume(folder.path)
     assert folder.resume_command(named).endswith("--ray-address 10.0.0.1:6379")
-    assert fine_tuned(named, None).actors == ActorsConfig(2)
+    assert fine_tuned(named).actors == ActorsConfig(2)
 
 
 @pytest.mark.usefixtures("cluster")

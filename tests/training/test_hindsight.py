@@ -18,6 +18,7 @@ from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.envs.goals import GoalReward
 from ddpg.envs.point_goal import PointGoal
+from ddpg.hyperparameters import split
 from ddpg.training.backend import loop_for
 from ddpg.training.devices import gathered
 from ddpg.training.host import Host
@@ -92,7 +93,8 @@ def test_relabelling_never_copies_the_ring() -> None:
     first = SingleDeviceSharding(jax.devices()[0])
     start = jax.eval_shape(loop.init, jax.random.key(7))
     start = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=first), start)
-    program: Any = _program(loop, 10, True).lower(start, np.int32(0), np.int32(0)).compile()
+    structure, numbers = split(loop)
+    program: Any = _program(structure, 10, True).lower(start, numbers, np.int32(0), np.int32(0)).compile()
     columns = start.learner.ring.columns.shape
     for shape in (columns, columns[:2]):
         assert of_ring(program.as_text(), shape) > 3
