@@ -18,6 +18,7 @@ from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load_seed
 from ddpg.training.train import _chose_evaluations, _differing, _evaluated_every
 from tests.tiny import SMALL_TD7, TINY
+from tests.worlds import Cart
 
 pytestmark = pytest.mark.usefixtures("no_pictures", "one_device")
 
@@ -216,7 +217,7 @@ def test_a_preset_file_is_for_any_environment_and_imports_none(tmp_path: Path) -
     """Its environment's arguments are of that environment alone."""
     found = override(by_name("ddpg"), TINY | {"env": "gym:Pendulum-v1", "env_args": ("g=5",), "steps": 200})
     write_config(found, tmp_path / "preset.json")
-    run = ddpg.train("jax:Pendulum-v1", preset=tmp_path / "preset.json", run=tmp_path / "run", quiet=True)
+    run = ddpg.train(Cart(), preset=tmp_path / "preset.json", run=tmp_path / "run", quiet=True)
     assert (run.config.env_args, run.config.steps) == ((), 200)
     write_config(replace(found, env="no_such_module:Env-v0", env_args=()), tmp_path / "own.json")
     with pytest.raises(ddpg.Mistake, match=r"imports a module, which is not done .* --preset .*own\.json"):
