@@ -1,11 +1,12 @@
 """A run's configuration: one frozen value, whose parts check themselves."""
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
 from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.layers import STATIC
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.sale import Sale
 from ddpg.envs.view import AnyPixels, Own, View
@@ -111,7 +112,7 @@ class Config:
     agent: DPG = DPG()
     replay: Replay = Replay()
     collect: CollectionConfig = CollectionConfig()
-    actors: ActorsConfig = ActorsConfig()
+    actors: ActorsConfig = field(default=ActorsConfig(), metadata=STATIC)  # which compute in NumPy
     eval: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
 

@@ -37,6 +37,7 @@ SPACES: Mapping[str, Space] = {
         {path: domain for path, domain in (_DDPG | _SLOW).items() if path != "exploration.sigma"}
         | {"exploration.high": Range(0.1, 1.0, log=True), "critic.weight_decay": Range(1e-3, 0.5, log=True)}
     ),
+    "her": Space(_DDPG | {"preactivation": Range(1e-3, 1.0, log=True)}),
     "pixels": Space(_DDPG | _SLOW | {"preactivation": Range(1e-4, 1e-2, log=True)}),
     "drqv2": Space({**_SLOW, "tau": Range(1e-3, 1e-1, log=True), "gamma": DISCOUNT}),
     "lillicrap-pixels": Space(_DDPG | _SLOW | {"critic.l2": Range(1e-4, 1e-1, log=True)}),
