@@ -225,10 +225,10 @@ def check(part: Any, path: str = "") -> None:
     A part raises Mistake if its own fields contradict each other, a part with parts also if those do not go together.
     `path` is the option that names the part, such as `actor.block`.
     """
-    for field in fields(part):
-        inner = getattr(part, field.name)
+    for each in fields(part):
+        inner = getattr(part, each.name)
         if is_dataclass(inner):
-            check(inner, short(f"{path}.{field.name}" if path else field.name))
+            check(inner, short(f"{path}.{each.name}" if path else each.name))
     if hasattr(part, "check"):
         part.check(path)
 
