@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--compared", type=int, default=5, help="trials with constants")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=8)
     args = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="sweep-"))
     bad = root / "bad.json"
