@@ -107,7 +107,12 @@ def test_python_snippets_run_in_order(page: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("example", EXAMPLES, ids=names(EXAMPLES))
+@pytest.mark.parametrize(
+    "example",
+    # Those with cameras compile convolutions for a minute.
+    [pytest.param(path, marks=pytest.mark.slow if "camera" in path.stem else ()) for path in EXAMPLES],
+    ids=names(EXAMPLES),
+)
 def test_examples_run(example: Path) -> None:
     module = load(example)
     if example.stem == "charts":

@@ -10,6 +10,7 @@ import pytest
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
 
 
+@pytest.mark.slow
 def test_its_parts_in_small(capsys: pytest.CaptureFixture[str]) -> None:
     spec = importlib.util.spec_from_file_location("gpu", SCRIPT)
     assert spec is not None

@@ -108,6 +108,7 @@ def test_no_cluster_is_joined_because_a_folder_names_it(tmp_path: Path) -> None:
     assert fine_tuned(named).actors == ActorsConfig(2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_a_run_whose_actors_are_killed_and_that_is_resumed(tmp_path: Path) -> None:
     threads, killed = list[str](), list[int]()
@@ -163,6 +164,7 @@ def test_pictures_with_those_before_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(obs[..., 1:], following[..., :-1])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_an_environment_that_misbehaves_ends_the_run_in_one_line(tmp_path: Path) -> None:
     # That of the evaluation does not come so far.

@@ -144,7 +144,7 @@ def of_preset(name: str) -> Config:
         pytest.param(CONFIG, marks=pytest.mark.slow, id="two steps"),
         pytest.param(replace(CONFIG, normalise=True), marks=pytest.mark.slow, id="normalised"),
         pytest.param(PARTS, id="parts"),
-        pytest.param(ASSESSED, id="assessed"),
+        pytest.param(ASSESSED, marks=pytest.mark.slow, id="assessed"),
     ],
 )
 def test_it_learns_what_the_scan_driver_learns(config: Config) -> None:

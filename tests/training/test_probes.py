@@ -250,8 +250,6 @@ PAIRS: list[Chosen] = [
     {part: list(PARTS[part])[int(number)] for part, number in zip(CHOSEN, row, strict=True)}
     for row in zip(*CHOSEN.values(), strict=True)
 ]
-# Tried every time, with all probes; the others by `pytest -m slow`.
-QUICK = next(i for i, row in enumerate(PAIRS) if row["networks"] != "batch norm")
 
 
 def assembled(chosen: Chosen) -> Config:
@@ -282,9 +280,10 @@ def test_every_pair_of_parts_is_tried() -> None:
     assert all(row.keys() == PARTS.keys() for row in PAIRS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "chosen",
-    [pytest.param(row, marks=[] if i == QUICK else [pytest.mark.slow]) for i, row in enumerate(PAIRS)],
+    PAIRS,
     ids=[f"pairs-{i}" for i in range(len(PAIRS))],
 )
 def test_parts_learn_every_probe_together(chosen: Chosen) -> None:

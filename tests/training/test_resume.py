@@ -36,7 +36,13 @@ pytestmark = pytest.mark.usefixtures("no_pictures", "one_device")
 Stopping = Callable[[int | None], None]
 # Every preset is tried with both drivers, by `pytest -m slow` all but the plain one and the one of most parts.
 QUICK = ("ddpg", "d4pg", "pixels", "td7", "her")
-EVERY = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in ddpg.PRESETS]
+COMPILED, IN_PYTHON = ("ddpg", "td7", "her"), ("ddpg", "d4pg", "her")  # the others are slow
+
+
+def every(quick: tuple[str, ...]) -> list[Any]:
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in ddpg.PRESETS]
+
+
 # What no preset has, and a few environments where there would be many.
 BESIDES: dict[str, dict[str, Any]] = {
     "simba": {"exploration": "pink"},
@@ -118,7 +124,7 @@ def stopped_and_resumed(
     assert (run.interrupted, run.summary["steps"]) == (False, 800)
 
 
-@pytest.mark.parametrize("preset", EVERY)
+@pytest.mark.parametrize("preset", every(COMPILED))
 def test_the_compiled_loop_resumes_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
     options = SCAN | {"seeds": 3 if preset in QUICK and preset != "her" else 1} | BESIDES.get(preset, {})
     # JAX's keys in an environment's state are restored as keys.
@@ -128,7 +134,7 @@ def test_the_compiled_loop_resumes_exactly(preset: str, tmp_path: Path, stop_at:
     same(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize("preset", EVERY)
+@pytest.mark.parametrize("preset", every(IN_PYTHON))
 def test_gymnasiums_environments_resume_exactly(preset: str, tmp_path: Path, stop_at: Stopping) -> None:
     """Stopped within warm-up and, but for d4pg, within learning; ddpg's go on in processes of their own."""
     own = {"d4pg": {"seeds": 2}, "ddpg": {"collect.envs": 2}}

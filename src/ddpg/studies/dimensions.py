@@ -172,7 +172,7 @@ def amount(x: float | int) -> str:
     return f"{x:,.0f}".replace(",", " ") if x < 1e6 else f"{mantissa}·10^{int(exponent)}"
 
 
-def memory(size: float) -> str:
+def memory(size: float | int) -> str:
     """Bytes in the largest unit of which there is at least one."""
     exponent = min(int(math.log10(size)) // 3, len(UNITS) - 1)
     number = size / 1e3**exponent
