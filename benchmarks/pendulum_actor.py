@@ -12,6 +12,7 @@ the policy that is greedy in Q* itself.
 import argparse
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from ddpg.algorithm.networks import Actor, Network
 from ddpg.envs.episodes import play, starts
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.pendulum_plan import lookahead, pendulum_plan
-from ddpg.types import Key
+from ddpg.types import Key, PyTree
 
 GAMMA, EPISODES, BLOCK, BLOCKS, BATCH = 0.99, 50, 500, 8, 256
 ENV, VALUE = Pendulum(), jnp.asarray(pendulum_plan(GAMMA).value)
@@ -53,7 +54,7 @@ def visited(policy: Actor, scale: Array, key: Key) -> Float[Array, "n 3"]:
     """The states of some episodes of the policy."""
     state, first = jax.vmap(ENV.reset)(jax.random.split(key, EPISODES))
 
-    def step(now: tuple, _: None) -> tuple[tuple, Array]:
+    def step(now: tuple, _: Any) -> tuple[tuple, Array]:
         state, obs = now
         state, obs, *_ = jax.vmap(ENV.step)(state, policy(obs * scale))
         return (state, obs), obs
@@ -65,7 +66,8 @@ def visited(policy: Actor, scale: Array, key: Key) -> Float[Array, "n 3"]:
 def learned(network: Network, factor: float, updates: int, key: Key) -> Float[Array, ""]:
     """The mean return of an actor after so many updates; `factor` multiplies the first two inputs."""
     scale, blocks = jnp.array([factor, factor, 1.0]), updates // BLOCK
-    actor, adam = network.actor(key, 3, 1), optax.adam(optax.cosine_decay_schedule(network.lr, updates))
+    actor: PyTree = network.actor(key, 3, 1)
+    adam = optax.adam(optax.cosine_decay_schedule(network.lr, updates))
     replay = jnp.tile(visited(actor, scale, key), (BLOCKS, 1))
 
     def loss(actor: Actor, obs: Float[Array, "b 3"]) -> Float[Array, ""]:
