@@ -59,7 +59,7 @@ def test_a_replay_that_does_not_fit_is_one_line(trained: Path, monkeypatch: pyte
         ddpg.replay(trained)
 
 
-@pytest.mark.parametrize("env", ["Pendulum-v1", "gym:Pendulum-v1"])
+@pytest.mark.parametrize("env", ["Pendulum-v1", pytest.param("gym:Pendulum-v1", marks=pytest.mark.slow)])
 def test_a_run_that_goes_on_is_one_that_was_never_stopped(env: str, tmp_path: Path) -> None:
     """From two checkpoints back: later files, of a process that was killed, are written again."""
     whole = ddpg.train(env, preset="pixels", run=tmp_path / "whole", options=RUN, quiet=True).path

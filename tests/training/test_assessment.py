@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpg.algorithm.agent import DPG, Nets
@@ -30,6 +30,7 @@ def same(one: Nets, other: Nets) -> bool:
     return all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
 
 
+@settings(max_examples=40)
 @given(st.data(), st.integers(1, 3), st.integers(1, 5))
 def test_the_worst_return_is_of_whole_episodes(data: st.DataObject, n: int, k: int) -> None:
     """Over several blocks of K rows, with a boundary row after every end."""

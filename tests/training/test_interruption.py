@@ -148,7 +148,7 @@ def press() -> None:
 
 
 @pytest.mark.parametrize("env", DRIVERS)
-@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize("pixels", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_abandoned_iteration_is_done_again(
     env: str, pixels: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
