@@ -10,6 +10,7 @@ import pytest
 
 import ddpg
 from ddpg.sweeps.trial import Outcome, Task, run_trial
+from ddpg.training.folder import RunFolder
 from tests.tiny import TINY
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -105,6 +106,20 @@ def test_a_diverged_trial_is_an_answer(tmp_path: Path) -> None:
     assert outcome.last == outcome.best == -np.inf
     assert outcome.failure
     assert "diverged" in outcome.failure or "Q is" in outcome.failure
+
+
+def test_other_files_in_its_folder_stay(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ddpg.Mistake, match=r"holds other files than a run; move them away"):
+        done(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_trial_that_another_process_trains_is_left_alone(whole: tuple[Path, Outcome, Points], tmp_path: Path) -> None:
+    folder = RunFolder.at(shutil.copytree(whole[0], tmp_path / "trial"))
+    with folder.locked(), pytest.raises(ddpg.Mistake, match="another process is training in"):
+        done(folder.path, options={"critic.lr": 0.002})
+    assert folder.metrics.exists()
 
 
 def test_a_mistake_is_one(tmp_path: Path) -> None:

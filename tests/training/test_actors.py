@@ -21,7 +21,7 @@ from ddpg.config.reading import override
 from ddpg.records.observer import LogPoint, StopTraining
 from ddpg.training.folder import RunFolder, load_config
 from ddpg.training.ray_cluster import Cluster
-from ddpg.training.train import _fine_tuned as fine_tuned
+from ddpg.training.train import _in as within
 from tests.gym_worlds import GymWalk, Puppet
 from tests.tiny import PAIR, words
 from tests.training.test_resume import stop_at
@@ -105,7 +105,23 @@ def test_no_cluster_is_joined_because_a_folder_names_it(tmp_path: Path) -> None:
     with pytest.raises(ddpg.Mistake, match=r"add --ray-address 10.0.0.1:6379 if you trust it, or --ray-address local"):
         ddpg.resume(folder.path)
     assert folder.resume_command(named).endswith("--ray-address 10.0.0.1:6379")
-    assert fine_tuned(named).actors == ActorsConfig(2)
+    assert within(None, named).actors == ActorsConfig(2)
+
+
+@pytest.mark.parametrize(("options", "joined"), [({}, "None"), ({"actors.address": "10.0.0.2:1"}, "10.0.0.2:1")])
+def test_no_cluster_is_joined_because_a_presets_file_names_it(
+    options: dict[str, str], joined: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = override(Config(env="gym:Pendulum-v1"), {"actors.number": 2, "actors.address": "10.0.0.1:6379"})
+    folder = RunFolder.at(tmp_path / "run")
+    folder.claim(named)
+
+    def cluster(address: str | None, *_: int) -> None:
+        raise ddpg.Mistake(f"joins {address}")
+
+    monkeypatch.setattr("ddpg.training.crew.Cluster", cluster)
+    with pytest.raises(ddpg.Mistake, match=f"joins {joined}$"):
+        ddpg.train(preset=folder.config, run=tmp_path / "other", options=options, quiet=True)
 
 
 @pytest.mark.slow

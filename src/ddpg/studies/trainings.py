@@ -102,11 +102,7 @@ def _trained(bench: Bench, variant: Variant, which: str) -> Trained:
 
 def _train(bench: Bench, variant: Variant, folder: RunFolder) -> None:
     """Train, or go on. A run that fails, as by diverging, is an answer too. Stopped by a signal."""
-    state = folder.state()
-    if state == "running":
-        raise Mistake(f"another process is training in {folder}; wait for its end, or stop it")
-    if state == "foreign":
-        raise Mistake(f"{folder} holds other files than a run; move them, and run the study again")
+    state = folder.own_state()
     if state == "started":  # there is nothing to go on from
         shutil.rmtree(folder.path)
     try:

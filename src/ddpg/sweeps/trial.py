@@ -58,10 +58,11 @@ class Outcome(NamedTuple):
 def run_trial(task: Task, go_on: GoOn) -> Outcome:
     """Train, or go on with what an interrupted sweep has left, which gives the same numbers.
 
-    Mistake if the options do not go together, or the folder cannot be used.
+    Mistake if the options do not go together, or the folder cannot be used: it is another process's, or holds other
+    files than a run.
     """
     folder = RunFolder.at(task.folder)
-    if folder.path.exists() and not _is_left_of(folder, task):
+    if folder.own_state() != "empty" and not _is_left_of(folder, task):
         shutil.rmtree(folder.path)
     for step, value in _reported(folder):
         if not go_on(step, value):
@@ -74,7 +75,7 @@ def run_trial(task: Task, go_on: GoOn) -> Outcome:
             raise StopTraining(PRUNED)
 
     try:
-        if folder.path.exists():
+        if folder.state() == "interrupted":
             run = resume(folder.path, env=task.env, observers=[observe], quiet=True)
         else:
             options = dict(task.options)

@@ -150,6 +150,15 @@ class RunFolder:
             return "finished"
         return "interrupted" if list_checkpoints(self.checkpoints) else "started"
 
+    def own_state(self) -> RunStatus:
+        """`state` of a folder that is trained in again and again. Mistake if it holds what nothing here may touch."""
+        state = self.state()
+        if state == "running":
+            raise Mistake(f"another process is training in {self}; wait for its end, or stop it")
+        if state == "foreign":
+            raise Mistake(f"{self} holds other files than a run; move them away, and do it again")
+        return state
+
     def finished(self) -> bool:
         """Whether a run came to its end, and its summary says so."""
         summary = self.read_summary()

@@ -133,16 +133,17 @@ def resolved_alone(env: EnvironmentLike, options: Mapping[str, Any]) -> AnyEnvir
 
 
 def _in(env: EnvironmentLike | None, config: Config) -> Config:
-    """A configuration for this environment: in another it has none of its own one's keyword arguments."""
+    """The configuration of a file or a folder, for this environment: in another it has none of its keyword arguments.
+
+    No Ray cluster is joined because a file names it: a cluster can run code here.
+    """
     same = env is None or (isinstance(env, str) and split_id(env)[1] == split_id(config.env)[1])
-    return config if same else replace(config, env_args=())
+    return replace(config, env_args=config.env_args if same else (), actors=replace(config.actors, address=None))
 
 
 def _fine_tuned(config: Config) -> Config:
     """The configuration of a run that goes on from another's networks: it acts with them from its first step."""
-    alone = replace(config.actors, address=None)  # no cluster is joined because a folder names it
-    collect = replace(config.collect, warmup=0, learning_starts=config.learning_starts)
-    return replace(config, actors=alone, collect=collect)
+    return replace(config, collect=replace(config.collect, warmup=0, learning_starts=config.learning_starts))
 
 
 def _evaluated_every(config: Config, steps: int) -> int:
