@@ -164,3 +164,12 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(Mistake, match="other files"):
         searched(tmp_path, 1)
+
+
+@pytest.mark.parametrize("line", ["garbage", "[]", "{}", '{"op_code": 99, "worker_id": "x"}', "\x00"])
+def test_a_damaged_journal_is_one_line(line: str, tmp_path: Path) -> None:
+    searched(tmp_path, 1)
+    first, _, *rest = (tmp_path / JOURNAL).read_text().splitlines()
+    (tmp_path / JOURNAL).write_text("\n".join([first, line, *rest]) + "\n")
+    with pytest.raises(Mistake, match=r"optuna\.log is damaged; choose another -o, or move it away"):
+        open_study(SWEEP, tmp_path)

@@ -73,7 +73,10 @@ def search(
 
 
 def open_study(sweep: Sweep, folder: Path) -> "Study":
-    """The search in a folder, which is new or this sweep's own. Trials that were under way are done again."""
+    """The search in a folder, which is new or this sweep's own. Trials that were under way are done again.
+
+    Mistake if the folder is another's, or its journal is damaged.
+    """
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -86,13 +89,18 @@ def open_study(sweep: Sweep, folder: Path) -> "Study":
     held: Any = _Held()
     never = optuna.pruners.NopPruner()
     median = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=steps // 3)
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(journal), held)),
-        study_name="sweep",
-        direction="maximize",
-        load_if_exists=True,
-        pruner=median if sweep.pruning == "median" else never,
-    )
+    try:
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(journal), held)),
+            study_name="sweep",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=median if sweep.pruning == "median" else never,
+        )
+    except OSError:
+        raise
+    except Exception:  # what Optuna raises on lines that are not its own has no end
+        raise Mistake(f"{journal} is damaged; choose another -o, or move it away") from None
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         _fail(study, trial.number)
     return study
