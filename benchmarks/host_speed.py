@@ -103,13 +103,13 @@ class Alone:
         host = self.host
         if not learning:
             return lambda t0, n: None
-        ((draw, learn),) = host.compile(longest=longest, learning=True).args[0]
+        ((draw, _, learn),) = host.compile(longest=longest, learning=True).args[0]
         self.state = jax.tree.map(jnp.copy, host._states[0])
 
         def go(t0: np.int32, n: int) -> None:
             draws = draw(self.state.key, t0)
             for i in range(n):
-                self.state, _ = learn(self.state, host._blocks[0], draws.updates, t0, np.int32(i))
+                self.state, _ = learn(self.state, host._numbers, host._blocks[0], draws.updates, None, t0, np.int32(i))
             jax.block_until_ready(self.state)
 
         return go

@@ -272,6 +272,28 @@ PRESETS = {
         # Eleven times 91 is an episode of 1 000 steps with its reset, so that it ends with an iteration.
         collect=CollectionConfig(steps=91, updates=91, warmup=25_000, assess=True),
     ),
+    # TD7 with half the width, half the minibatch, and D4PG's critic in place of its prioritised replay: what each part
+    # is worth is in docs/algorithms/td7.md.
+    "td7_plus": Config(
+        preset="td7_plus",
+        gamma=0.99,
+        agent=DPG(
+            encoder=Sale(size=128, widths=(128, 128), activation="elu", lr=3e-4),
+            actor=Network(lift=128, widths=(256, 256), activation="relu", lr=3e-4),
+            critic=Network(lift=128, widths=(256, 256), activation="elu", lr=3e-4),
+            critics=2,
+            actor_q="mean",
+            value=Categorical(atoms=101),
+            smoothing=TargetSmoothing(sigma=0.2, clip=0.5),
+            policy_delay=2,
+            exploration=Gaussian(sigma=0.1),
+            target_period=250,
+            tau=1.0,
+        ),
+        steps=1_000_000,
+        replay=Replay(capacity=1_000_000, batch=128),
+        collect=CollectionConfig(steps=91, updates=91, warmup=5_005, assess=True),
+    ),
     # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
     "simba": Config(
         preset="simba",

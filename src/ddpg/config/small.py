@@ -8,6 +8,15 @@ from ddpg.mistake import Mistake
 
 # The replay is as long as the longest run here; random steps are five episodes of 200 steps instead of MuJoCo's 1 000.
 _SHORT = {"replay.capacity": 100_000, "collect.warmup": 1_000}
+_NARROW = {
+    "encoder.size": 64,
+    "encoder.widths": (64, 64),
+    "actor.lift": 64,
+    "actor.widths": (64, 64),
+    "critic.lift": 64,
+    "critic.widths": (64, 64),
+    "replay.batch": 64,
+}
 
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "mujoco": {"steps": 20_000, **_SHORT},
@@ -27,17 +36,8 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
         "collect.learning_starts": 1_024,  # four minibatches
         "reward_scale": 0.1,  # returns here reach down to -1 630, and its atoms from -250 to 250
     },
-    "td7": {
-        "steps": 20_000,
-        **_SHORT,
-        "encoder.size": 64,
-        "encoder.widths": (64, 64),
-        "actor.lift": 64,
-        "actor.widths": (64, 64),
-        "critic.lift": 64,
-        "critic.widths": (64, 64),
-        "replay.batch": 64,
-    },
+    "td7": {"steps": 20_000, **_SHORT, **_NARROW},
+    "td7_plus": {"steps": 20_000, **_SHORT, **_NARROW},
 }
 
 

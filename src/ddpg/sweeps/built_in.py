@@ -20,6 +20,7 @@ _SMOOTH = {"smoothing.sigma": Range(0.05, 0.5, log=True)}
 _SLOW = {"actor.lr": Range(3e-5, 3e-3, log=True), "critic.lr": Range(3e-5, 3e-3, log=True)}
 _DECAY = Range(1e-3, 1e-1, log=True)
 _NO_TAU = {path: domain for path, domain in _DDPG.items() if path != "tau"}  # targets that are copied
+_TD7 = _NO_TAU | _SLOW | _SMOOTH | {"encoder.lr": Range(3e-5, 3e-3, log=True)}
 
 SPACES: Mapping[str, Space] = {
     "ddpg": Space(_DDPG),
@@ -31,7 +32,8 @@ SPACES: Mapping[str, Space] = {
     "td3": Space(_DDPG | _SMOOTH),
     "td3_plus": Space(_DDPG | _SMOOTH),
     "d4pg": Space(_NO_TAU | _SLOW),
-    "td7": Space(_NO_TAU | _SLOW | _SMOOTH | {"encoder.lr": Range(3e-5, 3e-3, log=True)}),
+    "td7": Space(_TD7),
+    "td7_plus": Space(_TD7),
     "simba": Space(_DDPG | _SLOW | {"actor.weight_decay": _DECAY, "critic.weight_decay": _DECAY}),
     "fasttd3": Space(
         {path: domain for path, domain in (_DDPG | _SLOW).items() if path != "exploration.sigma"}
