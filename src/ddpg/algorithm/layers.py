@@ -17,8 +17,14 @@ from ddpg.hyperparameters import Number
 from ddpg.pictures import Part, replaced
 from ddpg.types import AnyArray
 
+
+def elu(x: Array) -> Array:
+    """x if positive, else exp(x) - 1. jax.nn.elu has expm1 there, in twice the time and half a unit of 1e-7 closer."""
+    return jnp.where(x > 0, x, jnp.exp(jnp.minimum(x, 0)) - 1)
+
+
 STATIC = {"static": True}  # a field that is no array: part of the tree's structure
-ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": jax.nn.elu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
+ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": elu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
 IN_NUMPY = {
     "relu": lambda x: np.maximum(x, 0),
     "tanh": np.tanh,

@@ -20,6 +20,8 @@ from ddpg.types import PyTree, Spec
 # Floating-point operations of one matrix product below which XLA never splits it among threads.
 SINGLE_THREAD_FLOPS = 1e6
 CACHE_BYTES = 2 * 2**30
+# Compiler options for a processor (docs/benchmarks.md): vectors as wide as it has, and fewer copies inside loops.
+ON_CPU: dict[str, int | bool] = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_copy_insertion_use_region_analysis": True}
 
 
 def prepare_jax(config: Config, spec: Spec) -> None:
@@ -114,7 +116,13 @@ def jit_group(one: Callable[..., Any], donate: bool = False) -> Wrapped:
     def group(tree: PyTree, *common: Any) -> PyTree:
         return one(tree, *common) if _each_alone() else jax.vmap(lambda tree: one(tree, *common))(tree)
 
-    return jax.jit(group, donate_argnums=0 if donate else ())
+    return jit_loop(group, donate)
+
+
+def jit_loop(program: Callable[..., Any], donate: bool = False) -> Wrapped:
+    """`jax.jit` for what runs millions of times; with `donate` the first argument's memory is the result's."""
+    options = ON_CPU if jax.default_backend() == "cpu" else {}
+    return jax.jit(program, donate_argnums=0 if donate else (), compiler_options=options)
 
 
 def _each_alone() -> bool:

@@ -19,6 +19,7 @@ from ddpg.experience.relabel import Hindsight, Judged
 from ddpg.experience.ring import any_rows, cut, refilled, trimmed
 from ddpg.hyperparameters import with_numbers
 from ddpg.records.tree_file import from_numpy, to_numpy
+from ddpg.training.devices import jit_loop
 from ddpg.training.driver import mean_metrics
 from ddpg.training.learner import Learner, LearnerState
 from ddpg.training.randomness import UpdateRandomness
@@ -89,7 +90,7 @@ def learn_program(structure: Learner, learning: bool) -> Wrapped:
         state, metrics = learner.learn_stored(state, block, t0 + i, own, learning, judged)
         return state, None if metrics is None else mean_metrics(metrics)
 
-    return jax.jit(learn, donate_argnums=0)
+    return jit_loop(learn, donate=True)
 
 
 @cache
@@ -103,4 +104,4 @@ def ask_program(structure: Learner) -> Wrapped:
         state = learner.store(state, block)
         return state, learner.hindsight(state.ring, t0 + i, jax.tree.map(itemgetter(i), randomness))
 
-    return jax.jit(ask, donate_argnums=0)
+    return jit_loop(ask, donate=True)
