@@ -203,7 +203,7 @@ class CheckedEnv(gymnasium.Wrapper):
                 array = flatten(self._spec, obs, self._opaque)
             except Mistake as error:
                 raise self._misbehaved(str(error)) from error
-        if not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise self._misbehaved(f"{_not_finite(self._spec, obs, array)}, expected finite numbers of 32 bits")
         return array
 

@@ -61,7 +61,9 @@ class PythonVector:
 
     def reset(self) -> np.ndarray:
         """The first observations [s, n, *obs]. Once only: an episode that began is never left before its end."""
-        return self._split(self._all.reset())
+        first = self._split(self._all.reset())
+        self._obs_shape = first.shape
+        return first
 
     def step(self, action: Float[np.ndarray, "s n m"]) -> PythonStepResult:
         """One step of each; the caller must not change `action` afterwards."""
@@ -70,8 +72,9 @@ class PythonVector:
         self._recent.append((flat, terminated, truncated))
         if len(self._recent) >= PRUNE_EVERY:
             self._prune()
-        obs, reward, terminated, truncated = map(self._split, (obs, reward, terminated, truncated))
-        return PythonStepResult(obs, reward, terminated, truncated, None if own is None else self._split(own))
+        s_n, own = self._shape, None if own is None else self._split(own)
+        obs = obs.reshape(self._obs_shape)
+        return PythonStepResult(obs, reward.reshape(s_n), terminated.reshape(s_n), truncated.reshape(s_n), own)
 
     def history(self) -> History:
         """What `replay_history` needs to come back here."""

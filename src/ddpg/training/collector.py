@@ -68,8 +68,11 @@ class BehaviourPolicy:
         if self.scale != 1:
             perturbation = np.float32(self.scale) * perturbation
         action = self.agent.act(policy, obs, perturbation)
-        xp = normal.__array_namespace__()
-        action = xp.where(step < self.warmup, uniform, action) if self.warmup else action
+        xp, exploring = normal.__array_namespace__(), step < self.warmup
+        if isinstance(exploring, np.bool_):  # where the steps done are a number of NumPy
+            action = uniform if exploring else action
+        elif self.warmup:
+            action = xp.where(exploring, uniform, action)
         return action if random is None else xp.where(random[:, None], uniform, action), noise
 
 

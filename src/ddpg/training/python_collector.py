@@ -1,10 +1,8 @@
 """Collecting with environments that Python steps: K steps of S x N of them, acting in NumPy."""
 
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -80,20 +78,12 @@ class PythonCollector:
         )
         obs, boundary, noise, start = self._state
         self._own = list[np.ndarray]()
-        for i in range(k):
+        for i, draws in enumerate(zip(*(each.of_steps() for each in randomness), strict=True)):
             if now():
                 raise Abandoned
             selected = [
-                self.behaviour.select_action(
-                    policy,
-                    obs[s],
-                    noise[s],
-                    start[s],
-                    t,
-                    np.int32(i),
-                    jax.tree.map(itemgetter(i), draw),
-                )
-                for s, (policy, draw) in enumerate(zip(policies, randomness, strict=True))
+                self.behaviour.select_action(policy, obs[s], noise[s], start[s], t, np.int32(i), draws[s])
+                for s, policy in enumerate(policies)
             ]
             action, noise = np.array([action for action, _ in selected]), [noise for _, noise in selected]
             after, reward, terminated, truncated, own = self.envs.step(action)

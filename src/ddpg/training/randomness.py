@@ -19,6 +19,11 @@ class ActionRandomness(NamedTuple):
     uniform: Float[AnyArray, "k n m"]  # in (-1, 1)
     random: Bool[AnyArray, "k n"] | None = None  # which actions are `uniform` after the warm-up; None: none are
 
+    def of_steps(self) -> list["ActionRandomness"]:
+        """Those of each step."""
+        random = [None] * len(self.normal) if self.random is None else self.random
+        return [ActionRandomness(*own) for own in zip(self.normal, self.uniform, random, strict=True)]
+
 
 class UpdateRandomness(NamedTuple):
     """For U updates: of the minibatches, of target smoothing, of augmentation and of hindsight."""
