@@ -21,6 +21,7 @@ SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
 NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")
 BEST = "the policy of the best evaluation, not the last one"
 COMMANDS = ("train", "resume", "eval", "plot", "compare", "report", "export", "doctor", "study", "sweep", "presets")
+NO_MODULE = "^(gym|jax|gymnax|playground):"  # which choose where an environment is from
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
 
@@ -36,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     open_streams()
     argv = sys.argv[1:] if argv is None else argv
-    # A module of environments is looked for in the current folder too, last; gym: and jax: are no modules.
-    if any(":" in word.removeprefix("gym:").removeprefix("jax:") for word in argv):
+    # A module of environments is looked for in the current folder too, last.
+    if any(":" in re.sub(NO_MODULE, "", word) for word in argv):
         with suppress(OSError):
             sys.path += {os.getcwd()}.difference(sys.path)
     try:

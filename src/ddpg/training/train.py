@@ -11,7 +11,15 @@ from ddpg.config.file import is_file, read_preset
 from ddpg.config.presets import PRESETS, by_name, host_defaults, picture_options
 from ddpg.config.reading import override, values
 from ddpg.config.small import small_options
-from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve_as, resolve_for, split_id, was_stepped
+from ddpg.environment import (
+    AnyEnvironment,
+    EnvironmentLike,
+    imports_module,
+    resolve_as,
+    resolve_for,
+    split_id,
+    was_stepped,
+)
 from ddpg.envs.goals import HasGoals
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.view import has_pictures, is_picture
@@ -78,7 +86,7 @@ def train(
         base, inherited = _fine_tuned(_in(env, source.read_config())), True
     if base is None and preset is not None:
         base, inherited = _in(env, read_preset(preset)), is_file(preset)
-    if env is None and inherited and base is not None and ":" in split_id(base.env)[1]:
+    if env is None and inherited and base is not None and imports_module(base.env):
         file, option = (source, "--from") if preset is None else (preset, "--preset")
         raise Mistake(
             f"{file}: its environment {base.env} imports a module, which is not done because a file says so; "
