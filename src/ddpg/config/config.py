@@ -24,7 +24,9 @@ class CollectionConfig:
     begin after `learning_starts` (default: `warmup`).
     Python environments step one after the other (`vector` sync) or in one process each (async). With `assess`, a
     policy acts until one of its episodes has ended in each environment, and the one whose worst was the best so far is
-    evaluated and saved (TD7's checkpoints: Fujimoto et al. 2023).
+    evaluated and saved (TD7's checkpoints: Fujimoto et al. 2023). Compiled environments are reset at every step, since
+    any may end there; with `reset_pool` they take their starts from a pool of so many, renewed a little in every
+    iteration, which is faster if a reset is dear and there are many of them.
     """
 
     steps: Natural = 1
@@ -35,6 +37,7 @@ class CollectionConfig:
     learning_starts: Whole | None = None
     vector: Literal["sync", "async"] = "sync"
     assess: bool = False
+    reset_pool: Whole = 0
 
 
 @dataclass(frozen=True)
