@@ -96,6 +96,7 @@ class Config:
     `stack` of them in a row, of which it must tell how fast things move. The update sees rewards times `reward_scale`,
     and with `normalise` observations of mean 0 and variance 1 by running statistics, which evaluation and the saved
     policy apply unchanged. `log` are keys of `info`, whose numbers at the end of episodes are averaged and logged.
+    Several `devices` may compute one seed: each has a part of every minibatch, and of compiled environments.
     """
 
     env: str = "Pendulum-v1"
@@ -111,6 +112,7 @@ class Config:
     steps: Natural = 20_000
     seed: Whole = 0
     seeds: Natural = 1
+    devices: Natural = 1
     gamma: UnitInterval = 0.99
     agent: DPG = DPG()
     replay: Replay = Replay()
@@ -145,6 +147,8 @@ class Config:
             self._check_assessment()
         if self.actors.number:
             self._check_actors()
+        if self.devices > 1:
+            self._check_devices()
         if isinstance(self.agent.encoder, Sale) and self.replay.n_step > 1:
             raise Mistake(
                 f"replay.n_step {self.replay.n_step}: encoder sale predicts the next state, one step later; "
@@ -196,6 +200,19 @@ class Config:
             raise Mistake(f"{having} each is a process of its own already; use --collect.vector sync")
         if self.eval.shared:
             raise Mistake(f"{having} their environments are in other processes; use --eval.shared false")
+
+    def _check_devices(self) -> None:
+        """They share the minibatches of one seed, and its environments."""
+        having = f"devices {self.devices}:"
+        if self.seeds > 1:
+            raise Mistake(f"{having} they compute one seed together, and seeds is {self.seeds}; use --seeds 1")
+        if self.actors.number:
+            raise Mistake(f"{having} not with actors, whose learner has one device; use --actors 0 or --devices 1")
+        if self.replay.batch % self.devices:
+            fit = -(-self.replay.batch // self.devices) * self.devices
+            raise Mistake(
+                f"{having} a minibatch of {self.replay.batch} has not so many equal parts; use --replay.batch {fit}"
+            )
 
     def _check_times(self) -> None:
         """Warm-up, learning and the run's end follow each other, and the replay holds what learning needs."""

@@ -48,6 +48,7 @@ def learner_for(config: Config, spec: Spec) -> Learner:
         config.normalise,
         config.collect.assess,
         added_rows=added_rows(spec.stack) if config.actors.number else 0,
+        devices=config.devices,
     )
 
 
@@ -65,7 +66,7 @@ def behaviour_for(config: Config, spec: Spec) -> BehaviourPolicy:
 def loop_for(config: Config, env: Environment) -> Loop:
     """The compiled loop of a run of this configuration."""
     vector, behaviour = Vector(env, config.collect.envs), behaviour_for(config, env.spec)
-    collector = Collector(vector, behaviour, config.log, config.collect.reset_pool)
+    collector = Collector(vector, behaviour, config.log, config.collect.reset_pool, config.devices)
     learner = replace(learner_for(config, env.spec), goal_reward=goal_reward_for(config, env))
     return Loop(learner, collector)
 

@@ -15,6 +15,7 @@ from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.envs.protocol import HasInfo
 from ddpg.envs.resets import FreshResets, ResetPool, resets_of
 from ddpg.envs.vector import Vector
+from ddpg.training.data_parallel import in_parts
 from ddpg.training.randomness import ActionRandomness, init_keys, iteration_keys
 from ddpg.types import AnyArray, Key, PyTree, Row, Spec
 
@@ -98,13 +99,15 @@ class EndedEpisodes(NamedTuple):
 class Collector:
     """Steps JAX-native environments with the behaviour policy, as pure functions; `log` are keys of their `info`.
 
-    Episodes begin with resets of a pool of `reset_pool`, or, if that is 0, each with a reset of its own.
+    Episodes begin with resets of a pool of `reset_pool`, or, if that is 0, each with a reset of its own. Each of
+    `devices` steps its part of the environments, if they can be divided among them.
     """
 
     vector: Vector = field(metadata=STATIC)
     behaviour: BehaviourPolicy
     log: tuple[str, ...] = ()
     reset_pool: int = 0
+    devices: int = 1
 
     @property
     def resets(self) -> FreshResets | ResetPool:
@@ -140,6 +143,7 @@ class Collector:
             state: EnvState, inputs: tuple[Array, ActionRandomness, PyTree]
         ) -> tuple[EnvState, tuple[Row, EndedEpisodes]]:
             k, randomness, fresh = inputs
+            state = in_parts(self.devices, state)
             action, noise = self.behaviour.select_action(policy, state.obs, state.noise, state.start, t, k, randomness)
             env, result = self.vector.step(state.env, action, state.boundary, resets.take(pool, fresh))
             done = result.terminated | result.truncated
