@@ -1,4 +1,4 @@
-"""Many environments on one device: a reset for every step against a pool of resets; and CPU simulators in batches.
+"""Many environments on one device: a reset for every step against a pool of resets.
 
     python benchmarks/simulators.py resets [--envs 128 1024] [--out benchmarks/results/simulators.json]
 
@@ -7,7 +7,7 @@ them (`loop`), and without (`collect`). `settling` is Pendulum with a reset that
 are set down on the ground; others are measured if their package is there. The pool has as many starts as there are
 copies. Both alternate in one process; figures are medians over rounds.
 
-Jobs write their part of the file and leave the others.
+What was measured of other simulators stays in the file.
 """
 
 import argparse
