@@ -18,9 +18,10 @@ from ddpg.terminal import checked, drop, one_line, open_streams, plain
 
 SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
 # Of train, beside the paths.
-NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds")
+NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds", "devices")
 BEST = "the policy of the best evaluation, not the last one"
 COMMANDS = ("train", "resume", "eval", "plot", "compare", "report", "export", "doctor", "study", "sweep", "presets")
+NO_MODULE = "^(gym|jax|gymnax|playground):"  # which choose where an environment is from
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
 
@@ -36,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     open_streams()
     argv = sys.argv[1:] if argv is None else argv
-    # A module of environments is looked for in the current folder too, last; gym: and jax: are no modules.
-    if any(":" in word.removeprefix("gym:").removeprefix("jax:") for word in argv):
+    # A module of environments is looked for in the current folder too, last.
+    if any(":" in re.sub(NO_MODULE, "", word) for word in argv):
         with suppress(OSError):
             sys.path += {os.getcwd()}.difference(sys.path)
     try:
@@ -115,6 +116,7 @@ def parser(of_train: bool = False) -> Parser:
     train.add_argument("--run", metavar="DIR", help="the run folder (a new one under runs/)")
     train.add_argument("--quiet", action="store_true", help="print nothing but errors, warnings and the result")
     train.add_argument("--envs", dest="collect.envs", metavar="N", help="environments side by side (1)")
+    _add_devices(train)
     _add_actors(train)
     train.add_argument(
         "--env-args",
@@ -142,6 +144,7 @@ def parser(of_train: bool = False) -> Parser:
     resume.add_argument("RUN", type=Path, help="a run folder")
     resume.add_argument("--steps", type=_natural, metavar="N", help="steps of each seed in all (the run's own)")
     resume.add_argument("--env", metavar="ID", help="the run's own id, if that imports a module")
+    _add_devices(resume)
     _add_actors(resume)
     resume.add_argument("--quiet", action="store_true", help="print nothing but errors, warnings and the result")
 
@@ -263,6 +266,11 @@ def parser(of_train: bool = False) -> Parser:
 
     command("presets", "presets.presets_command", "Print the presets side by side, only where they differ.")
     return top
+
+
+def _add_devices(command: Parser) -> None:
+    """Of `train` and `resume`: a run may go on with more or fewer."""
+    command.add_argument("--devices", metavar="N", help="devices that compute one seed together (1)")
 
 
 def _add_actors(command: Parser) -> None:

@@ -10,12 +10,14 @@ from gymnasium.envs.registration import find_highest_version, parse_env_id, regi
 
 from ddpg.config.config import Config
 from ddpg.config.presets import host_defaults
+from ddpg.envs.as_gymnasium import as_gymnasium
 from ddpg.envs.catalogue import NATIVE
 from ddpg.envs.foreign import Guard, brief_value
 from ddpg.envs.gymnasium_factory import GymFactory, Maker, by_callable, by_id, parse_args
 from ddpg.envs.protocol import Environment
 from ddpg.envs.repeat import Repeat
-from ddpg.envs.view import View, seen_native, view_of
+from ddpg.envs.simulator_prefixes import by_prefix, is_simulator
+from ddpg.envs.view import View, seen_native, unseen, view_of
 from ddpg.mistake import Mistake
 
 OWN = View()
@@ -36,8 +38,8 @@ def resolve(
     What is observed of it is as `view` says.
 
     An id is one that `gymnasium.make` takes, with keyword arguments such as "gravity=9.8". A JAX-native version with
-    the same dynamics is used if there is one, except with arguments; `gym:ID` and `jax:ID` choose. Mistake, in one
-    line, if it cannot be made.
+    the same dynamics is used if there is one, except with arguments; `gym:ID` and `jax:ID` choose. With the prefix of
+    a simulator, such as `gymnax:ID`, it is one of its environments. Mistake, in one line, if it cannot be made.
     """
     made = _resolved(env, args, repeat)
     if isinstance(made, GymFactory):
@@ -90,7 +92,7 @@ def resolve_for(config: Config, env: EnvironmentLike | None = None, args: Sequen
     a folder says is never imported unless the user says it too.
     """
     _, own = split_id(config.env)
-    if env is None and ":" in own:
+    if env is None and imports_module(config.env):
         raise Mistake(
             f"the run's environment {config.env} imports a module, which is not done because a folder says so; "
             f"add --env {config.env} if you trust it"
@@ -107,12 +109,25 @@ def split_id(id: str) -> tuple[str, str]:
     return (prefix, name) if colon and prefix in ("gym", "jax") else ("", id)
 
 
+def imports_module(id: str) -> bool:
+    """Whether it names a module, which `gymnasium.make` imports first; that of a simulator is known."""
+    return not is_simulator(id) and ":" in split_id(id)[1]
+
+
 def gymnasium_version(env: AnyEnvironment, repeat: int = 1) -> GymFactory:
-    """The same environment as Python steps and draws it; for a native one Gymnasium's of that id."""
-    return env if isinstance(env, GymFactory) else _from_gymnasium(env.id, (), repeat).seen(view_of(env))
+    """The same environment as Python steps it; for a native one Gymnasium's of that id, which draws itself."""
+    if isinstance(env, GymFactory):
+        return env
+    own = unseen(env)
+    inner = own.env if isinstance(own, Repeat) else own
+    if inner.id not in NATIVE and not _registered(inner.id):
+        return as_gymnasium(inner, repeat).seen(view_of(env))
+    return _from_gymnasium(env.id, (), repeat).seen(view_of(env))
 
 
 def _from_id(id: str, args: Sequence[str], repeat: int) -> AnyEnvironment:
+    if is_simulator(id):
+        return _resolved(by_prefix(id, tuple(args)), (), repeat)
     prefix, name = split_id(id)
     if prefix == "jax" and (name not in NATIVE or args):
         lack = "takes no env-args" if name in NATIVE else f"does not exist; available: {', '.join(NATIVE)}"
@@ -145,6 +160,8 @@ def has_id(id: str) -> bool:
 
 def was_stepped(config: Config) -> bool:
     """Whether Python stepped the run's environment, so that `host_defaults` changed its preset."""
+    if is_simulator(config.env):
+        return False
     if config.env_args or config.env.startswith("gym:"):
         return True
     if config.env in NATIVE:

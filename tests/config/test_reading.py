@@ -42,6 +42,7 @@ TOGETHER = {  # options that are valid only beside another
     "encoder.init.std": {"encoder": "conv"},
     "encoder.init.bias": {"encoder": "conv"},
     "critic.block.norm": {"critic.action_layer": "1"},
+    "devices": {"replay.batch": "66"},
 }
 
 

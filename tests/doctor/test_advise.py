@@ -193,7 +193,7 @@ def test_every_advice_together_can_be_typed() -> None:
     findings = findings_of(
         reward=lambda self: 1e4 * float(self.x > 1.999), obs=lambda self: np.array([self.x, 99.0 * self.t])
     )
-    given = options_in(advise(replace(findings, steps_per_second=5.0, lengths=(3_000,), compiled=True)))
+    given = options_in(advise(replace(findings, steps_per_second=5.0, lengths=(3_000,))))
     assert given["reward_scale"] == "0.0001"
     assert given.keys() == {"preset", "steps", "reward_scale", "collect.envs", "collect.vector", "eval.episodes"}
 

@@ -15,6 +15,8 @@ from ddpg.training.train import resume, train
 
 OWN = ("preset", "run", "quiet", "from_run", "best", "small", "demonstrations")  # of `train` itself
 
+CHANGEABLE = ("devices", "actors.number", "actors.address")  # options of `resume`
+
 
 def train_command(args: Namespace) -> int:
     options = {name: value for name, value in vars(args).items() if name.islower() and value is not None}

@@ -22,7 +22,7 @@ MEASURED: dict[str, Callable[[Config], Any]] = {
     "eval.shared": lambda config: config.eval.shared,
 }
 # Options in which the seeds of one algorithm may differ.
-FREE = ("env", "seed", "seeds", "steps", "preset", "log", "eval.", "checkpoint.")
+FREE = ("env", "seed", "seeds", "devices", "steps", "preset", "log", "eval.", "checkpoint.")
 VERSION = re.compile(r"-v\d+$")
 
 

@@ -24,7 +24,9 @@ class CollectionConfig:
     begin after `learning_starts` (default: `warmup`).
     Python environments step one after the other (`vector` sync) or in one process each (async). With `assess`, a
     policy acts until one of its episodes has ended in each environment, and the one whose worst was the best so far is
-    evaluated and saved (TD7's checkpoints: Fujimoto et al. 2023).
+    evaluated and saved (TD7's checkpoints: Fujimoto et al. 2023). Compiled environments are reset at every step, since
+    any may end there; with `reset_pool` they take their starts from a pool of so many, renewed a little in every
+    iteration, which is faster if a reset is dear and there are many of them.
     """
 
     steps: Natural = 1
@@ -35,6 +37,7 @@ class CollectionConfig:
     learning_starts: Whole | None = None
     vector: Literal["sync", "async"] = "sync"
     assess: bool = False
+    reset_pool: Whole = 0
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Config:
     `stack` of them in a row, of which it must tell how fast things move. The update sees rewards times `reward_scale`,
     and with `normalise` observations of mean 0 and variance 1 by running statistics, which evaluation and the saved
     policy apply unchanged. `log` are keys of `info`, whose numbers at the end of episodes are averaged and logged.
+    Several `devices` may compute one seed: each has a part of every minibatch, and of compiled environments.
     """
 
     env: str = "Pendulum-v1"
@@ -108,6 +112,7 @@ class Config:
     steps: Natural = 20_000
     seed: Whole = 0
     seeds: Natural = 1
+    devices: Natural = 1
     gamma: UnitInterval = 0.99
     agent: DPG = DPG()
     replay: Replay = Replay()
@@ -142,6 +147,8 @@ class Config:
             self._check_assessment()
         if self.actors.number:
             self._check_actors()
+        if self.devices > 1:
+            self._check_devices()
         if isinstance(self.agent.encoder, Sale) and self.replay.n_step > 1:
             raise Mistake(
                 f"replay.n_step {self.replay.n_step}: encoder sale predicts the next state, one step later; "
@@ -193,6 +200,19 @@ class Config:
             raise Mistake(f"{having} each is a process of its own already; use --collect.vector sync")
         if self.eval.shared:
             raise Mistake(f"{having} their environments are in other processes; use --eval.shared false")
+
+    def _check_devices(self) -> None:
+        """They share the minibatches of one seed, and its environments."""
+        having = f"devices {self.devices}:"
+        if self.seeds > 1:
+            raise Mistake(f"{having} they compute one seed together, and seeds is {self.seeds}; use --seeds 1")
+        if self.actors.number:
+            raise Mistake(f"{having} not with actors, whose learner has one device; use --actors 0 or --devices 1")
+        if self.replay.batch % self.devices:
+            fit = -(-self.replay.batch // self.devices) * self.devices
+            raise Mistake(
+                f"{having} a minibatch of {self.replay.batch} has not so many equal parts; use --replay.batch {fit}"
+            )
 
     def _check_times(self) -> None:
         """Warm-up, learning and the run's end follow each other, and the replay holds what learning needs."""

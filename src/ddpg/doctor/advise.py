@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from gymnasium.envs.registration import registry
 
 from ddpg.config.config import Config
 from ddpg.config.presets import host_defaults
@@ -184,7 +185,7 @@ def _about_rare_rewards(findings: Findings, steady: SteadyWalk, base: Config) ->
 
 def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
     speed = findings.steps_per_second
-    if speed < SLOW:
+    if speed < SLOW and not findings.compiled:
         envs = max(2, min(8, cores()))
         yield Advice(
             f"the environment alone makes {speed:,.0f} steps per second: use {envs}, each in a process of its own",
@@ -198,7 +199,7 @@ def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
         why = f"{episodes} episodes in each evaluation would take {episodes * played:,.0f} s of the environment alone"
         yield Advice(why, (("eval.episodes", str(fewer)),))
     yield from map(Advice, about_rendering(findings.rendering))
-    if findings.compiled:
+    if findings.compiled and findings.env in registry:
         yield Advice(f"ddpg train {findings.env} uses ddpg's compiled version; gym:{findings.env} is Gymnasium's")
 
 

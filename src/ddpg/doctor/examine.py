@@ -14,6 +14,7 @@ from ddpg.doctor.render import Rendering, measure_rendering
 from ddpg.doctor.statistics import ObservationStats, RewardStats, reward_stats
 from ddpg.doctor.walk import first_difference, fresh_env, record, steady_actions, uses_global_random, walk
 from ddpg.envs import catalogue
+from ddpg.envs.as_gymnasium import is_compiled
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
 from ddpg.envs.view import has_pictures
@@ -38,7 +39,7 @@ class Findings:
     env: str
     steps: int
     seed: int
-    compiled: bool  # whether ddpg has a compiled version of it
+    compiled: bool  # whether ddpg compiles it into the learner
     observation_space: str
     action_space: str
     obs_shape: tuple[int, ...]
@@ -109,7 +110,7 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         env=gym.id,
         steps=taken,
         seed=seed,
-        compiled=gym.id in catalogue.NATIVE and not gym.changed,
+        compiled=is_compiled(gym) or (gym.id in catalogue.NATIVE and not gym.changed),
         observation_space=str(space),
         action_space=str(action_space),
         obs_shape=gym.spec.obs_shape,

@@ -5,7 +5,7 @@ import shlex
 from ddpg.config.differences import differences
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import values
-from ddpg.environment import has_id, split_id, was_stepped
+from ddpg.environment import has_id, imports_module, was_stepped
 from ddpg.report_page.history import History
 from ddpg.report_page.markup import Markup, element, joined, table
 from ddpg.report_page.words import Say
@@ -47,7 +47,7 @@ def commands(history: History, say: Say) -> Markup:
         ]
     else:
         run = shlex.quote(str(folder))
-        own = f" --env {shlex.quote(config.env)}" if ":" in split_id(config.env)[1] else ""
+        own = f" --env {shlex.quote(config.env)}" if imports_module(config.env) else ""
         lines = [
             folder.resume_command(config, 2 * config.steps if done else None),
             f"ddpg eval {run}{own} --episodes 100",

@@ -48,6 +48,7 @@ def learner_for(config: Config, spec: Spec) -> Learner:
         config.normalise,
         config.collect.assess,
         added_rows=added_rows(spec.stack) if config.actors.number else 0,
+        devices=config.devices,
     )
 
 
@@ -64,7 +65,8 @@ def behaviour_for(config: Config, spec: Spec) -> BehaviourPolicy:
 
 def loop_for(config: Config, env: Environment) -> Loop:
     """The compiled loop of a run of this configuration."""
-    collector = Collector(Vector(env, config.collect.envs), behaviour_for(config, env.spec), config.log)
+    vector, behaviour = Vector(env, config.collect.envs), behaviour_for(config, env.spec)
+    collector = Collector(vector, behaviour, config.log, config.collect.reset_pool, config.devices)
     learner = replace(learner_for(config, env.spec), goal_reward=goal_reward_for(config, env))
     return Loop(learner, collector)
 
@@ -87,6 +89,11 @@ def with_log(env: Environment | GymFactory, keys: tuple[str, ...]) -> Environmen
 def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
     """The driver of a run of this configuration. Misbehaved if an environment cannot begin."""
     env = with_log(env, config.log)
+    if config.collect.reset_pool and isinstance(env, GymFactory):
+        raise Mistake(
+            f"collect.reset_pool {config.collect.reset_pool}: Python steps {env.id} and resets only what ended; "
+            f"use --collect.reset_pool 0"
+        )
     if config.actors.number:
         return _actors(config, env)
     if not isinstance(env, GymFactory):

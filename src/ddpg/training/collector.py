@@ -1,7 +1,7 @@
 """Collecting: the behaviour policy beta, and K steps of N compiled environments with it."""
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,9 @@ from ddpg.algorithm.agent import DPG, GreedyPolicy
 from ddpg.algorithm.layers import STATIC
 from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.envs.protocol import HasInfo
+from ddpg.envs.resets import FreshResets, ResetPool, resets_of
 from ddpg.envs.vector import Vector
+from ddpg.training.data_parallel import in_parts
 from ddpg.training.randomness import ActionRandomness, init_keys, iteration_keys
 from ddpg.types import AnyArray, Key, PyTree, Row, Spec
 
@@ -85,6 +87,7 @@ class EnvState(NamedTuple):
     noise: Float[Array, "n ..."]
     start: Bool[Array, " n"]  # obs is the first of its episode
     episode_return: Float[Array, " n"]
+    pool: PyTree = None  # of new episodes, if there is one
 
 
 class EndedEpisodes(NamedTuple):
@@ -97,11 +100,21 @@ class EndedEpisodes(NamedTuple):
 
 @dataclass(frozen=True)
 class Collector:
-    """Steps JAX-native environments with the behaviour policy, as pure functions; `log` are keys of their `info`."""
+    """Steps JAX-native environments with the behaviour policy, as pure functions; `log` are keys of their `info`.
+
+    Episodes begin with resets of a pool of `reset_pool`, or, if that is 0, each with a reset of its own. Each of
+    `devices` steps its part of the environments, if they can be divided among them.
+    """
 
     vector: Vector = field(metadata=STATIC)
     behaviour: BehaviourPolicy
     log: tuple[str, ...] = ()
+    reset_pool: int = 0
+    devices: int = 1
+
+    @property
+    def resets(self) -> FreshResets | ResetPool:
+        return resets_of(self.vector, self.reset_pool, self.behaviour.steps)
 
     def init(self, key: Key) -> EnvState:
         """All environments at the start of their first episode."""
@@ -109,12 +122,13 @@ class Collector:
         env, obs = self.vector.fresh(env_key)
         n = self.behaviour.envs
         no = jnp.zeros((n,), bool)
-        return EnvState(env, obs, no, jnp.asarray(self.behaviour.init_noise()), ~no, jnp.zeros((n,)))
+        pool = self.resets.init(jax.random.fold_in(env_key, 0))
+        return EnvState(env, obs, no, jnp.asarray(self.behaviour.init_noise()), ~no, jnp.zeros((n,)), pool)
 
     def fresh(self, key: Key, t: Int[Array, ""]) -> PyTree:
-        """[K] times N first states, for the episodes that end in iteration t."""
+        """The resets of iteration t, for the episodes that end in it."""
         *_, reset = iteration_keys(key, t)
-        return jax.vmap(self.vector.fresh)(jax.random.split(reset, self.behaviour.steps))
+        return self.resets.draw(reset)
 
     def truncated(self, state: EnvState, now: Bool[Array, ""]) -> tuple[EnvState, Bool[Array, " n"]]:
         """With the open episodes ended if `now`, and which these are; those that have only begun go on."""
@@ -125,20 +139,26 @@ class Collector:
         self, policy: GreedyPolicy, state: EnvState, t: Int[Array, ""], randomness: ActionRandomness, fresh: PyTree
     ) -> tuple[EnvState, tuple[Row, EndedEpisodes]]:
         """The K steps of iteration t: a block of rows [K, N, ...], and the episodes that ended."""
+        resets: Any = self.resets
+        pool, fresh = resets.renewed(state.pool, fresh, t)
 
         def step(
             state: EnvState, inputs: tuple[Array, ActionRandomness, PyTree]
         ) -> tuple[EnvState, tuple[Row, EndedEpisodes]]:
             k, randomness, fresh = inputs
+            state = in_parts(self.devices, state)
             action, noise = self.behaviour.select_action(policy, state.obs, state.noise, state.start, t, k, randomness)
-            env, result = self.vector.step(state.env, action, state.boundary, fresh)
+            env, result = self.vector.step(state.env, action, state.boundary, resets.take(pool, fresh))
             done = result.terminated | result.truncated
             row = Row(state.obs, action, result.reward, result.terminated, result.truncated, state.boundary)
             total = state.episode_return + result.reward
             after = EnvState(env, result.obs, done, noise, state.boundary, jnp.where(state.boundary, 0.0, total))
             return after, (row, EndedEpisodes(jnp.where(done, total, 0.0), done, self._own(result.obs, done)))
 
-        return jax.lax.scan(step, state, (jnp.arange(self.behaviour.steps), randomness, fresh))
+        # The pool is not of what each step changes.
+        inputs = jnp.arange(self.behaviour.steps), randomness, fresh
+        state, collected = jax.lax.scan(step, state._replace(pool=None), inputs)
+        return state._replace(pool=pool), collected
 
     def _own(self, obs: Shaped[Array, "n *obs"], done: Bool[Array, " n"]) -> tuple[Float[Array, " n"], ...]:
         """Numbers of the `info` of episodes that are `done` with these observations."""

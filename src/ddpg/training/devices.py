@@ -15,6 +15,7 @@ from jax.stages import Wrapped
 from ddpg.config.config import Config
 from ddpg.mistake import Mistake
 from ddpg.terminal import one_line
+from ddpg.training.data_parallel import check_devices, homes
 from ddpg.types import PyTree, Spec
 
 # Floating-point operations of one matrix product below which XLA never splits it among threads.
@@ -30,19 +31,21 @@ def prepare_jax(config: Config, spec: Spec) -> None:
     ends = (agent.actor, z, spec.action_dim), (agent.critic, z + pair, agent.value.outputs)
     sizes = [[inputs, *network.block.hidden_sizes(network.widths), outputs] for network, inputs, outputs in ends]
     largest = max(w * v for each in sizes for w, v in pairwise(each))
-    configure_jax(config.seeds, 2.0 * config.replay.batch * largest)
+    configure_jax(config.seeds, 2.0 * config.replay.batch * largest, config.devices)
+    check_devices(config.devices)
     cache_programs(os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ddpg"))
 
 
-def configure_jax(seeds: int, product: float) -> None:
+def configure_jax(seeds: int, product: float, devices: int = 1) -> None:
     """Before JAX first computes: one virtual device per core for many seeds, one thread for small networks.
 
+    Of one seed on several `devices` a processor makes so many virtual ones.
     `product` is the floating-point operations of the largest matrix product. For small products a second thread costs
     more than it saves; for large ones the number of threads, which changes the order of sums, is the same for one seed
     and for many. If JAX has already started, its devices and threads stay as they are, which is slower.
     """
     try:
-        jax.config.update("jax_num_cpu_devices", min(seeds, cores()))
+        jax.config.update("jax_num_cpu_devices", max(devices, min(seeds, cores())))
     except RuntimeError:  # JAX has already started
         return
     if product < SINGLE_THREAD_FLOPS and "NPROC" not in os.environ:
@@ -84,19 +87,20 @@ def cache_programs(folder: str) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def place_on_devices(tree: PyTree) -> list[PyTree]:
+def place_on_devices(tree: PyTree, devices: int = 1) -> list[PyTree]:
     """A tree with leaves [S, ...] as groups of seeds computed together, each on its device.
 
     On a CPU a group is one seed, without the axis of seeds: seed i of many runs the program of seed i alone and equals
     it bit for bit. On an accelerator, where launches cost more than arithmetic, a group is all seeds of a device, with
-    leaves [g, ...], and seed i equals itself alone up to rounding.
+    leaves [g, ...], and seed i equals itself alone up to rounding. If one seed has several `devices`, the group is
+    on all of them.
     """
-    seeds, devices = len(jax.tree.leaves(tree)[0]), jax.devices()
-    groups = min(seeds, len(devices))
+    seeds = len(jax.tree.leaves(tree)[0])
+    groups = min(seeds, jax.device_count())
     parts: list[Any] = [slice(first, end) for first, end in pairwise(seeds * i // groups for i in range(groups + 1))]
     return [
-        jax.device_put(jax.tree.map(itemgetter(part), tree), device)
-        for part, device in zip(range(seeds) if _each_alone() else parts, cycle(devices), strict=False)
+        jax.device_put(jax.tree.map(itemgetter(part), tree), home)
+        for part, home in zip(range(seeds) if _each_alone() else parts, homes(devices), strict=False)
     ]
 
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from ddpg.config.config import Config
 from ddpg.config.file import read_config, write_config
-from ddpg.environment import has_id, split_id
+from ddpg.environment import has_id, imports_module
 from ddpg.mistake import Mistake
 from ddpg.records import log
 from ddpg.records.checkpoint import list_checkpoints
@@ -198,7 +198,7 @@ class RunFolder:
 
     def command(self, name: str, config: Config, *options: str) -> str:
         """`ddpg NAME` of this run, as it is typed."""
-        env = ["--env", config.env] if ":" in split_id(config.env)[1] else []
+        env = ["--env", config.env] if imports_module(config.env) else []
         return shlex.join(["ddpg", name, str(self), *options, *env])
 
     @property

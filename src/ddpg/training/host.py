@@ -7,7 +7,6 @@ for iteration in chunk
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from itertools import cycle
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from ddpg.experience.relabel import Judged
 from ddpg.experience.ring import cut, fewer
 from ddpg.hyperparameters import split
 from ddpg.training.collector import BehaviourPolicy
+from ddpg.training.data_parallel import place
 from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, reward_range
 from ddpg.training.interruption import Interruption, Pace, never
 from ddpg.training.learner import Learner, LearnerState
@@ -75,7 +75,7 @@ class Host:
 
     def start(self, keys: Keys) -> None:
         """Once only: the environments have begun their first episode."""
-        placed = [jax.device_put(key, device) for key, device in zip(keys, cycle(jax.devices()), strict=False)]
+        placed = place(self.learner.devices, list(keys))
         first = self.collector.first
         start = start_program(self._structure)
         started = [start(self._numbers, key, obs) for key, obs in zip(placed, first, strict=True)]

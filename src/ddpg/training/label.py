@@ -12,10 +12,8 @@ def label_of(config: Config) -> str:
     if config.preset not in PRESETS:
         return config.preset
     differing = differences(config, was_stepped(config))
-    of_length = ("env", "steps", "seed", "seeds")
-    shown = [
-        f"{path} {value.own}" for path, value in differing.items() if path not in of_length and path[:5] != "eval."
-    ]
+    beside = ("env", "steps", "seed", "seeds", "devices")
+    shown = [f"{path} {value.own}" for path, value in differing.items() if path not in beside and path[:5] != "eval."]
     return ", ".join([config.preset, *shown])
 
 

@@ -24,6 +24,7 @@ from ddpg.experience.sampling import Index
 from ddpg.hyperparameters import equals
 from ddpg.pictures import picture_parts
 from ddpg.training.assessment import Assessed, begin_assessment
+from ddpg.training.data_parallel import in_parts, whole
 from ddpg.training.randomness import UpdateRandomness, init_keys, iteration_keys
 from ddpg.types import Key, Metrics, PyTree, Row, Spec
 
@@ -57,7 +58,7 @@ class Learner:
 
     The update gets rewards times `reward_scale`, and with `normalise` observations of mean 0 and variance 1. If goals
     are relabelled, `goal_reward` is that of compiled environments; of others `learn_stored` is told. Blocks have
-    `added_rows` beside their steps if they are segments.
+    `added_rows` beside their steps if they are segments. Each of `devices` computes its part of every minibatch.
     """
 
     agent: DPG
@@ -72,6 +73,7 @@ class Learner:
     assess: bool = False
     goal_reward: CompiledGoalReward | None = field(default=None, metadata=STATIC)
     added_rows: int = 0
+    devices: int = 1
 
     @cached_property
     def goals(self) -> Goals | None:
@@ -131,7 +133,8 @@ class Learner:
 
     def store(self, state: LearnerState, block: Row) -> LearnerState:
         """With a block [K, N, ...] in the replay, and its statistics."""
-        ring = self.replay.add(state.ring, block)
+        # A block passes between devices, so that each draws its part of any minibatch from a replay of its own.
+        ring = whole(self.devices, self.replay.add(state.ring, whole(self.devices, block)))
         stats = state.stats
         if isinstance(stats, RunningStats):
             obs, valid = block.obs, ~block.boundary
@@ -195,6 +198,7 @@ class Learner:
         (agent, sampler), ((bits, normal, words, hindsight), count, judged) = state, inputs
         ring = ring._replace(sampler=sampler)
         relabel = None if hindsight is None else partial(self._relabelled, ring, hindsight, judged)
+        bits = in_parts(self.devices, bits)
         batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape, relabel)
         if return_scale is not None:
             batch = batch._replace(reward=return_scale.scale * batch.reward)
@@ -205,6 +209,7 @@ class Learner:
             augment_parts(augment, obs, parts, own) for obs, own in zip((batch.obs, batch.next_obs), words, strict=True)
         )
         batch = batch._replace(obs=normalise(s, stats), next_obs=normalise(s_next, stats))
+        batch, normal = in_parts(self.devices, (batch, normal))
         agent, metrics, td_error = self.agent.update(agent, batch, normal, count)
         return (agent, self.replay.on_update(sampler, index, td_error, count)), metrics
 

@@ -5,7 +5,6 @@ Programs are of a learner's structure and take its numbers (`split`), so that le
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from itertools import cycle
 from operator import itemgetter
 from typing import Any
 
@@ -19,6 +18,7 @@ from ddpg.experience.relabel import Hindsight, Judged
 from ddpg.experience.ring import any_rows, cut, refilled, trimmed
 from ddpg.hyperparameters import with_numbers
 from ddpg.records.tree_file import from_numpy, to_numpy
+from ddpg.training.data_parallel import place, whole
 from ddpg.training.devices import jit_loop
 from ddpg.training.driver import mean_metrics
 from ddpg.training.learner import Learner, LearnerState
@@ -52,8 +52,7 @@ def restored(structure: Learner, numbers: Numbers, saved: LearnerState, keys: Ke
     """The inverse of `saved`, each seed on its device, for observations [N, *obs]. Mistake if it is of another loop."""
     like, _ = jax.eval_shape(start_program(structure), numbers, keys[0], obs)
     states = from_numpy(saved._replace(ring=refilled(saved.ring, like.ring)), like)
-    each = [jax.tree.map(itemgetter(s), states) for s in range(len(keys))]
-    return [jax.device_put(*pair) for pair in zip(each, cycle(jax.devices()), strict=False)]
+    return place(structure.devices, [jax.tree.map(itemgetter(s), states) for s in range(len(keys))])
 
 
 @cache
@@ -63,7 +62,7 @@ def start_program(structure: Learner) -> Callable[..., tuple[LearnerState, Row]]
     def start(numbers: Numbers, key: Key, obs: Array) -> tuple[LearnerState, Row]:
         learner = with_numbers(structure, numbers)
         block = learner.empty_block(obs)
-        return learner.init(key, block), block
+        return whole(structure.devices, (learner.init(key, block), block))
 
     return jax.jit(start)
 
@@ -88,7 +87,7 @@ def learn_program(structure: Learner, learning: bool) -> Wrapped:
         state = learner.store(state, block) if judged is None else state
         own = jax.tree.map(itemgetter(i), randomness)
         state, metrics = learner.learn_stored(state, block, t0 + i, own, learning, judged)
-        return state, None if metrics is None else mean_metrics(metrics)
+        return whole(structure.devices, (state, None if metrics is None else mean_metrics(metrics)))
 
     return jit_loop(learn, donate=True)
 
@@ -102,6 +101,7 @@ def ask_program(structure: Learner) -> Wrapped:
     ) -> tuple[LearnerState, Hindsight]:
         learner = with_numbers(structure, numbers)
         state = learner.store(state, block)
-        return state, learner.hindsight(state.ring, t0 + i, jax.tree.map(itemgetter(i), randomness))
+        hindsight = learner.hindsight(state.ring, t0 + i, jax.tree.map(itemgetter(i), randomness))
+        return whole(structure.devices, (state, hindsight))
 
     return jit_loop(ask, donate=True)

@@ -110,8 +110,8 @@ def _progress(path: Path, header: Mapping[str, Any], config: Config) -> Progress
         own = from_data(header["config"])
     except Mistake as error:
         raise Mistake(f"{path} cannot be used: in its configuration, {error}") from None
-    # A run may be made longer, its checkpoints more or less frequent, and its actors more or fewer.
-    own = replace(own, steps=config.steps, checkpoint=config.checkpoint)
+    # A run may be made longer, its checkpoints more or less frequent, its devices and its actors more or fewer.
+    own = replace(own, steps=config.steps, checkpoint=config.checkpoint, devices=config.devices)
     if own.actors.number and config.actors.number:
         own = replace(own, actors=config.actors)
     if own != config:

@@ -11,6 +11,7 @@ from jax.stages import Wrapped
 from ddpg.experience.ring import Ring, any_rows, cut, fewer, refilled, trimmed
 from ddpg.hyperparameters import split, with_numbers
 from ddpg.records.tree_file import from_numpy, keys_to_data
+from ddpg.training.data_parallel import whole
 from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices, with_seeds
 from ddpg.training.driver import Learned, Program, Report
 from ddpg.training.interruption import Interruption, Pace
@@ -26,9 +27,10 @@ class Scan:
     def __init__(self, loop: Loop) -> None:
         self.loop, self._interruption = loop, Interruption()
         self._structure, self._numbers = split(loop)
+        self._devices = loop.learner.devices
 
     def start(self, keys: Keys) -> None:
-        groups = place_on_devices(keys)
+        groups = place_on_devices(keys, self._devices)
         self._continue_from(compiled(_start(self._structure), groups, self._numbers)(groups, self._numbers))
 
     def read(self) -> Learned:
@@ -53,7 +55,7 @@ class Scan:
     def resume(self, snapshot: TrainState, keys: Keys) -> list[str]:
         like = jax.eval_shape(self.loop.init, keys[0])
         state = _with_ring(snapshot, refilled(snapshot.learner.ring, like.learner.ring))
-        self._continue_from(place_on_devices(from_numpy(state, like)))
+        self._continue_from(place_on_devices(from_numpy(state, like), self._devices))
         return []
 
     def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None]) -> None:
@@ -90,12 +92,15 @@ def _with_ring(state: TrainState, ring: Ring) -> TrainState:
 
 @cache
 def _program(structure: Loop, longest: int, learning: bool) -> Wrapped:
+    devices = structure.learner.devices
+
     def chunk(state: TrainState, numbers: Array, t0: Array, n: Array) -> tuple[TrainState, Report]:
-        return with_numbers(structure, numbers).chunk(state, t0, n, longest, learning)
+        return whole(devices, with_numbers(structure, numbers).chunk(state, t0, n, longest, learning))
 
     return jit_group(chunk, donate=True)
 
 
 @cache
 def _start(structure: Loop) -> Wrapped:
-    return jit_group(lambda key, numbers: with_numbers(structure, numbers).init(key))
+    devices = structure.learner.devices
+    return jit_group(lambda key, numbers: whole(devices, with_numbers(structure, numbers).init(key)))

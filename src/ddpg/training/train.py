@@ -11,7 +11,15 @@ from ddpg.config.file import is_file, read_preset
 from ddpg.config.presets import PRESETS, by_name, host_defaults, picture_options
 from ddpg.config.reading import override, values
 from ddpg.config.small import small_options
-from ddpg.environment import AnyEnvironment, EnvironmentLike, resolve_as, resolve_for, split_id, was_stepped
+from ddpg.environment import (
+    AnyEnvironment,
+    EnvironmentLike,
+    imports_module,
+    resolve_as,
+    resolve_for,
+    split_id,
+    was_stepped,
+)
 from ddpg.envs.goals import HasGoals
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.view import has_pictures, is_picture
@@ -78,7 +86,7 @@ def train(
         base, inherited = _fine_tuned(_in(env, source.read_config())), True
     if base is None and preset is not None:
         base, inherited = _in(env, read_preset(preset)), is_file(preset)
-    if env is None and inherited and base is not None and ":" in split_id(base.env)[1]:
+    if env is None and inherited and base is not None and imports_module(base.env):
         file, option = (source, "--from") if preset is None else (preset, "--preset")
         raise Mistake(
             f"{file}: its environment {base.env} imports a module, which is not done because a file says so; "
@@ -185,8 +193,8 @@ def resume(
     (docs/recovery.md says how a longer run may differ from a run of that length). `env` is needed for a run of a
     function or object, or of an id that imports a module, and must be what it was. Mistake, in one line, if there is
     no checkpoint or nothing to do, or another process trains there; nothing is lost then. With actors the result is
-    not the same to the last bit (docs/cluster.md); `options` may change "actors.number" and "actors.address".
-    `observers` and `quiet` are those of `train`.
+    not the same to the last bit (docs/cluster.md), and on another number of devices only up to rounding: `options` may
+    change "devices", "actors.number" and "actors.address". `observers` and `quiet` are those of `train`.
     """
     folder = RunFolder.at(run)
     config = folder.read_config()
