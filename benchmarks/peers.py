@@ -37,11 +37,12 @@ class Task(NamedTuple):
     widths: tuple[int, ...]
     batch: int
     episodes: int  # of the judge
+    torch_threads: int  # with which PyTorch is faster
 
 
 TASKS = {
-    "pendulum": Task("Pendulum-v1", 20_000, 1_000, (64, 64), 64, 100),
-    "cheetah": Task("HalfCheetah-v5", 10_000, 1_000, (256, 256), 256, 10),
+    "pendulum": Task("Pendulum-v1", 20_000, 1_000, (64, 64), 64, 100, 1),
+    "cheetah": Task("HalfCheetah-v5", 10_000, 1_000, (256, 256), 256, 10, 2),
 }
 RATE, GAMMA, TAU, SIGMA, CAPACITY = 1e-3, 0.99, 0.005, 0.1, 100_000
 FIRST = 10_000  # seed of the judge's first episode
@@ -82,6 +83,8 @@ def baselines(package: str, task: Task, seed: int) -> Trained:
             half(self.num_timesteps)
             return True
 
+    if package == "stable_baselines3":
+        import_module("torch").set_num_threads(task.torch_threads)
     size = env.action_space.shape
     rates = {"qf_learning_rate": RATE} if package == "sbx" else {"device": "cpu"}
     model = import_module(package).DDPG(
@@ -108,6 +111,51 @@ def sb3(task: Task, seed: int) -> Trained:
 
 def sbx(task: Task, seed: int) -> Trained:
     return baselines("sbx", task, seed)
+
+
+def tianshou(task: Task, seed: int) -> Trained:
+    torch, gymnasium, np = import_module("torch"), import_module("gymnasium"), import_module("numpy")
+    data, common = import_module("tianshou.data"), import_module("tianshou.utils.net.common")
+    ddpg, parts = import_module("tianshou.algorithm.modelfree.ddpg"), import_module("tianshou.utils.net.continuous")
+    adam = import_module("tianshou.algorithm.optim").AdamOptimizerFactory(lr=RATE)
+    torch.set_num_threads(task.torch_threads)
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    env, half = gymnasium.make(task.id), Half(task.steps)
+    inputs, action = env.observation_space.shape, env.action_space.shape
+    body = common.Net(state_shape=inputs, hidden_sizes=task.widths)
+    actor = parts.ContinuousActorDeterministic(preprocess_net=body, action_shape=action)
+    both = common.Net(state_shape=inputs, action_shape=action, hidden_sizes=task.widths, concat=True)
+    policy = ddpg.ContinuousDeterministicPolicy(
+        actor=actor,
+        action_space=env.action_space,
+        exploration_noise=import_module("tianshou.exploration").GaussianNoise(sigma=SIGMA),
+    )
+    critic = parts.ContinuousCritic(preprocess_net=both)
+    agent = ddpg.DDPG(policy=policy, policy_optim=adam, critic=critic, critic_optim=adam, tau=TAU, gamma=GAMMA)
+    envs = import_module("tianshou.env").DummyVectorEnv([lambda: gymnasium.make(task.id)])
+    envs.seed(seed)
+    collector = data.Collector(agent, envs, data.VectorReplayBuffer(CAPACITY, 1), exploration_noise=True)
+    collector.reset()
+    collector.collect(n_step=task.begin, random=True)
+    params = import_module("tianshou.trainer").OffPolicyTrainerParams(
+        training_collector=collector,
+        max_epochs=1,
+        epoch_num_steps=task.steps - task.begin,
+        collection_step_num_env_steps=1,
+        batch_size=task.batch,
+        training_fn=lambda epoch, step: half(task.begin + step),
+        verbose=False,
+        show_progress=False,
+    )
+    agent.run_training(params)
+    half(task.steps)
+
+    def act(obs: Any) -> Any:
+        with torch.no_grad():
+            return policy.map_action(policy.compute_action(obs))
+
+    return act, half.rate()
 
 
 class Half:
@@ -141,7 +189,8 @@ CONTENDERS = {
     ),
     "ddpg": Contender("ddpg, Gymnasium", through_gymnasium, (CHECKOUT,), "logs 8 numbers, a film and a curve as well"),
     "sbx": Contender("SBX", sbx, ("sbx-rl",), "JAX; one dispatch an update, from Python"),
-    "sb3": Contender("Stable-Baselines3", sb3, ("stable-baselines3",), "PyTorch, as many threads as it likes"),
+    "tianshou": Contender("Tianshou", tianshou, ("tianshou",), "PyTorch"),
+    "sb3": Contender("Stable-Baselines3", sb3, ("stable-baselines3",), "PyTorch"),
 }
 
 
