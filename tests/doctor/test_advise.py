@@ -205,7 +205,7 @@ def test_many_actions_alone_make_no_robot() -> None:
     assert command_line("Walk-v0", (), advise(findings)) == "ddpg train Walk-v0 --normalise true"
     sensors = Components(tuple(map(str, range(17))), (1.0,) * 2, (True,) * 2)
     robot = replace(findings, lengths=(1_000,), components=sensors)
-    assert options_in(advise(robot)) == {"preset": "td3_plus", "steps": "300000"}
+    assert options_in(advise(robot)) == {"preset": "td7_plus", "steps": "300000"}
 
 
 def test_seeds_without_effect_are_warnings_with_their_cause() -> None:

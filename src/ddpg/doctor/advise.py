@@ -38,7 +38,7 @@ WARMUP = 5  # episodes of random actions that should come before learning
 
 EVALUATION_SECONDS = 60.0  # that a run's evaluations may step environments before fewer episodes are advised
 
-ROBOT = "td3_plus"
+ROBOT = "td7_plus"
 
 STEADY = (("preset", "td3"), ("steps", "20000"), ("collect.warmup", "1000"))  # not a robot's million steps
 
