@@ -42,7 +42,7 @@ class Task(NamedTuple):
 
 TASKS = {
     "pendulum": Task("Pendulum-v1", 20_000, 1_000, (64, 64), 64, 100, 1),
-    "cheetah": Task("HalfCheetah-v5", 10_000, 1_000, (256, 256), 256, 10, 2),
+    "cheetah": Task("HalfCheetah-v5", 5_000, 1_000, (256, 256), 256, 10, 2),
 }
 RATE, GAMMA, TAU, SIGMA, CAPACITY = 1e-3, 0.99, 0.005, 0.1, 100_000
 FIRST = 10_000  # seed of the judge's first episode
