@@ -51,6 +51,10 @@ D4PG = {
     "tau": "1",
     "target_period": "100",
 }
+SALE = {"encoder": "sale", "encoder.activation": "elu", "target_period": "250", "tau": "1"}
+LIFT = {"actor.lift": "256", "critic.lift": "256"}
+TD7 = TD3 | SALE | LIFT | {"actor_q": "mean", "critic.activation": "elu"}
+NARROW = {"encoder.size": "128", "encoder.widths": "128,128", "actor.lift": "128", "critic.lift": "128"}
 RESIDUAL = {"actor.block": "residual", "critic.block": "residual"}
 
 
@@ -87,6 +91,14 @@ PARTS = {
     "per-environment noise": Part({"exploration": "per_env"}, acting=True),
     "parameter noise": Part({"exploration": "parameters"}, acting=True),
     "td3, all of it": Part(TD3),
+    "clip_values targets": Part({"clip_values": "targets"}),
+    "preactivation": Part({"preactivation": "1e-3"}),
+    "lift 256": Part(LIFT, share=0.5),
+    "SALE, 256": Part(SALE, share=0.2),
+    "td7, all of it": Part(TD7 | PRIORITISED | LAP | {"clip_values": "targets"}, share=0.1),
+    "td7_plus, all of it": Part(
+        TD7 | NARROW | CATEGORICAL | {"value.atoms": "101", "replay.batch": "128"}, share=0.3, note="minibatches of 128"
+    ),
     "d4pg, all of it": Part(CATEGORICAL | PRIORITISED | LAYER_NORM | D4PG),
 }
 BARS = {"two critics": 1.6, "prioritised": 1.3}  # times plain DDPG
