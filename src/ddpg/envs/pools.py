@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 import jax
 import numpy as np
+from gymnasium import spaces
 
 from ddpg.envs.episode_info import numbers_of
 from ddpg.envs.foreign import Guard, Misbehaved, close_quietly
@@ -34,7 +35,9 @@ class PoolMaker:
     def pool(self, n: int, seed: int) -> Any:
         """N of them; the seed decides all their episodes."""
         with warnings.catch_warnings(action="ignore"):  # of bounds that 32 bits do not hold exactly
-            return import_module("envpool").make_gymnasium(self.name, num_envs=n, seed=seed, **self.args)
+            pool = import_module("envpool").make_gymnasium(self.name, num_envs=n, seed=seed, **self.args)
+            _ = pool.observation_space, pool.action_space  # made now, and kept by the pool
+        return pool
 
     def __call__(self, render_mode: str | None = None) -> gymnasium.Env:
         return PooledEnv(self)
@@ -91,9 +94,8 @@ class Pools:
             obs, self._histories, self._cut[:] = np.stack([each.obs for each in self._histories]), [], True
             return obs, np.zeros(count, np.float32), np.zeros(count, bool), np.ones(count, bool), None
         (low, high), (middle, half) = self._gym.spec.bounds, self._gym.spec.middle_and_half
-        space, self._step = self._pools[0].action_space, self._step + 1
-        units = np.fmin(np.fmax(middle + action * half, low), high).astype(space.dtype)
-        units = units.reshape(len(self._pools), self._n, *space.shape)
+        units = np.fmin(np.fmax(middle + action * half, low), high).astype(self._space.dtype)
+        units, self._step = units.reshape(len(self._pools), self._n, *self._space.shape), self._step + 1
         with self._guard("step raised"):
             each_pool = [self._stepped(*of) for of in zip(self._pools, units, self._cut, strict=True)]
         obs, reward, terminated, truncated, own = (np.concatenate(column) for column in zip(*each_pool, strict=True))
@@ -117,6 +119,7 @@ class Pools:
         self.close()
         with self._guard("cannot be made:"):
             self._pools = [maker.pool(self._n, episode_seed(seed, self._first, episodes)) for seed in self._seeds]
+            self._space: spaces.Box = self._pools[0].action_space
 
     def _stepped(self, pool: Any, units: np.ndarray, cut: np.ndarray) -> tuple[np.ndarray, ...]:
         """The same of one pool [n], which resets what was `cut`; `own` is NaN where no episode ended."""
@@ -166,16 +169,15 @@ def is_pooled(gym: GymFactory) -> bool:
 def check_pool(gym: GymFactory, mode: str) -> None:
     """Mistake if `gym` asks for what a pool cannot do."""
     refused = {
-        f"collect.vector {mode}": mode != "sync" and "EnvPool has threads of its own; use --collect.vector sync",
-        f"env_seeds {gym.seeding}": gym.seeding != "episode" and "a pool is seeded once; use --env-seeds episode",
+        f"collect.vector {mode}": mode != "sync" and "has threads of its own; use --collect.vector sync",
+        f"env_seeds {gym.seeding}": gym.seeding != "episode" and "seeds a whole pool, once; use --env-seeds episode",
         f"action_repeat {gym.repeat}": gym.repeat > 1
-        and "a pool cannot; use --action_repeat 1, or --env-args frame_skip",
-        "pictures": (gym.view != View() or has_pictures(gym.spec))
-        and "ddpg takes none from EnvPool; use gym: with --pixels",
+        and "repeats none; use --action_repeat 1, or frame_skip in --env-args",
+        "pixels": (gym.view != View() or has_pictures(gym.spec)) and "gives ddpg no pictures; use gym:ID with --pixels",
     }
     for what, why in refused.items():
         if why:
-            raise Mistake(f"{what}: {gym.id}: {why}")
+            raise Mistake(f"{what}: {gym.id} is of EnvPool, which {why}")
 
 
 def _at(i: int | np.intp, tree: PyTree) -> Any:

@@ -185,7 +185,7 @@ def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Drive
         else:
             return EvaluationPlan(own, notes=_cost(config, env))
     if not driver.lent():
-        fix = "pools of EnvPool cannot be; use --eval.shared false"
+        fix = "those of EnvPool cannot be; use --eval.shared false"
         if not is_pooled(env):
             fix = "environments in processes of their own cannot be; use --collect.vector sync"
         raise Mistake(f"eval.shared true: {fix}")
