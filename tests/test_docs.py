@@ -259,7 +259,7 @@ def check_environment(id: str, env_args: tuple[str, ...] = (), action_repeat: in
     try:
         resolve(id, env_args, action_repeat)
     except ValueError as error:
-        packages = ("mujoco_playground", "gymnax", "mujoco", "Box2D")
+        packages = ("envpool", "mujoco_playground", "gymnax", "mujoco", "Box2D")
         extra = [name for name in packages if name.lower() in str(error).lower()]
         if not extra or importlib.util.find_spec(extra[0]):
             raise

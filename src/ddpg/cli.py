@@ -21,7 +21,7 @@ SEEDS = "seeds of resets: episode, once, LOW:HIGH or never (episode)"
 NAMED = ("env", "env_args", "env_seeds", "log", "pixels", "preset", "steps", "seed", "seeds", "devices")
 BEST = "the policy of the best evaluation, not the last one"
 COMMANDS = ("train", "resume", "eval", "plot", "compare", "report", "export", "doctor", "study", "sweep", "presets")
-NO_MODULE = "^(gym|jax|gymnax|playground):"  # which choose where an environment is from
+NO_MODULE = "^(gym|jax|envpool|gymnax|playground):"  # which choose where an environment is from
 INTERRUPTED, MISTAKE = 130, 2  # 128 and the signal's number
 
 

@@ -16,7 +16,7 @@ from ddpg.envs.foreign import Guard, brief_value
 from ddpg.envs.gymnasium_factory import GymFactory, Maker, by_callable, by_id, parse_args
 from ddpg.envs.protocol import Environment
 from ddpg.envs.repeat import Repeat
-from ddpg.envs.simulator_prefixes import by_prefix, is_simulator
+from ddpg.envs.simulator_prefixes import by_prefix, is_compiled_simulator, is_simulator
 from ddpg.envs.view import View, seen_native, unseen, view_of
 from ddpg.mistake import Mistake
 
@@ -127,7 +127,8 @@ def gymnasium_version(env: AnyEnvironment, repeat: int = 1) -> GymFactory:
 
 def _from_id(id: str, args: Sequence[str], repeat: int) -> AnyEnvironment:
     if is_simulator(id):
-        return _resolved(by_prefix(id, tuple(args)), (), repeat)
+        made = by_prefix(id, tuple(args))
+        return replace(made, repeat=repeat) if isinstance(made, GymFactory) else _resolved(made, (), repeat)
     prefix, name = split_id(id)
     if prefix == "jax" and (name not in NATIVE or args):
         lack = "takes no env-args" if name in NATIVE else f"does not exist; available: {', '.join(NATIVE)}"
@@ -161,7 +162,7 @@ def has_id(id: str) -> bool:
 def was_stepped(config: Config) -> bool:
     """Whether Python stepped the run's environment, so that `host_defaults` changed its preset."""
     if is_simulator(config.env):
-        return False
+        return not is_compiled_simulator(config.env)
     if config.env_args or config.env.startswith("gym:"):
         return True
     if config.env in NATIVE:

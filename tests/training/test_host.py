@@ -75,6 +75,8 @@ ASSESSED = override(
 class Compiled:
     """The loop's own environments as a host has them, in the very episodes that the scan driver draws."""
 
+    why_cut = ""
+
     def __init__(self, loop: Loop, keys: Array) -> None:
         self.loop, self.keys, self.steps = loop, keys, 0
         self.fresh = jax.jit(jax.vmap(loop.collector.fresh, in_axes=(0, None)))

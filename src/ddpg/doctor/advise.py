@@ -187,9 +187,11 @@ def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
     speed = findings.steps_per_second
     if speed < SLOW and not findings.compiled:
         envs = max(2, min(8, cores()))
+        pooled = findings.env.startswith("envpool:")
+        how = "which EnvPool steps together" if pooled else "each in a process of its own"
         yield Advice(
-            f"the environment alone makes {speed:,.0f} steps per second: use {envs}, each in a process of its own",
-            (("collect.envs", str(envs)), ("collect.vector", "async")),
+            f"the environment alone makes {speed:,.0f} steps per second: use {envs}, {how}",
+            (("collect.envs", str(envs)), *(() if pooled else (("collect.vector", "async"),))),
         )
     evaluation = host_defaults(base, {})
     episodes, steps = min(evaluation["eval.episodes"], base.eval.episodes), evaluation["eval.every"]

@@ -51,6 +51,8 @@ class Duration:
 class Instant:
     """N environments of one seed that answer zeros at once."""
 
+    why_cut = ""
+
     def __init__(self, spec: Spec, n: int) -> None:
         self._actions = spec.action_dim
         self._obs, self._reward = np.zeros((1, n, *spec.obs_shape), spec.obs_dtype), np.zeros((1, n), np.float32)

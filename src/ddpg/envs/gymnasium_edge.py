@@ -204,7 +204,7 @@ class CheckedEnv(gymnasium.Wrapper):
             except Mistake as error:
                 raise self._misbehaved(str(error)) from error
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise self._misbehaved(f"{_not_finite(self._spec, obs, array)}, expected finite numbers of 32 bits")
+            raise self._misbehaved(f"{not_finite(self._spec, obs, array)}, expected finite numbers of 32 bits")
         return array
 
     def _at(self, what: str) -> str:
@@ -222,7 +222,7 @@ def _metadata(env: gymnasium.Env) -> dict[str, Any]:
     return given if 0 < given.get("render_fps", 1) < 1e6 else given | {"render_fps": 30}
 
 
-def _not_finite(spec: Spec, obs: Any, array: np.ndarray) -> str:
+def not_finite(spec: Spec, obs: Any, array: np.ndarray) -> str:
     """The first number of an observation that is not finite, and its place."""
     where = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
     if not spec.nested:

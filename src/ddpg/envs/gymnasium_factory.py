@@ -97,17 +97,18 @@ def silent_mujoco() -> Iterator[None]:
 
 def by_id(id: str, args: Mapping[str, Any] | None = None, repeat: int = 1) -> GymFactory:
     """The recipe of `gymnasium.make(id, **args)`. Mistake if that fails or its spaces do not fit."""
-    return replace(_recipe(id, partial(gymnasium.make, id, **dict(args or {})), repeat), changed=bool(args))
+    return replace(recipe(id, partial(gymnasium.make, id, **dict(args or {})), repeat), changed=bool(args))
 
 
 def by_callable(make: Maker, made: gymnasium.Env, repeat: int = 1) -> GymFactory:
     """The recipe of a user's function; `made` is an environment it returned."""
     # Not the id of its spec: `gymnasium.make` with that id would not give what the function gives.
     id = type(made.unwrapped).__name__
-    return replace(_recipe(id, make, repeat, made), changed=True)
+    return replace(recipe(id, make, repeat, made), changed=True)
 
 
-def _recipe(id: str, maker: Maker, repeat: int, made: gymnasium.Env | None = None) -> GymFactory:
+def recipe(id: str, maker: Maker, repeat: int = 1, made: gymnasium.Env | None = None) -> GymFactory:
+    """The recipe of what `maker` makes; `made` is one already. Mistake if it fails or its spaces do not fit."""
     if made is None:
         # Warnings of outdated versions are of no use here.
         with warnings.catch_warnings(action="ignore"), Guard(lambda: f"environment {id!r} cannot be made:"):

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from ddpg.envs.gymnasium_edge import OWN, CheckedEnv, EpisodeHistory
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
+from ddpg.envs.pools import NOT_REPLAYED, Pools, is_pooled
 from ddpg.envs.worker_processes import Processes
 from ddpg.mistake import Mistake
 
@@ -40,20 +41,26 @@ class PythonVector:
 
     The seed of an episode is a function of (run seed, index of the environment, number of the episode), so a seed's
     episodes do not depend on the other seeds. `mode` "sync" steps all in this process, "async" each in its own.
-    Environments of a seed are counted from `first` on.
+    Environments of a seed are counted from `first` on. Those of EnvPool are stepped by it. `why_cut` says why some
+    cannot be brought back.
     """
+
+    why_cut = "is not deterministic: its open episode went differently when replayed"
 
     def __init__(
         self, gym: GymFactory, seeds: Sequence[int], n: int, mode: Literal["sync", "async"] = "sync", first: int = 0
     ) -> None:
         self._shape = len(seeds), n
-        makers = [
-            partial(gym.make, i + n * s, partial(episode_seed, seed, i))
-            for s, seed in enumerate(seeds)
-            for i in range(first, first + n)
-        ]
-        self._all = InProcess(makers) if mode == "sync" else Processes(makers)
-        count, m = len(makers), gym.spec.action_dim
+        if is_pooled(gym):
+            self._all, self.why_cut = Pools(gym, seeds, n, first, mode), NOT_REPLAYED
+        else:
+            makers = [
+                partial(gym.make, i + n * s, partial(episode_seed, seed, i))
+                for s, seed in enumerate(seeds)
+                for i in range(first, first + n)
+            ]
+            self._all = InProcess(makers) if mode == "sync" else Processes(makers)
+        count, m = len(seeds) * n, gym.spec.action_dim
         self._repeat, self._recent = gym.repeat, list[tuple[np.ndarray, np.ndarray, np.ndarray]]()
         self._done = np.zeros(count, bool)
         self._episodes, self._steps = np.ones(count, np.int64), np.zeros(count, np.int64)
@@ -113,7 +120,7 @@ class PythonVector:
         """Leave the open episodes there: the next step begins new ones."""
         self._prune()
         self._done |= mask.ravel()
-        if isinstance(self._all, InProcess):
+        if not isinstance(self._all, Processes):
             self._all.truncate(mask.ravel().tolist())
 
     def _prune(self) -> None:

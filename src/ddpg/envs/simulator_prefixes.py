@@ -1,16 +1,19 @@
-"""Environments of JAX simulators by their ids, such as gymnax:Pendulum-v1; a package is imported if it is named."""
+"""Environments of simulators by their ids, such as gymnax:Pendulum-v1; a package is imported if it is named."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 from jax import Array
 
 from ddpg.envs.foreign import Guard
-from ddpg.envs.gymnasium_factory import parse_args
+from ddpg.envs.gymnasium_factory import GymFactory, parse_args, recipe
+from ddpg.envs.pools import PoolMaker
 from ddpg.envs.simulator import Simulator, finite, simulator
 from ddpg.mistake import Mistake
 from ddpg.types import Key, PyTree
@@ -76,7 +79,27 @@ def from_playground(id: str, name: str, args: Mapping[str, Any]) -> Simulator:
     return simulator(id, start, move, [-1.0] * actions, [1.0] * actions, limit)
 
 
-PREFIXES: dict[str, Callable[[str, str, Mapping[str, Any]], Simulator]] = {
+def from_envpool(id: str, name: str, args: Mapping[str, Any]) -> GymFactory:
+    """One of EnvPool (Weng et al. 2022), which Python steps; `args` are fields of its configuration.
+
+    How many there are, and their seeds, are not theirs to say.
+    """
+    envpool = imported(id, "envpool", "envpool")
+    known(id, name, envpool.list_all_envs())
+    maker = PoolMaker(name, args)
+    with catch_warnings(action="ignore"), Guard(lambda: f"environment {id!r} cannot be made:"):
+        config = envpool.make_spec(name).config
+    allowed = [each for each in config._fields if each not in OF_THE_RUN]
+    if unknown := [each for each in args if each not in allowed]:
+        raise Mistake(f"env-args {', '.join(unknown)}: {id} takes {', '.join(allowed)}")
+    limit = args.get("max_episode_steps", config.max_episode_steps)
+    return replace(recipe(id, maker), limit=limit, changed=bool(args))
+
+
+OF_THE_RUN = ("num_envs", "batch_size", "max_num_players", "seed", "env_seed", "gym_reset_return_info")
+
+PREFIXES: dict[str, Callable[[str, str, Mapping[str, Any]], Simulator | GymFactory]] = {
+    "envpool": from_envpool,
     "gymnax": from_gymnax,
     "playground": from_playground,
 }
@@ -88,8 +111,13 @@ def is_simulator(id: str) -> bool:
     return bool(colon) and prefix in PREFIXES
 
 
+def is_compiled_simulator(id: str) -> bool:
+    """Whether it is one in JAX: EnvPool's are stepped by Python."""
+    return is_simulator(id) and not id.startswith("envpool:")
+
+
 @cache
-def by_prefix(id: str, args: tuple[str, ...] = ()) -> Simulator:
+def by_prefix(id: str, args: tuple[str, ...] = ()) -> Simulator | GymFactory:
     """The environment of an id such as gymnax:Pendulum-v1, and of arguments such as "g=5".
 
     It is always the same object, so that what is compiled for it is compiled once. Mistake, in one line, if

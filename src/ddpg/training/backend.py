@@ -11,6 +11,7 @@ from ddpg.config.config import Config
 from ddpg.envs.foreign import Misbehaved
 from ddpg.envs.goals import CompiledGoalReward, GoalReward, HasGoals
 from ddpg.envs.gymnasium_factory import GymFactory
+from ddpg.envs.pools import is_pooled
 from ddpg.envs.protocol import Environment, HasInfo
 from ddpg.envs.python_vector import PythonVector
 from ddpg.envs.vector import Vector
@@ -176,13 +177,18 @@ def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Drive
         try:
             own = evaluator_for(config, env, config.eval.episodes, config.eval.seed)
         except Misbehaved as error:
+            if is_pooled(env):
+                raise
             if not driver.lent():
                 raise Misbehaved(f"{error}; --collect.vector sync evaluates in the training's environments") from error
             why = f"warning: {error}"
         else:
             return EvaluationPlan(own, notes=_cost(config, env))
     if not driver.lent():
-        raise Mistake("eval.shared true: environments in processes of their own cannot be; use --collect.vector sync")
+        fix = "those of EnvPool cannot be; use --eval.shared false"
+        if not is_pooled(env):
+            fix = "environments in processes of their own cannot be; use --collect.vector sync"
+        raise Mistake(f"eval.shared true: {fix}")
     lent = Lent(driver.lent(), driver.truncate)
     line = f"{why}: evaluations play in the training's environments and truncate their episodes; there is no film"
     evaluator = evaluator_for(config, env, config.eval.episodes, config.eval.seed, lent)

@@ -19,6 +19,7 @@ from ddpg.envs.camera import draw_plainly
 from ddpg.envs.foreign import Guard, Misbehaved
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
+from ddpg.envs.pools import is_pooled
 from ddpg.envs.view import is_picture, unseen
 from ddpg.mistake import Mistake
 from ddpg.pictures import layout_of
@@ -127,7 +128,7 @@ def in_gymnasium(env: AnyEnvironment) -> bool:
     """Whether Gymnasium has it, and so perhaps draws it: its own environments, and the native ones by their ids."""
     inner = env if isinstance(env, GymFactory) else unseen(env)
     native = isinstance(getattr(inner, "env", inner), type(catalogue.NATIVE.get(env.id))) and env.id in registry
-    return native or isinstance(env, GymFactory)
+    return native or (isinstance(env, GymFactory) and not is_pooled(env))
 
 
 class Beside(gymnasium.Wrapper):

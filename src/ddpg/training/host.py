@@ -112,10 +112,7 @@ class Host:
             self._truncate(truncated)
             self._assess_anew(truncated)
             which = ", ".join(str(env) for env in np.flatnonzero(truncated.ravel()))
-            notes.append(
-                f"environment {which} is not deterministic: its open episode went differently when replayed, "
-                f"so a new one begins"
-            )
+            notes.append(f"environment {which} {self.collector.envs.why_cut}, so a new one begins")
         return notes
 
     def lent(self) -> Sequence[CheckedEnv]:
