@@ -6,7 +6,7 @@
 Each contender trains in a process of its own, in a virtual environment under `--venvs` that is made when it is first
 needed (`ddpg` from this checkout). They take turns, so that a busy minute of the machine meets all of them.
 `steps/s` is of steps with an update, when everything is compiled: here over all of them, of others over the second half
-of the run. `seconds` is what `time` would say of the program, with imports and compilation. Every trained policy then
+of the run. `seconds` is what `time` would say of the program, with imports and a first compilation. Every trained policy then
 plays the same episodes with the same code, greedily, one observation at a time.
 
 All are DDPG (Lillicrap et al. 2016) with the constants of `TASKS`: Adam, relu, one update a step, Gaussian noise of 0.1
@@ -51,14 +51,14 @@ Act = Callable[[Any], Any]  # one observation -> an action in the environment's 
 Trained = tuple[Act, float]  # and steps a second
 
 
-def ours(prefix: str, task: Task, seed: int) -> Trained:
+def ours(prefix: str, task: Task, seed: int, *more: tuple[str, Any]) -> Trained:
     ddpg = import_module("ddpg")
     of_networks = {"widths": ",".join(map(str, task.widths)), "lr": RATE, "activation": "relu"}
     options = {f"{name}.{path}": value for name in ("actor", "critic") for path, value in of_networks.items()}
     options |= {"gamma": GAMMA, "tau": TAU, "exploration.sigma": SIGMA, "clip_values": "none"}
     options |= {"replay.capacity": CAPACITY, "replay.batch": task.batch, "collect.warmup": task.begin}
-    options |= {"eval.every": task.steps, "checkpoint.share": "none"}
-    folder = Path(tempfile.mkdtemp()) / "run"
+    options |= {"eval.every": task.steps, "checkpoint.share": "none", **dict(more)}
+    folder = Path.cwd() / "run"
     run = ddpg.train(f"{prefix}{task.id}", steps=task.steps, seed=seed, run=folder, options=options, quiet=True)
     return ddpg.load(run.path), run.summary["steps_per_second"]
 
@@ -71,7 +71,11 @@ def through_gymnasium(task: Task, seed: int) -> Trained:
     return ours("gym:", task, seed)
 
 
-def baselines(package: str, task: Task, seed: int) -> Trained:
+def one_by_one(task: Task, seed: int) -> Trained:
+    return ours("gym:", task, seed, ("collect.steps", 1), ("collect.updates", 1))
+
+
+def baselines(package: str, task: Task, seed: int, at_once: int = 1) -> Trained:
     noise = import_module("stable_baselines3.common.noise")
     callbacks = import_module("stable_baselines3.common.callbacks")
     gymnasium, np = import_module("gymnasium"), import_module("numpy")
@@ -97,6 +101,8 @@ def baselines(package: str, task: Task, seed: int) -> Trained:
         tau=TAU,
         gamma=GAMMA,
         action_noise=noise.NormalActionNoise(np.zeros(size), np.full(size, SIGMA)),
+        train_freq=at_once,
+        gradient_steps=at_once,
         policy_kwargs={"net_arch": list(task.widths)},
         seed=seed,
         **rates,
@@ -111,6 +117,10 @@ def sb3(task: Task, seed: int) -> Trained:
 
 def sbx(task: Task, seed: int) -> Trained:
     return baselines("sbx", task, seed)
+
+
+def sbx_in_blocks(task: Task, seed: int) -> Trained:
+    return baselines("sbx", task, seed, at_once=100)
 
 
 def tianshou(task: Task, seed: int) -> Trained:
@@ -187,8 +197,12 @@ CONTENDERS = {
     "ddpg-compiled": Contender(
         "ddpg, its own compiled Pendulum", compiled, (CHECKOUT,), "no Python in a step", ("pendulum",)
     ),
-    "ddpg": Contender("ddpg, Gymnasium", through_gymnasium, (CHECKOUT,), "logs 8 numbers, a film and a curve as well"),
-    "sbx": Contender("SBX", sbx, ("sbx-rl",), "JAX; one dispatch an update, from Python"),
+    "ddpg": Contender(
+        "ddpg, Gymnasium", through_gymnasium, (CHECKOUT,), "100 steps beside 100 updates, on two cores; a run folder"
+    ),
+    "ddpg-1": Contender("ddpg, Gymnasium, one by one", one_by_one, (CHECKOUT,), "one step beside one update"),
+    "sbx": Contender("SBX", sbx, ("sbx-rl",), "JAX; one dispatch an update"),
+    "sbx-100": Contender("SBX in blocks", sbx_in_blocks, ("sbx-rl",), "JAX; 100 steps, then 100 updates"),
     "tianshou": Contender("Tianshou", tianshou, ("tianshou",), "PyTorch"),
     "sb3": Contender("Stable-Baselines3", sb3, ("stable-baselines3",), "PyTorch"),
 }
@@ -210,11 +224,12 @@ def worker(name: str, task: Task, seed: int) -> dict[str, Any]:
     act, rate = CONTENDERS[name].train(task, seed)
     ended = time.perf_counter()
     package = CONTENDERS[name].packages[0]
-    said = version("ddpg-jax" if package == CHECKOUT else package)
+    below = "torch" if name in ("sb3", "tianshou") else "jax"
+    versions = {"version": version("ddpg-jax" if package == CHECKOUT else package), below: version(below)}
     return {
         "steps_per_second": rate,
         "return": judged(act, task),
-        "version": said,
+        **versions,
         "judging": time.perf_counter() - ended,
     }
 
@@ -227,7 +242,8 @@ def python_of(name: str, venvs: Path) -> Path:
     if not (folder / "complete").exists():
         print(f"{folder}: installing {', '.join(packages)}", file=sys.stderr, flush=True)
         venv.create(folder, with_pip=True, clear=True)
-        install = [str(python), "-m", "pip", "install", "-q", *packages, "gymnasium[mujoco]"]
+        wanted = ["-e", CHECKOUT] if packages[0] == CHECKOUT else packages
+        install = [str(python), "-m", "pip", "install", "-q", *wanted, "gymnasium[mujoco]"]
         subprocess.run(install, check=True)
         (folder / "complete").touch()
     return python
@@ -237,6 +253,7 @@ def measure(name: str, task: str, seed: int, venvs: Path) -> dict[str, Any]:
     command = [str(python_of(name, venvs)), __file__, "--worker", name, task, str(seed)]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"MPLBACKEND": "Agg"}
     with tempfile.TemporaryDirectory() as elsewhere:
+        environment["XDG_CACHE_HOME"] = elsewhere  # nothing is compiled yet
         began = time.perf_counter()
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=elsewhere, env=environment)
         seconds = time.perf_counter() - began
@@ -246,10 +263,10 @@ def measure(name: str, task: str, seed: int, venvs: Path) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    head = ("task", "library", "steps/s", "times ours slower", "seconds", "return", "what differs")
+    head = ("task", "library", "steps/s", "times slower than ddpg", "seconds", "return", "what it does")
     rows = [head, ("---",) * len(head)]
     for task, of_task in result["tasks"].items():
-        ours = median(run["steps_per_second"] for run in of_task["ddpg"])
+        ours = median(run["steps_per_second"] for run in of_task.get("ddpg", next(iter(of_task.values()))))
         for name, runs in of_task.items():
             middle = {key: median(run[key] for run in runs) for key in ("steps_per_second", "seconds")}
             returns = " ".join(f"{run['return']:.0f}" for run in runs)
@@ -280,15 +297,16 @@ def main() -> None:
     tasks = {task: [name for name in args.names if task in CONTENDERS[name].tasks] for task in args.tasks}
     for name in {name for names in tasks.values() for name in names}:
         python_of(name, args.venvs.resolve())
+    before = json.loads(args.out.read_text())["tasks"] if args.out.exists() else {}
     result: dict[str, Any] = {
         "command": f"python benchmarks/peers.py --repeats {args.repeats}",
-        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}",
-        "tasks": {},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "tasks": before,
     }
     for task, names in tasks.items():
         runs = result["tasks"][task] = {name: [] for name in names}
         for seed in range(args.repeats):
-            for name in names:
+            for name in [*names[seed % len(names) :], *names[: seed % len(names)]]:
                 said = measure(name, task, seed, args.venvs.resolve())
                 runs[name].append(said)
                 print(task, name, said, flush=True)
