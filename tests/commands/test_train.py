@@ -31,6 +31,7 @@ from ddpg.config.presets import PRESETS, host_defaults
 from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import ACTION
+from ddpg.mistake import Mistake
 from ddpg.records.log import TAGS
 from ddpg.records.statistics import iqm
 from ddpg.training import finish
@@ -60,6 +61,19 @@ def complete(folder: Path, seeds: list[int]) -> None:
     assert files - events - checkpoints - later == models | own
     assert {"checkpoints/lock"} < checkpoints
     assert sorted(file.split("/")[1] for file in events) == [f"seed-{seed}" for seed in seeds]
+
+
+def test_resume_takes_what_may_be_another_than_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = list[Any]()
+
+    def resume(*args: Any, options: Any, **named: Any) -> None:
+        given.append(options)
+        raise Mistake("no run")
+
+    monkeypatch.setattr("ddpg.commands.train.resume", resume)
+    for words in (["--devices", "2"], ["--actors", "3", "--ray-address", "here:1"], []):
+        assert main(["resume", "RUN", *words]) == 2
+    assert given == [{"devices": "2"}, {"actors.number": "3", "actors.address": "here:1"}, {}]
 
 
 def test_the_run_folder_is_complete(trained: ddpg.Run) -> None:
