@@ -150,12 +150,13 @@ def main() -> None:
     file = args.out / "growth.json"
     result: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"sizes": {}}
     for what in [] if args.table else args.only:
-        points = result["sizes"][what] = []
+        points = list[dict[str, Any]]()
         for size in SIZES[what]:
             command = [sys.executable, __file__, "--worker", what, str(size)]
-            said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            said = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
             points.append({"size": size, **said})
             print(what, points[-1], flush=True)
+        result["sizes"][what] = points
     if not args.table:
         machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
         sizes = {what: result["sizes"][what] for what in SIZES if what in result["sizes"]}

@@ -43,7 +43,7 @@ STEPS, SEEDS = 300_000, 3
 REFERENCE = {"HalfCheetah-v5": 7697, "Hopper-v5": 2410, "Walker2d-v5": 3335, "Ant-v5": 1953}
 SOURCE = "mean over seeds at 300000 steps, computed from sfujim/TD3@34770cc learning_curves"
 CHOSEN = ("ddpg", "td3", "td3_plus")
-FREE = ("seed", "seeds", "eval.every", "eval.episodes", "checkpoint.share")  # change nothing that is learned
+FREE = ("seed", "seeds", "devices", "eval.every", "eval.episodes", "checkpoint.share")  # change nothing that is learned
 
 
 class Planned(Protocol):

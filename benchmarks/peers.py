@@ -6,8 +6,8 @@
 Each contender trains in a process of its own, in a virtual environment under `--venvs` that is made when it is first
 needed (`ddpg` from this checkout). They take turns, so that a busy minute of the machine meets all of them.
 `steps/s` is of steps with an update, when everything is compiled: here over all of them, of others over the second half
-of the run. `seconds` is what `time` would say of the program, with imports and a first compilation. Every trained policy then
-plays the same episodes with the same code, greedily, one observation at a time.
+of the run. `seconds` is what `time` would say of the program, with imports and a first compilation. Every trained
+policy then plays the same episodes with the same code, greedily, one observation at a time.
 
 All are DDPG (Lillicrap et al. 2016) with the constants of `TASKS`: Adam, relu, one update a step, Gaussian noise of 0.1
 half ranges, uniformly random actions until learning begins. What differs is in `CONTENDERS`. Needs the extra `mujoco`.

@@ -49,6 +49,7 @@ JOBS: dict[str, dict[str, Any]] = {  # preset, and more: options in which it dif
     "pixels": {"steps": 20_000},  # sees pictures alone
     "fasttd3": {**SMALL["fasttd3"]},  # an update every eight steps: 12 500 of them
     "td7": {**SMALL["td7"]},
+    "td7_plus": {**SMALL["td7_plus"]},
 }
 
 

@@ -6,7 +6,9 @@
 Published tables are of v4, where Ant and Walker2d differ from v5 (`mujoco_learning.py` has those). Each seed is a run
 of its own, RUNS/PRESET/ENV/seed-S, on one core; one that was interrupted goes on. The result keeps the seeds that were
 measured before with the same options, so that they can be trained over several days. `--collect` trains nothing.
-Returns are greedy, of ten episodes, of the policy that the run keeps. Needs the extras `mujoco` and `dev`.
+Returns are greedy, of ten episodes, of the policy that the run keeps, at step 300 300 (theirs at 300 000). Every number
+of seeds at which a preset was judged widens the interval (Bonferroni), as in `mujoco_learning.py`.
+Needs the extras `mujoco` and `dev`.
 """
 
 # No module here may be called mujoco: that of this name would hide the simulator from what lies beside it.
@@ -31,20 +33,26 @@ STEPS, EVERY = 300_300, 10_010  # 3 300 iterations of 91 steps, of which 110 lie
 OPTIONS = {"steps": STEPS, "eval.every": EVERY}
 ROBOTS = ("HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4")
 
+
 # Mean returns at 300 000 steps by robot, of the policy that the method evaluates. TD7: its paper, table 1, as quoted in
 # seungju-k1m/sac-td3-td7@c3d51f6. TD3: sfujim/TD3@34770cc (v1 of the robots). The others are computed from the logs of
 # facebookresearch/MRQ@8a44a7d, dmksjfl/DR.Q@cc307a5, DAVIAN-Robotics/SimbaV2@86899c2 and
 # Holiday-Robot/FlashSAC@87edc90.
+class Published(NamedTuple):
+    returns: tuple[int, ...]
+    remark: str
+
+
 PUBLISHED = {
-    "TD3": (7697, 2410, 3335, 1953),
-    "TD7": (15031, 2948, 5379, 6171),
-    "MR.Q": (10835, 2469, 4509, 4674),
-    "DR.Q": (11487, 1752, 3670, 5997),
-    "CrossQ": (10012, 2644, 5941, 5712),
-    "XQC": (10622, 3580, 5668, 4892),
-    "SimbaV2, 2 updates a step": (9892, 3502, 5499, 6200),
-    "FlashSAC": (11481, 3674, 6050, 6087),
-    "SAC": (8593, 2160, 2470, 3532),
+    "TD3": Published((7697, 2410, 3335, 1953), "v1 of the robots, 10 seeds"),
+    "TD7": Published((15031, 2948, 5379, 6171), "the policy of its checkpoints, as ours"),
+    "MR.Q": Published((10835, 2469, 4509, 4674), "10 seeds"),
+    "DR.Q": Published((11487, 1752, 3670, 5997), "10 seeds"),
+    "CrossQ": Published((10012, 2644, 5941, 5712), "10 seeds"),
+    "XQC": Published((10622, 3580, 5668, 4892), "10 seeds"),
+    "SimbaV2": Published((9892, 3502, 5499, 6200), "10 seeds, 2 updates a step"),
+    "FlashSAC": Published((11481, 3674, 6050, 6087), "5 seeds, 50 episodes an evaluation"),
+    "SAC": Published((8593, 2160, 2470, 3532), "10 seeds"),
 }
 DRAWN = ("TD3", "TD7", "FlashSAC")
 
@@ -88,27 +96,31 @@ def collected(preset: str, env: str, runs: Path, before: dict[str, Any]) -> dict
         return None
     last = np.array([[seed["curve"][-1][1]] for seed in seeds.values()], float)
     low, high = (end[0] for end in interval(last))
-    of_td7 = PUBLISHED["TD7"][ROBOTS.index(env)]
+    of_td7 = PUBLISHED["TD7"].returns[ROBOTS.index(env)]
+    looks = [*(n for n in before.get("judged_at", []) if n != len(seeds)), len(seeds)]
     return {
         "command": " ".join(Job(preset, env, 0).command(Path("RUNS"))),
         "options": options,
         "seeds": seeds,
         "last": {"iqm": rounded(iqm(last[:, 0])), "interval": [rounded(low), rounded(high)]},
-        "beside_td7": compared(last[:, 0], of_td7, 1),
+        "judged_at": looks,
+        "beside_td7": compared(last[:, 0], of_td7, len(looks)),
     }
 
 
 def table(result: dict[str, Any]) -> str:
     """A row for each preset and published method."""
-    rows = [("method", *ROBOTS), ("---",) * (1 + len(ROBOTS))]
+    rows = [("method", *ROBOTS, "remark"), ("---",) * (2 + len(ROBOTS))]
     for preset, of_preset in result["presets"].items():
         cells = []
         for env in ROBOTS:
-            said = of_preset.get(env)
-            n = len(said["seeds"]) if said else 0
-            cells.append(f"{ranged(said['beside_td7']['mean'], said['last']['interval'])}, n {n}" if said else "–")
-        rows.append((f"`{preset}`", *cells))
-    rows += [(name, *map(str, values)) for name, values in PUBLISHED.items()]
+            if (said := of_preset.get(env)) is None:
+                cells.append("–")
+                continue
+            n, other = len(said["seeds"]), said["beside_td7"]
+            cells.append(f"{ranged(other['mean'], other['t_interval'])}, {n} seed{'s' * (n > 1)}")
+        rows.append((f"`{preset}`", *cells, "mean (t interval)"))
+    rows += [(name, *map(str, method.returns), method.remark) for name, method in PUBLISHED.items()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -134,7 +146,7 @@ def figure(result: dict[str, Any], file: Path) -> None:
             mean = np.mean([curve[:shortest] for curve in curves], axis=0)
             (lines[preset],) = axes.plot(mean[:, 0], mean[:, 1], color=color, linewidth=2)
         for name in DRAWN:
-            value = PUBLISHED[name][column]
+            value = PUBLISHED[name].returns[column]
             axes.plot([STEPS], [value], "o", color=INK, markersize=5, clip_on=False, zorder=5)
             label = axes.annotate(
                 f"{name} {number(value)}", (STEPS, value), (7, 0), textcoords="offset points", va="center"

@@ -206,6 +206,13 @@ def test_many_actions_alone_make_no_robot() -> None:
     sensors = Components(tuple(map(str, range(17))), (1.0,) * 2, (True,) * 2)
     robot = replace(findings, lengths=(1_000,), components=sensors)
     assert options_in(advise(robot)) == {"preset": "td7_plus", "steps": "300000"}
+    # It scales rewards itself, and its environments are in one process.
+    large = replace(robot.rewards, rms=1e4)
+    assert options_in(advise(replace(robot, rewards=large, steps_per_second=500.0)))["preset"] == "td7_plus"
+    slow = options_in(advise(replace(robot, rewards=large, steps_per_second=50.0)))
+    assert slow["preset"] == "td3_plus"
+    assert slow["collect.vector"] == "async"
+    assert "reward_scale" in slow
 
 
 def test_seeds_without_effect_are_warnings_with_their_cause() -> None:

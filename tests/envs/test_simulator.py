@@ -3,6 +3,8 @@
 The packages are not installed here: stand-ins have their API, gymnax's of 1.0 and Playground's of 0.2.
 """
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -72,6 +74,21 @@ def test_two_functions_are_an_environment() -> None:
     assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == jax.tree.map(lambda x: (x.shape, x.dtype), after)
     assert obs.shape == (3,)
     assert not obs[:2].any()  # "a" comes before "z"
+
+
+def test_making_one_does_not_start_jax() -> None:
+    """Its devices and threads are chosen later, for the run."""
+    lines = (
+        "import jax",
+        "from ddpg.envs.simulator import simulator",
+        "step = lambda key, state, action: (state, state[None], 0.0, False, False)",
+        "simulator('Still', lambda key: (jax.random.uniform(key), jax.random.uniform(key, (1,))), step, -1, 1)",
+        "jax.config.update('jax_num_cpu_devices', 3)  # raises if JAX has started",
+        "print(len(jax.devices()))",
+    )
+    env = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    said = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, env=env)
+    assert said.stdout == "3\n", said.stderr
 
 
 def test_actions_are_scaled_and_ends_kept_apart() -> None:

@@ -27,8 +27,8 @@ def train_command(args: Namespace) -> int:
 
 def resume_command(args: Namespace) -> int:
     here = absolute(".")
-    actors = {name: value for name, value in vars(args).items() if name.startswith("actors.") and value is not None}
-    return _report(resume(args.RUN, args.steps, args.env, options=actors, quiet=args.quiet), here, args.quiet)
+    options = {name: value for name, value in vars(args).items() if name in CHANGEABLE and value is not None}
+    return _report(resume(args.RUN, args.steps, args.env, options=options, quiet=args.quiet), here, args.quiet)
 
 
 def _report(run: Run, here: Path, quiet: bool = False) -> int:

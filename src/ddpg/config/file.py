@@ -2,7 +2,9 @@
 
 import json
 import os
-from importlib.metadata import version
+import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ddpg.config.config import Config
@@ -16,12 +18,22 @@ from ddpg.version import __version__
 
 RUN_FORMAT = 3  # of everything in a run folder; raise it when an older reader would misread
 
+SIMULATORS = {  # modules, and the packages that they are of
+    "mujoco": "mujoco",
+    "gymnax": "gymnax",
+    "mujoco_playground": "playground",
+    "envpool": "envpool",
+}
+
 LARGEST_CONFIG = 2**20  # bytes of a config.json; a real one has a few thousand
 
 
 def versions() -> dict[str, str]:
     """The versions of the packages that a run's numbers depend on."""
     others = {name: version(name) for name in ("jax", "jaxlib", "optax", "numpy", "gymnasium")}
+    for package in (package for module, package in SIMULATORS.items() if module in sys.modules):
+        with suppress(PackageNotFoundError):
+            others[package] = version(package)
     return {"ddpg": __version__, **others}
 
 

@@ -38,7 +38,9 @@ WARMUP = 5  # episodes of random actions that should come before learning
 
 EVALUATION_SECONDS = 60.0  # that a run's evaluations may step environments before fewer episodes are advised
 
-ROBOT = "td7_plus"
+ROBOT, SLOW_ROBOT = "td7_plus", "td3_plus"
+
+ROBOT_UPDATES = 200.0  # a second, that ROBOT makes about: a slower environment is worth processes, which it cannot have
 
 STEADY = (("preset", "td3"), ("steps", "20000"), ("collect.warmup", "1000"))  # not a robot's million steps
 
@@ -53,6 +55,7 @@ def advise(findings: Findings) -> list[Advice]:
 
 def _about_preset(findings: Findings) -> Iterator[Advice]:
     rewards, actions, inputs = findings.rewards, len(findings.action_low), len(findings.components.names)
+    fast = findings.compiled or findings.steps_per_second >= ROBOT_UPDATES
     if findings.pictures:
         have, own = "have" if findings.picture_options else "are", findings.picture_options.items()
         yield Advice(
@@ -67,7 +70,7 @@ def _about_preset(findings: Findings) -> Iterator[Advice]:
         yield Advice(
             f"{actions} actions, {inputs} observations and episodes of up to {findings.longest:,.0f} steps, as a robot "
             f"has, need wide networks and many steps",
-            (("preset", ROBOT), ("steps", "300000")),
+            (("preset", ROBOT if fast else SLOW_ROBOT), ("steps", "300000")),
         )
     elif len(set(findings.lengths)) > 1 and findings.terminated >= ENDING * len(findings.lengths):
         why = (
@@ -136,8 +139,8 @@ def _about_observations(findings: Findings, base: Config) -> Iterator[Advice]:
     stats, components = findings.observations, findings.components
     constant = set(stats.constant)
     inputs = [i for i, flat in enumerate(components.flat) if flat and i not in constant]
-    # The preset for robots was measured on observations as they are.
-    if findings.pictures or not inputs or base.normalise or base.preset == ROBOT:
+    # The presets for robots were measured on observations as they are.
+    if findings.pictures or not inputs or base.normalise or base.preset in (ROBOT, SLOW_ROBOT):
         return
     low, high, std, divisors = (np.array(x)[inputs] for x in (stats.low, stats.high, stats.std, components.divisors))
     largest, ratio = np.maximum(abs(low), abs(high)) / divisors, np.max(std / divisors) / np.min(std / divisors)
@@ -161,6 +164,8 @@ def _about_rewards(findings: Findings, base: Config) -> Iterator[Advice]:
         yield from _about_rare_rewards(findings, findings.steady, base)
         return
     scaled = base.reward_scale * findings.rewards.rms
+    if base.agent.value.scales_returns:
+        return
     if scaled > HUGE or 0 < scaled < TINY:
         scale = base.reward_scale * 10.0 ** -round(np.log10(scaled))
         why = f"rewards of about {findings.rewards.rms:.3g} make values far from 1"
@@ -185,7 +190,7 @@ def _about_rare_rewards(findings: Findings, steady: SteadyWalk, base: Config) ->
 
 def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
     speed = findings.steps_per_second
-    if speed < SLOW and not findings.compiled:
+    if speed < SLOW and not findings.compiled and not base.collect.assess:
         envs = max(2, min(8, cores()))
         pooled = findings.env.startswith("envpool:")
         how = "which EnvPool steps together" if pooled else "each in a process of its own"

@@ -72,7 +72,8 @@ def simulator(
     `start(key)` -> (state, obs); `move(key, state, action)` -> (state, obs, reward, terminated, truncated), in an
     episode that has not ended: a step that resets by itself would hide its last observation. The action [m] is in the
     simulator's units, between the bounds `low` and `high` [m]. Observations are arrays or nests of such, which are
-    flattened, Dicts by sorted keys. After `limit` steps an episode is truncated, if it was not before.
+    flattened, Dicts by sorted keys. After `limit` steps, or 1 000 if there is none, an episode is truncated, if it was
+    not before.
     Mistake, in one line, if the functions or the bounds do not fit.
 
         env = simulator("Hop", reset, step, low=[-1.0], high=[1.0], limit=500)
@@ -85,13 +86,16 @@ def simulator(
         )
     if not (bounds[0] <= bounds[1]).all() or not (bounds[0] < bounds[1]).any():
         raise Mistake(f"environment {id!r} has the action bounds {low} and {high}, which leave nothing to choose")
+    key = jax.eval_shape(lambda: jax.random.key(0))  # of no device: JAX is configured later, and must not start here
     with Guard(lambda: f"environment {id!r}: its reset raised"):
-        _, obs = jax.eval_shape(lambda key: _flat_start(start, key), jax.random.key(0))
+        _, obs = jax.eval_shape(lambda key: _flat_start(start, key), key)
+    if limit is not None and limit < 1:
+        raise Mistake(f"environment {id!r} has a limit of {limit} steps, expected at least 1, or None")
     own_low, own_high = (tuple(map(float, bound)) for bound in bounds)
     spec = Spec(obs.shape, own_low, own_high, str(obs.dtype))
     env = Simulator(id, spec, limit or UNLIMITED, start, move)
     with Guard(lambda: f"environment {id!r}: its step raised"):
-        state, _ = jax.eval_shape(env.reset, jax.random.key(0))
+        state, _ = jax.eval_shape(env.reset, key)
         moved, obs, *_ = jax.eval_shape(env.step, state, jax.ShapeDtypeStruct(bounds[0].shape, jnp.float32))
     if _shapes(state) != _shapes(moved) or obs.shape != spec.obs_shape:
         raise Mistake(
@@ -104,7 +108,8 @@ def flat(obs: PyTree) -> Array:
     """One array of 32-bit numbers, or a picture of bytes as it is."""
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(obs)]
     if len(leaves) == 1 and leaves[0].ndim > 0:
-        return leaves[0] if leaves[0].dtype == jnp.uint8 else leaves[0].astype(jnp.float32)
+        picture = leaves[0].dtype == jnp.uint8 and leaves[0].ndim > 1
+        return leaves[0] if picture else leaves[0].astype(jnp.float32)
     return jnp.concatenate([leaf.ravel().astype(jnp.float32) for leaf in leaves])
 
 

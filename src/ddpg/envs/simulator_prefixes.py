@@ -11,7 +11,7 @@ from warnings import catch_warnings
 import numpy as np
 from jax import Array
 
-from ddpg.envs.foreign import Guard
+from ddpg.envs.foreign import Guard, Misbehaved
 from ddpg.envs.gymnasium_factory import GymFactory, parse_args, recipe
 from ddpg.envs.pools import PoolMaker
 from ddpg.envs.simulator import Simulator, finite, simulator
@@ -29,7 +29,7 @@ def from_gymnax(id: str, name: str, args: Mapping[str, Any]) -> Simulator:
     with Guard(lambda: f"environment {id!r} cannot be made:"):
         env, params = gymnax.make(name)
         params = params.replace(**args)
-        space = env.action_space(params)
+        space, limit = env.action_space(params), int(params.max_steps_in_episode)
     if not hasattr(env, "is_truncated"):
         raise Mistake(
             f"environment {id!r}: this gymnax is older than 1.0 and has one flag for true ends and time limits; "
@@ -47,7 +47,7 @@ def from_gymnax(id: str, name: str, args: Mapping[str, Any]) -> Simulator:
         return state, obs, reward, terminated, env.is_truncated(state, params)
 
     low, high = (np.broadcast_to(np.asarray(bound), space.shape).ravel().tolist() for bound in (space.low, space.high))
-    return simulator(id, start, move, low, high, int(params.max_steps_in_episode))
+    return simulator(id, start, move, low, high, limit)
 
 
 def from_playground(id: str, name: str, args: Mapping[str, Any]) -> Simulator:
@@ -130,11 +130,15 @@ def by_prefix(id: str, args: tuple[str, ...] = ()) -> Simulator | GymFactory:
 def imported(id: str, package: str, requirement: str) -> Any:
     """The package. Mistake if it is not installed."""
     try:
-        return import_module(package)
-    except ImportError as error:
+        with Guard(lambda: f"environment {id!r}: importing {package} raised"):
+            return import_module(package)
+    except Misbehaved as error:
+        cause = error.__cause__
+        if not isinstance(cause, ModuleNotFoundError):
+            raise
         what, fix = f"{package}, which", requirement
-        if error.name and error.name.partition(".")[0] != package:
-            what, fix = f"{error.name}, which {package} imports and", error.name
+        if cause.name and cause.name.partition(".")[0] != package:
+            what, fix = f"{cause.name}, which {package} imports and", cause.name
         raise Mistake(f"environment {id!r} needs {what} is not installed: pip install {fix}") from error
 
 

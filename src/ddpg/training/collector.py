@@ -122,7 +122,7 @@ class Collector:
         env, obs = self.vector.fresh(env_key)
         n = self.behaviour.envs
         no = jnp.zeros((n,), bool)
-        pool = self.resets.init(jax.random.fold_in(env_key, 0))
+        pool = self.resets.init(jax.random.fold_in(env_key, 2**32 - 1))
         return EnvState(env, obs, no, jnp.asarray(self.behaviour.init_noise()), ~no, jnp.zeros((n,)), pool)
 
     def fresh(self, key: Key, t: Int[Array, ""]) -> PyTree:

@@ -18,8 +18,9 @@ from ddpg.terminal import one_line
 from ddpg.training.data_parallel import check_devices, homes
 from ddpg.types import PyTree, Spec
 
-# Floating-point operations of one matrix product below which XLA never splits it among threads.
-SINGLE_THREAD_FLOPS = 1e6
+# Floating-point operations of one matrix product below which a second thread gains nothing: an update of td3_plus (8
+# million) took 0.92 ms with one and 0.94 ms with two, one of td3 (24 million) 1.84 and 1.14 ms.
+SINGLE_THREAD_FLOPS = 1e7
 CACHE_BYTES = 2 * 2**30
 # Compiler options for a processor (docs/benchmarks.md): vectors as wide as it has, and fewer copies inside loops.
 ON_CPU: dict[str, int | bool] = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_copy_insertion_use_region_analysis": True}

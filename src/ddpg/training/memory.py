@@ -33,6 +33,8 @@ def available_bytes() -> float:
 def check_memory(config: Config, env: AnyEnvironment) -> None:
     """Mistake if the replay, and its copy while a checkpoint is written, would not fit."""
     needed, available = replay_bytes(config, env), available_bytes()
+    if jax.config.jax_platforms == "cpu":
+        needed *= config.devices  # each has its own, in this memory
     if 2 * needed > available:
         raise Mistake(
             f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')}, "

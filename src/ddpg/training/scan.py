@@ -41,8 +41,8 @@ class Scan:
     def snapshot(self, newest: int | None = None) -> TrainState:
         if (left := self._interruption.left) is not None:
             return _with_ring(left, cut(left.learner.ring, newest))
-        whole = [with_seeds(keys_to_data(state)) for state in self._states]
-        parts = [_with_ring(state, cut(trimmed(state.learner.ring), newest)) for state in whole]
+        every = [with_seeds(keys_to_data(state)) for state in self._states]
+        parts = [_with_ring(state, cut(trimmed(state.learner.ring), newest)) for state in every]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def _held(self) -> TrainState:
