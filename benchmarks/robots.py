@@ -145,11 +145,16 @@ def figure(result: dict[str, Any], file: Path) -> None:
             shortest = min(map(len, curves))
             mean = np.mean([curve[:shortest] for curve in curves], axis=0)
             (lines[preset],) = axes.plot(mean[:, 0], mean[:, 1], color=color, linewidth=2)
-        for name in DRAWN:
-            value = PUBLISHED[name].returns[column]
+        drawn = sorted((PUBLISHED[name].returns[column], name) for name in DRAWN)
+        for i, (value, name) in enumerate(drawn):
             axes.plot([STEPS], [value], "o", color=INK, markersize=5, clip_on=False, zorder=5)
+            near = i > 0 and value - drawn[i - 1][0] < 0.04 * drawn[-1][0]  # its label would lie on the one below
             label = axes.annotate(
-                f"{name} {number(value)}", (STEPS, value), (7, 0), textcoords="offset points", va="center"
+                f"{name} {number(value)}",
+                (STEPS, value),
+                (7, 7 if near else 0),
+                textcoords="offset points",
+                va="center",
             )
             label.set(color=INK, fontsize=8)
         axes.set_title(env, loc="left", color=INK, fontsize=12, fontweight="bold")
