@@ -77,6 +77,7 @@ def starts(config: Config, iterations: int) -> np.ndarray:
     return obs[1:, :, 0][boundary[:-1] & (obs[1:, :, 1] == 0)]
 
 
+@pytest.mark.slow
 def test_episodes_begin_anew_all_along_and_nearly_once_each() -> None:
     pooled, own = starts(CONFIG, 150), starts(replace(CONFIG, collect=replace(CONFIG.collect, reset_pool=0)), 150)
     assert len(np.unique(own)) == len(own) > 250

@@ -62,7 +62,9 @@ def assert_close(one: Any, other: Any, rtol: float = 2e-3, atol: float = 2e-4) -
         np.testing.assert_allclose(a, b, rtol, atol, err_msg=jax.tree_util.keystr(path))
 
 
-@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize(
+    "parts", [pytest.param(name, marks=[] if name in ("ddpg", "prioritised") else pytest.mark.slow) for name in PARTS]
+)
 def test_training_is_that_of_one_device_up_to_rounding(parts: str) -> None:
     (_, one), (_, two) = (turned(config_of(devices, PARTS[parts]), 1, MOST) for devices in (1, 2))
     if parts == "batch norm":
@@ -102,6 +104,7 @@ def compiled_text(scan: Scan) -> str:
     return program.lower(state, numbers, np.int32(0), np.int32(0)).compile().as_text() or ""
 
 
+@pytest.mark.slow
 def test_environments_that_cannot_be_divided_are_on_all() -> None:
     (_, one), (_, two) = (turned(config_of(devices, {}, envs=3), 40) for devices in (1, 2))
     assert_close(one, two)

@@ -152,7 +152,7 @@ class Learner:
 
         `learning` is static: during warm-up nothing of the update is compiled.
         """
-        # Store first and sample after, or the compiler must copy the whole ring to keep the old one readable.
+        # Store first and sample after, or the compiler may copy the whole ring to keep the old one readable.
         return self.learn_stored(self.store(state, block), block, t, randomness, learning)
 
     def hindsight(self, ring: Ring, t: Int[Array, ""], randomness: UpdateRandomness) -> Hindsight:
