@@ -33,7 +33,7 @@ def available_bytes() -> float:
 def check_memory(config: Config, env: AnyEnvironment) -> None:
     """Mistake if the replay, and its copy while a checkpoint is written, would not fit."""
     needed, available = replay_bytes(config, env), available_bytes()
-    if jax.config.jax_platforms == "cpu":
+    if jax.config.values["jax_platforms"] == "cpu":
         needed *= config.devices  # each has its own, in this memory
     if 2 * needed > available:
         raise Mistake(
