@@ -13,11 +13,13 @@ import ddpg
 from ddpg.config.config import Config
 from ddpg.config.presets import by_name
 from ddpg.config.reading import override
+from ddpg.environment import resolve
 from ddpg.mistake import Mistake
 from ddpg.training.backend import driver_for
 from ddpg.training.data_parallel import check_devices, homes, in_parts, whole
 from ddpg.training.devices import place_on_devices
 from ddpg.training.driver import Driver
+from ddpg.training.memory import check_memory, replay_bytes
 from ddpg.training.scan import Scan
 from tests.tiny import SIZES
 from tests.worlds import Cart
@@ -150,3 +152,12 @@ def test_a_run_goes_on_with_fewer_devices(tmp_path: Path, no_pictures: None) -> 
     options |= {"devices": 1}
     alone = ddpg.train("gym:Pendulum-v1", steps=360, run=tmp_path / "one", options=options, quiet=True)
     assert_close(ddpg.load(run.path).nets, ddpg.load(alone.path).nets)
+
+
+def test_each_virtual_device_has_a_replay_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    env, two = resolve("Pendulum-v1"), override(by_name("ddpg"), {"devices": 2})
+    needed = replay_bytes(two, env)
+    monkeypatch.setattr("ddpg.training.memory.available_bytes", lambda: 3.0 * needed)
+    check_memory(by_name("ddpg"), env)
+    with pytest.raises(Mistake, match=r"for 1 seed on 2 devices, and as much again"):
+        check_memory(two, env)

@@ -19,7 +19,7 @@ from ddpg.types import AnyArray
 
 
 def elu(x: Array) -> Array:
-    """x if positive, else exp(x) - 1. jax.nn.elu has expm1 there, in twice the time and half a unit of 1e-7 closer."""
+    """x if positive, else exp(x) - 1. jax.nn.elu has expm1 there, which takes twice as long."""
     return jnp.where(x > 0, x, jnp.exp(jnp.where(x > 0, 0, x)) - 1)
 
 

@@ -26,7 +26,7 @@ class CollectionConfig:
     policy acts until one of its episodes has ended in each environment, and the one whose worst was the best so far is
     evaluated and saved (TD7's checkpoints: Fujimoto et al. 2023). Compiled environments are reset at every step, since
     any may end there; with `reset_pool` they take their starts from a pool of so many, renewed a little in every
-    iteration, which is faster if a reset is dear and there are many of them.
+    iteration, which is faster if a reset takes long and there are many.
     """
 
     steps: Natural = 1

@@ -272,8 +272,8 @@ PRESETS = {
         # Eleven times 91 is an episode of 1 000 steps with its reset, so that it ends with an iteration.
         collect=CollectionConfig(steps=91, updates=91, warmup=25_000, assess=True),
     ),
-    # TD7 with half the width, half the minibatch, and D4PG's critic in place of its prioritised replay: what each part
-    # is worth is in docs/algorithms/td7.md.
+    # TD7 with half the width, half the minibatch, and D4PG's critic in place of its prioritised replay: why is in
+    # docs/algorithms/td7.md.
     "td7_plus": Config(
         preset="td7_plus",
         gamma=0.99,

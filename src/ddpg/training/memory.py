@@ -37,7 +37,8 @@ def check_memory(config: Config, env: AnyEnvironment) -> None:
         needed *= config.devices  # each has its own, in this memory
     if 2 * needed > available:
         raise Mistake(
-            f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')}, "
+            f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')} "
+            f"on {count(config.devices, 'device')}, "
             f"and as much again while a checkpoint is written, and this machine has {1e-9 * available:.1f}; "
             f"use a smaller --replay.capacity"
         )
