@@ -307,7 +307,7 @@ def costs(runs: Path) -> dict[str, Any]:
 
     from ddpg.training.ray_cluster import Cluster
 
-    cluster = Cluster("local", 2, 2**26)
+    cluster = Cluster("local", 2, asked="the probe", named="address", store=2**28)
 
     class Source:
         def collect(self, policy: Any, size: int) -> np.ndarray:

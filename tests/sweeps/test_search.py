@@ -13,26 +13,49 @@ from ddpg.sweeps.results import draw, importances, state, table, write_results
 from ddpg.sweeps.search import JOURNAL, Trained, best_of, ended, open_study, search
 from ddpg.sweeps.space import Choices, Range, Space
 from ddpg.sweeps.sweep import Sweep
-from ddpg.sweeps.trial import GoOn, Outcome, Task
+from ddpg.sweeps.trial import Outcome, Task
+from ddpg.sweeps.workers import Ended, Here, Workers
 
 SPACE = Space({"tau": Range(1e-3, 1e-1, log=True), "gamma": Choices((0.9, 0.99)), "replay.n_step": Range(1, 4)})
 SWEEP = Sweep("Pendulum-v1", "ddpg", SPACE, steps=3000)
 UNPRUNED = replace(SWEEP, pruning="none")
-Train = Callable[[Task, GoOn], Outcome]
+Train = Callable[[Task], Outcome]
 
 
-def formula(task: Task, go_on: GoOn) -> Outcome:
+def formula(task: Task) -> Outcome:
     """The return grows in six evaluations to what is best at tau 0.01 and gamma 0.99."""
-    value = -abs(np.log10(task.options["tau"]) + 2) - (task.options["gamma"] == 0.9)
+    value = float(-abs(np.log10(task.options["tau"]) + 2) - (task.options["gamma"] == 0.9))
+    curve = list[tuple[int, float]]()
     for i in range(1, 7):
-        if not go_on(500 * i, value - 1 / i):
-            return Outcome(value - 1 / i, value - 1 / i, 500 * i, pruned=True)
-    return Outcome(value - 1 / 6, value, 3000)
+        curve.append((500 * i, value - 1 / i))
+        if value - 1 / i < task.bar.get(500 * i, -np.inf):
+            return Outcome(value - 1 / i, value - 1 / i, 500 * i, pruned=True, curve=tuple(curve))
+    return Outcome(value - 1 / 6, value, 3000, curve=tuple(curve))
 
 
-def searched(folder: Path, trials: int, train: Train = formula, sweep: Sweep = SWEEP) -> list[Trained]:
+class Jumbled:
+    """Three trials at once, which end in an order drawn at random."""
+
+    number = 3
+
+    def __init__(self, seed: int) -> None:
+        self._waiting, self._rng = list[tuple[int, Task]](), np.random.default_rng(seed)
+
+    def begin(self, index: int, task: Task) -> None:
+        self._waiting.append((index, task))
+
+    def take(self) -> Ended:
+        index, task = self._waiting.pop(self._rng.integers(min(len(self._waiting), self.number)))
+        return Ended(index, formula(task), 0.0)
+
+    def close(self) -> None:
+        pass
+
+
+def searched(folder: Path, trials: int, workers: Train | Workers = formula, sweep: Sweep = SWEEP) -> list[Trained]:
     folder.mkdir(exist_ok=True)
-    study, signal = search(sweep, folder, trials, lambda done: None, train)
+    workers = Here(workers) if callable(workers) else workers
+    study, signal = search(sweep, folder, trials, lambda done: None, workers)
     assert signal == 0
     return ended(study)
 
@@ -41,37 +64,60 @@ def without_time(trials: list[Trained]) -> list[Any]:
     return [(each.index, each.options, each.outcome, each.value) for each in trials]
 
 
-def killed(at: int, patch: pytest.MonkeyPatch) -> Train:
-    """A training that a kill ends after `at` whole trials: nothing is caught, or written, any more."""
-    done = 0
-
-    def train(task: Task, go_on: GoOn) -> Outcome:
-        nonlocal done
-        done += 1
-        if done == at + 1:
-            go_on(500, -1.0)
-            patch.setattr("ddpg.sweeps.search._fail", lambda study, number: None)
-            raise Killed
-        return formula(task, go_on)
-
-    return train
-
-
 class Killed(BaseException):
     pass
 
 
-def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = searched(tmp_path / "whole", 18)
+class Mortal:
+    """Workers whose process a kill ends after `at` trials: nothing is written any more."""
+
+    def __init__(self, of: Workers, at: int) -> None:
+        self._of, self._left, self.number = of, at, of.number
+
+    def begin(self, index: int, task: Task) -> None:
+        self._of.begin(index, task)
+
+    def take(self) -> Ended:
+        if not self._left:
+            raise Killed
+        self._left -= 1
+        return self._of.take()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("workers", [lambda: Here(formula), lambda: Jumbled(1)], ids=["one", "three"])
+def test_a_killed_search_goes_on_as_if_it_had_not_been(workers: Callable[[], Workers], tmp_path: Path) -> None:
+    whole = searched(tmp_path / "whole", 18, workers())
     folder = tmp_path / "killed"
     folder.mkdir()
     for at in (0, 3, 9):  # trials after which the next process dies; the last one in the suggested trials
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            search(SWEEP, folder, 18, lambda done: None, killed(at, patch))
+        with pytest.raises(Killed):
+            search(SWEEP, folder, 18, lambda done: None, Mortal(workers(), at))
         with (folder / JOURNAL).open("ab") as file:
             file.write(b'{"op_code":')  # half a line
-    assert without_time(searched(folder, 18)) == without_time(whole)
+    assert without_time(searched(folder, 18, workers())) == without_time(whole)
     assert len({trial.options["tau"] for trial in whole}) == 18
+
+
+def test_a_kill_while_a_trial_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each line of its journal, which Optuna writes at once."""
+    whole = searched(tmp_path / "whole", 14)
+    lines = (tmp_path / "whole" / JOURNAL).read_bytes().splitlines(keepends=True)
+    for kept in range(len(lines) // 2, len(lines), 3):
+        folder = tmp_path / str(kept)
+        folder.mkdir()
+        SWEEP.claim(folder)
+        (folder / JOURNAL).write_bytes(b"".join(lines[:kept]))
+        assert without_time(searched(folder, 14)) == without_time(whole)
+
+
+def test_the_order_in_which_trials_end_changes_nothing(tmp_path: Path) -> None:
+    first, second = (searched(tmp_path / str(seed), 20, Jumbled(seed)) for seed in range(2))
+    assert without_time(first) == without_time(second)
+    assert {"pruned", "whole"} == {state(trial) for trial in first}
+    assert len({trial.options["tau"] for trial in first}) == 20
 
 
 def test_a_longer_search_begins_as_a_shorter_one(tmp_path: Path) -> None:
@@ -104,11 +150,10 @@ def test_objective_is_what_was_asked_for(tmp_path: Path) -> None:
     assert [trial.value for trial in last] == [trial.outcome.last for trial in last]
 
 
-def diverging(task: Task, go_on: GoOn) -> Outcome:
+def diverging(task: Task) -> Outcome:
     if task.options["gamma"] == 0.99:
-        go_on(500, float("nan"))
-        return Outcome(-np.inf, -np.inf, 500, failure="Q is 1e9")
-    return formula(task, go_on)
+        return Outcome(-np.inf, -np.inf, 500, failure="Q is 1e9", curve=((500, -np.inf),))
+    return formula(task)
 
 
 def test_a_diverged_trial_is_the_worst(tmp_path: Path) -> None:

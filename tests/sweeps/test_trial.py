@@ -15,26 +15,19 @@ from tests.tiny import TINY
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 OPTIONS = TINY | {"steps": 600, "seed": 3, "seeds": 2, "critic.lr": 0.003}
-Points = list[tuple[int, float]]
 
 
-def done(folder: Path, stop: int | None = None, options: dict[str, Any] | None = None) -> tuple[Outcome, Points]:
-    """A trial, told to stop after so many steps, and what it reported."""
-    points = Points()
-
-    def go_on(step: int, value: float) -> bool:
-        points.append((step, value))
-        return step != stop
-
-    return run_trial(Task("Pendulum-v1", "ddpg", OPTIONS | (options or {}), folder), go_on), points
+def done(folder: Path, stop: int = -1, options: dict[str, Any] | None = None) -> Outcome:
+    """A trial, whose return cannot reach its bar after so many steps."""
+    return run_trial(Task("Pendulum-v1", "ddpg", OPTIONS | (options or {}), folder, {stop: 0.0}))
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome, Points]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     folder = tmp_path_factory.mktemp("trial") / "whole"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ddpg.training.session.Session.draw", lambda self, warn: self.folder.curve.touch())
-        return folder, *done(folder)
+        return folder, done(folder)
 
 
 def untrained(*args: Any, **options: Any) -> Any:
@@ -47,36 +40,36 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"ddpg.sweeps.trial.{name}", untrained)
 
 
-def test_outcome_is_the_summarys(whole: tuple[Path, Outcome, Points]) -> None:
-    folder, outcome, points = whole
+def test_outcome_is_the_summarys(whole: tuple[Path, Outcome]) -> None:
+    folder, outcome = whole
     returns = [record["return"] for record in ddpg.read_metrics(folder)]
-    assert [step for step, _ in points] == [100, 200, 300, 400, 500, 600]
-    np.testing.assert_allclose([value for _, value in points], np.reshape(returns, (6, 2)).mean(axis=1))
-    assert outcome.last == points[-1][1]
+    assert [step for step, _ in outcome.curve] == [100, 200, 300, 400, 500, 600]
+    np.testing.assert_allclose([value for _, value in outcome.curve], np.reshape(returns, (6, 2)).mean(axis=1))
+    assert outcome.last == outcome.curve[-1][1]
     assert outcome.best == np.reshape(returns, (6, 2)).max(axis=0).mean()
-    assert outcome == Outcome(outcome.last, outcome.best, 600)
+    assert outcome == Outcome(outcome.last, outcome.best, 600, curve=outcome.curve)
 
 
 @pytest.mark.usefixtures("no_training")
-def test_an_ended_trial_is_read_back(whole: tuple[Path, Outcome, Points]) -> None:
-    assert done(whole[0]) == whole[1:]
+def test_an_ended_trial_is_read_back(whole: tuple[Path, Outcome]) -> None:
+    assert done(whole[0]) == whole[1]
 
 
-def test_a_trial_of_other_options_is_done_anew(whole: tuple[Path, Outcome, Points], tmp_path: Path) -> None:
+def test_a_trial_of_other_options_is_done_anew(whole: tuple[Path, Outcome], tmp_path: Path) -> None:
     shutil.copytree(whole[0], tmp_path / "trial")
-    outcome, points = done(tmp_path / "trial", options={"tau": 0.3})
-    assert len(points) == 6
+    outcome = done(tmp_path / "trial", options={"tau": 0.3})
+    assert len(outcome.curve) == 6
     assert outcome != whole[1]
 
 
-def test_a_pruned_trial_is_pruned_again(whole: tuple[Path, Outcome, Points], tmp_path: Path) -> None:
-    outcome, points = done(tmp_path / "trial", stop=300)
+def test_a_pruned_trial_is_pruned_again(whole: tuple[Path, Outcome], tmp_path: Path) -> None:
+    outcome = done(tmp_path / "trial", stop=300)
     assert outcome.pruned
     assert outcome.steps == 300
-    assert points == whole[2][:3]
+    assert outcome.curve == whole[1].curve[:3]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ddpg.sweeps.trial.resume", untrained)
-        assert done(tmp_path / "trial", stop=300) == (outcome, points)
+        assert done(tmp_path / "trial", stop=300) == outcome
 
 
 def stopped_after(steps: int) -> Callable[..., Any]:
@@ -90,19 +83,19 @@ def stopped_after(steps: int) -> Callable[..., Any]:
     return train
 
 
-def test_an_interrupted_trial_goes_on(whole: tuple[Path, Outcome, Points], tmp_path: Path) -> None:
+def test_an_interrupted_trial_goes_on(whole: tuple[Path, Outcome], tmp_path: Path) -> None:
     """It reports what an uninterrupted one does, once each, and ends with the same numbers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ddpg.sweeps.trial.train", stopped_after(300))
         done(tmp_path / "trial")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ddpg.sweeps.trial.train", untrained)
-        assert done(tmp_path / "trial") == whole[1:]
+        assert done(tmp_path / "trial") == whole[1]
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_diverged_trial_is_an_answer(tmp_path: Path) -> None:
-    outcome, _ = done(tmp_path / "trial", options={"critic.lr": 1e30, "actor.lr": 1e30})
+    outcome = done(tmp_path / "trial", options={"critic.lr": 1e30, "actor.lr": 1e30})
     assert outcome.last == outcome.best == -np.inf
     assert outcome.failure
     assert "diverged" in outcome.failure or "Q is" in outcome.failure
@@ -115,7 +108,7 @@ def test_other_files_in_its_folder_stay(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_trial_that_another_process_trains_is_left_alone(whole: tuple[Path, Outcome, Points], tmp_path: Path) -> None:
+def test_a_trial_that_another_process_trains_is_left_alone(whole: tuple[Path, Outcome], tmp_path: Path) -> None:
     folder = RunFolder.at(shutil.copytree(whole[0], tmp_path / "trial"))
     with folder.locked(), pytest.raises(ddpg.Mistake, match="another process is training in"):
         done(folder.path, options={"critic.lr": 0.002})

@@ -33,10 +33,14 @@ OPTIONS = PAIR | {"steps": 1_000, "eval.every": 200, "checkpoint.every": 200, "c
 OPTIONS |= {"actors.number": 2}
 
 
+def opened_at(address: str | None) -> Cluster:
+    return Cluster(address, 2, asked="actors.number 2", named="actors.address")
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Ray runs, so that no run of this file starts its own."""
-    opened = Cluster("local", 2, 2**20)
+    opened = opened_at("local")
     yield
     opened.close()
 
@@ -88,13 +92,13 @@ def test_a_learner_that_is_killed_leaves_no_process_and_can_go_on(
 
 def test_without_ray_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ddpg.training.ray_cluster.find_spec", lambda name: None)
-    with pytest.raises(ddpg.Mistake, match=r"actors need Ray: pip install 'ddpg-jax\[ray\]'"):
-        Cluster(None, 2, 1)
+    with pytest.raises(ddpg.Mistake, match=r"actors.number 2 needs Ray: pip install 'ddpg-jax\[ray\]'"):
+        opened_at(None)
 
 
 def test_a_cluster_that_does_not_answer() -> None:
     with pytest.raises(ddpg.Mistake, match=r"actors.address 127.0.0.1:1: no Ray cluster answers"):
-        Cluster("127.0.0.1:1", 2, 1)
+        opened_at("127.0.0.1:1")
     assert not ray.is_initialized()
 
 

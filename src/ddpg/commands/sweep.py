@@ -3,6 +3,7 @@
 import shlex
 import sys
 from argparse import Namespace
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from ddpg.sweeps.results import FIGURE, PRESET, TABLE, draw, write_results
 from ddpg.sweeps.search import Trained, best_of, check_optuna, ended, search
 from ddpg.sweeps.space import Space, read_space
 from ddpg.sweeps.sweep import Sweep
+from ddpg.sweeps.workers import Here, OnRay
 from ddpg.terminal import one_decimal, plain, reason
 from ddpg.training.folder import absolute
 from ddpg.training.signals import interruptible
@@ -51,14 +53,18 @@ def sweep(
     seeds: int = 3,
     objective: Literal["last", "best"] = "last",
     pruning: Literal["median", "none"] = "median",
+    jobs: int = 1,
+    ray_address: str | None = None,
     folder: str | Path | None = None,
     quiet: bool = False,
 ) -> Found:
     """Search for settings of `preset` in `env`, or go on with a search, up to so many `trials`: `ddpg.sweep`.
 
     `space` is a TOML file, the name of a built-in space, or by default that of the preset. Each trial trains the seeds
-    `seed` to `seed` + `seeds` - 1, and `seed` decides which settings are tried. `folder` is by default
-    sweeps/ENV-PRESET. Mistake, in one line, if an option does not exist, or the folder holds another sweep.
+    `seed` to `seed` + `seeds` - 1, and `seed` decides which settings are tried. With `jobs` above 1,
+    or an address, so many are trained at once, by processes in a Ray cluster: that at the address, or a new one on this
+    machine. `folder` is by default sweeps/ENV-PRESET. Mistake, in one line, if an option does not exist, or the folder
+    holds another sweep.
     """
     check_optuna()
     asked = Sweep(
@@ -82,7 +88,8 @@ def sweep(
     try:
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / "lock", timeout=0), interruptible():
-            study, signal = search(asked, place, trials, note)
+            with closing(OnRay(jobs, ray_address) if jobs > 1 or ray_address else Here()) as workers:
+                study, signal = search(asked, place, trials, note, workers)
             done = ended(study)
             if done:
                 draw(place / FIGURE, study, done, asked.space, objective)
@@ -104,6 +111,8 @@ def sweep_command(args: Namespace) -> int:
         seeds=args.seeds,
         objective=args.objective,
         pruning=args.pruning,
+        jobs=args.jobs,
+        ray_address=args.ray_address,
         folder=args.o,
         quiet=args.quiet,
     )
@@ -157,7 +166,7 @@ def _settings(trial: Trained) -> str:
 def _command(args: Namespace) -> str:
     """As it was typed."""
     usual = {"space": None, "trials": 50, "preset": "ddpg", "steps": None, "seed": 0, "seeds": 3}
-    usual |= {"objective": "last", "pruning": "median"}
+    usual |= {"objective": "last", "pruning": "median", "jobs": 1, "ray_address": None}
     chosen = {name: getattr(args, name) for name, value in usual.items() if getattr(args, name) != value}
-    words = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
+    words = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     return shlex.join(["ddpg", "sweep", args.ENV, *words, *([] if args.o is None else ["-o", str(args.o)])])

@@ -11,6 +11,7 @@ from ddpg.studies.figure import REFERENCE, Panel, save_panels
 from ddpg.studies.study import Table
 from ddpg.sweeps.search import Trained, best_of
 from ddpg.sweeps.space import Range, Space
+from ddpg.sweeps.sweep import trial_folder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ def write_results(folder: Path, trials: list[Trained], space: Space) -> None:
     """The table of all trials so far, and the preset of the best of them, which is its run's own configuration."""
     write_text(folder / TABLE, table(trials, space).csv())
     if (best := best_of(trials)) is not None:
-        config = folder / "trials" / f"{best.index:04d}" / "config.json"
+        config = trial_folder(folder, best.index) / "config.json"
         write_text(folder / PRESET, config.read_text(encoding="utf-8"))
 
 

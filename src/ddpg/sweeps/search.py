@@ -1,6 +1,10 @@
-"""The search: Optuna suggests settings, trials are trained in turn, and all of it goes on after a kill."""
+"""The search: Optuna suggests settings, workers train the trials, and all of it goes on after a kill.
 
-import time
+What a trial is told depends on the trials before it alone, never on time: it is suggested, and its bar is set, when
+exactly those are known that began so many places earlier. So a search with several workers can be repeated, and one
+that was killed ends as if it had not been.
+"""
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddpg.mistake import Mistake
-from ddpg.sweeps.sweep import Sweep
-from ddpg.sweeps.trial import Outcome, Task, run_trial
+from ddpg.sweeps.sweep import Sweep, trial_folder
+from ddpg.sweeps.trial import Outcome
+from ddpg.sweeps.workers import Ended, Workers
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 STARTED = 10  # trials of random settings, before any is suggested
 UNPRUNED = 5  # whole trials before the first is pruned
 JOURNAL = "optuna.log"
+BAR = "bar"  # the attribute of a trial that was suggested whole
 
 
 @dataclass(frozen=True)
@@ -44,36 +50,52 @@ def search(
     folder: Path,
     trials: int,
     note: Callable[["list[Trained]"], None],
-    train: Callable[[Task, Callable[[int, float], bool]], Outcome] = run_trial,
+    workers: Workers,
 ) -> tuple["Study", int]:
     """Do as many trials as are missing to `trials`, and call `note` with all so far after each.
 
-    Each gets a sampler seeded by the sweep's seed and its own place, so that a search that was killed goes on as if it
-    had not been. `train` does one trial; another may do it elsewhere. The signal that ended it early, or 0. `folder`
-    is locked by this process.
+    The signal that ended it early, or 0. `folder` is locked by this process.
     """
     study = open_study(sweep, folder)
-    while len(done := ended(study)) < trials:
-        study.sampler = _sampler(sweep.seed, len(done))
-        trial = study.ask()
-        suggested = sweep.space.suggest(trial, sweep.base)
-        task, began = sweep.task(len(done), suggested, folder), time.perf_counter()
-        try:
-            outcome = train(task, _Reports(trial))
-        except BaseException:
-            _fail(study, trial.number)
-            raise
-        if outcome.signal:
-            _fail(study, trial.number)
-            return study, outcome.signal
-        _tell(study, trial, sweep, outcome, time.perf_counter() - began)
-        _drop_checkpoints(task.folder)
-        note(ended(study))
+    under_way, known, waiting = _under_way(study), ended(study), dict[int, Ended]()
+    for index, trial in enumerate(under_way, start=len(known)):
+        bar = {int(step): value for step, value in trial.user_attrs[BAR].items()}  # JSON has no other keys than text
+        workers.begin(index, sweep.task(index, trial.params, bar, folder))
+    while (told := len(known)) < trials:
+        begun = told + len(under_way)
+        if begun < min(trials, told + 2 * workers.number - 1):  # some wait beside those that are trained
+            bar = bar_of(known, sweep) if sweep.pruning == "median" else {}
+            trial = _ask(study, sweep, begun, bar)
+            workers.begin(begun, sweep.task(begun, trial.params, bar, folder))
+            under_way.append(trial)
+        elif told in waiting:
+            _tell(study, under_way.pop(0), sweep, waiting.pop(told))
+            _drop_checkpoints(trial_folder(folder, told))
+            known = ended(study)
+            note(known)
+        else:
+            last = workers.take()
+            if last.outcome.signal:
+                return study, last.outcome.signal
+            waiting[last.index] = last
     return study, 0
 
 
+def bar_of(trials: list[Trained], sweep: Sweep) -> dict[int, float]:
+    """The median return of whole trials by environment step, which the best return of another must reach.
+
+    That is the median stopping rule (Golovin et al. 2017, section 3.2.2) with returns at the step instead of their
+    running means, as in Optuna. There is no bar before a third of the steps, or before five trials are whole.
+    """
+    whole = [dict(trial.outcome.curve) for trial in trials if not trial.outcome.pruned]
+    if len(whole) < UNPRUNED:
+        return {}
+    steps = sorted({step for curve in whole for step in curve if step >= sweep.base.steps // 3})
+    return {step: float(np.median([curve[step] for curve in whole if step in curve])) for step in steps}
+
+
 def open_study(sweep: Sweep, folder: Path) -> "Study":
-    """The search in a folder, which is new or this sweep's own. Trials that were under way are done again.
+    """The search in a folder, which is new or this sweep's own.
 
     Mistake if the folder is another's, or its journal is damaged.
     """
@@ -85,25 +107,18 @@ def open_study(sweep: Sweep, folder: Path) -> "Study":
     sweep.claim(folder)
     journal = folder / JOURNAL
     _drop_half_line(journal)
-    steps = sweep.base.steps
     held: Any = _Held()
-    never = optuna.pruners.NopPruner()
-    median = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=steps // 3)
     try:
-        study = optuna.create_study(
+        return optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal), held)),
             study_name="sweep",
             direction="maximize",
             load_if_exists=True,
-            pruner=median if sweep.pruning == "median" else never,
         )
     except OSError:
         raise
     except Exception:  # what Optuna raises on lines that are not its own has no end
         raise Mistake(f"{journal} is damaged; choose another -o, or move it away") from None
-    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-        _fail(study, trial.number)
-    return study
 
 
 def ended(study: "Study") -> list[Trained]:
@@ -120,31 +135,47 @@ def best_of(trials: list[Trained]) -> Trained | None:
     return max(whole, key=lambda trial: trial.value, default=None)
 
 
-class _Reports:
-    """Reports the curve of a trial to its pruner."""
+def _under_way(study: "Study") -> "list[Trial]":
+    """The trials that had begun when the search was interrupted, in their order.
 
-    def __init__(self, trial: "Trial") -> None:
-        self._trial, self._known = trial, set[int]()
+    One that was not suggested whole is dropped: it will be suggested again, and the same.
+    """
+    from optuna.trial import Trial, TrialState
 
-    def __call__(self, step: int, value: float) -> bool:
-        if step not in self._known:
-            self._known.add(step)
-            self._trial.report(value if np.isfinite(value) else -np.inf, step)
-        return not self._trial.should_prune()
+    begun = study.get_trials(states=(TrialState.RUNNING,))
+    for trial in begun:
+        if BAR not in trial.user_attrs:
+            study.tell(trial.number, state=TrialState.FAIL)
+    return [Trial(study, trial._trial_id) for trial in begun if BAR in trial.user_attrs]
+
+
+def _ask(study: "Study", sweep: Sweep, index: int, bar: Mapping[int, float]) -> "Trial":
+    study.sampler = _sampler(sweep.seed, index)
+    trial = study.ask()
+    sweep.space.suggest(trial, sweep.base)
+    trial.set_user_attr(BAR, bar)
+    return trial
 
 
 def _sampler(seed: int, index: int) -> Any:
+    """That of one trial; those under way count as bad, so that several at once are not the same."""
     from optuna.samplers import TPESampler
 
     own = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-    return TPESampler(seed=own, n_startup_trials=STARTED)
+    return TPESampler(seed=own, n_startup_trials=STARTED, constant_liar=True)
 
 
-def _tell(study: "Study", trial: "Trial", sweep: Sweep, outcome: Outcome, seconds: float) -> None:
+def _tell(study: "Study", trial: "Trial", sweep: Sweep, done: Ended) -> None:
     from optuna.trial import TrialState
 
-    trial.set_user_attr("outcome", outcome._asdict())
-    trial.set_user_attr("seconds", seconds)
+    outcome, reported = done.outcome, study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    for step, value in outcome.curve:
+        if step not in reported:  # before a kill
+            trial.report(value, step)
+    kept = outcome._asdict()
+    del kept["curve"]  # which the trial has
+    trial.set_user_attr("outcome", kept)
+    trial.set_user_attr("seconds", done.seconds)
     value = outcome.value(sweep.objective)
     trial.set_user_attr("value", value)
     if outcome.pruned:
@@ -154,15 +185,8 @@ def _tell(study: "Study", trial: "Trial", sweep: Sweep, outcome: Outcome, second
 
 
 def _trained(index: int, trial: "FrozenTrial") -> Trained:
-    kept = trial.user_attrs
-    return Trained(index, trial.params, Outcome(**kept["outcome"]), kept["value"], kept["seconds"])
-
-
-def _fail(study: "Study", number: int) -> None:
-    """It has no value, and the search goes on as if it had not been."""
-    from optuna.trial import TrialState
-
-    study.tell(number, state=TrialState.FAIL)
+    kept, curve = trial.user_attrs, tuple(sorted(trial.intermediate_values.items()))
+    return Trained(index, trial.params, Outcome(**kept["outcome"], curve=curve), kept["value"], kept["seconds"])
 
 
 class _Held:

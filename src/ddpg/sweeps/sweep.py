@@ -44,10 +44,11 @@ class Sweep:
         own = {path: value for path, value in own.items() if value is not None}
         return override(read_preset(self.preset), {**self.space.fixed, **own})
 
-    def task(self, index: int, suggested: Mapping[str, Any], folder: Path) -> Task:
-        base = self.base
-        own = {"steps": base.steps, "seed": self.seed, "seeds": self.seeds}
-        return Task(self.env, self.preset, {**self.space.fixed, **suggested, **own}, folder / "trials" / f"{index:04d}")
+    def task(self, index: int, suggested: Mapping[str, Any], bar: Mapping[int, float], folder: Path) -> Task:
+        """A trial by its place among all, with the options that vary."""
+        own = {"steps": self.base.steps, "seed": self.seed, "seeds": self.seeds}
+        options = {**self.space.fixed, **suggested, **own}
+        return Task(self.env, self.preset, options, trial_folder(folder, index), bar)
 
     def check(self) -> None:
         """Mistake if an option does not exist or does not accept its range, or nothing would be evaluated."""
@@ -74,3 +75,7 @@ class Sweep:
         if differing is not None:
             differing = "preset" if differing == "base" else differing
             raise Mistake(f"{folder} holds a sweep with another {differing}; choose another -o, or move it away")
+
+
+def trial_folder(folder: Path, index: int) -> Path:
+    return folder / "trials" / f"{index:04d}"

@@ -1,12 +1,12 @@
 """One trial of a sweep: seeds trained side by side in a run folder of its own, or what is left of them.
 
-Nothing here knows who searches: a trial gets options, reports its learning curve, and is told whether to go on.
+Nothing here knows who searches: a trial gets options and what its return must reach, and answers with its curve.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -25,9 +25,6 @@ from ddpg.records.tree_file import Damaged, read_header
 from ddpg.training.folder import RunFolder, read_metrics
 from ddpg.training.train import resume, train
 
-GoOn = Callable[[int, float], bool]
-"""(environment steps, interquartile mean of the greedy return over the seeds, NaN if unknown) -> whether to go on."""
-
 PRUNED = "pruned"
 
 
@@ -39,6 +36,7 @@ class Task:
     preset: str  # a name or a file
     options: Mapping[str, Any]  # with steps, seed and seeds
     folder: Path
+    bar: Mapping[int, float] = field(default_factory=dict)  # it ends at a step where its best return is below this
 
 
 class Outcome(NamedTuple):
@@ -50,12 +48,13 @@ class Outcome(NamedTuple):
     pruned: bool = False
     failure: str | None = None
     signal: int = 0  # that interrupted it; the rest is of no use then
+    curve: tuple[tuple[int, float], ...] = ()  # environment steps, interquartile mean over the seeds, -inf if unknown
 
     def value(self, objective: str) -> float:
         return self.best if objective == "best" else self.last
 
 
-def run_trial(task: Task, go_on: GoOn) -> Outcome:
+def run_trial(task: Task) -> Outcome:
     """Train, or go on with what an interrupted sweep has left, which gives the same numbers.
 
     Mistake if the options do not go together, or the folder cannot be used: it is another process's, or holds other
@@ -64,16 +63,23 @@ def run_trial(task: Task, go_on: GoOn) -> Outcome:
     folder = RunFolder.at(task.folder)
     if folder.own_state() != "empty" and not _is_left_of(folder, task):
         shutil.rmtree(folder.path)
-    for step, value in _reported(folder):
-        if not go_on(step, value):
-            return _outcome(folder, pruned=True)
-    if folder.finished() or _diverged(folder):
-        return _outcome(folder)
+    curve = dict[int, float]()
+
+    def falls_short(step: int, value: float) -> bool:
+        curve[step] = value if np.isfinite(value) else -np.inf
+        return max(curve.values()) < task.bar.get(step, -np.inf)
 
     def observe(point: LogPoint) -> None:
-        if not go_on(point["step"], float(iqm(point["return"]))):
+        if falls_short(point["step"], float(iqm(point["return"]))):
             raise StopTraining(PRUNED)
 
+    def ended(pruned: bool = False, signal: int = 0) -> Outcome:
+        return _outcome(folder, pruned, signal)._replace(curve=tuple(curve.items()))
+
+    if any(falls_short(step, value) for step, value in _reported(folder)):
+        return ended(pruned=True)
+    if folder.finished() or _diverged(folder):
+        return ended()
     try:
         if folder.state() == "interrupted":
             run = resume(folder.path, env=task.env, observers=[observe], quiet=True)
@@ -83,8 +89,8 @@ def run_trial(task: Task, go_on: GoOn) -> Outcome:
     except Mistake:
         if not _diverged(folder):
             raise
-        return _outcome(folder)  # which is an answer, too: every seed has diverged
-    return _outcome(folder, run.summary.get("stopped") == PRUNED, run.signal)
+        return ended()  # which is an answer, too: every seed has diverged
+    return ended(run.summary.get("stopped") == PRUNED, run.signal)
 
 
 def _is_left_of(folder: RunFolder, task: Task) -> bool:
@@ -123,7 +129,7 @@ def _mean(records: list[Record]) -> float:
     return float(iqm(np.array([record["return"] for record in records], float)))
 
 
-def _outcome(folder: RunFolder, pruned: bool = False, signal: int = 0) -> Outcome:
+def _outcome(folder: RunFolder, pruned: bool, signal: int) -> Outcome:
     summary = folder.read_summary()
     last, best = summary.get("iqm"), (summary.get("best") or {}).get("iqm")
     failure = summary.get("failure") or "; ".join((summary.get("diverged") or {}).values()) or None

@@ -49,7 +49,9 @@ class Crew:
         self.begun, self._replaced, self._fruitless = 0, 0, 0
         self._idle = dict[int, Any]()  # actors that have no parameters yet, by their slots
         self._tasks, self._ready = dict[Any, Task](), deque[Any]()
-        self._cluster = Cluster(config.address, config.number, block_bytes)
+        asked = f"actors.number {config.number}"
+        waiting = 4 * config.number * block_bytes
+        self._cluster = Cluster(config.address, config.number, asked=asked, named="actors.address", store=waiting)
         import ray
         from ray import exceptions
 

@@ -19,19 +19,24 @@ from ddpg.training.devices import cores
 
 ANSWER = 5.0  # seconds in which a cluster must answer
 STORE = 2**28  # bytes of a local object store, beside the blocks that may lie in it
-# Of an actor: one thread, and no accelerator for a JAX that it does not start.
+# Of a process: one thread, and no accelerator for its JAX.
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
 
 
 class Cluster:
-    """Connects this process with the cluster at `address`, or that of RAY_ADDRESS, or starts one for so many actors.
+    """Connects this process with the cluster at `address`, or that of RAY_ADDRESS, or starts one on this machine.
 
-    If this process is in a cluster already, it stays. Mistake if Ray is missing, or no cluster answers.
+    `asked` is by what option it is needed, and `named` by what option the address is given. A cluster that is started
+    has at least so many `cpus`, and an object store with room for `store` bytes beside the usual; with `gpus` the
+    machine's GPUs too. If this process is in a cluster already, it stays. Mistake if Ray is missing, or no cluster
+    answers.
     """
 
-    def __init__(self, address: str | None, actors: int, block_bytes: int) -> None:
+    def __init__(
+        self, address: str | None, cpus: int, *, asked: str, named: str, store: int = 0, gpus: bool = False
+    ) -> None:
         if find_spec("ray") is None:
-            raise Mistake(f"actors.number {actors}: actors need Ray: pip install 'ddpg-jax[ray]'")
+            raise Mistake(f"{asked} needs Ray: pip install 'ddpg-jax[ray]'")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when it is imported
         import ray
 
@@ -41,12 +46,12 @@ class Cluster:
             return
         address = address or os.environ.get("RAY_ADDRESS") or "local"
         options: dict[str, Any] = {"address": address}
-        _check(address)
+        _check(address, named)
         if address == "local":
             # Short, since the paths of sockets must be.
             self._folder = tempfile.mkdtemp(prefix="ddpg-ray-")
-            store = STORE + 4 * actors * block_bytes
-            options |= {"num_cpus": max(actors, cores()), "num_gpus": 0, "object_store_memory": store}
+            options |= {"num_cpus": max(cpus, cores()), "object_store_memory": STORE + store}
+            options |= {} if gpus else {"num_gpus": 0}
             options |= {"include_dashboard": False, "_temp_dir": self._folder}
         before = _handler()
         logger = logging.getLogger("ray")
@@ -62,7 +67,7 @@ class Cluster:
             if address == "local":
                 raise Mistake(f"Ray cannot start ({why})") from error
             hint = "if it asks for tokens, RAY_AUTH_MODE=token gives ours"
-            raise Mistake(f"actors.address {address}: no Ray cluster answers ({why}); {hint}") from error
+            raise Mistake(f"{named} {address}: no Ray cluster answers ({why}); {hint}") from error
         finally:
             logger.setLevel(level)
             before()  # Ray takes SIGTERM, which asks a run to save and end
@@ -78,17 +83,17 @@ class Cluster:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _check(address: str) -> None:
+def _check(address: str, named: str) -> None:
     """Mistake unless it is one, and something answers there: Ray would wait for it for many minutes."""
     if address in ("local", "auto"):
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise Mistake(f"actors.address {address}: expected HOST:PORT, as `ray start --head` prints it, auto or local")
+        raise Mistake(f"{named} {address}: expected HOST:PORT, as `ray start --head` prints it, auto or local")
     try:
         socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
     except (OSError, OverflowError) as error:
-        raise Mistake(f"actors.address {address}: no Ray cluster answers ({one_line(error)})") from None
+        raise Mistake(f"{named} {address}: no Ray cluster answers ({one_line(error)})") from None
 
 
 def _handler() -> Callable[[], object]:
