@@ -114,7 +114,7 @@ def updating(config: Config, acting: bool, updates: int) -> Callable[[], float]:
     from jax import Array
 
     from ddpg.training.backend import behaviour_for, learner_for
-    from ddpg.training.devices import jit_group, place_on_devices
+    from ddpg.training.devices import jit_loop
     from ddpg.training.driver import mean_metrics
     from ddpg.training.learner import LearnerState
     from ddpg.training.randomness import ActionRandomness, IterationRandomness
@@ -159,9 +159,8 @@ def updating(config: Config, acting: bool, updates: int) -> Callable[[], float]:
         assert metrics is not None
         return state, mean_metrics(metrics)
 
-    (key,) = place_on_devices(jnp.stack([jax.random.key(0)]))
-    begun = jax.block_until_ready(jit_group(filled)(key, rows(config.replay.capacity)))
-    program = jit_group(chunk, donate=True).lower(begun, np.int32(0)).compile()
+    begun = jax.block_until_ready(jit_loop(filled)(jax.random.key(0), rows(config.replay.capacity)))
+    program = jit_loop(chunk, donate=True).lower(begun, np.int32(0)).compile()
     state = [begun, 0]
     del begun  # its memory is the program's from now on
 

@@ -263,6 +263,7 @@ def parser(of_train: bool = False) -> Parser:
     )
     sweep.add_argument("--jobs", type=_natural, default=1, metavar="N", help="trials at once, which needs Ray (1)")
     sweep.add_argument("--ray-address", metavar="ADDR", help="the Ray cluster of trials (one of its own)")
+    sweep.add_argument("--population", type=_natural, default=1, metavar="N", help="trials as one compiled program (1)")
     sweep.add_argument("--quiet", action="store_true", help="print nothing but the result")
     sweep.add_argument("-o", type=Path, metavar="DIR", help="the folder (sweeps/ENV-PRESET)")
 

@@ -20,8 +20,8 @@ from ddpg.config.config import ActorsConfig, Config
 from ddpg.config.reading import override
 from ddpg.records.observer import LogPoint, StopTraining
 from ddpg.training.folder import RunFolder, load_config
+from ddpg.training.plan import _in as within
 from ddpg.training.ray_cluster import Cluster
-from ddpg.training.train import _in as within
 from tests.gym_worlds import GymWalk, Puppet
 from tests.tiny import PAIR, words
 from tests.training.test_resume import stop_at

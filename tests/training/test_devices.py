@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax import Array
 
-from ddpg.training.devices import cache_programs, compiled, gathered, jit_group, place_on_devices
+from ddpg.training.devices import cache_programs, compiled, gathered, jit_group, numbers_of_each, place_on_devices
 
 SEEDS = 5
 TREE: dict[str, Any] = {
@@ -21,10 +21,11 @@ TREE: dict[str, Any] = {
 }
 
 
-def powers(tree: dict[str, Any], at: Array) -> dict[str, Any]:
+def powers(tree: dict[str, Any], numbers: Array, at: Array) -> dict[str, Any]:
     """Of one seed."""
     assert tree["x"].shape == (3,)
-    return {"x": tree["x"] ** at, "sum": jnp.sum(tree["x"]), "n": tree["n"] + 1}
+    assert numbers.shape == (2,)
+    return {"x": tree["x"] ** at, "sum": jnp.sum(tree["x"]), "n": tree["n"] + 1, "own": numbers[1] * at}
 
 
 def sizes(groups: list[Any]) -> list[int]:
@@ -55,17 +56,22 @@ def test_what_is_computed_in_groups_is_in_the_order_of_the_seeds(
     backend: str, monkeypatch: pytest.MonkeyPatch, assert_identical: Callable[[Any, Any], None]
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    groups = place_on_devices(TREE)
+    groups, own = place_on_devices(TREE), np.arange(2 * SEEDS, dtype=np.float32).reshape(SEEDS, 2)
     assert_identical(gathered(groups)["x"], TREE["x"])
-    program = jit_group(powers)
-    ahead = compiled(program, groups, np.float32(2))
+    common = numbers_of_each(own[0], SEEDS)
+    assert [part.shape for part in common] == [part.shape for part in numbers_of_each(own, SEEDS)]
+    np.testing.assert_array_equal(gathered(common), np.tile(own[0], (SEEDS, 1)))
+    program, numbers = jit_group(powers), numbers_of_each(own, SEEDS)
+    ahead = compiled(program, groups, numbers, np.float32(2))
     x = TREE["x"]
     for at in (2, 3):
-        said = gathered(ahead(groups, np.float32(at)))
+        said = gathered(ahead(groups, numbers, np.float32(at)))
+        np.testing.assert_array_equal(said["own"], at * own[:, 1])
         np.testing.assert_allclose(said["x"], x**at, rtol=1e-6)
         np.testing.assert_allclose(said["sum"], x.sum(axis=1))
         np.testing.assert_array_equal(said["n"], np.arange(1, SEEDS + 1))
-        assert_identical(said, gathered([program(group, np.float32(at)) for group in groups]))
+        pairs = zip(groups, numbers, strict=True)
+        assert_identical(said, gathered([program(*pair, np.float32(at)) for pair in pairs]))
 
 
 def test_the_cache_of_programs_is_locked_and_half_written_entries_go(

@@ -15,8 +15,8 @@ from ddpg.config.file import write_config
 from ddpg.config.presets import by_name
 from ddpg.config.reading import override
 from ddpg.training.folder import RunFolder
+from ddpg.training.plan import _chose_evaluations, _differing, _evaluated_every
 from ddpg.training.policy import load_seed
-from ddpg.training.train import _chose_evaluations, _differing, _evaluated_every
 from tests.tiny import SMALL_TD7, TINY
 from tests.worlds import Cart
 

@@ -14,11 +14,12 @@ from ddpg.config.file import is_file, read_preset
 from ddpg.mistake import Mistake
 from ddpg.settings import own_settings
 from ddpg.sweeps.built_in import built_in
+from ddpg.sweeps.population import Population
 from ddpg.sweeps.results import FIGURE, PRESET, TABLE, draw, write_results
 from ddpg.sweeps.search import Trained, best_of, check_optuna, ended, search
 from ddpg.sweeps.space import Space, read_space
 from ddpg.sweeps.sweep import Sweep
-from ddpg.sweeps.workers import Here, OnRay
+from ddpg.sweeps.workers import Here, OnRay, Workers
 from ddpg.terminal import one_decimal, plain, reason
 from ddpg.training.folder import absolute
 from ddpg.training.signals import interruptible
@@ -54,6 +55,7 @@ def sweep(
     objective: Literal["last", "best"] = "last",
     pruning: Literal["median", "none"] = "median",
     jobs: int = 1,
+    population: int = 1,
     ray_address: str | None = None,
     folder: str | Path | None = None,
     quiet: bool = False,
@@ -63,8 +65,8 @@ def sweep(
     `space` is a TOML file, the name of a built-in space, or by default that of the preset. Each trial trains the seeds
     `seed` to `seed` + `seeds` - 1, and `seed` decides which settings are tried. With `jobs` above 1,
     or an address, so many are trained at once, by processes in a Ray cluster: that at the address, or a new one on this
-    machine. `folder` is by default sweeps/ENV-PRESET. Mistake, in one line, if an option does not exist, or the folder
-    holds another sweep.
+    machine. A `population` is of so many trials that are trained as one compiled program. `folder` is by default
+    sweeps/ENV-PRESET. Mistake, in one line, if an option does not exist, or the folder holds another sweep.
     """
     check_optuna()
     asked = Sweep(
@@ -88,7 +90,7 @@ def sweep(
     try:
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / "lock", timeout=0), interruptible():
-            with closing(OnRay(jobs, ray_address) if jobs > 1 or ray_address else Here()) as workers:
+            with closing(_workers(jobs, population, ray_address)) as workers:
                 study, signal = search(asked, place, trials, note, workers)
             done = ended(study)
             if done:
@@ -98,6 +100,15 @@ def sweep(
     except OSError as error:
         raise Mistake(f"{place} cannot be written ({reason(error)}); choose another -o") from None
     return Found(place, done, best_of(done), signal)
+
+
+def _workers(jobs: int, population: int, ray_address: str | None) -> Workers:
+    if jobs == 1 and ray_address is None:
+        return Here() if population == 1 else Population(population)
+    if population > 1:
+        option = f"jobs {jobs}" if jobs > 1 else f"ray_address {ray_address}"
+        raise Mistake(f"population {population} and {option}: expected one of both; a population is of one process")
+    return OnRay(jobs, ray_address)
 
 
 def sweep_command(args: Namespace) -> int:
@@ -112,6 +123,7 @@ def sweep_command(args: Namespace) -> int:
         objective=args.objective,
         pruning=args.pruning,
         jobs=args.jobs,
+        population=args.population,
         ray_address=args.ray_address,
         folder=args.o,
         quiet=args.quiet,
@@ -166,7 +178,7 @@ def _settings(trial: Trained) -> str:
 def _command(args: Namespace) -> str:
     """As it was typed."""
     usual = {"space": None, "trials": 50, "preset": "ddpg", "steps": None, "seed": 0, "seeds": 3}
-    usual |= {"objective": "last", "pruning": "median", "jobs": 1, "ray_address": None}
+    usual |= {"objective": "last", "pruning": "median", "jobs": 1, "population": 1, "ray_address": None}
     chosen = {name: getattr(args, name) for name, value in usual.items() if getattr(args, name) != value}
     words = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     return shlex.join(["ddpg", "sweep", args.ENV, *words, *([] if args.o is None else ["-o", str(args.o)])])

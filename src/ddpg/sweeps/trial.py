@@ -74,7 +74,7 @@ def run_trial(task: Task) -> Outcome:
             raise StopTraining(PRUNED)
 
     def ended(pruned: bool = False, signal: int = 0) -> Outcome:
-        return _outcome(folder, pruned, signal)._replace(curve=tuple(curve.items()))
+        return outcome_of(folder, curve, pruned, signal)
 
     if any(falls_short(step, value) for step, value in _reported(folder)):
         return ended(pruned=True)
@@ -91,6 +91,13 @@ def run_trial(task: Task) -> Outcome:
             raise
         return ended()  # which is an answer, too: every seed has diverged
     return ended(run.summary.get("stopped") == PRUNED, run.signal)
+
+
+def has_ended(task: Task) -> bool:
+    """Whether `run_trial` has only to read. Mistake if the folder cannot be used."""
+    folder = RunFolder.at(task.folder)
+    empty = folder.own_state() == "empty"
+    return not empty and _is_left_of(folder, task) and (folder.finished() or _diverged(folder))
 
 
 def _is_left_of(folder: RunFolder, task: Task) -> bool:
@@ -129,7 +136,8 @@ def _mean(records: list[Record]) -> float:
     return float(iqm(np.array([record["return"] for record in records], float)))
 
 
-def _outcome(folder: RunFolder, pruned: bool, signal: int) -> Outcome:
+def outcome_of(folder: RunFolder, curve: Mapping[int, float], pruned: bool, signal: int = 0) -> Outcome:
+    """What the summary of a trial's run says."""
     summary = folder.read_summary()
     last, best = summary.get("iqm"), (summary.get("best") or {}).get("iqm")
     failure = summary.get("failure") or "; ".join((summary.get("diverged") or {}).values()) or None
@@ -141,4 +149,5 @@ def _outcome(folder: RunFolder, pruned: bool, signal: int) -> Outcome:
         pruned,
         failure,
         signal,
+        tuple(curve.items()),
     )

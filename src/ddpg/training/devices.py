@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.stages import Wrapped
+from jaxtyping import Float
 
 from ddpg.config.config import Config
 from ddpg.mistake import Mistake
@@ -105,6 +106,11 @@ def place_on_devices(tree: PyTree, devices: int = 1) -> list[PyTree]:
     ]
 
 
+def numbers_of_each(numbers: Float[np.ndarray, "*S n"], seeds: int, devices: int = 1) -> list[Float[jax.Array, "*g n"]]:
+    """Hyperparameters, the same for all seeds [n] or of each [S, n], in groups beside theirs."""
+    return place_on_devices(np.broadcast_to(numbers, (seeds, numbers.shape[-1])), devices)
+
+
 def gathered(groups: Sequence[PyTree]) -> PyTree:
     """The trees of all groups as one, in NumPy arrays [S, ...] of its own."""
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(with_seeds, groups))
@@ -116,10 +122,12 @@ def with_seeds(group: PyTree) -> PyTree:
 
 
 def jit_group(one: Callable[..., Any], donate: bool = False) -> Wrapped:
-    """`one(tree of a seed, *common)`, compiled for a group."""
+    """`one(tree of a seed, its hyperparameters, *common)`, compiled for a group, whose seeds may differ in both."""
 
-    def group(tree: PyTree, *common: Any) -> PyTree:
-        return one(tree, *common) if _each_alone() else jax.vmap(lambda tree: one(tree, *common))(tree)
+    def group(tree: PyTree, numbers: PyTree, *common: Any) -> PyTree:
+        if _each_alone():
+            return one(tree, numbers, *common)
+        return jax.vmap(lambda tree, numbers: one(tree, numbers, *common))(tree, numbers)
 
     return jit_loop(group, donate)
 
@@ -135,12 +143,20 @@ def _each_alone() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def compiled(program: Wrapped, groups: Sequence[PyTree], *common: Any) -> Callable[..., list[PyTree]]:
-    """(groups, *common) -> the result of each group, by programs compiled ahead for groups like these.
+def compiled(
+    program: Wrapped, groups: Sequence[PyTree], numbers: Sequence[PyTree], *common: Any
+) -> Callable[..., list[PyTree]]:
+    """(groups, numbers, *common) -> the result of each group, by programs compiled ahead for groups like these.
 
     Devices compute side by side. A program belongs to its device, so each device compiles its own.
     """
-    lowered = [program.lower(group, *common) for group in groups[: jax.device_count()]]
+    each = list(zip(groups, numbers, strict=True))
+    lowered = [program.lower(*pair, *common) for pair in each[: jax.device_count()]]
     with ThreadPoolExecutor(len(lowered)) as pool:
         programs = list(pool.map(lambda each: each.compile(), lowered))
-    return lambda groups, *common: [own(group, *common) for own, group in zip(cycle(programs), groups, strict=False)]
+
+    def run(groups: Sequence[PyTree], numbers: Sequence[PyTree], *common: Any) -> list[PyTree]:
+        pairs = zip(groups, numbers, strict=True)
+        return [own(*pair, *common) for own, pair in zip(cycle(programs), pairs, strict=False)]
+
+    return run

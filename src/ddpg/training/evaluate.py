@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import Array
 from jax.stages import Wrapped
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.layers import STATIC
@@ -19,7 +19,7 @@ from ddpg.envs.protocol import Environment, HasInfo
 from ddpg.envs.view import unseen
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.hyperparameters import split, with_numbers
-from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices
+from ddpg.training.devices import compiled, gathered, jit_group, numbers_of_each, place_on_devices
 from ddpg.training.evaluation import CriticComparison, Evaluation
 from ddpg.types import PyTree
 
@@ -55,14 +55,25 @@ class CompiledEvaluator:
 
     def __call__(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
         (structure, numbers), groups = split(self), place_on_devices((nets, stats, return_scale))
-        return gathered([_rollouts(structure)(group, numbers) for group in groups])
+        each = zip(groups, numbers_of_each(numbers, _seeds(nets)), strict=True)
+        return gathered([_rollouts(structure)(*pair) for pair in each])
 
     def compile(
         self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None
     ) -> Callable[..., Evaluation]:
-        structure, numbers = split(self)
-        rollouts = compiled(_rollouts(structure), place_on_devices((nets, stats, return_scale)), numbers)
-        return lambda *inputs: gathered(rollouts(place_on_devices(inputs), numbers))
+        return self.compile_for(split(self)[1], nets, stats, return_scale)
+
+    def compile_for(
+        self,
+        numbers: Float[np.ndarray, "*S n"],
+        nets: Nets,
+        stats: InputStats = None,
+        return_scale: ReturnScale | None = None,
+    ) -> Callable[..., Evaluation]:
+        """`compile`, for seeds that have hyperparameters of their own, as `split` gives them."""
+        structure, placed = split(self)[0], numbers_of_each(numbers, _seeds(nets))
+        rollouts = compiled(_rollouts(structure), place_on_devices((nets, stats, return_scale)), placed)
+        return lambda *inputs: gathered(rollouts(place_on_devices(inputs), placed))
 
     def warnings(self) -> dict[str, str]:
         return {}
@@ -72,6 +83,10 @@ class CompiledEvaluator:
 
     def close(self) -> None:
         """Nothing is open: what plays is compiled."""
+
+
+def _seeds(nets: Nets) -> int:
+    return len(jax.tree.leaves(nets)[0])
 
 
 @cache

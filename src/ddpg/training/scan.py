@@ -7,12 +7,13 @@ import jax
 import numpy as np
 from jax import Array
 from jax.stages import Wrapped
+from jaxtyping import Float
 
 from ddpg.experience.ring import Ring, any_rows, cut, fewer, refilled, trimmed
 from ddpg.hyperparameters import split, with_numbers
 from ddpg.records.tree_file import from_numpy, keys_to_data
 from ddpg.training.data_parallel import whole
-from ddpg.training.devices import compiled, gathered, jit_group, place_on_devices, with_seeds
+from ddpg.training.devices import compiled, gathered, jit_group, numbers_of_each, place_on_devices, with_seeds
 from ddpg.training.driver import Learned, Program, Report
 from ddpg.training.interruption import Interruption, Pace
 from ddpg.training.loop import Loop, TrainState
@@ -20,18 +21,22 @@ from ddpg.types import Keys, PyTree
 
 
 class Scan:
-    """A loop over its own environments. It has the state of every seed, in groups that are computed together."""
+    """A loop over its own environments. It has the state of every seed, in groups that are computed together.
+
+    Seeds may have hyperparameters of their own, `numbers` as `split` gives them; by default they have the loop's.
+    """
 
     notes = ()
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, numbers: Float[np.ndarray, "S n"] | None = None) -> None:
         self.loop, self._interruption = loop, Interruption()
-        self._structure, self._numbers = split(loop)
+        self._structure, common = split(loop)
+        self._all_numbers = common if numbers is None else numbers
         self._devices = loop.learner.devices
 
     def start(self, keys: Keys) -> None:
-        groups = place_on_devices(keys, self._devices)
-        self._continue_from(compiled(_start(self._structure), groups, self._numbers)(groups, self._numbers))
+        groups, numbers = place_on_devices(keys, self._devices), self._place_numbers(keys)
+        self._continue_from(compiled(_start(self._structure), groups, numbers)(groups, numbers), numbers)
 
     def read(self) -> Learned:
         if self._interruption.left is not None:
@@ -55,7 +60,7 @@ class Scan:
     def resume(self, snapshot: TrainState, keys: Keys) -> list[str]:
         like = jax.eval_shape(self.loop.init, keys[0])
         state = _with_ring(snapshot, refilled(snapshot.learner.ring, like.learner.ring))
-        self._continue_from(place_on_devices(from_numpy(state, like), self._devices))
+        self._continue_from(place_on_devices(from_numpy(state, like), self._devices), self._place_numbers(keys))
         return []
 
     def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None]) -> None:
@@ -80,8 +85,11 @@ class Scan:
 
         return self._interruption.chunk(n, pace, self._held, several)
 
-    def _continue_from(self, states: list[TrainState]) -> None:
-        self._states = states
+    def _place_numbers(self, keys: Keys) -> list[Array]:
+        return numbers_of_each(self._all_numbers, len(keys), self._devices)
+
+    def _continue_from(self, states: list[TrainState], numbers: list[Array]) -> None:
+        self._states, self._numbers = states, numbers
         # Programs are compiled while others run, which consume the arrays.
         self._like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), states)
 
