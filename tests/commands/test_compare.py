@@ -232,12 +232,17 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert printed.count("\n") == 1
 
 
-def test_runs_of_other_gymnasium_versions_are_named(tmp_path: Path) -> None:
+def test_runs_of_other_versions_of_a_simulator_are_named(tmp_path: Path) -> None:
     runs = [written(tmp_path / "a", around(-150)), written(tmp_path / "b", around(-140), "article")]
-    data = json.loads((runs[1] / "config.json").read_text())
-    data["versions"]["gymnasium"] = "0.9.9"
-    (runs[1] / "config.json").write_text(json.dumps(data))
-    assert any("different versions of gymnasium: 0.9.9, " in note for note in ddpg.compare(runs)["notes"])
+    for run, version in zip(runs, ("0.9.9", "1.2.3"), strict=True):
+        data = json.loads((run / "config.json").read_text())
+        data["versions"] |= {"gymnasium": version, "mujoco": version, "numpy": version}
+        (run / "config.json").write_text(json.dumps(data))
+    notes = [note for note in ddpg.compare(runs)["notes"] if "versions" in note]
+    assert [note.partition("different versions of ")[2] for note in notes] == [
+        "gymnasium: 0.9.9, 1.2.3",
+        "mujoco: 0.9.9, 1.2.3",
+    ]
 
 
 def test_an_own_preset_is_its_own_label(tmp_path: Path) -> None:

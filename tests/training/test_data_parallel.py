@@ -86,6 +86,7 @@ def keys() -> Any:
 def test_each_device_has_its_half_of_minibatches_and_environments() -> None:
     driver = driver_for(config_of(2, {}), Cart())
     assert isinstance(driver, Scan)
+    assert "virtual ones" in driver.notes[0]
     driver.start(keys())
     text = compiled_text(driver)
     products = set(re.findall(r"= f32\[(\d+),8\]\S* dot\(", text))
@@ -101,9 +102,20 @@ def test_each_device_has_its_half_of_minibatches_and_environments() -> None:
 def compiled_text(scan: Scan) -> str:
     from ddpg.training.scan import _program
 
-    (state,), numbers = vars(scan)["_like"], vars(scan)["_numbers"]
+    (state,), (numbers,) = vars(scan)["_like"], vars(scan)["_numbers"]
     program = _program(vars(scan)["_structure"], 5, True)
     return program.lower(state, numbers, np.int32(0), np.int32(0)).compile().as_text() or ""
+
+
+def test_accelerators_have_an_axis_of_one_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XLA splits minibatches beneath that axis, too."""
+    (_, one) = turned(config_of(1, {}), 40)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    driver, two = turned(config_of(2, {}), 40)
+    assert_close(one, two)
+    assert isinstance(driver, Scan)
+    assert not driver.notes
+    assert "all-reduce" in compiled_text(driver)
 
 
 @pytest.mark.slow

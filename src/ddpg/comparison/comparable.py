@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
-from ddpg.comparison.sources import Source, by_label
+from ddpg.comparison.sources import PACKAGES, Source, by_label
 from ddpg.config.config import Config
 from ddpg.config.reading import values
 from ddpg.environment import was_stepped
@@ -37,8 +37,10 @@ def check_comparable(sources: Sequence[Source]) -> list[str]:
     for env in dict.fromkeys(source.env for source in sources):
         own = [source for source in sources if source.env == env]
         _check_evaluation(env, own)
-        if len(versions := sorted({source.gymnasium for source in own if source.gymnasium})) > 1:
-            notes.append(f"runs in {env} were made with different versions of gymnasium: {', '.join(versions)}")
+        for package in PACKAGES:
+            versions = sorted({source.simulators[package] for source in own if package in source.simulators})
+            if len(versions) > 1:
+                notes.append(f"runs in {env} were made with different versions of {package}: {', '.join(versions)}")
     tables = list(dict.fromkeys(source.place for source in sources if source.config is None))
     if tables and len(groups) > 1:
         notes.append(f"{', '.join(tables)}: a table does not say how it evaluated, so that was not compared")

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ddpg.config.config import Config
-from ddpg.config.file import read_versions
+from ddpg.config.file import SIMULATORS, read_versions
 from ddpg.config.reading import brief
 from ddpg.environment import split_id
 from ddpg.mistake import Mistake
@@ -17,6 +17,8 @@ from ddpg.records.log import read_records
 from ddpg.records.plot import Curve, curve_of
 from ddpg.training.folder import RunFolder
 from ddpg.training.label import label_of
+
+PACKAGES = ("gymnasium", *SIMULATORS.values())
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Source:
     curve: Curve  # returns [seeds, points]
     seeds: tuple[int, ...] = ()
     config: Config | None = None
-    gymnasium: str | None = None  # its version
+    simulators: Mapping[str, str] = field(default_factory=dict)  # the versions of what the environment is of
 
 
 Labelled = tuple[str | None, Path]
@@ -80,8 +82,8 @@ def _of_run(label: str | None, path: Path) -> Source:
     if not records:
         raise Mistake(f"{folder} has no return yet; expected a run that was evaluated")
     label, (_, env) = label or label_of(config), split_id(config.env)
-    curve, version = curve_of(records, label), read_versions(folder.config).get("gymnasium")
-    return Source(label, env, str(folder), curve, seeds, config, version)
+    versions = {name: text for name, text in read_versions(folder.config).items() if name in PACKAGES}
+    return Source(label, env, str(folder), curve_of(records, label), seeds, config, versions)
 
 
 def _of_table(

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
@@ -189,9 +189,11 @@ def train_together(tasks: Sequence[Task], plans: Sequence[TrialPlan]) -> list[Ou
         members = [_Member(*each, optimum, opened) for each in zip(tasks, plans, owns, strict=True)]
         for chunk in run:
             began = time.perf_counter()
-            with suppress(ChunkInterrupted):
+            try:
                 report = programs[chunk.learning](np.int32(chunk.first), chunk.end - chunk.first)
-            if stopped():
+            except ChunkInterrupted:
+                report = None
+            if report is None or stopped():
                 return [CLOSED._replace(signal=stopped())] * len(tasks)
             step, learned = chunk.end * whole.steps_per_iteration, driver.read()
             rate = (chunk.end - chunk.first) * whole.steps_per_iteration * whole.seeds / (time.perf_counter() - began)

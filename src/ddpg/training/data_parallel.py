@@ -63,6 +63,13 @@ def check_devices(devices: int) -> None:
         raise Mistake(f"devices {devices}: JAX has {len(there)} ({kind}); {fix}")
 
 
+def device_notes(devices: int) -> tuple[str, ...]:
+    """What a run should say about its devices."""
+    if devices == 1 or jax.default_backend() != "cpu":
+        return ()
+    return (f"devices {devices}: virtual ones of the processor, to try them out; a run is seldom faster with them",)
+
+
 def place(devices: int, trees: list[PyTree]) -> list[PyTree]:
     """Each tree of one seed at its home."""
     return [jax.device_put(*pair) for pair in zip(trees, homes(devices), strict=False)]

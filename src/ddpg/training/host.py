@@ -23,7 +23,7 @@ from ddpg.experience.relabel import Judged
 from ddpg.experience.ring import cut, fewer
 from ddpg.hyperparameters import split
 from ddpg.training.collector import BehaviourPolicy
-from ddpg.training.data_parallel import place
+from ddpg.training.data_parallel import device_notes, place
 from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, reward_range
 from ddpg.training.interruption import Interruption, Pace, never
 from ddpg.training.learner import Learner, LearnerState
@@ -57,8 +57,6 @@ class Host:
     goals are relabelled, `goal_reward` is asked for the rewards of all minibatches of an iteration before its updates.
     """
 
-    notes = ()
-
     def __init__(
         self,
         learner: Learner,
@@ -70,6 +68,7 @@ class Host:
         self.learner, self.collector = learner, PythonCollector(behaviour, envs, numbers)
         self._goal_reward = goal_reward
         self._structure, self._numbers = split(learner)
+        self.notes = device_notes(learner.devices)
         self._behaviour, _ = split(behaviour)
         self._interruption = Interruption()
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ddpg.experience.ring import Ring, any_rows, cut, fewer, refilled, trimmed
 from ddpg.hyperparameters import split, with_numbers
 from ddpg.records.tree_file import from_numpy, keys_to_data
-from ddpg.training.data_parallel import whole
+from ddpg.training.data_parallel import device_notes, whole
 from ddpg.training.devices import compiled, gathered, jit_group, numbers_of_each, place_on_devices, with_seeds
 from ddpg.training.driver import Learned, Program, Report
 from ddpg.training.interruption import Interruption, Pace
@@ -26,13 +26,12 @@ class Scan:
     Seeds may have hyperparameters of their own, `numbers` as `split` gives them; by default they have the loop's.
     """
 
-    notes = ()
-
     def __init__(self, loop: Loop, numbers: Float[np.ndarray, "S n"] | None = None) -> None:
         self.loop, self._interruption = loop, Interruption()
         self._structure, common = split(loop)
         self._all_numbers = common if numbers is None else numbers
         self._devices = loop.learner.devices
+        self.notes = device_notes(self._devices)
 
     def start(self, keys: Keys) -> None:
         groups, numbers = place_on_devices(keys, self._devices), self._place_numbers(keys)
