@@ -70,7 +70,7 @@ def names(pages: list[Path]) -> list[str]:
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_device: None) -> None:
     """In an empty folder, `ddpg.train` with a budget of seconds, however many steps and seeds it is asked for."""
 
     def short(real: Callable[..., Any], *args: Any, options: Any = None, seeds: int | None = None, **rest: Any) -> Any:

@@ -92,8 +92,13 @@ def test_without_a_pool_the_state_is_what_it_was() -> None:
 
 
 def test_a_run_with_a_pool_is_resumed_exactly(
-    tmp_path: Path, no_pictures: None, one_device: None, assert_identical: Callable[..., None]
+    tmp_path: Path,
+    no_pictures: None,
+    one_device: None,
+    newer_emitters: None,
+    assert_identical: Callable[..., None],
 ) -> None:
+    """Also by programs of other lengths: the shorter run has chunks of 16 iterations, the whole one of 33."""
     options: dict[str, Any] = {**TINY, "collect.envs": 3, "collect.reset_pool": 4, "checkpoint.every": 150}
     whole = ddpg.train(lambda: Cart(), steps=300, run=tmp_path / "whole", options=options, quiet=True)
     part = ddpg.train(lambda: Cart(), steps=150, run=tmp_path / "part", options=options, quiet=True)

@@ -198,12 +198,12 @@ def test_correlations_are_those_of_the_process(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_noises_that_are_compared_are_of_equal_size() -> None:
-    strong = noise.paths(noise.OrnsteinUhlenbeck(theta=0.05, sigma=0.5), steps=50_000)
+    strong = noise.paths(noise.OrnsteinUhlenbeck(theta=0.05, sigma=0.5), steps=20_000)
     long = {
-        "OU": noise.paths(noise.OrnsteinUhlenbeck(theta=0.15, sigma=0.2), steps=50_000),
+        "OU": noise.paths(noise.OrnsteinUhlenbeck(theta=0.15, sigma=0.2), steps=20_000),
         "OU, car": strong * noise.WEAK / noise.STRONG,
-        "Gaussian": noise.paths(noise.Gaussian(sigma=noise.WEAK), steps=50_000),
-        "pink": noise.paths(noise.Pink(sigma=noise.WEAK), steps=50_000),
+        "Gaussian": noise.paths(noise.Gaussian(sigma=noise.WEAK), steps=20_000),
+        "pink": noise.paths(noise.Pink(sigma=noise.WEAK), steps=20_000),
     }
     for path in long.values():
         assert path.std() == pytest.approx(noise.WEAK, rel=0.1)
