@@ -286,13 +286,18 @@ def test_doctor_examines_it_as_python_steps_it(packages: dict[str, Any]) -> None
 
 
 def test_a_run_is_trained_resumed_and_evaluated(
-    packages: dict[str, Any], tmp_path: Path, no_pictures: None, one_device: None, assert_identical: Callable[..., None]
+    packages: dict[str, Any],
+    tmp_path: Path,
+    no_pictures: None,
+    one_device: None,
+    newer_emitters: None,
+    assert_identical: Callable[..., None],
 ) -> None:
     options = {**TINY, "eval.every": 150, "checkpoint.every": 150, "collect.envs": 3, "action_repeat": 2}
-    whole = ddpg.train("gymnax:Ball-v1", steps=450, run=tmp_path / "whole", options=options, quiet=True)
-    part = ddpg.train("gymnax:Ball-v1", steps=300, run=tmp_path / "part", options=options, quiet=True)
+    whole = ddpg.train("gymnax:Ball-v1", steps=300, run=tmp_path / "whole", options=options, quiet=True)
+    part = ddpg.train("gymnax:Ball-v1", steps=150, run=tmp_path / "part", options=options, quiet=True)
     assert whole.config.env == "gymnax:Ball-v1"
-    ddpg.resume(part.path, steps=450, quiet=True)
+    ddpg.resume(part.path, steps=300, quiet=True)
     assert_identical(*(ddpg.load(run.path).nets for run in (whole, part)))
     assert ddpg.evaluate(whole.path, episodes=3)["episodes"] == 3
 
