@@ -9,6 +9,9 @@ The preset is `ddpg` with five numbers that are wrong by a factor of ten or so; 
    trial, of the clock and of the processor. Every sweep begins with an empty cache of programs.
 3. Environment steps per second of a compiled training (benchmarks/speed.py) with inputs and with constants, in turn.
 4. Ten fresh seeds of the preset that was found, and of the bad one.
+5. Sixteen trials of one seed and 10 000 steps: one after the other, two at once in processes of Ray, and as a
+   population of two and of eight. Seconds, with a cache that has the programs; are the tables of two at once equal?
+   `--side-by-side` does this part alone.
 """
 
 import argparse
@@ -110,6 +113,27 @@ def speed(repeats: int) -> dict[str, list[float]]:
     return rates
 
 
+WAYS = {"one by one": "", "jobs 2": "--jobs 2", "population 2": "--population 2", "population 8": "--population 8"}
+
+
+def side_by_side(root: Path, trials: int = 16, steps: int = 10_000, repeats: int = 3) -> dict[str, Any]:
+    """Seconds of each way, in turn; the first round fills the cache and does not count."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(root / "cache")}
+    seconds, tables = dict[str, list[float]](), dict[str, Any]()
+    for i in range(repeats + 1):
+        for name, options in WAYS.items():
+            folder = root / f"{name}-{i}"
+            words = f"sweep {ENV} --trials {trials} --steps {steps} --seeds 1 --quiet {options} -o".split()
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-m", "ddpg", *words, str(folder)], env=os.environ | cache, check=True)
+            if i:
+                seconds.setdefault(name, []).append(time.perf_counter() - began)
+            tables[name] = untimed(folder)
+            print(name, seconds.get(name), flush=True)
+    equal = tables["jobs 2"] == tables["population 2"]
+    return {"trials": trials, "steps": steps, "seconds": seconds, "two_at_once_equal": equal}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/sweep.json"))
@@ -119,8 +143,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--compared", type=int, default=5, help="trials with constants")
     parser.add_argument("--repeats", type=int, default=8)
+    parser.add_argument("--side-by-side", action="store_true", help="do the fifth part alone")
     args = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="sweep-"))
+    if args.side_by_side:
+        result = json.loads(args.out.read_text()) | {"side_by_side": side_by_side(root)}
+        args.out.write_text(json.dumps(result, indent=2) + "\n")
+        return
     bad = root / "bad.json"
     bad_preset(bad)
 
@@ -160,6 +189,7 @@ def main() -> None:
         "same_values": [a["value"] == b["value"] for a, b in zip(rows(root / "first"), rows(constant), strict=True)],
         "fresh_seeds": {"found": fresh(found, args.steps, root / "fresh"), "bad": fresh(bad, args.steps, root / "bad")},
         "steps_per_second": speed(args.repeats),
+        "side_by_side": side_by_side(root),
         "trials": rows(whole),
     }
     args.out.write_text(json.dumps(result, indent=2) + "\n")
