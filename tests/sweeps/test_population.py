@@ -34,7 +34,8 @@ def together(asked: list[Task], number: int = 10) -> list[Outcome]:
     workers = Population(number)
     for index, task in enumerate(asked):
         workers.begin(index, task)
-    ended = {each.index: each.outcome for each in (workers.take() for _ in asked)}
+    taken = [workers.take() for _ in asked]
+    ended = {each.index: each.outcome for each in taken if not isinstance(each, int)}
     return [ended[index] for index in range(len(asked))]
 
 
@@ -73,7 +74,8 @@ def test_on_an_accelerator_they_are_batched(tmp_path: Path, monkeypatch: pytest.
 def test_no_more_than_the_number_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, whole = list[int](), {"actor.widths": "16"}
 
-    def trained(tasks: list[Task], plans: list[Any]) -> list[Outcome]:
+    def trained(tasks: list[Task], plans: list[Any], most_seeds: int) -> list[Outcome]:
+        assert most_seeds == 6
         sizes.append(len(tasks))
         return [Outcome(0.0, 0.0, int(task.folder.name)) for task in tasks]
 
@@ -83,10 +85,36 @@ def test_no_more_than_the_number_at_a_time(tmp_path: Path, monkeypatch: pytest.M
     assert sizes == [3, 1, 2]  # of one size, the other size, what is left of the first
 
 
-def test_a_trial_that_has_ended_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = together(tasks(tmp_path, LOW))
+@pytest.mark.filterwarnings("ignore")
+def test_trials_that_have_ended_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole, pruned on the way and at the end, and diverged ones."""
+    options, bars = (LOW, LOW, LOW, {"critic.lr": 1e30, "actor.lr": 1e30}), {1: {300: 0.0}, 2: {600: 0.0}}
+    before = together(tasks(tmp_path, *options, bars=bars))
+    assert [each.pruned for each in before] == [False, True, True, False]
     monkeypatch.setattr(population, "train_together", None)
-    assert together(tasks(tmp_path, LOW)) == before
+    assert together(tasks(tmp_path, *options, bars=bars)) == before
+
+
+def test_other_files_in_a_folder_stay(tmp_path: Path) -> None:
+    (tmp_path / "trials" / "1").mkdir(parents=True)
+    (tmp_path / "trials" / "1" / "notes.txt").write_text("mine")
+    with pytest.raises(ddpg.Mistake, match=r"holds other files than a run; move them away"):
+        together(tasks(tmp_path, LOW, HIGH))
+    assert (tmp_path / "trials" / "1" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"actors.number": 2, "seeds": 1}, "actors.number: the trials of a population"),
+        ({"devices": 2, "seeds": 1}, "devices: the trials of a population"),
+        ({"eval.shared": True}, "eval.shared true: Pendulum-v1 is compiled"),
+        ({"log": "x"}, "log x: Pendulum-v1 is compiled"),
+    ],
+)
+def test_what_no_population_can_have(option: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ddpg.Mistake, match=message):
+        together(tasks(tmp_path, LOW | option))
 
 
 def test_a_signal_ends_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,8 +125,17 @@ def test_a_signal_ends_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return real(*args)
 
     monkeypatch.setattr(population, "prepared_jax", pressed)
+    workers = Population(2)
+    for index, task in enumerate(tasks(tmp_path, LOW, HIGH)):
+        workers.begin(index, task)
     with interruptible():
-        assert [each.signal for each in together(tasks(tmp_path, LOW, HIGH))] == [signal.SIGINT] * 2
+        assert workers.take() == signal.SIGINT
+
+
+@pytest.mark.parametrize(("jobs", "numbers", "name"), [(0, 1, "jobs"), (1, 0, "population")])
+def test_numbers_below_one(jobs: int, numbers: int, name: str, tmp_path: Path) -> None:
+    with pytest.raises(ddpg.Mistake, match=f"{name} 0: expected at least 1"):
+        ddpg.sweep("Pendulum-v1", jobs=jobs, population=numbers, folder=tmp_path / "sweep")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from ddpg.sweeps.workers import Ended, Here, Workers
 
 SPACE = Space({"tau": Range(1e-3, 1e-1, log=True), "gamma": Choices((0.9, 0.99)), "replay.n_step": Range(1, 4)})
 SWEEP = Sweep("Pendulum-v1", "ddpg", SPACE, steps=3000)
-UNPRUNED = replace(SWEEP, pruning="none")
+UNPRUNED, THREE = replace(SWEEP, pruning="none"), replace(SWEEP, at_once=3)
 Train = Callable[[Task], Outcome]
 
 
@@ -34,18 +34,17 @@ def formula(task: Task) -> Outcome:
 
 
 class Jumbled:
-    """Three trials at once, which end in an order drawn at random."""
+    """Several trials at once, which end in an order drawn at random."""
 
-    number = 3
-
-    def __init__(self, seed: int) -> None:
-        self._waiting, self._rng = list[tuple[int, Task]](), np.random.default_rng(seed)
+    def __init__(self, seed: int, number: int = 3) -> None:
+        self._number, self._waiting = number, list[tuple[int, Task]]()
+        self._rng = np.random.default_rng(seed)
 
     def begin(self, index: int, task: Task) -> None:
         self._waiting.append((index, task))
 
     def take(self) -> Ended:
-        index, task = self._waiting.pop(self._rng.integers(min(len(self._waiting), self.number)))
+        index, task = self._waiting.pop(self._rng.integers(min(len(self._waiting), self._number)))
         return Ended(index, formula(task), 0.0)
 
     def close(self) -> None:
@@ -72,12 +71,12 @@ class Mortal:
     """Workers whose process a kill ends after `at` trials: nothing is written any more."""
 
     def __init__(self, of: Workers, at: int) -> None:
-        self._of, self._left, self.number = of, at, of.number
+        self._of, self._left = of, at
 
     def begin(self, index: int, task: Task) -> None:
         self._of.begin(index, task)
 
-    def take(self) -> Ended:
+    def take(self) -> Ended | int:
         if not self._left:
             raise Killed
         self._left -= 1
@@ -87,22 +86,26 @@ class Mortal:
         pass
 
 
-@pytest.mark.parametrize("workers", [lambda: Here(formula), lambda: Jumbled(1)], ids=["one", "three"])
-def test_a_killed_search_goes_on_as_if_it_had_not_been(workers: Callable[[], Workers], tmp_path: Path) -> None:
-    whole = searched(tmp_path / "whole", 18, workers())
+@pytest.mark.parametrize(
+    ("workers", "sweep"), [(lambda: Here(formula), SWEEP), (lambda: Jumbled(1), THREE)], ids=["one", "three"]
+)
+def test_a_killed_search_goes_on_as_if_it_had_not_been(
+    workers: Callable[[], Workers], sweep: Sweep, tmp_path: Path
+) -> None:
+    whole = searched(tmp_path / "whole", 18, workers(), sweep)
     folder = tmp_path / "killed"
     folder.mkdir()
     for at in (0, 3, 9):  # trials after which the next process dies; the last one in the suggested trials
         with pytest.raises(Killed):
-            search(SWEEP, folder, 18, lambda done: None, Mortal(workers(), at))
+            search(sweep, folder, 18, lambda done: None, Mortal(workers(), at))
         with (folder / JOURNAL).open("ab") as file:
             file.write(b'{"op_code":')  # half a line
-    assert without_time(searched(folder, 18, workers())) == without_time(whole)
+    assert without_time(searched(folder, 18, workers(), sweep)) == without_time(whole)
     assert len({trial.options["tau"] for trial in whole}) == 18
 
 
 def test_a_kill_while_a_trial_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After each line of its journal, which Optuna writes at once."""
+    """After a line of its journal, each of which Optuna writes at once."""
     whole = searched(tmp_path / "whole", 14)
     lines = (tmp_path / "whole" / JOURNAL).read_bytes().splitlines(keepends=True)
     for kept in range(len(lines) // 2, len(lines), 3):
@@ -114,7 +117,7 @@ def test_a_kill_while_a_trial_is_suggested(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_order_in_which_trials_end_changes_nothing(tmp_path: Path) -> None:
-    first, second = (searched(tmp_path / str(seed), 20, Jumbled(seed)) for seed in range(2))
+    first, second = (searched(tmp_path / str(seed), 20, Jumbled(seed), THREE) for seed in range(2))
     assert without_time(first) == without_time(second)
     assert {"pruned", "whole"} == {state(trial) for trial in first}
     assert len({trial.options["tau"] for trial in first}) == 20
@@ -197,6 +200,7 @@ def test_table_and_figure(tmp_path: Path) -> None:
         (replace(SWEEP, seeds=2), "seeds"),
         (replace(SWEEP, space=Space({"tau": Range(0.1, 0.2)})), "space"),
         (replace(SWEEP, preset="hands_on_rl"), "preset"),
+        (THREE, "--jobs or --population"),
     ],
 )
 def test_another_sweep_is_refused(other: Sweep, word: str, tmp_path: Path) -> None:

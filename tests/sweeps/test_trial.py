@@ -101,6 +101,16 @@ def test_a_diverged_trial_is_an_answer(tmp_path: Path) -> None:
     assert "diverged" in outcome.failure or "Q is" in outcome.failure
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_diverged_trial_is_read_back_as_one(tmp_path: Path) -> None:
+    """Not as pruned, although nothing diverged reaches a bar."""
+    options = {"critic.lr": 1e30, "actor.lr": 1e30, "checkpoint.every": 100}
+    before = done(tmp_path / "trial", 200, options)
+    assert before.failure
+    assert not before.pruned
+    assert done(tmp_path / "trial", 200, options) == before
+
+
 def test_other_files_in_its_folder_stay(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ddpg.Mistake, match=r"holds other files than a run; move them away"):

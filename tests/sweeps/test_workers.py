@@ -19,10 +19,11 @@ from ddpg.sweeps.workers import OnRay
 from ddpg.training.folder import RunFolder
 from ddpg.training.ray_cluster import Cluster
 from ddpg.training.signals import interruptible
-from tests.sweeps.test_search import Jumbled, formula, searched, without_time
+from tests.sweeps.test_search import SWEEP, Jumbled, formula, searched, without_time
 from tests.sweeps.test_trial import OPTIONS
 
 ray: Any = pytest.importorskip("ray")
+TWO = replace(SWEEP, at_once=2)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,10 +35,8 @@ def cluster() -> Iterator[None]:
 
 def test_a_search_in_two_processes_is_that_of_any_two_workers(tmp_path: Path) -> None:
     with closing(OnRay(2, train=formula)) as workers:
-        trials = searched(tmp_path / "ray", 14, workers)
-    two = Jumbled(0)
-    two.number = 2
-    assert without_time(trials) == without_time(searched(tmp_path / "two", 14, two))
+        trials = searched(tmp_path / "ray", 14, workers, TWO)
+    assert without_time(trials) == without_time(searched(tmp_path / "two", 14, Jumbled(0, 2), TWO))
 
 
 def dying(task: Task) -> Outcome:
@@ -52,7 +51,7 @@ def dying(task: Task) -> Outcome:
 
 def test_a_trial_whose_process_dies_is_done_in_another(tmp_path: Path) -> None:
     with closing(OnRay(2, train=dying)) as workers:
-        trials = searched(tmp_path / "sweep", 2, workers)
+        trials = searched(tmp_path / "sweep", 2, workers, TWO)
     assert without_time(trials) == without_time(searched(tmp_path / "undisturbed", 2))
     assert [len(path.read_text()) for path in tmp_path.glob("*.times")] == [3, 3]
 
@@ -92,20 +91,54 @@ def test_a_machine_that_does_not_see_the_folder_is_named(tmp_path: Path) -> None
             workers.take()
 
 
+def endless(task: Task) -> Outcome:
+    task.folder.parents[1].joinpath("begun").touch()
+    while True:
+        time.sleep(0.05)
+        task.folder.parents[1].joinpath("alive").touch()
+
+
+def test_nothing_is_trained_after_the_end(tmp_path: Path) -> None:
+    """Also in a cluster that goes on, as here."""
+    workers = OnRay(2, train=endless)
+    workers.begin(0, Task("Pendulum-v1", "ddpg", {}, tmp_path / "trials" / "0"))
+    while not (tmp_path / "alive").exists():
+        time.sleep(0.05)
+    workers.close()
+    last = None
+    while last is None or (tmp_path / "alive").stat().st_mtime != last:
+        last = (tmp_path / "alive").stat().st_mtime
+        time.sleep(1)
+
+
+def test_an_error_of_a_file_is_the_trials(tmp_path: Path) -> None:
+    with closing(OnRay(2, train=missing)) as workers, pytest.raises(ddpg.Mistake, match=r"trial 0: .*robot.xml"):
+        searched(tmp_path / "sweep", 1, workers)
+
+
+def missing(task: Task) -> Outcome:
+    raise FileNotFoundError(2, "no such file", "robot.xml")
+
+
 @pytest.mark.slow
 def test_a_signal_saves_what_is_under_way(tmp_path: Path, cached_programs: dict[str, str]) -> None:
     task = Task("Pendulum-v1", "ddpg", OPTIONS | {"steps": 200_000, "checkpoint.every": 200_000}, tmp_path / "t" / "0")
 
+    over = threading.Event()
+
     def press() -> None:
         metrics = task.folder / "metrics.jsonl"
-        while not metrics.exists() or not metrics.stat().st_size:
+        while not over.is_set() and (not metrics.exists() or not metrics.stat().st_size):
             time.sleep(0.1)
-        os.kill(os.getpid(), signal.SIGINT)
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=press, daemon=True).start()
     with interruptible(), closing(OnRay(2)) as workers:
         workers.begin(0, task)
-        assert workers.take().outcome.signal == signal.SIGINT
+        taken = workers.take()
+        over.set()
+        assert taken == signal.SIGINT
     folder = RunFolder.at(task.folder)
     assert folder.state() == "interrupted"
     done = folder.steps_done(folder.read_config())

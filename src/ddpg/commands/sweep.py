@@ -78,6 +78,7 @@ def sweep(
         seeds,
         objective,
         pruning,
+        _at_once(jobs, population, ray_address),
     )
     asked.check()
     place = absolute(folder or default_folder(env, preset))
@@ -103,12 +104,20 @@ def sweep(
 
 
 def _workers(jobs: int, population: int, ray_address: str | None) -> Workers:
-    if jobs == 1 and ray_address is None:
-        return Here() if population == 1 else Population(population)
-    if population > 1:
+    if jobs > 1 or ray_address is not None:
+        return OnRay(jobs, ray_address)
+    return Population(population) if population > 1 else Here()
+
+
+def _at_once(jobs: int, population: int, ray_address: str | None) -> int:
+    """How many trials; Mistake if that cannot be."""
+    for name, number in (("jobs", jobs), ("population", population)):
+        if number < 1:
+            raise Mistake(f"{name} {number}: expected at least 1")
+    if population > 1 and (jobs > 1 or ray_address is not None):
         option = f"jobs {jobs}" if jobs > 1 else f"ray_address {ray_address}"
-        raise Mistake(f"population {population} and {option}: expected one of both; a population is of one process")
-    return OnRay(jobs, ray_address)
+        raise Mistake(f"population {population} and {option}: a population is trained in one process; use one of them")
+    return max(jobs, population)
 
 
 def sweep_command(args: Namespace) -> int:

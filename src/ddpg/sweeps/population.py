@@ -3,17 +3,17 @@
 That is for accelerators, where many small networks cost little more than one, and for all cores of a processor.
 """
 
-import shutil
 import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from ddpg.config.config import Config
 from ddpg.config.reading import values
@@ -24,18 +24,20 @@ from ddpg.mistake import Mistake
 from ddpg.records.display import Display
 from ddpg.records.log import Log
 from ddpg.records.statistics import iqm
-from ddpg.sweeps.trial import PRUNED, Outcome, Task, has_ended, outcome_of, run_trial
-from ddpg.sweeps.workers import CLOSED, Ended
-from ddpg.training.backend import evaluator_for, loop_for
+from ddpg.sweeps.trial import PRUNED, Outcome, Task, emptied, has_ended, outcome_of, run_trial
+from ddpg.sweeps.workers import Ended
+from ddpg.training.backend import evaluation_plan, loop_for, with_log
 from ddpg.training.driver import ChunkInterrupted, Learned, Report
 from ddpg.training.evaluate import CompiledEvaluator
 from ddpg.training.evaluation import Evaluation
 from ddpg.training.finish import save_networks, write_summary
 from ddpg.training.folder import RunFolder
+from ddpg.training.loop import Loop
 from ddpg.training.plan import check_fit, planned
 from ddpg.training.reports import log_point, mean_report
 from ddpg.training.scan import Scan
-from ddpg.training.schedule import Chunk, chunks
+from ddpg.training.schedule import Chunk
+from ddpg.training.session import chunks_of
 from ddpg.training.signals import Stop
 from ddpg.training.train import prepared_jax
 from ddpg.training.watch import Watch, init_watch
@@ -49,34 +51,38 @@ class Population:
     """
 
     def __init__(self, number: int) -> None:
-        self.number = number
+        self._number = number
         self._waiting, self._ended = deque[tuple[int, Task]](), deque[Ended]()
 
     def begin(self, index: int, task: Task) -> None:
         self._waiting.append((index, task))
 
-    def take(self) -> Ended:
-        while not self._ended:
-            index, task = self._waiting[0]
-            if has_ended(task):  # before the sweep was killed
-                self._waiting.popleft()
-                return Ended(index, run_trial(task), 0.0)
-            self._train_together()
+    def take(self) -> Ended | int:
+        for index, task in [each for each in self._waiting if has_ended(each[1])]:  # before the sweep was killed
+            self._waiting.remove((index, task))
+            self._ended.append(Ended(index, run_trial(task), 0.0))
+        if not self._ended and (signal := self._train_together()):
+            return signal
         return self._ended.popleft()
 
     def close(self) -> None:
         pass
 
-    def _train_together(self) -> None:
-        """The first that waits, and those after it that share its program."""
-        plans = {index: _planned(task) for index, task in self._waiting}
-        alike = plans[self._waiting[0][0]].structure
-        batch = [(index, task) for index, task in self._waiting if plans[index].structure == alike][: self.number]
-        self._waiting = deque(each for each in self._waiting if each not in batch)
-        began = time.perf_counter()
-        outcomes = train_together([task for _, task in batch], [plans[index] for index, _ in batch])
+    def _train_together(self) -> int:
+        """The first that waits, and those after it that share its program. The signal that ended it early, or 0."""
+        first = TrialPlan.of(self._waiting[0][1])
+        batch = [(index, task, plan) for index, task in self._waiting if (plan := _alike(first, task)) is not None]
+        batch, began = batch[: self._number], time.perf_counter()
+        outcomes = train_together(
+            [task for _, task, _ in batch], [plan for *_, plan in batch], self._number * first.config.seeds
+        )
+        if isinstance(outcomes, int):
+            return outcomes
         seconds = (time.perf_counter() - began) / len(batch)
-        self._ended.extend(Ended(index, outcome, seconds) for (index, _), outcome in zip(batch, outcomes, strict=True))
+        for (index, task, _), outcome in zip(batch, outcomes, strict=True):
+            self._waiting.remove((index, task))
+            self._ended.append(Ended(index, outcome, seconds))
+        return 0
 
 
 class TrialPlan(NamedTuple):
@@ -84,28 +90,60 @@ class TrialPlan(NamedTuple):
 
     config: Config
     env: Environment
-    structure: Config
+    loop: Loop
+
+    @classmethod
+    def of(cls, task: Task) -> "TrialPlan":
+        """Mistake if it cannot be compiled, or cannot be one of several."""
+        config, env, _ = planned(task.env, preset=task.preset, options=task.options)
+        if isinstance(env, GymFactory):
+            raise Mistake(f"--population: Python steps {env.id}, which no program can; use --jobs")
+        if config.actors.number or config.devices > 1:
+            option = "actors.number" if config.actors.number else "devices"
+            raise Mistake(f"{option}: the trials of a population are of one process and device; use --jobs")
+        with_log(env, config.log)
+        return cls(config, env, loop_for(config, env))
+
+    @property
+    def structure(self) -> tuple[Config, Loop]:
+        return split(self.config)[0], split(self.loop)[0]
 
 
-def _planned(task: Task) -> TrialPlan:
-    """Mistake if it cannot be compiled."""
-    config, env, _ = planned(task.env, preset=task.preset, options=task.options)
-    if isinstance(env, GymFactory):
-        raise Mistake(f"--population: Python steps {env.id}, which no program can; use --jobs")
-    return TrialPlan(config, env, split(config)[0])
+def _alike(first: TrialPlan, task: Task) -> TrialPlan | None:
+    """The plan of a trial that shares the program of the first one. Another's mistakes are for its own turn."""
+    try:
+        plan = TrialPlan.of(task)
+    except Mistake:
+        return None
+    return plan if plan.structure == first.structure else None
 
 
 class _Member:
     """One trial of a population: what its seeds, those in `own`, do is observed like a run."""
 
-    def __init__(self, task: Task, plan: TrialPlan, own: slice, optimum: float | None, opened: ExitStack) -> None:
+    def __init__(
+        self,
+        task: Task,
+        plan: TrialPlan,
+        folder: RunFolder,
+        own: slice,
+        optimum: float | None,
+        opened: ExitStack,
+    ) -> None:
         self._task, self._config, self._spec, self._own, self._optimum = task, plan.config, plan.env.spec, own, optimum
-        self._folder, self._began = RunFolder.at(task.folder), time.perf_counter()
+        self._folder, self._began = folder, time.perf_counter()
         self._folder.claim(plan.config)
         opened.enter_context(self._folder.locked())
         self._diverged, self._warnings, self._curve = dict[int, str](), dict[str, str](), dict[int, float]()
-        known = self._diverged, self._warnings, plan.config, self._spec, self._folder
-        self._watch = Watch(init_watch(plan.config), *known, Display(str(self._folder), plan.config.steps, quiet=True))
+        self._watch = Watch(
+            init_watch(plan.config),
+            self._diverged,
+            self._warnings,
+            plan.config,
+            self._spec,
+            self._folder,
+            Display(str(self._folder), plan.config.steps, quiet=True),
+        )
         log = Log(self._folder.metrics, self._folder.tensorboard, values(plan.config))
         self._log = opened.enter_context(log)
         self.outcome: Outcome | None = None
@@ -145,7 +183,8 @@ class _Member:
         diverged = {str(seed): how for seed, how in self._diverged.items()}
         exceptional = {"stopped": stopped, "diverged": diverged, "failure": failure}
         exceptional["warnings"] = list(self._warnings.values())
-        fields = {"steps": step, "interrupted": stopped is not None} | {k: v for k, v in exceptional.items() if v}
+        interrupted = stopped is not None and step < self._config.steps
+        fields = {"steps": step, "interrupted": interrupted} | {k: v for k, v in exceptional.items() if v}
         fields |= {"wall_seconds": time.perf_counter() - self._began}
         write_summary(self._folder, self._config, self._optimum, self._watch.state.best, fields)
         self.outcome = outcome_of(self._folder, self._curve, pruned=stopped == PRUNED)
@@ -156,47 +195,44 @@ class _Member:
         return jax.tree.map(itemgetter(at), tree)
 
 
-def _evaluator(plan: TrialPlan) -> CompiledEvaluator:
-    evaluator = evaluator_for(plan.config, plan.env, plan.config.eval.episodes, plan.config.eval.seed)
-    assert isinstance(evaluator, CompiledEvaluator)
-    return evaluator
+def train_together(tasks: Sequence[Task], plans: Sequence[TrialPlan], most_seeds: int) -> list[Outcome] | int:
+    """Train trials that share a program, and leave a run folder of each, without checkpoints and pictures.
 
-
-def train_together(tasks: Sequence[Task], plans: Sequence[TrialPlan]) -> list[Outcome]:
-    """Train trials whose structure is the same, and leave a run folder of each, without checkpoints and pictures.
-
-    If a signal ends it early, every outcome has that. Mistake if their replays do not fit into the memory together.
+    The signal that ended it early. No later batch has more than `most_seeds`. Mistake if a folder is not the trial's
+    own, or the replays do not fit into the memory together.
     """
-    (first, env, _), seeds = plans[0], plans[0].config.seeds
-    whole = replace(first, seeds=len(plans) * seeds)
-    check_fit(whole, env)
-    with prepared_jax(whole, env) as stopped, ExitStack() as opened:
-        loops, evaluators = [loop_for(config, env) for config, *_ in plans], [_evaluator(plan) for plan in plans]
-        keys = jax.numpy.stack([jax.random.key(seed) for config, *_ in plans for seed in config.seed_range])
-        driver = Scan(loops[0], np.repeat([split(loop)[1] for loop in loops], seeds, axis=0))
-        driver.start(keys)
-        driver.stop_when(lambda: bool(stopped()), Stop(stopped).now, lambda: None)
-        every = whole.learning_starts, whole.eval.every, whole.steps_per_iteration, whole.collect.updates
-        run, longest = list(chunks(whole.steps, *every)), dict[bool, int]()
-        for chunk in run:
-            longest[chunk.learning] = max(chunk.end - chunk.first, longest.get(chunk.learning, 0))
+    (first, env, loop), seeds = plans[0], plans[0].config.seeds
+    population = replace(first, seeds=len(plans) * seeds)
+    try:
+        check_fit(population, env)
+    except Mistake as error:
+        raise Mistake(f"--population, {len(plans)} trials: {error}, or a smaller --population") from None
+    folders = [emptied(task) for task in tasks]
+    with prepared_jax(replace(first, seeds=most_seeds), env) as stopped, ExitStack() as opened:
+        driver = Scan(loop, _numbers([plan.loop for plan in plans], seeds))
+        driver.start(jax.numpy.stack([jax.random.key(seed) for plan in plans for seed in plan.config.seed_range]))
+        driver.stop_when(lambda: bool(stopped()), Stop(stopped).now, lambda: 0)
+        run = list(chunks_of(population))
+        longest = {learning: _longest(run, learning) for learning in {chunk.learning for chunk in run}}
         programs = {learning: driver.compile(longest=most, learning=learning) for learning, most in longest.items()}
-        judged = np.repeat([split(evaluator)[1] for evaluator in evaluators], seeds, axis=0)
-        play, optimum = evaluators[0].compile_for(judged, *driver.read().evaluation_inputs), evaluators[0].optimum()
-        owns = [slice(i * seeds, (i + 1) * seeds) for i in range(len(plans))]
-        for task in tasks:
-            shutil.rmtree(task.folder, ignore_errors=True)
-        members = [_Member(*each, optimum, opened) for each in zip(tasks, plans, owns, strict=True)]
+        evaluators = [_evaluator(plan, driver) for plan in plans]
+        numbers = _numbers(evaluators, seeds)
+        play = evaluators[0].compile_for(numbers, *driver.read().evaluation_inputs)
+        optimum = evaluators[0].optimum()
+        members = [
+            _Member(task, plan, folder, slice(i * seeds, (i + 1) * seeds), optimum, opened)
+            for i, (task, plan, folder) in enumerate(zip(tasks, plans, folders, strict=True))
+        ]
         for chunk in run:
-            began = time.perf_counter()
+            began, iterations = time.perf_counter(), chunk.end - chunk.first
             try:
-                report = programs[chunk.learning](np.int32(chunk.first), chunk.end - chunk.first)
+                report = programs[chunk.learning](np.int32(chunk.first), iterations)
             except ChunkInterrupted:
                 report = None
             if report is None or stopped():
-                return [CLOSED._replace(signal=stopped())] * len(tasks)
-            step, learned = chunk.end * whole.steps_per_iteration, driver.read()
-            rate = (chunk.end - chunk.first) * whole.steps_per_iteration * whole.seeds / (time.perf_counter() - began)
+                return stopped()
+            step, steps = (count * population.steps_per_iteration for count in (chunk.end, iterations))
+            rate, learned = steps * population.seeds / (time.perf_counter() - began), driver.read()
             for member in members:
                 member.end_chunk(chunk, step, report, learned)
             if chunk.log or chunk is run[-1]:
@@ -206,3 +242,18 @@ def train_together(tasks: Sequence[Task], plans: Sequence[TrialPlan]) -> list[Ou
             if all(member.outcome for member in members):
                 break
     return [member.outcome for member in members if member.outcome is not None]
+
+
+def _evaluator(plan: TrialPlan, driver: Scan) -> CompiledEvaluator:
+    evaluator = evaluation_plan(plan.config, plan.env, driver).evaluator
+    assert isinstance(evaluator, CompiledEvaluator)
+    return evaluator
+
+
+def _numbers(parts: Sequence[Any], seeds: int) -> Float[np.ndarray, "S n"]:
+    """The hyperparameters of all seeds, if each part has so many."""
+    return np.repeat([split(part)[1] for part in parts], seeds, axis=0)
+
+
+def _longest(run: Sequence[Chunk], learning: bool) -> int:
+    return max(chunk.end - chunk.first for chunk in run if chunk.learning == learning)

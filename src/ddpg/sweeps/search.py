@@ -1,7 +1,7 @@
 """The search: Optuna suggests settings, workers train the trials, and all of it goes on after a kill.
 
-What a trial is told depends on the trials before it alone, never on time: it is suggested, and its bar is set, when
-exactly those are known that began so many places earlier. So a search with several workers can be repeated, and one
+What a trial is told depends on the trials before it alone, never on time: with n at once, trial k is suggested, and its
+bar is set, when exactly the trials 0 to k - 2n + 1 are known. So a search with several workers can be repeated, and one
 that was killed ends as if it had not been.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 STARTED = 10  # trials of random settings, before any is suggested
-UNPRUNED = 5  # whole trials before the first is pruned
+UNPRUNED = 5  # trials that are not pruned before the first is
 JOURNAL = "optuna.log"
 BAR = "bar"  # the attribute of a trial that was suggested whole
 
@@ -58,12 +58,12 @@ def search(
     """
     study = open_study(sweep, folder)
     under_way, known, waiting = _under_way(study), ended(study), dict[int, Ended]()
-    for index, trial in enumerate(under_way, start=len(known)):
+    for index, trial in enumerate(under_way[: trials - len(known)], start=len(known)):
         bar = {int(step): value for step, value in trial.user_attrs[BAR].items()}  # JSON has no other keys than text
         workers.begin(index, sweep.task(index, trial.params, bar, folder))
     while (told := len(known)) < trials:
         begun = told + len(under_way)
-        if begun < min(trials, told + 2 * workers.number - 1):  # some wait beside those that are trained
+        if begun < min(trials, told + 2 * sweep.at_once - 1):  # some wait beside those that are trained
             bar = bar_of(known, sweep) if sweep.pruning == "median" else {}
             trial = _ask(study, sweep, begun, bar)
             workers.begin(begun, sweep.task(begun, trial.params, bar, folder))
@@ -75,17 +75,17 @@ def search(
             note(known)
         else:
             last = workers.take()
-            if last.outcome.signal:
-                return study, last.outcome.signal
+            if isinstance(last, int):
+                return study, last
             waiting[last.index] = last
     return study, 0
 
 
 def bar_of(trials: list[Trained], sweep: Sweep) -> dict[int, float]:
-    """The median return of whole trials by environment step, which the best return of another must reach.
+    """By environment step the return that the best one of another trial must reach: the median of those not pruned.
 
     That is the median stopping rule (Golovin et al. 2017, section 3.2.2) with returns at the step instead of their
-    running means, as in Optuna. There is no bar before a third of the steps, or before five trials are whole.
+    running means, as in Optuna. There is no bar before a third of the steps, or before five trials were not pruned.
     """
     whole = [dict(trial.outcome.curve) for trial in trials if not trial.outcome.pruned]
     if len(whole) < UNPRUNED:

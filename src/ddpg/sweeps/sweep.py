@@ -25,7 +25,7 @@ class Sweep:
 
     The `objective` is the interquartile mean over the seeds of the "last" evaluation, or of the "best" one of each
     seed. With pruning "median" a trial ends early whose best evaluation so far is below the median of the others at
-    the same step, after a third of its steps.
+    the same step, after a third of its steps. Of trials `at_once` each knows less of those before it.
     """
 
     env: str
@@ -36,6 +36,7 @@ class Sweep:
     seeds: int = 3
     objective: Literal["last", "best"] = "last"
     pruning: Literal["median", "none"] = "median"
+    at_once: int = 1
 
     @property
     def base(self) -> Config:
@@ -73,7 +74,7 @@ class Sweep:
         except (ValueError, AttributeError):
             raise Mistake(f"{mark} is damaged; choose another -o") from None
         if differing is not None:
-            differing = "preset" if differing == "base" else differing
+            differing = {"base": "preset", "at_once": "--jobs or --population"}.get(differing, differing)
             raise Mistake(f"{folder} holds a sweep with another {differing}; choose another -o, or move it away")
 
 

@@ -60,9 +60,7 @@ def run_trial(task: Task) -> Outcome:
     Mistake if the options do not go together, or the folder cannot be used: it is another process's, or holds other
     files than a run.
     """
-    folder = RunFolder.at(task.folder)
-    if folder.own_state() != "empty" and not _is_left_of(folder, task):
-        shutil.rmtree(folder.path)
+    folder = emptied(task)
     curve = dict[int, float]()
 
     def falls_short(step: int, value: float) -> bool:
@@ -76,9 +74,13 @@ def run_trial(task: Task) -> Outcome:
     def ended(pruned: bool = False, signal: int = 0) -> Outcome:
         return outcome_of(folder, curve, pruned, signal)
 
-    if any(falls_short(step, value) for step, value in _reported(folder)):
+    if _diverged(folder):
+        for point in _reported(folder):
+            falls_short(*point)
+        return ended()
+    if any(falls_short(*point) for point in _reported(folder)):
         return ended(pruned=True)
-    if folder.finished() or _diverged(folder):
+    if folder.finished():
         return ended()
     try:
         if folder.state() == "interrupted":
@@ -96,13 +98,24 @@ def run_trial(task: Task) -> Outcome:
 def has_ended(task: Task) -> bool:
     """Whether `run_trial` has only to read. Mistake if the folder cannot be used."""
     folder = RunFolder.at(task.folder)
-    empty = folder.own_state() == "empty"
-    return not empty and _is_left_of(folder, task) and (folder.finished() or _diverged(folder))
+    return folder.own_state() != "empty" and _is_over(folder) and _is_left_of(folder, task)
+
+
+def emptied(task: Task) -> RunFolder:
+    """The folder of a trial, in which nothing is but what is left of it. Mistake if it cannot be used."""
+    folder = RunFolder.at(task.folder)
+    if folder.own_state() != "empty" and not _is_left_of(folder, task):
+        shutil.rmtree(folder.path)
+    return folder
+
+
+def _is_over(folder: RunFolder) -> bool:
+    return folder.finished() or _diverged(folder) or folder.read_summary().get("stopped") == PRUNED
 
 
 def _is_left_of(folder: RunFolder, task: Task) -> bool:
     """Whether a folder has a run of these options that has ended, or can be gone on with."""
-    if folder.state() not in ("interrupted", "finished") or (folder.failed() and not _diverged(folder)):
+    if not _is_over(folder) and (folder.failed() or folder.state() != "interrupted"):
         return False
     try:
         there, asked = values(folder.read_config()), values(override(read_preset(task.preset), task.options))
@@ -120,7 +133,7 @@ def _reported(folder: RunFolder) -> list[tuple[int, float]]:
     """The log points that a run will not come to again: all if it has ended, else those of its newest checkpoint."""
     if not folder.metrics.exists():
         return []
-    logged = float("inf") if folder.finished() or _diverged(folder) else _logged(folder)
+    logged = float("inf") if _is_over(folder) else _logged(folder)
     points = groupby(read_metrics(folder.path), key=itemgetter("step"))
     return [(int(step), _mean(list(records))) for step, records in points if step <= logged]
 

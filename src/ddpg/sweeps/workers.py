@@ -4,9 +4,12 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
+
+import jax
 
 from ddpg.mistake import Mistake
 from ddpg.sweeps.trial import Outcome, Task, run_trial
@@ -17,12 +20,11 @@ from ddpg.training.signals import interruptible
 
 RETRIES = 3  # after a process or its machine has died
 SAVED = 30.0  # seconds in which trials under way may write their last checkpoints after a signal
-CLOSED = Outcome(float("nan"), float("nan"), 0)  # of a trial that a signal has ended
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial that has ended, by its place in the sweep; if its outcome has a signal, so have all others."""
+    """A trial that has ended, by its place in the sweep."""
 
     index: int
     outcome: Outcome
@@ -30,16 +32,16 @@ class Ended:
 
 
 class Workers(Protocol):
-    """Those who train `number` trials at once."""
-
-    @property
-    def number(self) -> int: ...
+    """Those who train trials, as many at once as they were made for."""
 
     def begin(self, index: int, task: Task) -> None:
         """Train it as soon as one is free."""
 
-    def take(self) -> Ended:
-        """Wait for the next trial that ends. Mistake if its options do not go together, or it cannot be trained."""
+    def take(self) -> Ended | int:
+        """Wait for the next trial that ends, or for a signal that asks all of them to end.
+
+        Mistake if the options of a trial do not go together, or it cannot be trained.
+        """
         ...
 
     def close(self) -> None:
@@ -47,9 +49,7 @@ class Workers(Protocol):
 
 
 class Here:
-    """This process; `train` is another way of training, for tests."""
-
-    number = 1
+    """This process, one trial after the other; `train` is another way of training, for tests."""
 
     def __init__(self, train: Callable[[Task], Outcome] = run_trial) -> None:
         self._train, self._waiting = train, deque[tuple[int, Task]]()
@@ -57,9 +57,10 @@ class Here:
     def begin(self, index: int, task: Task) -> None:
         self._waiting.append((index, task))
 
-    def take(self) -> Ended:
+    def take(self) -> Ended | int:
         index, task = self._waiting.popleft()
-        return Ended(index, *_timed(self._train, task))
+        outcome, seconds = _timed(self._train, task)
+        return outcome.signal or Ended(index, outcome, seconds)
 
     def close(self) -> None:
         pass
@@ -73,7 +74,7 @@ class OnRay:
     """
 
     def __init__(self, number: int, address: str | None = None, train: Callable[[Task], Outcome] = run_trial) -> None:
-        self.number = number
+        self._number = number
         self._waiting, self._running = deque[tuple[int, Task]](), dict[Any, int]()
         self._cluster = Cluster(address, number, asked=f"--jobs {number}", named="--ray-address", gpus=True)
         import ray
@@ -94,17 +95,19 @@ class OnRay:
         self._waiting.append((index, task))
         self._fill()
 
-    def take(self) -> Ended:
+    def take(self) -> Ended | int:
         with interruptible() as signal:
             while not (done := self._wait(1, POLL)):
                 if number := signal():
                     self._save()
-                    return Ended(0, CLOSED._replace(signal=number), 0.0)
+                    return number
         index = self._running.pop(done[0])
         self._fill()
         try:
             return Ended(index, *self._ray.get(done[0]))
         except self._errors.RayTaskError as error:  # raised by what it ran, not by its end
+            if isinstance(error.cause, OSError):
+                raise Mistake(f"trial {index}: {one_line(error.cause)}") from error
             raise error.cause from None
         except self._errors.RayError as error:
             why = one_line(error) or type(error).__name__
@@ -113,10 +116,12 @@ class OnRay:
             ) from None
 
     def close(self) -> None:
+        for task in self._running:
+            self._ray.cancel(task, force=True)  # in a cluster that goes on without this process
         self._cluster.close()
 
     def _fill(self) -> None:
-        while self._waiting and len(self._running) < self.number:
+        while self._waiting and len(self._running) < self._number:
             index, task = self._waiting.popleft()
             self._running[self._train.remote(self._how, task)] = index
 
@@ -133,6 +138,9 @@ class OnRay:
 
 def _on_a_shared_disk(train: Callable[[Task], Outcome], task: Task) -> tuple[Outcome, float]:
     """A trial, in a process on any machine."""
+    with suppress(RuntimeError):  # it has started, with one
+        jax.config.update("jax_num_cpu_devices", 1)
+    jax.devices()  # so that several seeds share the one CPU that the trial has
     sweep = task.folder.parents[1]
     if not sweep.exists():
         raise Mistake(f"{socket.gethostname()} does not see {sweep}; choose an -o on a disk that all share")

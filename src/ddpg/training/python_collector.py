@@ -118,6 +118,8 @@ class PythonCollector:
 
     def own_means(self) -> tuple[OwnMean, ...]:
         """Each number of `info`, over the episodes of each seed [s] that ended with it in the newest block."""
+        if not self._numbers:
+            return ()
         seeds = len(self._running)
         done = np.concatenate([np.zeros((seeds, 0, self._numbers)), *self._own], axis=1)
         count, total = np.isfinite(done).sum(axis=1), np.nansum(done, axis=1)  # [s, k]

@@ -35,6 +35,11 @@ from ddpg.training.start import Start, begin
 from ddpg.training.watch import Watch, init_watch
 
 
+def chunks_of(run: Config) -> Iterator[Chunk]:
+    """A whole run, from its first iteration."""
+    return chunks(run.steps, run.learning_starts, run.eval.every, run.steps_per_iteration, run.collect.updates)
+
+
 class Session:
     """One run under way; the log, the display and then `observers` are called with every log point."""
 
@@ -103,11 +108,6 @@ class Session:
         """Close the environments, if Python steps them."""
         self._opened.close()
 
-    def chunks(self) -> Iterator[Chunk]:
-        """The whole run, from its first iteration."""
-        run, updates = self.config, self.config.collect.updates
-        return chunks(run.steps, run.learning_starts, run.eval.every, run.steps_per_iteration, updates)
-
     def _begin(self) -> None:
         """Go to the first step, or to the newest checkpoint that can be restored."""
         config, note = self.config, self.display.note
@@ -149,10 +149,10 @@ class Session:
             )
             self.evaluator.stop_when(self._stop.now)
             self.display.note("compiling")
-            self._programs = Programs(self.driver, self.evaluator, self.chunks(), self._stop.now)
+            self._programs = Programs(self.driver, self.evaluator, chunks_of(self.config), self._stop.now)
             ending.callback(lambda: self._programs.close(wait=not self._stop.soon()))
             stopping = False
-            for chunk in self.chunks():
+            for chunk in chunks_of(self.config):
                 # Once, unless it is cut short, to stop or for a checkpoint.
                 while self._unfinished(chunk) and not stopping:
                     self._advance(chunk)
