@@ -95,6 +95,17 @@ def test_trials_that_have_ended_are_read_back(tmp_path: Path, monkeypatch: pytes
     assert together(tasks(tmp_path, *options, bars=bars)) == before
 
 
+def test_what_others_have_left_of_a_trial_begins_again(tmp_path: Path) -> None:
+    """A population has no checkpoints, and does not go on from those of --jobs."""
+    (task,), (other,) = tasks(tmp_path, LOW), tasks(tmp_path / "other", LOW)
+    ddpg.train(task.env, options={**task.options, "steps": 300}, run=task.folder, quiet=True)
+    config = RunFolder.at(task.folder).config
+    config.write_text(config.read_text().replace('"steps": 300', '"steps": 600'))
+    RunFolder.at(task.folder).summary.unlink()
+    assert RunFolder.at(task.folder).state() == "interrupted"
+    assert together([task]) == [run_trial(other)]
+
+
 def test_other_files_in_a_folder_stay(tmp_path: Path) -> None:
     (tmp_path / "trials" / "1").mkdir(parents=True)
     (tmp_path / "trials" / "1" / "notes.txt").write_text("mine")

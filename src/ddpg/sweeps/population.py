@@ -3,6 +3,7 @@
 That is for accelerators, where many small networks cost little more than one, and for all cores of a processor.
 """
 
+import shutil
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from ddpg.mistake import Mistake
 from ddpg.records.display import Display
 from ddpg.records.log import Log
 from ddpg.records.statistics import iqm
-from ddpg.sweeps.trial import PRUNED, Outcome, Task, emptied, has_ended, outcome_of, run_trial
+from ddpg.sweeps.trial import PRUNED, Outcome, Task, has_ended, outcome_of, run_trial
 from ddpg.sweeps.workers import Ended
 from ddpg.training.backend import evaluation_plan, loop_for, with_log
 from ddpg.training.driver import ChunkInterrupted, Learned, Report
@@ -207,7 +208,7 @@ def train_together(tasks: Sequence[Task], plans: Sequence[TrialPlan], most_seeds
         check_fit(population, env)
     except Mistake as error:
         raise Mistake(f"--population, {len(plans)} trials: {error}, or a smaller --population") from None
-    folders = [emptied(task) for task in tasks]
+    folders = [_emptied(task) for task in tasks]
     with prepared_jax(replace(first, seeds=most_seeds), env) as stopped, ExitStack() as opened:
         driver = Scan(loop, _numbers([plan.loop for plan in plans], seeds))
         driver.start(jax.numpy.stack([jax.random.key(seed) for plan in plans for seed in plan.config.seed_range]))
@@ -242,6 +243,14 @@ def train_together(tasks: Sequence[Task], plans: Sequence[TrialPlan], most_seeds
             if all(member.outcome for member in members):
                 break
     return [member.outcome for member in members if member.outcome is not None]
+
+
+def _emptied(task: Task) -> RunFolder:
+    """The folder of a trial that begins. Mistake if it holds what nothing here may touch."""
+    folder = RunFolder.at(task.folder)
+    if folder.own_state() != "empty":
+        shutil.rmtree(folder.path)
+    return folder
 
 
 def _evaluator(plan: TrialPlan, driver: Scan) -> CompiledEvaluator:

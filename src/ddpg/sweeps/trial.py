@@ -60,7 +60,9 @@ def run_trial(task: Task) -> Outcome:
     Mistake if the options do not go together, or the folder cannot be used: it is another process's, or holds other
     files than a run.
     """
-    folder = emptied(task)
+    folder = RunFolder.at(task.folder)
+    if folder.own_state() != "empty" and not _is_left_of(folder, task):
+        shutil.rmtree(folder.path)
     curve = dict[int, float]()
 
     def falls_short(step: int, value: float) -> bool:
@@ -99,14 +101,6 @@ def has_ended(task: Task) -> bool:
     """Whether `run_trial` has only to read. Mistake if the folder cannot be used."""
     folder = RunFolder.at(task.folder)
     return folder.own_state() != "empty" and _is_over(folder) and _is_left_of(folder, task)
-
-
-def emptied(task: Task) -> RunFolder:
-    """The folder of a trial, in which nothing is but what is left of it. Mistake if it cannot be used."""
-    folder = RunFolder.at(task.folder)
-    if folder.own_state() != "empty" and not _is_left_of(folder, task):
-        shutil.rmtree(folder.path)
-    return folder
 
 
 def _is_over(folder: RunFolder) -> bool:
