@@ -120,7 +120,7 @@ def test_no_cluster_is_joined_because_a_presets_file_names_it(
     folder = RunFolder.at(tmp_path / "run")
     folder.claim(named)
 
-    def cluster(address: str | None, *_: int) -> None:
+    def cluster(address: str | None, *_: int, **__: Any) -> None:
         raise ddpg.Mistake(f"joins {address}")
 
     monkeypatch.setattr("ddpg.training.crew.Cluster", cluster)
