@@ -162,3 +162,4 @@ def test_mistakes_are_one_line(line: str, words: list[str], tmp_path: Path, caps
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert all(word in said for word in words), said
+    assert not (tmp_path / "sweep").exists()

@@ -14,7 +14,7 @@ from ddpg.config.file import is_file, read_preset
 from ddpg.mistake import Mistake
 from ddpg.settings import own_settings
 from ddpg.sweeps.built_in import built_in
-from ddpg.sweeps.population import Population
+from ddpg.sweeps.population import Population, TrialPlan
 from ddpg.sweeps.results import FIGURE, PRESET, TABLE, draw, write_results
 from ddpg.sweeps.search import Trained, best_of, check_optuna, ended, search
 from ddpg.sweeps.space import Space, read_space
@@ -82,6 +82,8 @@ def sweep(
     )
     asked.check()
     place = absolute(folder or default_folder(env, preset))
+    if population > 1:
+        TrialPlan.of(asked.task(0, {}, {}, place))  # what cannot be one leaves no folder that is marked as one
 
     def note(done: list[Trained]) -> None:
         write_results(place, done, asked.space)

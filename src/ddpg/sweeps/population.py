@@ -56,12 +56,12 @@ class Population:
         self._waiting, self._ended = deque[tuple[int, Task]](), deque[Ended]()
 
     def begin(self, index: int, task: Task) -> None:
-        self._waiting.append((index, task))
+        if has_ended(task):  # before the sweep was killed
+            self._ended.append(Ended(index, run_trial(task), 0.0))
+        else:
+            self._waiting.append((index, task))
 
     def take(self) -> Ended | int:
-        for index, task in [each for each in self._waiting if has_ended(each[1])]:  # before the sweep was killed
-            self._waiting.remove((index, task))
-            self._ended.append(Ended(index, run_trial(task), 0.0))
         if not self._ended and (signal := self._train_together()):
             return signal
         return self._ended.popleft()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,9 +39,9 @@ class Sweep:
     pruning: Literal["median", "none"] = "median"
     at_once: int = 1
 
-    @property
+    @cached_property
     def base(self) -> Config:
-        """The configuration before any varied option."""
+        """The configuration before any varied option; a preset's file is read once."""
         own = {"steps": self.steps, "seed": self.seed, "seeds": self.seeds}
         own = {path: value for path, value in own.items() if value is not None}
         return override(read_preset(self.preset), {**self.space.fixed, **own})

@@ -4,16 +4,14 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
-import jax
-
 from ddpg.mistake import Mistake
 from ddpg.sweeps.trial import Outcome, Task, run_trial
 from ddpg.terminal import one_line
+from ddpg.training.devices import configure_jax
 from ddpg.training.interruption import POLL
 from ddpg.training.ray_cluster import THREADS, Cluster
 from ddpg.training.signals import interruptible
@@ -112,7 +110,7 @@ class OnRay:
         except self._errors.RayError as error:
             why = one_line(error) or type(error).__name__
             raise Mistake(
-                f"trial {index}: its process died {RETRIES + 1} times ({why}); run it with --jobs 1"
+                f"trial {index}: its process died {RETRIES + 1} times ({why}); run it with --jobs 1 and another -o"
             ) from None
 
     def close(self) -> None:
@@ -138,9 +136,7 @@ class OnRay:
 
 def _on_a_shared_disk(train: Callable[[Task], Outcome], task: Task) -> tuple[Outcome, float]:
     """A trial, in a process on any machine."""
-    with suppress(RuntimeError):  # it has started, with one
-        jax.config.update("jax_num_cpu_devices", 1)
-    jax.devices()  # so that several seeds share the one CPU that the trial has
+    configure_jax(1, 0.0)  # so that several seeds share the one CPU that the trial has
     sweep = task.folder.parents[1]
     if not sweep.exists():
         raise Mistake(f"{socket.gethostname()} does not see {sweep}; choose an -o on a disk that all share")
