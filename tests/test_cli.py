@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import ddpg
-from ddpg.cli import COMMANDS, main, parser
+from ddpg.arguments import COMMANDS, parser
+from ddpg.cli import main
 from ddpg.config.presets import PRESETS
 from ddpg.envs import catalogue
 from ddpg.envs.probes import ACTION

@@ -22,6 +22,7 @@ import gymnasium
 import pytest
 
 from ddpg import cli
+from ddpg.arguments import parser
 from ddpg.config.file import is_file
 from ddpg.config.presets import by_name
 from ddpg.config.reading import override
@@ -193,7 +194,7 @@ def parse(command: str) -> None:
     if len(words) == 1 or "--help" in words:  # the name of a command, in the text
         assert cli.main([words[0], "--help"]) == 0
         return
-    args, rest = cli.parser(of_train=words[0] == "train").parse_known_args(words)
+    args, rest = parser(of_train=words[0] == "train").parse_known_args(words)
     assert not rest
     if words[0] == "train":
         check_training(**vars(args))
@@ -463,7 +464,7 @@ def test_the_chinese_page_of_commands_has_every_command_and_options_that_exist()
 
 
 def options_of(command: str) -> set[str]:
-    [subparsers] = [action.choices for action in cli.parser(of_train=True)._actions if isinstance(action.choices, dict)]
+    [subparsers] = [action.choices for action in parser(of_train=True)._actions if isinstance(action.choices, dict)]
     return {option for action in subparsers[command]._actions for option in action.option_strings}
 
 

@@ -15,7 +15,7 @@ from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck
 from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.layers import ACTIVATIONS
 from ddpg.algorithm.networks import NORMS
-from ddpg.cli import parser
+from ddpg.arguments import parser
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import Option, from_data, options, override, to_data, values

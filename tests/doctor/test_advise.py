@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from ddpg import cli
+from ddpg.arguments import parser
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
@@ -27,7 +27,7 @@ def reasons_in(findings: Findings) -> str:
 def options_in(advice: list[Advice]) -> dict[str, str]:
     """All options advised; a run can be configured with them."""
     words = shlex.split(command_line("Pendulum-v1", (), advice))
-    args, rest = cli.parser(of_train=True).parse_known_args(words[1:])
+    args, rest = parser(of_train=True).parse_known_args(words[1:])
     assert not rest
     typed = {name: value for name, value in vars(args).items() if name.islower() and value is not None}
     del typed["quiet"], typed["best"], typed["small"]  # no options of a configuration
