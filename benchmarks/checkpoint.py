@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.config.config import Config
 from ddpg.experience.replay import Replay
 from ddpg.records.checkpoint import Checkpoints, Saved, list_checkpoints
@@ -69,7 +69,7 @@ def fill(scan: Scan, keys: Keys) -> None:
 
 
 def measure(rounds: int, folder: Path) -> dict[str, Any]:
-    network = Network(widths=(256, 256))
+    network = NetworkConfig(widths=(256, 256))
     agent = DPG(actor=network, critic=network)
     scan = Scan(loop_for(Config(agent=agent, replay=Replay(CAPACITY, 256)), Still()))
     keys = jnp.stack([jax.random.key(0)])

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddpg.algorithm.agent import DPG, GreedyPolicy
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.commands.export import FORMATS, compare, observations, reference
 from ddpg.records.networks.steps import arrays_of, policy_steps
@@ -49,7 +49,7 @@ Form = Callable[[np.ndarray], Any]
 
 
 def measure(spec: Spec, widths: tuple[int, ...], normalise: bool, rounds: int) -> dict[str, Any]:
-    nets = DPG(actor=Network(widths=widths)).init(jax.random.key(0), spec).online
+    nets = DPG(actor=NetworkConfig(widths=widths)).init(jax.random.key(0), spec).online
     random = np.random.default_rng(0)
     mean, variance = random.normal(size=spec.obs_shape), random.uniform(0.1, 9, spec.obs_shape)
     stats = None

@@ -453,10 +453,10 @@ def networks() -> Any:
 
 def agent() -> Any:
     from ddpg.algorithm.agent import DPG
-    from ddpg.algorithm.networks import Network, Plain, Residual
+    from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
     from ddpg.algorithm.values import Categorical
 
-    actor, critic = Network(widths=(5, 4), block=Plain("batch")), Network(widths=(4, 4), block=Residual(2))
+    actor, critic = NetworkConfig(widths=(5, 4), block=Plain("batch")), NetworkConfig(widths=(4, 4), block=Residual(2))
     return DPG(actor=actor, critic=critic, critics=2, value=Categorical(atoms=5))
 
 

@@ -42,7 +42,7 @@ def worker(job: str) -> dict[str, float]:
     import jax.numpy as jnp
 
     from ddpg.algorithm.agent import DPG
-    from ddpg.algorithm.networks import Network
+    from ddpg.algorithm.networks import NetworkConfig
     from ddpg.config.config import CollectionConfig, Config
     from ddpg.envs.gymnasium_factory import by_id
     from ddpg.envs.pendulum import Pendulum
@@ -50,7 +50,7 @@ def worker(job: str) -> dict[str, float]:
     from ddpg.training.backend import driver_for
 
     gym = by_id(id)
-    agent = DPG(actor=Network(widths=widths), critic=Network(widths=widths))
+    agent = DPG(actor=NetworkConfig(widths=widths), critic=NetworkConfig(widths=widths))
 
     def config(turn: int) -> Config:
         collect = CollectionConfig(steps=turn, updates=turn, warmup=1_000)

@@ -21,7 +21,7 @@ import optax
 from jax import Array
 from jaxtyping import Float
 
-from ddpg.algorithm.networks import Actor, Network
+from ddpg.algorithm.networks import Actor, NetworkConfig
 from ddpg.envs.episodes import play, starts
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.pendulum_plan import lookahead, pendulum_plan
@@ -29,7 +29,7 @@ from ddpg.types import Key, PyTree
 
 GAMMA, EPISODES, BLOCK, BLOCKS, BATCH = 0.99, 50, 500, 8, 256
 ENV, VALUE = Pendulum(), jnp.asarray(pendulum_plan(GAMMA).value)
-NETWORK = Network(final_init=3e-3)  # of first actions near 0, so that none begins in saturation
+NETWORK = NetworkConfig(final_init=3e-3)  # of first actions near 0, so that none begins in saturation
 ACTORS = {
     "64-64, learning rate 1e-3, as in the preset": (NETWORK, 1.0),
     "64-64, learning rate 3e-3": (replace(NETWORK, lr=3e-3), 1.0),
@@ -63,10 +63,10 @@ def visited(policy: Actor, scale: Array, key: Key) -> Float[Array, "n 3"]:
 
 
 @partial(jax.jit, static_argnums=(0, 2))
-def learned(network: Network, factor: float, updates: int, key: Key) -> Float[Array, ""]:
+def learned(network: NetworkConfig, factor: float, updates: int, key: Key) -> Float[Array, ""]:
     """The mean return of an actor after so many updates; `factor` multiplies the first two inputs."""
     scale, blocks = jnp.array([factor, factor, 1.0]), updates // BLOCK
-    actor: PyTree = network.actor(key, 3, 1)
+    actor: PyTree = network.init_actor(key, 3, 1)
     adam = optax.adam(optax.cosine_decay_schedule(network.lr, updates))
     replay = jnp.tile(visited(actor, scale, key), (BLOCKS, 1))
 

@@ -30,7 +30,7 @@ import numpy as np
 from jax import Array
 
 from ddpg.algorithm.agent import DPG, GreedyPolicy
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.config.config import CollectionConfig, Config
 from ddpg.environment import resolve
 from ddpg.envs.gymnasium_factory import GymFactory
@@ -45,7 +45,7 @@ from ddpg.training.randomness import ActionRandomness
 from ddpg.types import Key
 
 ROUNDS, SECONDS, STEPS = 5, 1.0, 50
-SMALL = DPG(actor=Network(widths=(64, 64)), critic=Network(widths=(64, 64)))
+SMALL = DPG(actor=NetworkConfig(widths=(64, 64)), critic=NetworkConfig(widths=(64, 64)))
 SIMULATORS = ("Pendulum-v1", "settling", "gymnax:Pendulum-v1", "playground:CartpoleBalance")
 
 

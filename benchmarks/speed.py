@@ -63,14 +63,14 @@ def worker(seeds: int) -> dict[str, float]:
     import numpy as np
 
     from ddpg.algorithm.agent import DPG
-    from ddpg.algorithm.networks import Network
+    from ddpg.algorithm.networks import NetworkConfig
     from ddpg.config.config import Config
     from ddpg.envs.pendulum import Pendulum
     from ddpg.experience.replay import Replay
     from ddpg.training.backend import loop_for
     from ddpg.training.scan import Scan
 
-    network = Network(widths=WIDTHS)
+    network = NetworkConfig(widths=WIDTHS)
     agent = DPG(actor=network, critic=network)
     scan = Scan(loop_for(Config(agent=agent, replay=Replay(20_000, BATCH)), Pendulum()))
     scan.start(jax.random.split(jax.random.key(0), seeds))

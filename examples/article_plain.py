@@ -17,14 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddpg.algorithm.initialisers import Normal
-from ddpg.algorithm.networks import Actor, Critic, Network
+from ddpg.algorithm.networks import Actor, Critic, NetworkConfig
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser, soft_update
 
 MAX_STEPS, MEMORY_CAPACITY, BATCH_SIZE = 200, 10_000, 32
 GAMMA, TAU, VAR, VAR_DECAY = 0.9, 0.01, 1.0, 0.9995  # VAR is a standard deviation, in units of ACTION_RANGE
 STATE_DIM, ACTION_DIM, ACTION_RANGE = 3, 1, 2.0  # the networks' actions are in [-1, 1], the torque is in [-2, 2] N m
-ACTOR = Network(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=1e-3)
-CRITIC = Network(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=2e-3)
+ACTOR = NetworkConfig(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=1e-3)
+CRITIC = NetworkConfig(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=2e-3)
 
 Networks = tuple[Actor, Actor, Critic, Critic]  # actor, actor_target, critic, critic_target
 
@@ -66,8 +66,8 @@ class Agent:
 
     def __init__(self, seed: int) -> None:
         actor_key, critic_key = jax.random.split(jax.random.key(seed))
-        actor = ACTOR.actor(actor_key, STATE_DIM, ACTION_DIM)
-        critic = CRITIC.critic(critic_key, STATE_DIM, ACTION_DIM, members=1, outputs=1)
+        actor = ACTOR.init_actor(actor_key, STATE_DIM, ACTION_DIM)
+        critic = CRITIC.init_critic(critic_key, STATE_DIM, ACTION_DIM, members=1, outputs=1)
         self.networks = actor, actor, critic, critic  # the targets begin as copies: nothing changes an array in place
         self.optimisers = init_optimiser(ACTOR, actor), init_optimiser(CRITIC, critic)
         self.memory = np.zeros((MEMORY_CAPACITY, 2 * STATE_DIM + ACTION_DIM + 1), np.float32)

@@ -317,7 +317,7 @@ def test_a_symbol_that_a_file_does_not_define_is_named() -> None:
         "DPG",
         "DPG.update",
         "DPG.tau",
-        "DPG.update.critic_loss",
+        "DPG.update.move_targets",
         "ACTOR_Q",
         "agent.py",
         "algorithm/agent.py",
@@ -325,8 +325,8 @@ def test_a_symbol_that_a_file_does_not_define_is_named() -> None:
         assert unresolved(symbol, agent) is None
     assert unresolved("DPG.updates", agent) == "`DPG.updates` is not defined in agent.py; did you mean `DPG.update`?"
     assert unresolved("y", agent) == "`y` is not defined in agent.py"  # local in DPG.update
-    nested = "`critic_loss` is not defined in agent.py; did you mean `DPG.update.critic_loss`?"
-    assert unresolved("critic_loss", agent) == nested
+    nested = "`move_targets` is not defined in agent.py; did you mean `DPG.update.move_targets`?"
+    assert unresolved("move_targets", agent) == nested
     assert "does not exist" in (unresolved("DPG", agent.with_name("agents.py")) or "")
 
 

@@ -14,7 +14,7 @@ from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import OrnsteinUhlenbeck
 from ddpg.algorithm.initialisers import Normal, Orthogonal
 from ddpg.algorithm.layers import STATIC
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Scalar
@@ -86,7 +86,7 @@ def test_every_preset_is_put_back(preset: str) -> None:
 
 
 # Every number that a part has, and none 0 or 1.
-NETWORK = Network(widths=(8,), init=Normal(std=0.2), final_init=0.01, l2=0.02, weight_decay=0.03, lr=0.01)
+NETWORK = NetworkConfig(widths=(8,), init=Normal(std=0.2), final_init=0.01, l2=0.02, weight_decay=0.03, lr=0.01)
 ALL = Config(
     agent=DPG(
         actor=replace(NETWORK, schedule=Linear(final=0.2, steps=10)),

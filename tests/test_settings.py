@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ddpg
-from ddpg.envs.foreign import Guard, Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure, Guard
 from ddpg.settings import own_settings
 from tests.gym_worlds import GymStep, Puppet
 from tests.tiny import PAIR, TINY
@@ -112,7 +112,7 @@ def test_ours_are_left_for_foreign_code_however_deep(strict: None) -> None:
         assert ours()
         with Guard(lambda: "step raised", may_change=False):
             assert not ours()
-        with pytest.raises(Misbehaved, match="step raised FloatingPointError"), Guard(lambda: "step raised"):
+        with pytest.raises(EnvironmentFailure, match="step raised FloatingPointError"), Guard(lambda: "step raised"):
             np.multiply(np.float32(1e-30), np.float32(1e-30))
         assert ours()
     assert not ours()

@@ -261,12 +261,13 @@ def _add_paths(train: Parser) -> None:
             groups[name] = train.add_argument_group(PARTS[name], None if repeated else cleandoc(about or ""))
         choices = f"{', '.join(option.choices)} " if option.choices else ""
         kinds = f"of {' and '.join(option.kinds)} " if option.kinds else ""
+        defaults = "; ".join([plain(option.value), *(f"{kind} {plain(value)}" for kind, value in option.others)])
         letter = "NAME" if option.choices else "N" if isinstance(option.value, int) else "X"
         groups.get(name, groups[""]).add_argument(
             f"--{option.path}",
             dest=option.path,
             metavar="N,N" if isinstance(option.value, tuple) else letter,
-            help=f"{choices}{kinds}({plain(option.value)})",
+            help=f"{choices}{kinds}({defaults})",
         )
 
 

@@ -61,7 +61,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def refuse(rest: Sequence[str], known: Sequence[str]) -> None:
-    """Mistake if anything on the command line was not understood, with the options it is near to."""
+    """Raise Mistake if anything on the command line was not understood, with the options it is near to."""
     if rest and rest[0].startswith("-"):
         word = rest[0].split("=")[0]
         name = word.strip("-").replace("-", "_")

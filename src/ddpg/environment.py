@@ -88,8 +88,8 @@ def _resolved(env: EnvironmentLike, args: Sequence[str], repeat: int) -> AnyEnvi
 def resolve_for(config: Config, env: EnvironmentLike | None = None, args: Sequence[str] = ()) -> AnyEnvironment:
     """The environment of a run, or another one for its policies.
 
-    `args` come after those of the run if the id is the run's own. Mistake if the run's own id imports a module: what
-    a folder says is never imported unless the user says it too.
+    `args` come after those of the run if the id is the run's own. Raises Mistake if the run's own id imports a module:
+    what a folder says is never imported unless the user says it too.
     """
     _, own = split_id(config.env)
     if env is None and imports_module(config.env):

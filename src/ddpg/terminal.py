@@ -73,7 +73,7 @@ def print_json(stream: TextIO, data: Mapping[str, Any]) -> None:
 
 @contextmanager
 def checked(stream: TextIO | None) -> Iterator[None]:
-    """Mistake if it cannot be written, as on a full disk; BrokenPipeError if nobody reads it."""
+    """Raise Mistake if it cannot be written, as on a full disk; BrokenPipeError if nobody reads it."""
     try:
         yield
     except OSError as error:

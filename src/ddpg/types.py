@@ -142,11 +142,11 @@ class Transition(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What one update says of itself: means over the minibatch."""
+    """What one update measures: means over the minibatch, weighted by `Transition.weight`."""
 
     q: Float[AnyArray, ""]  # Q(s, a) of the online critic
-    critic_loss: Float[AnyArray, ""]
-    actor_loss: Float[AnyArray, ""]  # -Q(s, mu(s))
-    dq_da: Float[AnyArray, ""]  # norm of the action gradient at mu(s)
+    critic_loss: Float[AnyArray, ""]  # sum over the critics
+    actor_loss: Float[AnyArray, ""]  # -Q(s, a) at the actor's action, without the penalty on preactivations
+    dq_da: Float[AnyArray, ""]  # norm of the action gradient there
     saturation: Float[AnyArray, ""]  # share of action components beyond 0.99 of their bound
     stuck: Float[AnyArray, ""]  # share of action dimensions that are at one and the same bound in every state

@@ -15,7 +15,7 @@ from jax.tree_util import register_dataclass
 from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy, Nets
 from ddpg.algorithm.encoders import Flat
 from ddpg.algorithm.initialisers import Normal
-from ddpg.algorithm.networks import Network, Plain
+from ddpg.algorithm.networks import NetworkConfig, Plain
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser
 from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
@@ -287,7 +287,7 @@ class Learner:
                 old[:] = [tau * p + (1 - tau) * o for p, o in zip(layer, old, strict=True)]
 
 
-def copied(network: Network, layers: Any, member: int | None = None) -> Perceptron:
+def copied(network: NetworkConfig, layers: Any, member: int | None = None) -> Perceptron:
     pick = (lambda x: np.array(x)) if member is None else (lambda x: np.array(x[member]))
     parameters = [[pick(x) for x in jax.tree.leaves(layer)] for layer in layers]
     return Perceptron(parameters, network.action_layer, network.activation == "elu")
@@ -295,6 +295,12 @@ def copied(network: Network, layers: Any, member: int | None = None) -> Perceptr
 
 def bounds(value: Categorical) -> tuple[float, float]:
     return (-1.0, 1.0) if value.low is None or value.high is None else (value.low, value.high)
+
+
+ORACLES: dict[type, Callable[[Any], Squared | Distribution]] = {
+    Scalar: lambda value: Squared(value.huber),
+    Categorical: lambda value: Distribution(*bounds(value), value.atoms),
+}
 
 
 def learner(agent: DPG, state: AgentState) -> Learner:
@@ -308,9 +314,7 @@ def learner(agent: DPG, state: AgentState) -> Learner:
         [copied(agent.critic, state.target.critic.layers, k) for k in members],
         Adam(actor, agent.actor.lr, agent.actor.l2, agent.actor.weight_decay),
         [Adam(critic, agent.critic.lr, agent.critic.l2, agent.critic.weight_decay) for critic in critics],
-        Squared(agent.value.huber)
-        if isinstance(agent.value, Scalar)
-        else Distribution(*bounds(agent.value), agent.value.atoms),
+        ORACLES[type(agent.value)](agent.value),
         (agent.tau_actor or agent.tau, agent.tau),
         agent.smoothing.sigma,
         agent.smoothing.clip,
@@ -350,17 +354,19 @@ def assert_layers(ours: Any, theirs: Any, member: int | None) -> None:
 
 
 SMOOTHED = TargetSmoothing(sigma=0.4, clip=0.5)
-NORMED = Network(block=Plain(norm="layer"))
-BATCH_NORMED = Network(block=Plain(norm="batch"), l2=0.2)
+NORMED = NetworkConfig(block=Plain(norm="layer"))
+BATCH_NORMED = NetworkConfig(block=Plain(norm="batch"), l2=0.2)
 AGENTS = {
     "ddpg": DPG(),
-    "ddpg, l2 and the action later": DPG(critic=Network(action_layer=1, l2=0.3)),
-    "two critics": DPG(critics=2, critic=Network(l2=0.1)),
-    "two critics, the action later": DPG(critics=2, critic=Network(action_layer=1)),
+    "ddpg, l2 and the action later": DPG(critic=NetworkConfig(action_layer=1, l2=0.3)),
+    "two critics": DPG(critics=2, critic=NetworkConfig(l2=0.1)),
+    "two critics, the action later": DPG(critics=2, critic=NetworkConfig(action_layer=1)),
     "td3": DPG(critics=2, smoothing=SMOOTHED, policy_delay=2),
     "smoothing alone": DPG(smoothing=SMOOTHED),
     "delay alone": DPG(critics=2, policy_delay=3),
-    "huber": DPG(value=Scalar(huber=0.3), critic=Network(weight_decay=0.2), actor=Network(weight_decay=0.1, l2=0.1)),
+    "huber": DPG(
+        value=Scalar(huber=0.3), critic=NetworkConfig(weight_decay=0.2), actor=NetworkConfig(weight_decay=0.1, l2=0.1)
+    ),
     "td3_plus": DPG(
         critics=2, value=Scalar(huber=0.3), smoothing=SMOOTHED, policy_delay=2, critic=replace(NORMED, activation="elu")
     ),
@@ -376,7 +382,7 @@ AGENTS = {
         value=Categorical(atoms=5), critics=2, actor_q="min", policy_delay=2, tau_actor=1.0, target_period=1
     ),
     "simba's, without its networks": DPG(
-        critics=2, actor_q="min", tau_actor=1.0, smoothing=SMOOTHED, critic=Network(weight_decay=0.1)
+        critics=2, actor_q="min", tau_actor=1.0, smoothing=SMOOTHED, critic=NetworkConfig(weight_decay=0.1)
     ),
     "lillicrap": DPG(actor=BATCH_NORMED, critic=replace(BATCH_NORMED, action_layer=1)),
     "td3 with batch normalisation": DPG(
@@ -443,7 +449,7 @@ def test_update_is_the_papers(name: str) -> None:
 @pytest.mark.parametrize("actor_q", ["first", "min", "mean"])
 def test_critics_that_are_one_are_ddpgs(actor_q: Literal["first", "min", "mean"]) -> None:
     """Parts that say what plain DDPG does: critics with the same weights, and targets moved when it moves them."""
-    small = Network(widths=(6, 5), lr=0.02)
+    small = NetworkConfig(widths=(6, 5), lr=0.02)
     one = DPG(actor=small, critic=small, tau=0.1)
     three = replace(one, critics=3, actor_q=actor_q, target_period=1, tau_actor=0.1)
     with jax.enable_x64(True):
@@ -468,7 +474,7 @@ def test_critics_that_are_one_are_ddpgs(actor_q: Literal["first", "min", "mean"]
 
 
 UNREAD = jnp.zeros((BATCH, 0))  # where nothing is smoothed
-SMALL = DPG(actor=Network(widths=(4,)), critic=Network(widths=(4,)), critics=2)
+SMALL = DPG(actor=NetworkConfig(widths=(4,)), critic=NetworkConfig(widths=(4,)), critics=2)
 
 
 def test_targets_start_equal_and_tau_1_copies(assert_identical: Callable[[Any, Any], None]) -> None:
@@ -500,9 +506,11 @@ def test_behaviour_is_greedy_plus_noise_within_bounds() -> None:
     np.testing.assert_array_equal(SMALL.act(policy, obs, jnp.zeros_like(noise)), greedy)
 
 
-@pytest.mark.parametrize("init", [Network().init, Normal()])
+@pytest.mark.parametrize("init", [NetworkConfig().init, Normal()])
 def test_step_is_traced_once(init: Any) -> None:
-    agent = replace(SMALL, actor=Network(widths=(4,), init=init), critic=Network(widths=(4,), init=init, l2=0.01))
+    agent = replace(
+        SMALL, actor=NetworkConfig(widths=(4,), init=init), critic=NetworkConfig(widths=(4,), init=init, l2=0.01)
+    )
     traces = 0
 
     def step(state: AgentState, batch: Transition) -> AgentState:
@@ -528,11 +536,11 @@ def test_behaviour_is_the_same_in_numpy() -> None:
 
 
 DESCENTS = {
-    "plain": Network(lr=0.1),
-    "schedule": Network(lr=0.1, schedule=Linear(final=0.2, steps=4, begin=1)),
-    "clip": Network(lr=0.1, max_grad_norm=2.5),
-    "l2": Network(lr=0.1, l2=0.3),
-    "all": Network(lr=0.1, l2=0.3, max_grad_norm=2.5, schedule=Exponential(rate=0.5, final=0.2)),
+    "plain": NetworkConfig(lr=0.1),
+    "schedule": NetworkConfig(lr=0.1, schedule=Linear(final=0.2, steps=4, begin=1)),
+    "clip": NetworkConfig(lr=0.1, max_grad_norm=2.5),
+    "l2": NetworkConfig(lr=0.1, l2=0.3),
+    "all": NetworkConfig(lr=0.1, l2=0.3, max_grad_norm=2.5, schedule=Exponential(rate=0.5, final=0.2)),
 }
 
 
@@ -574,7 +582,7 @@ class Mixing:
     def pair(self, z: Array, action: Array) -> Array:
         return jnp.concatenate([action, z[:, :1] * action], axis=1)
 
-    def fitted(self, obs: Array, rate: float) -> "Mixing":
+    def with_statistics(self, obs: Array, rate: float) -> "Mixing":
         return self
 
     def pair_steps(self) -> list[Step]:

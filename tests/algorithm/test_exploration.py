@@ -12,7 +12,7 @@ import pytest
 from jax import Array
 
 from ddpg.algorithm.exploration import Exploration, Gaussian, OrnsteinUhlenbeck, ParameterNoise, PerEnvGaussian, Pink
-from ddpg.algorithm.networks import Network, Plain
+from ddpg.algorithm.networks import NetworkConfig, Plain
 from ddpg.algorithm.schedules import Constant, Exponential, Linear, Schedule, Table, schedule
 from ddpg.config.config import Config
 from ddpg.config.reading import from_data, override, to_data
@@ -186,7 +186,7 @@ def test_every_environment_and_episode_has_another_sigma_evenly_spread() -> None
 
 def test_noise_on_weights_grows_until_actions_differ_by_sigma() -> None:
     noise = ParameterNoise(sigma=0.15, growth=1.05)
-    actor = Network(widths=(16, 16), block=Plain(norm="layer")).actor(jax.random.key(0), 3, 2)
+    actor = NetworkConfig(widths=(16, 16), block=Plain(norm="layer")).init_actor(jax.random.key(0), 3, 2)
     obs = jax.random.normal(jax.random.key(1), (200, 3))
 
     @jax.jit

@@ -12,7 +12,7 @@ from scipy import special, stats
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense
-from ddpg.algorithm.networks import Actor, Critic, Network, Plain, Residual
+from ddpg.algorithm.networks import Actor, Critic, NetworkConfig, Plain, Residual
 from ddpg.algorithm.norms import Running
 from ddpg.algorithm.picture_embedding import flatten_observation
 from ddpg.types import Spec, Transition
@@ -29,12 +29,12 @@ FORMULAS = {
 }
 
 
-def actor_of(network: Network) -> Actor:
-    return network.actor(KEY, SPEC.obs_size, SPEC.action_dim)
+def actor_of(network: NetworkConfig) -> Actor:
+    return network.init_actor(KEY, SPEC.obs_size, SPEC.action_dim)
 
 
-def critic_of(network: Network, members: int = 1, outputs: int = 1) -> Critic:
-    return network.critic(KEY, SPEC.obs_size, SPEC.action_dim, members, outputs)
+def critic_of(network: NetworkConfig, members: int = 1, outputs: int = 1) -> Critic:
+    return network.init_critic(KEY, SPEC.obs_size, SPEC.action_dim, members, outputs)
 
 
 def obs_and_action(b: int = 5) -> tuple[jax.Array, jax.Array]:
@@ -51,7 +51,7 @@ def test_every_activation_is_checked() -> None:
 
 def test_without_hidden_layers_networks_are_linear() -> None:
     obs, action = obs_and_action()
-    actor, critic = actor_of(Network(widths=())), critic_of(Network(widths=()), 2, 3)
+    actor, critic = actor_of(NetworkConfig(widths=())), critic_of(NetworkConfig(widths=()), 2, 3)
     (layer,), (values,) = actor.layers, critic.layers
     np.testing.assert_allclose(actor(obs), np.tanh(obs @ layer.weight + layer.bias), atol=1e-6)
     both = np.concatenate([obs, action], axis=1)
@@ -61,7 +61,7 @@ def test_without_hidden_layers_networks_are_linear() -> None:
 
 @pytest.mark.parametrize("activation", FORMULAS)
 def test_actor_is_a_perceptron_with_tanh(activation: str) -> None:
-    actor = Actor(actor_of(Network(widths=(8, 7))).layers, activation)
+    actor = Actor(actor_of(NetworkConfig(widths=(8, 7))).layers, activation)
     obs, _ = obs_and_action()
     x = np.asarray(obs)
     for i, layer in enumerate(actor.layers):
@@ -74,7 +74,7 @@ def test_actor_is_a_perceptron_with_tanh(activation: str) -> None:
 @pytest.mark.parametrize("action_layer", [0, 1])
 @pytest.mark.parametrize("members", [1, 3])
 def test_critic_takes_the_action_at_its_layer(members: int, action_layer: Literal[0, 1]) -> None:
-    critic = critic_of(Network(widths=(8, 7), action_layer=action_layer), members, 2)
+    critic = critic_of(NetworkConfig(widths=(8, 7), action_layer=action_layer), members, 2)
     obs, action = obs_and_action()
     q = critic(obs, action)
     assert q.shape == (members, 5, 2)
@@ -88,7 +88,7 @@ def test_critic_takes_the_action_at_its_layer(members: int, action_layer: Litera
 
 
 def test_one_member_equals_the_vmapped_path() -> None:
-    one = critic_of(Network(widths=(8, 7)), 1, 1)
+    one = critic_of(NetworkConfig(widths=(8, 7)), 1, 1)
     twice = Critic(jax.tree.map(lambda x: jnp.repeat(x, 2, axis=0), one.layers), one.activation, one.action_layer)
     obs, action = obs_and_action()
     both = twice(obs, action)
@@ -104,7 +104,7 @@ def assert_uniform(drawn: jax.Array, bound: float) -> None:
 
 @pytest.mark.parametrize("action_layer", [0, 1])
 def test_hidden_layers_are_uniform_within_their_fan_in(action_layer: Literal[0, 1]) -> None:
-    critic = critic_of(Network(widths=(300, 200), action_layer=action_layer), 2, 1)
+    critic = critic_of(NetworkConfig(widths=(300, 200), action_layer=action_layer), 2, 1)
     # The action counts where it enters.
     fan_in = (10, 300, 200) if action_layer == 0 else (6, 304, 200)
     for layer, inputs in zip(critic.layers, fan_in, strict=True):
@@ -114,7 +114,7 @@ def test_hidden_layers_are_uniform_within_their_fan_in(action_layer: Literal[0, 
 
 
 def test_final_init_bounds_only_the_last_layer() -> None:
-    recipe = Network(widths=(300, 200), final_init=3e-3)
+    recipe = NetworkConfig(widths=(300, 200), final_init=3e-3)
     for layers, outputs in (
         (actor_of(recipe).layers, 4),
         (critic_of(recipe, 2, 1).layers, 1),
@@ -130,15 +130,15 @@ def test_final_init_bounds_only_the_last_layer() -> None:
 
 
 def test_normal_initialisation() -> None:
-    actor = actor_of(Network(widths=(300, 200), init=Normal(std=0.3, bias=0.1)))
+    actor = actor_of(NetworkConfig(widths=(300, 200), init=Normal(std=0.3, bias=0.1)))
     for layer in actor.layers:
         assert stats.kstest(np.asarray(layer.weight).ravel(), stats.norm(0, 0.3).cdf).pvalue > 1e-3
         np.testing.assert_array_equal(layer.bias, np.full(layer.bias.shape, 0.1, np.float32))
 
 
-@pytest.mark.parametrize("init", [Network().init, Normal()])
+@pytest.mark.parametrize("init", [NetworkConfig().init, Normal()])
 def test_layers_and_members_are_drawn_apart_and_in_float32(init: Normal) -> None:
-    critic = critic_of(Network(widths=(20, 20), init=init), 2, 20)
+    critic = critic_of(NetworkConfig(widths=(20, 20), init=init), 2, 20)
     kernels = [np.asarray(layer.weight[k, :10]).ravel() for layer in critic.layers for k in range(2)]
     correlation = np.corrcoef(kernels) - np.eye(len(kernels))
     assert np.abs(correlation).max() < 0.3  # 200 numbers each: standard error 0.07
@@ -153,7 +153,7 @@ def test_dense_is_affine() -> None:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_actor_is_the_same_in_numpy(activation: str) -> None:
-    actor = actor_of(Network(widths=(20, 20), activation=activation, init=Normal(std=0.5)))
+    actor = actor_of(NetworkConfig(widths=(20, 20), activation=activation, init=Normal(std=0.5)))
     obs = np.random.default_rng(0).uniform(-3, 3, (50, *SPEC.obs_shape)).astype(np.float32)
     in_numpy = jax.tree.map(np.asarray, actor)(flatten_observation(obs))
     assert isinstance(in_numpy, np.ndarray)
@@ -180,21 +180,21 @@ def standard(x: np.ndarray, axis: int, norm: Any) -> np.ndarray:
 
 
 def test_layer_norm_comes_before_the_activation() -> None:
-    actor = shaken(actor_of(Network(widths=(8, 7), block=Plain(norm="layer"))))
+    actor = shaken(actor_of(NetworkConfig(widths=(8, 7), block=Plain(norm="layer"))))
     obs, _ = obs_and_action()
     x = np.asarray(obs)
     for layer in actor.layers[:-1]:
         x = np.maximum(standard(x @ np.asarray(layer.weight) + np.asarray(layer.bias), 1, layer.after), 0)
     last = actor.layers[-1]
     np.testing.assert_allclose(actor(obs), np.tanh(x @ last.weight + last.bias), atol=1e-5)
-    fitted = actor.fitted(obs, 1.0)
+    fitted = actor.with_statistics(obs, 1.0)
     assert jax.tree.structure(fitted) == jax.tree.structure(actor)
     np.testing.assert_array_equal(fitted(obs), actor(obs))
 
 
 def test_simba_is_its_figure() -> None:
     """Linear, blocks x + W2 relu(W1 LN(x)), layer norm, linear (Lee et al. 2025, section 4)."""
-    recipe = Network(widths=(8, 8), block=Residual(expansion=3))
+    recipe = NetworkConfig(widths=(8, 8), block=Residual(expansion=3))
     critic = shaken(critic_of(recipe, 2, 5))
     obs, action = obs_and_action()
     for k in range(2):
@@ -212,10 +212,10 @@ def test_simba_is_its_figure() -> None:
 
 def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -> None:
     """Ioffe & Szegedy 2015; of the input and all layers before the action (Lillicrap et al. 2016, section 3)."""
-    critic = shaken(critic_of(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1), 2, 1))
+    critic = shaken(critic_of(NetworkConfig(widths=(8, 7), block=Plain(norm="batch"), action_layer=1), 2, 1))
     whole, actions = obs_and_action(50)
     obs, action = whole[:20], actions[:20]
-    once = jax.jit(lambda critic: critic.fitted(whole, 0.01))
+    once = jax.jit(lambda critic: critic.with_statistics(whole, 0.01))
     after = critic
     for _ in range(800):  # until what was seen is the batch itself
         after = once(after)
@@ -225,18 +225,18 @@ def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -
         x = standard(np.asarray(whole), 0, first.before) @ first.weight + first.bias
         x = np.maximum(standard(x, 0, first.after), 0)[:20]
         x = np.maximum(np.concatenate([x, action], axis=1) @ second.weight + second.bias, 0) @ last.weight + last.bias
-        np.testing.assert_allclose(critic.fitted(whole, 1.0)(obs, action)[k], x, atol=1e-4)
+        np.testing.assert_allclose(critic.with_statistics(whole, 1.0)(obs, action)[k], x, atol=1e-4)
         np.testing.assert_allclose(after(obs, action)[k], x, atol=2e-2)
         assert np.abs(critic(obs, action)[k] - x).max() > 0.1
     both = zip(jax.tree.leaves(critic), jax.tree.leaves(once(critic)), strict=True)
     assert sum(bool((x != y).any()) for x, y in both) == 4, "mean and variance of two normalisations, and nothing else"
-    actor = actor_of(Network(widths=(8, 7), block=Plain(norm="batch")))
+    actor = actor_of(NetworkConfig(widths=(8, 7), block=Plain(norm="batch")))
     assert [(x.before is None, x.after is None) for x in actor.layers] == [(False, False), (True, False), (True, True)]
     np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), actor(obs), atol=1e-6)
 
 
 def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
-    recipe = Network(widths=(8, 7), block=Plain(norm="batch"), l2=0.5, weight_decay=0.5)
+    recipe = NetworkConfig(widths=(8, 7), block=Plain(norm="batch"), l2=0.5, weight_decay=0.5)
     agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
     state = agent.init(KEY, replace(SPEC, obs_shape=(6,)))
     obs, action = obs_and_action(16)
@@ -245,8 +245,8 @@ def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
     both = jnp.concatenate([batch.obs, batch.next_obs])
     after, *_ = jax.jit(agent.update)(state, batch, jnp.zeros((16, 0)), jnp.int32(0))
     for net, seen in (
-        (state.online.actor, state.online.actor.fitted(both, 0.01)),
-        (state.online.critic, state.online.critic.fitted(both, 0.01)),
+        (state.online.actor, state.online.actor.with_statistics(both, 0.01)),
+        (state.online.critic, state.online.critic.with_statistics(both, 0.01)),
     ):
         new = after.online.actor if isinstance(net, Actor) else after.online.critic
         for layer, expected, old in zip(new.layers, seen.layers, net.layers, strict=True):
@@ -260,24 +260,24 @@ def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
 
 def test_a_state_is_the_same_among_observations_and_among_next_ones() -> None:
     """Or Q' would take a next observation for another, wherever next observations are not like observations."""
-    critic = shaken(critic_of(Network(widths=(8, 7), block=Plain(norm="batch"), action_layer=1), 2, 1))
-    actor = shaken(actor_of(Network(widths=(8, 7), block=Plain(norm="batch"))))
+    critic = shaken(critic_of(NetworkConfig(widths=(8, 7), block=Plain(norm="batch"), action_layer=1), 2, 1))
+    actor = shaken(actor_of(NetworkConfig(widths=(8, 7), block=Plain(norm="batch"))))
     obs, action = obs_and_action(16)
     # As of states in a row: all but the first and the last are both.
     later = jnp.concatenate([obs[1:], 3 * obs[:1] - 2])
     both = jnp.concatenate([obs, later])
-    together = actor.fitted(both, 1.0)
+    together = actor.with_statistics(both, 1.0)
     np.testing.assert_allclose(together(obs)[1:], together(later)[:-1], atol=1e-5)
-    fitted = critic.fitted(both, 1.0)
+    fitted = critic.with_statistics(both, 1.0)
     q, q_next = fitted(obs, action), fitted(later, jnp.roll(action, -1, axis=0))
     np.testing.assert_allclose(q[:, 1:], q_next[:, :-1], atol=1e-5)
     # Each by itself they would not be.
-    assert jnp.abs(actor.fitted(obs, 1.0)(obs)[1:] - actor.fitted(later, 1.0)(later)[:-1]).max() > 0.1
+    assert jnp.abs(actor.with_statistics(obs, 1.0)(obs)[1:] - actor.with_statistics(later, 1.0)(later)[:-1]).max() > 0.1
 
 
 def test_targets_are_normalised_by_the_minibatch() -> None:
     """As what is learned is: else the chance of a minibatch would be between Q and Q'."""
-    recipe = Network(widths=(8, 7), block=Plain(norm="batch"))
+    recipe = NetworkConfig(widths=(8, 7), block=Plain(norm="batch"))
     agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
     state = agent.init(KEY, replace(SPEC, obs_shape=(6,)))
     obs, action = obs_and_action(16)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ddpg.algorithm.agent import DPG, AgentState
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.sale import Sale
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Scalar
@@ -161,10 +161,10 @@ def test_updates_are_those_of_the_paper() -> None:
     for t, (batch, noise) in enumerate(batches(8)):
         state, _, error = update(state, batch, jnp.float32(noise), jnp.int32(t))
         np.testing.assert_allclose(error, reference.update(batch, noise, t + 1), rtol=2e-3, atol=2e-3)
-    assert state.latest is not None
-    assert state.values is not None
+    assert state.encoder_training is not None
+    assert state.value_range is not None
     pairs = [
-        (state.latest.encoder, reference.encoder),
+        (state.encoder_training.encoder, reference.encoder),
         (state.online.encoder, reference.seen),
         (state.target.encoder, reference.seen_target),
         (state.online.actor, reference.actor),
@@ -175,7 +175,7 @@ def test_updates_are_those_of_the_paper() -> None:
     for ours, theirs in pairs:
         for x, y in zip(leaves(ours), theirs, strict=True):
             np.testing.assert_allclose(x, y, atol=2e-3)
-    np.testing.assert_allclose(state.values, (reference.low, reference.high, *reference.clip), rtol=1e-3)
+    np.testing.assert_allclose(state.value_range, (reference.low, reference.high, *reference.clip), rtol=1e-3)
     encoders = [leaves(pair[0])[0] for pair in pairs[:3]]
     assert min(np.abs(x - y).max() for x, y in pairwise(encoders)) > 1e-2
 
@@ -203,14 +203,14 @@ def test_what_networks_see_moves_only_with_the_targets() -> None:
         state, *_ = update(state, batch, jnp.float32(noise), jnp.int32(t))
         same = [np.array_equal(x, y) for x, y in zip(before, leaves(state.online.encoder), strict=True)]
         assert all(same) == (t < PERIOD - 1)
-    assert state.latest is not None
-    for x, y in zip(leaves(state.online.encoder), leaves(state.latest.encoder), strict=True):
+    assert state.encoder_training is not None
+    for x, y in zip(leaves(state.online.encoder), leaves(state.encoder_training.encoder), strict=True):
         np.testing.assert_array_equal(x, y)
 
 
 def test_a_lift_sees_the_observation_and_the_action_alone() -> None:
     """Without an encoder it is a first layer like any, without an activation and with AvgL1Norm."""
-    agent = DPG(actor=Network(lift=4, widths=(3,)), critic=Network(lift=4, widths=(3,)))
+    agent = DPG(actor=NetworkConfig(lift=4, widths=(3,)), critic=NetworkConfig(lift=4, widths=(3,)))
     nets = agent.init(jax.random.key(0), SPEC).online
     s, a = (jax.random.normal(jax.random.key(i), (5, size)) for i, size in ((1, 3), (2, 2)))
     lift, *rest = nets.critic.layers
@@ -233,10 +233,10 @@ def test_the_largest_priority_is_recounted() -> None:
 @pytest.mark.parametrize(
     ("agent", "line"),
     [
-        (replace(AGENT, critic=Network(trunk=8)), "encoder sale"),
-        (replace(AGENT, critic=Network(action_layer=1)), "encoder sale"),
-        (DPG(critic=Network(lift=4, trunk=4)), "use one of them"),
-        (DPG(critic=Network(lift=4, action_layer=1)), "use one of them"),
+        (replace(AGENT, critic=NetworkConfig(trunk=8)), "encoder sale"),
+        (replace(AGENT, critic=NetworkConfig(action_layer=1)), "encoder sale"),
+        (DPG(critic=NetworkConfig(lift=4, trunk=4)), "use one of them"),
+        (DPG(critic=NetworkConfig(lift=4, action_layer=1)), "use one of them"),
     ],
 )
 def test_parts_that_do_not_go_together_are_refused(agent: DPG, line: str) -> None:

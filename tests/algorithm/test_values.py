@@ -1,4 +1,4 @@
-"""A scalar value's mean, target and loss by hand, the pessimistic choice among members, and the range of returns."""
+"""A scalar value's mean, target and loss by hand, clipped double Q, and the range of returns."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.values import RANGES, Categorical, Scalar, ValueRange, pessimistic
+from ddpg.algorithm.values import RANGES, Categorical, Scalar, ValueRange, clipped_double_q
 from ddpg.types import Spec, Transition
 
 
@@ -24,21 +24,21 @@ def test_scalar_by_hand() -> None:
 
 @pytest.mark.parametrize("size", [1, 4])
 @pytest.mark.parametrize("members", [1, 2, 5])
-def test_pessimistic_takes_the_member_with_the_smallest_mean_per_sample(members: int, size: int) -> None:
+def test_clipped_double_q_takes_the_member_with_the_smallest_mean_per_sample(members: int, size: int) -> None:
     rng = np.random.default_rng(members)
     prediction, q = rng.normal(size=(members, 7, size)).astype(np.float32), rng.normal(size=(members, 7))
-    chosen = pessimistic(jnp.asarray(prediction), jnp.asarray(q, jnp.float32))
+    chosen = clipped_double_q(jnp.asarray(prediction), jnp.asarray(q, jnp.float32))
     assert chosen.shape == (7, size)
     for i in range(7):
         smallest = min(range(members), key=lambda k: q[k, i])
         np.testing.assert_array_equal(chosen[i], prediction[smallest, i])
 
 
-def test_pessimistic_scalar_is_the_minimum_and_one_member_the_identity() -> None:
+def test_clipped_double_q_of_scalars_is_the_minimum_and_one_member_the_identity() -> None:
     value = Scalar()
     prediction = jnp.asarray(np.random.default_rng(0).normal(size=(3, 50, 1)), jnp.float32)
-    np.testing.assert_array_equal(pessimistic(prediction, value.mean(prediction)), prediction.min(axis=0))
-    np.testing.assert_array_equal(pessimistic(prediction[:1], value.mean(prediction[:1])), prediction[0])
+    np.testing.assert_array_equal(clipped_double_q(prediction, value.mean(prediction)), prediction.min(axis=0))
+    np.testing.assert_array_equal(clipped_double_q(prediction[:1], value.mean(prediction[:1])), prediction[0])
 
 
 def test_huber_is_half_the_square_near_and_linear_far() -> None:
@@ -104,7 +104,9 @@ def test_rewards_bound_the_returns_of_every_policy() -> None:
         windows.append((float(total), float(discount)))
     r, d = jnp.array(windows, jnp.float32).T
     batch = Transition(jnp.zeros((96, 1)), jnp.zeros((96, 1)), r, d, jnp.zeros((96, 1)), jnp.ones(96))
-    allowed = ValueRange.none().seen(RANGES["rewards"](jnp.zeros((96, 1)), batch), batch.weight).moved()
+    allowed = (
+        ValueRange.empty().extended(RANGES["rewards"](jnp.zeros((96, 1)), batch), batch.weight).with_clip_updated()
+    )
     assert allowed.clip_low <= worst.min()
     assert best.max() <= allowed.clip_high
     assert jnp.all(r + d * allowed.clip_high <= allowed.clip_high + 1e-5)  # so no target is ever outside
@@ -122,16 +124,16 @@ def test_a_prediction_outside_of_the_range_is_clipped_once_it_is_known(kind: str
     state, first = agent.init(jax.random.key(0), spec), agent.init(jax.random.key(0), spec)
     for t in range(2):
         state, *_ = agent.update(state, batch, jnp.zeros((8, 0)), jnp.int32(t))
-    assert state.values is not None
-    assert first.values is not None
-    assert (float(first.values.clip_low), float(first.values.clip_high)) == (0, 0)
+    assert state.value_range is not None
+    assert first.value_range is not None
+    assert (float(first.value_range.clip_low), float(first.value_range.clip_high)) == (0, 0)
     if kind == "rewards":
-        np.testing.assert_allclose([state.values.clip_low, state.values.clip_high], [-20, -10], rtol=1e-5)
+        np.testing.assert_allclose([state.value_range.clip_low, state.value_range.clip_high], [-20, -10], rtol=1e-5)
     else:  # the first targets are the rewards, the second at least 0.9 of the lowest of those more
-        assert -2 * 1.9 <= float(state.values.clip_low) <= -2
-        assert float(state.values.clip_high) == pytest.approx(-1)
+        assert -2 * 1.9 <= float(state.value_range.clip_low) <= -2
+        assert float(state.value_range.clip_high) == pytest.approx(-1)
     for outside in (-1e3, 1e3):
-        clipped = state.values.clip(jnp.full((8, 1), outside))
+        clipped = state.value_range.clip(jnp.full((8, 1), outside))
         assert float(jnp.max(jnp.abs(clipped))) <= 20
 
 
@@ -140,11 +142,11 @@ def test_without_discounts_rewards_bound_nothing(reward: float) -> None:
     """But for what ends truly: there the reward is all that comes."""
     rewards, discount = jnp.full(3, reward), jnp.array([1.0, 1.0, 0.0])
     batch = Transition(jnp.zeros((3, 1)), jnp.zeros((3, 1)), rewards, discount, jnp.zeros((3, 1)), jnp.ones(3))
-    allowed = ValueRange.none().seen(RANGES["rewards"](jnp.zeros((3, 1)), batch), batch.weight).moved()
+    allowed = ValueRange.empty().extended(RANGES["rewards"](jnp.zeros((3, 1)), batch), batch.weight).with_clip_updated()
     outside = jnp.array([[-1e6], [1e6]])
     np.testing.assert_array_equal(allowed.clip(outside), outside)
 
 
 def test_a_distribution_is_not_clipped() -> None:
     spec = Spec(obs_shape=(2,), action_low=(-1.0,), action_high=(1.0,))
-    assert DPG(clip_values="rewards", value=Categorical()).init(jax.random.key(0), spec).values is None
+    assert DPG(clip_values="rewards", value=Categorical()).init(jax.random.key(0), spec).value_range is None

@@ -17,7 +17,7 @@ import pytest
 import ddpg
 from ddpg.algorithm.agent import DPG, GreedyPolicy
 from ddpg.algorithm.layers import ACTIVATIONS
-from ddpg.algorithm.networks import Network, Plain, Residual
+from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats, byte_scale
 from ddpg.commands import export
 from ddpg.commands.export import FORMATS, Form, Format, compare, observations
@@ -60,7 +60,7 @@ def made(
     spec = SPECS[dtype]
     if widths is None:
         widths = (32, 32) if block == "residual" else (32, 16)
-    agent = DPG(actor=Network(widths=widths, activation=activation, block=BLOCKS[block]))
+    agent = DPG(actor=NetworkConfig(widths=widths, activation=activation, block=BLOCKS[block]))
     nets = random_nets(agent, spec)
     mean, variance = np.linspace(-2, 3, spec.obs_size), np.linspace(0, 9, spec.obs_size)  # one component never changes
     stats = RunningStats(

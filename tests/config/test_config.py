@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.networks import Network, Plain
+from ddpg.algorithm.networks import NetworkConfig, Plain
 from ddpg.config.config import Config, check
 from ddpg.config.reading import override
 from ddpg.mistake import Mistake
@@ -90,7 +90,7 @@ def test_a_part_anywhere_in_the_tree_is_checked_under_its_path() -> None:
 
 
 def test_an_agent_is_checked_without_a_configuration() -> None:
-    batch = Network(block=Plain(norm="batch"))
+    batch = NetworkConfig(block=Plain(norm="batch"))
     with pytest.raises(Mistake, match=r"^critic\.block\.norm batch"):
         check(replace(DPG(), critic=batch))
     with pytest.raises(Mistake, match=r"^critic\.block\.norm batch"):

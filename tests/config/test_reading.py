@@ -128,8 +128,8 @@ def test_a_registry_is_all_that_its_option_accepts(path: str, registry: Mapping[
         assert values(override(Config(), {path: name}))[path] == name
     *others, last = map(repr, registry)
     with pytest.raises(Mistake) as error:
-        override(Config(), {path: "rms"})
-    assert str(error.value) == f"{path} 'rms': expected {', '.join(others)} or {last}"
+        override(Config(), {path: "other"})
+    assert str(error.value) == f"{path} 'other': expected {', '.join(others)} or {last}"
 
 
 def test_a_new_entry_of_a_registry_needs_no_other_edit() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ddpg.doctor import walk as walking
 from ddpg.doctor.examine import examine
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.gymnasium_factory import by_callable
 from tests.doctor.walk import Walk, findings_of, gym_of
 
@@ -63,7 +63,7 @@ def test_what_one_episode_leaves_for_the_next_is_measured() -> None:
 
 
 def test_misbehaviour_is_the_finding() -> None:
-    with pytest.raises(Misbehaved, match="environment 0 at its step 5"):
+    with pytest.raises(EnvironmentFailure, match="environment 0 at its step 5"):
         findings_of(reward=lambda self: float("nan") if self.t == 5 else 1.0)
 
 

@@ -12,7 +12,7 @@ import pytest
 from ddpg.config.presets import PRESETS
 from ddpg.environment import gymnasium_version, resolve
 from ddpg.envs.camera import Camera, draw_plainly
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable
 from ddpg.envs.pendulum import Pendulum, PendulumState
 from ddpg.envs.view import Drawn, Pictures, Stacked, View, unseen, view_of
@@ -121,7 +121,10 @@ class Undrawn(gymnasium.Env):
 @pytest.mark.parametrize("frame", [None, np.zeros((4, 4)), "picture"])
 def test_a_frame_that_is_no_picture_is_one_line(frame: Any) -> None:
     gym = by_callable(lambda **mode: Undrawn(frame, **mode), Undrawn(frame)).seen(SEEN)
-    with closing(gym.make()) as env, pytest.raises(Misbehaved, match=r"render raised .* expected \[height, width, 3\]"):
+    with (
+        closing(gym.make()) as env,
+        pytest.raises(EnvironmentFailure, match=r"render raised .* expected \[height, width, 3\]"),
+    ):
         env.reset()
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.goals import CompiledGoalReward, GoalReward, HasGoals
 from ddpg.envs.point_goal import PointGoal
 from ddpg.mistake import Mistake
@@ -79,7 +79,7 @@ def fails(*_: Any) -> Any:
     ],
 )
 def test_wrong_answers_are_one_line(compute: Any, line: str) -> None:
-    with pytest.raises(Misbehaved, match=line):
+    with pytest.raises(EnvironmentFailure, match=line):
         GoalReward(Answers(compute), "it", (2,))(ACHIEVED, DESIRED)
 
 

@@ -11,7 +11,7 @@ import pytest
 from gymnasium import spaces
 
 from ddpg.algorithm.normaliser import byte_scale, normalise
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from tests.gym_worlds import PLANE, UNIT, Puppet, checked, factory_of
 
 BOOL: Any = np.bool_  # a Box can have it, though its types say not
@@ -195,7 +195,7 @@ def test_what_is_read_of_drawing_may_be_anything(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(Odd, "metadata", metadata)
         edge = factory_of(Odd).make()
         assert edge.metadata == left
-    with pytest.raises(Misbehaved, match="render_mode raised RuntimeError: no screen"):
+    with pytest.raises(EnvironmentFailure, match="render_mode raised RuntimeError: no screen"):
         assert edge.render_mode
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from ddpg.envs.foreign import Guard, Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure, Guard
 from ddpg.envs.gymnasium_factory import by_id
 from ddpg.envs.python_vector import PythonVector
 from tests.gym_worlds import PLANE, Puppet, answer, checked, factory_of, play
@@ -93,7 +93,7 @@ def third_of_four(bad: dict[str, Any], good: dict[str, Any]) -> PythonVector:
 
 
 def caught(hosted: PythonVector) -> str:
-    with pytest.raises(Misbehaved) as error:
+    with pytest.raises(EnvironmentFailure) as error:
         play(hosted, 10)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -138,19 +138,21 @@ def test_bad_rewards_are_seen_through_action_repeat() -> None:
     edge, _ = checked(repeat=2, rewards=lambda: next(rewards))
     edge.reset()
     edge.step(np.zeros(1, np.float32))
-    with pytest.raises(Misbehaved, match=r"^environment 0 at its step 4 \(episode 1\): reward nan"):
+    with pytest.raises(EnvironmentFailure, match=r"^environment 0 at its step 4 \(episode 1\): reward nan"):
         edge.step(np.zeros(1, np.float32))
 
 
 def test_bad_ends_and_answers() -> None:
     edge, _ = checked(length=1, terminated=np.array([True, False]))
     edge.reset()
-    with pytest.raises(Misbehaved, match=r"at its step 1 \(episode 1\): terminated and truncated array.* two booleans"):
+    with pytest.raises(
+        EnvironmentFailure, match=r"at its step 1 \(episode 1\): terminated and truncated array.* two booleans"
+    ):
         edge.step(np.zeros(1, np.float32))
 
     edge, _ = checked(rewards=lambda: Tensor())
     edge.reset()
-    with pytest.raises(Misbehaved, match=r"at its step 1 \(episode 1\): reward <.*Tensor.*expected one number"):
+    with pytest.raises(EnvironmentFailure, match=r"at its step 1 \(episode 1\): reward <.*Tensor.*expected one number"):
         edge.step(np.zeros(1, np.float32))
 
 
@@ -166,11 +168,13 @@ class Tensor:
 @pytest.mark.parametrize("space", [PLANE, spaces.Dict(a=PLANE)])
 def test_tensors_that_are_no_arrays(space: spaces.Space) -> None:
     edge, _ = checked(obs=space, says=Tensor() if space is PLANE else {"a": Tensor()})
-    with pytest.raises(Misbehaved, match=r"is not an array \(RuntimeError: use Tensor.cpu\(\) first\)$"):
+    with pytest.raises(EnvironmentFailure, match=r"is not an array \(RuntimeError: use Tensor.cpu\(\) first\)$"):
         edge.reset()
     edge, _ = checked(length=1, terminated=Tensor())
     edge.reset()
-    with pytest.raises(Misbehaved, match=r"terminated and truncated <.*Tensor.* and False, expected two booleans"):
+    with pytest.raises(
+        EnvironmentFailure, match=r"terminated and truncated <.*Tensor.* and False, expected two booleans"
+    ):
         edge.step(np.zeros(1, np.float32))
 
 
@@ -185,7 +189,7 @@ def test_resets_of_the_old_api(space: spaces.Space, answer: Any) -> None:
         def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
             return answer
 
-    with pytest.raises(Misbehaved, match=r"episode 1\): reset answered .*, expected \(observation, info\)$"):
+    with pytest.raises(EnvironmentFailure, match=r"episode 1\): reset answered .*, expected \(observation, info\)$"):
         factory_of(lambda: Old(obs=space)).make().reset()
 
 
@@ -199,7 +203,7 @@ def test_steps_of_the_old_api() -> None:
     old = factory_of(Old).make()
     old.reset()
     said = r"at its step 1 \(episode 1\): step answered .*, expected five things: \(observation, reward, term"
-    with pytest.raises(Misbehaved, match=said):
+    with pytest.raises(EnvironmentFailure, match=said):
         old.step(np.zeros(1, np.float32))
 
 
@@ -255,7 +259,7 @@ def test_whatever_is_raised_anywhere_is_one_line_with_its_place(where: str, monk
         edge.step(np.zeros(1, np.float32))
         edge.render()
 
-    with pytest.raises(Misbehaved, match=said) as caught:
+    with pytest.raises(EnvironmentFailure, match=said) as caught:
         live()
     assert isinstance(caught.value.__cause__, SystemExit)
 
@@ -272,7 +276,10 @@ def test_ctrl_c_is_not_the_environments() -> None:
 
 
 def test_the_place_is_the_environments_own_line_before_those_of_packages() -> None:
-    with pytest.raises(Misbehaved, match=r"\(in .*test_misbehaviour.py, line \d+\)$"), Guard(lambda: "reset raised"):
+    with (
+        pytest.raises(EnvironmentFailure, match=r"\(in .*test_misbehaviour.py, line \d+\)$"),
+        Guard(lambda: "reset raised"),
+    ):
         spaces.Box(2, 1, (1,))
-    with pytest.raises(Misbehaved, match=r"\(in .*gymnasium/.*.py, line \d+\)$"):
+    with pytest.raises(EnvironmentFailure, match=r"\(in .*gymnasium/.*.py, line \d+\)$"):
         by_id("CartPole-v9")

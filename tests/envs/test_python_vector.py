@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpg.envs import python_vector
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable, by_id, episode_seed
 from ddpg.envs.python_vector import PythonStepResult, PythonVector
 from ddpg.mistake import Mistake
@@ -218,7 +218,7 @@ def test_trouble_of_one_among_several(mode: Literal["sync", "async"], trouble: s
         for _ in range(10):
             hosted.step(actions)
 
-    with pytest.raises(Misbehaved, match=f"^{said}") as caught:
+    with pytest.raises(EnvironmentFailure, match=f"^{said}") as caught:
         live()
     hosted.close()
     if trouble in ("raise", "reset"):  # with the traceback in the environment, from another process too
@@ -228,11 +228,11 @@ def test_trouble_of_one_among_several(mode: Literal["sync", "async"], trouble: s
 def test_a_worker_that_cannot_make_its_environment(tmp_path: Path) -> None:
     gym = factory_of(partial(Alone, str(tmp_path / "port")))
     said = r"^environment \d of 'Alone' cannot be made: FileExistsError: .* \(in .*gym_worlds.py, line \d+\)$"
-    with pytest.raises(Misbehaved, match=said):
+    with pytest.raises(EnvironmentFailure, match=said):
         PythonVector(gym, [0], 2, "async")
     gym = factory_of(partial(Alone, str(tmp_path / "another")))
     hosted = PythonVector(gym, [0], 1)
-    with pytest.raises(Misbehaved, match=said):
+    with pytest.raises(EnvironmentFailure, match=said):
         PythonVector(gym, [0], 1)
     hosted.close()
 
@@ -266,7 +266,9 @@ def test_a_worker_killed_from_outside() -> None:
     hosted.reset()
     processes: Any = vars(hosted)["_all"]._all.processes
     os.kill(processes[1].pid, signal.SIGKILL)
-    with pytest.raises(Misbehaved, match=r"^environment 1 at step \d+: its worker process died \(exit status -9\)$"):
+    with pytest.raises(
+        EnvironmentFailure, match=r"^environment 1 at step \d+: its worker process died \(exit status -9\)$"
+    ):
         play(hosted, 10)
     hosted.close()
     assert not any(process.is_alive() for process in processes)

@@ -10,7 +10,7 @@ from scipy import stats
 
 from ddpg.config.config import Config
 from ddpg.config.reading import override
-from ddpg.experience.relabel import Future, Goals, Judged, goals_of, relabel
+from ddpg.experience.relabel import Future, Goals, HindsightRewards, goals_of, relabel
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import Ring
 from ddpg.experience.sampling import Index
@@ -61,7 +61,7 @@ def drawn(replay: Replay, ring: Ring, b: int, ends: bool = False) -> tuple[Trans
         goal = jnp.broadcast_to(hindsight.goal, hindsight.achieved.shape)
         a, g = hindsight.achieved, goal
         terminated, reward = jnp.abs(a[..., 1] - g[..., 1]) < 1, jnp.cos(3 * a[..., 0] + a[..., 1]) + g[..., 1] / 10
-        return relabel(window, GOALS, hindsight, Judged(reward, terminated if ends else None))
+        return relabel(window, GOALS, hindsight, HindsightRewards(reward, terminated if ends else None))
 
     sample = partial(replay.sample, gamma=GAMMA, obs_shape=(5,), relabel=in_hindsight)
     return jax.device_get(jax.jit(lambda ring: sample(ring, bits, jnp.int32(0)))(ring))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.optimiser import init_optimiser
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.point_reach import PointReach
@@ -17,7 +17,7 @@ from ddpg.relatives.dqn import DQN
 from ddpg.types import Transition
 from tests.relatives.perceptron import arrays, assert_close, differences, first_moment, random_layers, tanh_network
 
-SMALL = Network(widths=(4,), activation="tanh", lr=1e-2)
+SMALL = NetworkConfig(widths=(4,), activation="tanh", lr=1e-2)
 AGENT = DQN(SMALL, Replay(capacity=200, batch=8), values=3, warmup=20, period=7, anneal=40)
 
 
@@ -94,7 +94,7 @@ def test_epsilon_falls_from_one() -> None:
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_it_learns_to_reach_the_origin(k: int) -> None:
-    agent = DQN(Network(widths=(32,)), values=5, warmup=500, anneal=1_500)
+    agent = DQN(NetworkConfig(widths=(32,)), values=5, warmup=500, anneal=1_500)
     curve = learning_curve(agent, PointReach(k), steps=4_000, every=4_000)
     assert curve.returns[0, 0] < -0.5
     assert curve.returns[0, 1] > -0.3

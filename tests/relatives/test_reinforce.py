@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.optimiser import init_optimiser
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.point_reach import PointReach
@@ -16,7 +16,7 @@ from ddpg.relatives.reinforce import Episode, GaussianPolicy, Reinforce, Reinfor
 from tests.relatives.perceptron import arrays, assert_close, differences, first_moment, random_layers, tanh_network
 from tests.worlds import Cart
 
-SMALL = Network(widths=(4,), activation="tanh", lr=1e-2)
+SMALL = NetworkConfig(widths=(4,), activation="tanh", lr=1e-2)
 AGENT = Reinforce(actor=SMALL, baseline=SMALL, gamma=0.9, episodes=2, fits=1)
 
 
@@ -116,7 +116,7 @@ def test_episodes_are_whole_and_nothing_after_an_end_counts() -> None:
 @pytest.mark.parametrize("k", [1, 3])
 def test_it_learns_to_reach_the_origin(k: int) -> None:
     env = PointReach(k)
-    plain = Network(activation="tanh", lr=1e-2)
+    plain = NetworkConfig(activation="tanh", lr=1e-2)
     agent = Reinforce(plain, plain, sigma=0.5, gamma=0.9, episodes=20)
     curve = learning_curve(agent, env, steps=30_000, every=30_000)
     assert curve.returns[0, 0] < -1.5

@@ -47,7 +47,7 @@ def test_a_preset_is_trained_by_the_loop_of_every_run(assert_identical: Any) -> 
     ):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
     obs = jnp.ones((5, 2))
-    np.testing.assert_allclose(ours.policy(env, state)(obs), alone.learner.shown.mu(obs), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(ours.policy(env, state)(obs), alone.learner.evaluated.mu(obs), rtol=1e-4, atol=1e-6)
 
 
 def test_curves_are_learned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpg.algorithm.agent import DPG, Nets
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.training.assessment import begin_assessment, played
 from ddpg.types import Row, Spec
 
-AGENT, SPEC = DPG(actor=Network(widths=(2,)), critic=Network(widths=(2,))), Spec((1,), (-1.0,), (1.0,))
+AGENT, SPEC = DPG(actor=NetworkConfig(widths=(2,)), critic=NetworkConfig(widths=(2,))), Spec((1,), (-1.0,), (1.0,))
 LEARNING = True
 
 

@@ -14,7 +14,7 @@ import ddpg
 from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.encoders import FlatEmbedding
 from ddpg.algorithm.layers import Dense
-from ddpg.algorithm.networks import Actor, Critic, Network
+from ddpg.algorithm.networks import Actor, Critic, NetworkConfig
 from ddpg.algorithm.values import Scalar
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.probes import DISCOUNT, SPEC, TIME_LIMIT, Probe, ProbeState
@@ -50,10 +50,14 @@ def evaluator(env: Environment, gamma: float = GAMMA, seed: int = 0, reward_scal
 
 
 def test_returns_are_gymnasiums_from_the_same_starts() -> None:
-    recipe = Network(widths=(8,))
+    recipe = NetworkConfig(widths=(8,))
     # Policies that push weakly: what a strong one does with a rounding error is chaos.
     seeds = [
-        Nets(FlatEmbedding(), recipe.actor(jax.random.key(s), 3, 1), recipe.critic(jax.random.key(9), 3, 1, 1, 1))
+        Nets(
+            FlatEmbedding(),
+            recipe.init_actor(jax.random.key(s), 3, 1),
+            recipe.init_critic(jax.random.key(9), 3, 1, 1, 1),
+        )
         for s in (0, 1)
     ]
     play = evaluator(Pendulum())

@@ -14,7 +14,7 @@ import pytest
 import ddpg
 from ddpg.cli import main
 from ddpg.commands.evaluate import evaluate_run
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.training.folder import read_metrics
 from tests.gym_worlds import Drift
 from tests.tiny import PAIR
@@ -83,7 +83,7 @@ def test_misbehaviour_leaves_the_run_so_far(
     with pytest.raises(ValueError, match=f"^{said}.*; the run until then is in {folder}$") as caught:
         ddpg.train(drift, steps=400, run=folder, options=trouble(kind, 2, 120))
     assert "\n" not in str(caught.value)
-    assert isinstance(caught.value.__cause__, Misbehaved)  # and the environment's own exception behind it
+    assert isinstance(caught.value.__cause__, EnvironmentFailure)  # and the environment's own exception behind it
     if kind in ("raise", "reset"):
         assert isinstance(caught.value.__cause__.__cause__, RuntimeError)
     summary = whole(folder, drawn=False)

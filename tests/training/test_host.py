@@ -13,7 +13,7 @@ from jax import Array
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import OrnsteinUhlenbeck
 from ddpg.algorithm.initialisers import Normal
-from ddpg.algorithm.networks import Network, Plain
+from ddpg.algorithm.networks import NetworkConfig, Plain
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.schedules import Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
@@ -37,8 +37,8 @@ from tests.tiny import SMALL_TD7
 from tests.worlds import Cart
 
 AGENT = DPG(
-    actor=Network(widths=(8, 8), init=Normal()),
-    critic=Network(widths=(8, 8), l2=0.01),
+    actor=NetworkConfig(widths=(8, 8), init=Normal()),
+    critic=NetworkConfig(widths=(8, 8), l2=0.01),
     exploration=OrnsteinUhlenbeck(schedule=Linear(steps=100)),
 )
 CONFIG = Config(
@@ -50,8 +50,8 @@ CONFIG = Config(
 PARTS = replace(
     CONFIG,
     agent=DPG(
-        actor=Network(widths=(8, 8), block=Plain(norm="layer")),
-        critic=Network(widths=(8, 8), block=Plain(norm="layer")),
+        actor=NetworkConfig(widths=(8, 8), block=Plain(norm="layer")),
+        critic=NetworkConfig(widths=(8, 8), block=Plain(norm="layer")),
         critics=2,
         actor_q="min",
         value=Categorical(atoms=5),

@@ -20,7 +20,7 @@ from ddpg.training.driver import ChunkInterrupted, Report
 from ddpg.training.finish import draw_pictures
 from ddpg.training.folder import RunFolder
 from ddpg.training.host import Host
-from ddpg.training.interruption import Abandoned, Interruption, Pace, wait_for
+from ddpg.training.interruption import Cancelled, Interruption, Pace, wait_for
 from ddpg.training.python_evaluate import PythonEvaluator
 from ddpg.training.scan import Scan
 from ddpg.types import Metrics
@@ -108,7 +108,7 @@ def test_what_is_abandoned_leaves_the_state_before_it(clock: Clock) -> None:
     def do(i: int, n: int, held: bool) -> Report:
         clock.now += 2 * n
         if i == 2:
-            raise Abandoned
+            raise Cancelled
         return report(n)
 
     with pytest.raises(ChunkInterrupted) as cut:
@@ -130,7 +130,7 @@ def test_waiting_ends_with_the_result_the_error_or_the_order(monkeypatch: pytest
 
         with pytest.raises(TimeoutError, match="its own"):
             wait_for(pool.submit(fails), lambda: False)
-    with pytest.raises(Abandoned):
+    with pytest.raises(Cancelled):
         wait_for(Future(), lambda: True)
 
 
@@ -162,7 +162,7 @@ def test_an_abandoned_iteration_is_done_again(
         result = real(self, work)
         if next(calls) == 34:
             press()
-            raise Abandoned
+            raise Cancelled
         return result
 
     with monkeypatch.context() as patch:

@@ -17,7 +17,7 @@ from scipy import stats
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck
 from ddpg.algorithm.initialisers import Normal
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.algorithm.schedules import Linear
 from ddpg.config.config import CollectionConfig, Config
@@ -47,8 +47,8 @@ class Counted(Cart):
 
 
 AGENT = DPG(
-    actor=Network(widths=(8, 8), init=Normal()),
-    critic=Network(widths=(8, 8), l2=0.01),
+    actor=NetworkConfig(widths=(8, 8), init=Normal()),
+    critic=NetworkConfig(widths=(8, 8), l2=0.01),
     critics=2,
     exploration=OrnsteinUhlenbeck(schedule=Linear(steps=100)),
 )

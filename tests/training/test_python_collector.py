@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.config.config import CollectionConfig, Config
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable
@@ -28,7 +28,7 @@ from ddpg.training.reports import PendingReports, mean_report
 from ddpg.types import Row, Transition
 from tests.gym_worlds import ENDS, Script, Scripted, scripted_reward
 
-AGENT = DPG(actor=Network(widths=(8, 8)), critic=Network(widths=(8, 8)))
+AGENT = DPG(actor=NetworkConfig(widths=(8, 8)), critic=NetworkConfig(widths=(8, 8)))
 K, BLOCKS, ENVS, GAMMA = 5, 4, 2, 0.9
 ROWS = K * BLOCKS
 

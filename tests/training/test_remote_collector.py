@@ -9,7 +9,7 @@ import pytest
 
 from ddpg.algorithm.agent import DPG, GreedyPolicy
 from ddpg.algorithm.exploration import Gaussian
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.config.config import ActorsConfig
 from ddpg.envs.gymnasium_factory import by_callable
 from ddpg.training.collector import BehaviourPolicy
@@ -17,7 +17,7 @@ from ddpg.training.remote_collector import Collected, RemoteCollector
 from tests.gym_worlds import GymWalk
 
 GYM = replace(by_callable(GymWalk, GymWalk()), log=())
-AGENT = DPG(actor=Network(widths=(4,)), exploration=Gaussian(sigma=0.5))
+AGENT = DPG(actor=NetworkConfig(widths=(4,)), exploration=Gaussian(sigma=0.5))
 BEHAVIOUR = BehaviourPolicy(AGENT, GYM.spec, envs=2, steps=9, warmup=0)
 
 

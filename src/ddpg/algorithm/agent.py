@@ -1,6 +1,6 @@
-"""The deterministic policy gradient: init, act, update. The update follows the order of the paper's algorithm box.
+"""DDPG and its variants: init, act, update. `DPG.update` is algorithm 1 of Lillicrap et al. 2016, in its order.
 
-mu(s | theta)  actor       Q(s, a | theta)  critic       mu', Q'  their targets
+mu(s | theta)  actor       Q(s, a | theta)  critic       mu', Q'  their targets, with parameters theta'
 """
 
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from jaxtyping import Float, Int, Shaped
 from ddpg.algorithm.augment import AnyAugmentation, NoAugmentation
 from ddpg.algorithm.encoders import AnyEncoder, Embedding, Flat
 from ddpg.algorithm.exploration import AnyExploration, Gaussian
-from ddpg.algorithm.networks import Actor, Critic, Network
+from ddpg.algorithm.networks import Actor, Critic, NetworkConfig
 from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.algorithm.norms import has_statistics
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser, soft_update
 from ddpg.algorithm.parameter_noise import ParameterNoise
-from ddpg.algorithm.sale import Latest, Sale
+from ddpg.algorithm.sale import EncoderTraining, Sale
 from ddpg.algorithm.smoothing import TargetSmoothing
-from ddpg.algorithm.values import RANGES, AnyValue, Scalar, ValueRange, pessimistic
+from ddpg.algorithm.values import RANGES, AnyValue, Scalar, ValueRange, clipped_double_q
 from ddpg.hyperparameters import equals
 from ddpg.mistake import Mistake
 from ddpg.ranges import Choice, Natural, NonNegative, UnitInterval
@@ -41,16 +41,20 @@ class Nets(NamedTuple):
         z = self.encoder.state(obs)
         return self.critic(z, self.encoder.pair(z, action))
 
-    def fitted(self, obs: Shaped[Array, "b *obs"], rate: float) -> "Nets":
-        """Running statistics of batch normalisation, if any, moved by `rate` towards those of a minibatch."""
+    def with_statistics(self, obs: Shaped[Array, "b *obs"], rate: float) -> "Nets":
+        """The same networks, the running statistics of batch normalisation moved by `rate` towards those of `obs`.
+
+        Without batch normalisation nothing changes.
+        """
         if not has_statistics(self):
             return self
-        z = self.encoder.fitted(obs, 1.0).state(obs)
-        return Nets(self.encoder.fitted(obs, rate), self.actor.fitted(z, rate), self.critic.fitted(z, rate))
+        z = self.encoder.with_statistics(obs, 1.0).state(obs)
+        encoder = self.encoder.with_statistics(obs, rate)
+        return Nets(encoder, self.actor.with_statistics(z, rate), self.critic.with_statistics(z, rate))
 
 
 class GreedyPolicy(NamedTuple):
-    """mu(s) of unnormalised observations: normalised, encoded, then the actor."""
+    """mu(s) from raw observations: normalise, encode, apply the actor."""
 
     stats: InputStats
     encoder: Embedding
@@ -65,12 +69,14 @@ class AgentState(NamedTuple):
     target: Nets
     actor_opt: PyTree
     critic_opt: PyTree
-    latest: Latest | None = None  # of an encoder with a loss of its own; `online` has that of the last targets
-    values: ValueRange | None = None  # if Q' is clipped
+    # Of SALE: the encoder in training and its optimiser. `online.encoder` is a copy, renewed when the targets move.
+    encoder_training: EncoderTraining | None = None
+    value_range: ValueRange | None = None  # to which Q' is clipped
 
 
 # How the actor reduces Q(s, a) [K, b] of K critics to one.
 ACTOR_Q = {"first": lambda q: q[0], "min": lambda q: jnp.min(q, axis=0), "mean": lambda q: jnp.mean(q, axis=0)}
+STATISTICS_RATE = 0.01  # per update, of batch normalisation's running statistics
 
 
 class ActorMetrics(NamedTuple):
@@ -87,19 +93,20 @@ class DPG:
     """DDPG (Lillicrap et al. 2016) as a frozen dataclass; each field is a part that a variant replaces.
 
     `critics` is the number K of critics: the target takes the smallest per sample, the actor follows `actor_q`.
-    `smoothing` is noise on the target's action, `augment` moves the pictures of a minibatch. `preactivation` times the
-    mean square of what the actor gives to its tanh joins the actor's loss, so that it does not begin in saturation
+    `smoothing` is noise on the target's action, and with `smoothing.actor` on the actor's own. `augment` shifts the
+    images of a minibatch. `preactivation` is the coefficient of a penalty on the actor's preactivations u,
+    mu(s) = tanh(u): the actor's loss gets `preactivation` times the mean of u^2, so that tanh does not saturate early
     (MR.Q: Fujimoto et al. 2025, section 4.2.3). The actor is updated at every `policy_delay`-th update, the targets
-    with it or at every `target_period`-th, with the Polyak coefficient `tau`; `tau_actor` is that of the target actor
-    (default `tau`), and `tau_encoder` that of the target encoder. With 1 it is a copy, and no target at all if
-    `policy_delay` is a multiple of `target_period`. With `clip_values`, Q' stays in a range of returns, as it was when
-    the targets last moved: of all `targets` so far (TD7: Fujimoto et al. 2023), or of what the `rewards` so far allow;
-    a distribution has bounds of its own.
+    with it or at every `target_period`-th, with the Polyak coefficient `tau`; `tau_actor` is that of the target actor,
+    `tau_encoder` that of the target encoder (default `tau`). With `tau_actor` 1 there is no separate target actor if
+    `policy_delay` is a multiple of `target_period`. With `clip_values`, Q' is clipped to a range of returns, as it was
+    when the targets last moved, and 0 before: of all `targets` so far (TD7: Fujimoto et al. 2023), or of what the
+    `rewards` so far allow; a distribution has bounds of its own.
     """
 
     encoder: AnyEncoder = Flat()
-    actor: Network = Network()
-    critic: Network = Network(activation="silu", lr=2e-3)
+    actor: NetworkConfig = NetworkConfig()
+    critic: NetworkConfig = NetworkConfig(activation="silu", lr=2e-3)
     critics: Natural = 1
     actor_q: Annotated[str, Choice(ACTOR_Q)] = "first"
     value: AnyValue = Scalar()
@@ -119,112 +126,137 @@ class DPG:
         (z, pair), embedded = self.encoder.sizes(spec), self.encoder.embedded(spec)
         nets = Nets(
             self.encoder.create(jax.random.fold_in(key, 0), spec),
-            self.actor.actor(actor_key, z, spec.action_dim, embedded),
-            self.critic.critic(critic_key, z, pair, self.critics, self.value.outputs, embedded, spec.action_dim),
+            self.actor.init_actor(actor_key, z, spec.action_dim, embedded),
+            self.critic.init_critic(critic_key, z, pair, self.critics, self.value.outputs, embedded, spec.action_dim),
         )
-        # The targets start as copies: theta' <- theta.
-        target = jax.tree.map(jnp.copy, nets)
-        latest, clipped = self.encoder.begin(nets.encoder), self.clip_values is not None and self.value.outputs == 1
-        critic_opt = init_optimiser(self.critic, with_critic(nets, latest))
+        training = self.encoder.begin(nets.encoder)
         return AgentState(
-            nets,
-            target,
-            init_optimiser(self.actor, nets.actor),
-            critic_opt,
-            latest,
-            ValueRange.none() if clipped else None,
+            online=nets,
+            target=jax.tree.map(jnp.copy, nets),  # theta' <- theta
+            actor_opt=init_optimiser(self.actor, nets.actor),
+            critic_opt=init_optimiser(self.critic, critic_parameters(nets, training)),
+            encoder_training=training,
+            value_range=ValueRange.empty() if self.clip_values and self.value.predicts_returns else None,
         )
 
-    def go_on_with(self, state: AgentState, online: Nets, target: Nets) -> AgentState:
-        """With networks that were trained before; Q' is not clipped before the range of its targets is known."""
-        values = state.values and state.values.unclipped()
-        return state._replace(online=online, target=target, latest=self.encoder.begin(online.encoder), values=values)
+    def warm_start(self, state: AgentState, online: Nets, target: Nets) -> AgentState:
+        """The state with pretrained networks. Q' is not clipped until the range of its targets is known."""
+        value_range, training = state.value_range and state.value_range.unclipped(), self.encoder.begin(online.encoder)
+        return state._replace(online=online, target=target, encoder_training=training, value_range=value_range)
 
     def act(self, policy: GreedyPolicy, obs: Shaped[AnyArray, "n *obs"], noise: Float[AnyArray, "n m"]) -> AnyArray:
         """The behaviour policy beta: a_t = mu(s_t) + N_t [n, m], clipped to the action range."""
         xp = noise.__array_namespace__()
-        return xp.minimum(xp.maximum(policy(obs) + noise, -1.0), 1.0)
+        return xp.minimum(xp.maximum(policy(obs) + noise, -1.0), 1.0)  # np.clip takes three times as long
 
     def update(
         self, state: AgentState, batch: Transition, noise: Float[Array, "b m"], count: Int[Array, ""]
     ) -> tuple[AgentState, Metrics, Float[Array, " b"]]:
         """One gradient step of critic and actor, and one step of their targets, on a minibatch.
 
-        `noise` is standard normal, for target smoothing alone ([b, 0] without); `count` is the number of updates
-        done, the same for all seeds. The last result is |TD error| per sample, the largest of the critics.
+        `noise` is standard normal, for target smoothing ([b, 0] without); `count` is the number of earlier updates,
+        the same for all seeds. The last result is |TD error| per sample, the largest of the critics.
         """
-        online, target = state.online, state.target
-        s, s_next = batch.obs, batch.next_obs
-        both = jnp.concatenate([s, s_next])  # `fitted(both, …)` changes nothing without batch normalisation
-
-        # Encoder: by a loss of its own, if it has one (SALE), else by the critic's
-        latest = self.encoder.learn(state.latest, batch)
+        # Encoder: SALE has a loss of its own; other encoders are trained by the critic's
+        training = self.encoder.learn(state.encoder_training, batch)
 
         # Target: y_i = r_i + gamma Q'(s_{i+1}, mu'(s_{i+1}))
-        fixed = target.fitted(both, 1.0)
-        a_next = fixed.mu(s_next)
-        if not equals(self.smoothing.sigma, 0):
-            a_next = self.smoothing(a_next, noise, count)
-        prediction = fixed.q(s_next, a_next)
-        prediction = pessimistic(prediction, self.value.mean(prediction))
-        if (values := state.values) is not None:
-            prediction = values.clip(prediction)
-        y = self.value.target(batch.reward, batch.discount, prediction)
+        y = self._target(state, batch, noise, count)
 
         # Critic: minimise L = 1/N sum_i (y_i - Q(s_i, a_i))^2
-        def critic_loss(trained: tuple[Embedding | None, Critic]) -> tuple[Float[Array, ""], tuple[Array, Array]]:
-            encoder, critic = trained
-            prediction = Nets(encoder or online.encoder, online.actor, critic).fitted(both, 1.0).q(s, batch.action)
-            loss = jnp.mean(batch.weight * self.value.loss(prediction, y), axis=-1)
-            q = jnp.mean(batch.weight * self.value.mean(prediction)[0])
-            return jnp.sum(loss), (q, jnp.max(self.value.error(prediction, y), axis=0))
-
-        (loss, (q, td_error)), grad = jax.value_and_grad(critic_loss, has_aux=True)(with_critic(online, latest))
-        trained = with_critic(online.fitted(both, 0.01), latest)
-        (encoder, critic), critic_opt = gradient_step(self.critic, trained, grad, state.critic_opt)
-        encoder = encoder or online.encoder
+        encoder, critic, critic_opt, loss, q, td_error = self._critic_step(state, batch, y)
 
         # Actor: ascend the sampled policy gradient, 1/N sum_i grad_a Q(s, a)|a=mu(s) grad_theta mu(s)
-        def update_actor(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
-            nets = Nets(online.encoder, actor, critic)  # which has seen s already (DrQ-v2)
-
-            def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
-                q = self.value.mean(nets.fitted(both, 1.0).q(s, a))
-                return jnp.sum(batch.weight * ACTOR_Q[self.actor_q](q))
-
-            mu, pull_back = jax.vjp(lambda actor: nets._replace(actor=actor).fitted(both, 1.0).mu(s), actor)
-            a = self.smoothing(mu, noise[::-1], count) if self.smoothing.actor else mu
-            q_mu, dq_da = jax.value_and_grad(q_of)(a)
-            loss_da = -dq_da / len(mu)  # minus: Adam minimises, we maximise J
-            if not equals(self.preactivation, 0):
-                loss_da += self.preactivation * gradient_of_preactivation(mu)
-            (grad,) = pull_back(loss_da)
-            actor, opt = gradient_step(self.actor, nets.fitted(both, 0.01).actor, grad, opt)
-            return actor, opt, actor_metrics(mu, q_mu, dq_da)
+        def actor_step(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
+            nets = Nets(state.online.encoder, actor, critic)  # the encoder before this step, as in DrQ-v2
+            return self._actor_step(nets, opt, batch, noise, count)
 
         def skip(actor: Actor, opt: PyTree) -> tuple[Actor, PyTree, ActorMetrics]:
             return actor, opt, ActorMetrics(*[jnp.full_like(loss, jnp.nan)] * 4)
 
-        actor, actor_opt, metrics = every_nth(
-            self.policy_delay, count, update_actor, skip, online.actor, state.actor_opt
-        )
+        args = state.online.actor, state.actor_opt
+        actor, actor_opt, metrics = every_nth(self.policy_delay, count, actor_step, skip, *args)
 
         # Soft update of the targets: theta' <- tau theta + (1 - tau) theta'
-        def update_targets(target: Nets, encoder: Embedding, values: ValueRange | None) -> Any:
-            tau_encoder, tau_actor = (self.tau if tau is None else tau for tau in (self.tau_encoder, self.tau_actor))
-            moved = Nets(
-                soft_update(encoder, target.encoder, tau_encoder),
-                soft_update(actor, target.actor, tau_actor),
-                soft_update(critic, target.critic, self.tau),
-            )
-            return moved, latest.encoder if latest else encoder, values and values.moved()
+        def move_targets(target: Nets, encoder: Embedding, clip: ValueRange | None) -> Any:
+            moved = self._soft_update(Nets(encoder, actor, critic), target)
+            return moved, training.encoder if training else encoder, clip and clip.with_clip_updated()
 
-        period = self.target_period or self.policy_delay
-        if self.clip_values and values:
-            values = values.seen(RANGES[self.clip_values](y, batch), batch.weight)
-        target, encoder, values = every_nth(period, count, update_targets, lambda *same: same, target, encoder, values)
-        state = AgentState(Nets(encoder, actor, critic), target, actor_opt, critic_opt, latest, values)
+        clip = state.value_range
+        if self.clip_values and clip:
+            clip = clip.extended(RANGES[self.clip_values](y, batch), batch.weight)
+        args, period = (state.target, encoder, clip), self.target_period or self.policy_delay
+        target, encoder, clip = every_nth(period, count, move_targets, lambda *same: same, *args)
+
+        state = AgentState(Nets(encoder, actor, critic), target, actor_opt, critic_opt, training, clip)
         return state, Metrics(q, loss, *metrics), td_error
+
+    def _target(
+        self, state: AgentState, batch: Transition, noise: Float[Array, "b m"], count: Int[Array, ""]
+    ) -> Float[Array, "b outputs"]:
+        """y of each sample; `batch.discount` is gamma^n, and 0 after a true end. With K critics Q' is the smallest."""
+        target = state.target.with_statistics(joint(batch), 1.0)
+        a_next = target.mu(batch.next_obs)
+        if not equals(self.smoothing.sigma, 0):
+            a_next = self.smoothing(a_next, noise, count)
+        q_next = target.q(batch.next_obs, a_next)
+        q_next = clipped_double_q(q_next, self.value.mean(q_next))
+        if state.value_range is not None:
+            q_next = state.value_range.clip(q_next)
+        return self.value.target(batch.reward, batch.discount, q_next)
+
+    def _critic_step(
+        self, state: AgentState, batch: Transition, y: Float[Array, "b outputs"]
+    ) -> tuple[Embedding, Critic, PyTree, Float[Array, ""], Float[Array, ""], Float[Array, " b"]]:
+        """Encoder, critic, their optimiser, loss, mean of Q(s, a) and |TD error|.
+
+        The loss is the sum over K critics. `batch.weight` is 0 for rows that are no transition, importance weights
+        with prioritised replay, else 1.
+        """
+        online, training = state.online, state.encoder_training
+
+        def loss_of(trained: tuple[Embedding | None, Critic]) -> tuple[Float[Array, ""], tuple[Array, Array]]:
+            encoder, critic = trained
+            nets = Nets(encoder or online.encoder, online.actor, critic).with_statistics(joint(batch), 1.0)
+            prediction = nets.q(batch.obs, batch.action)
+            loss = jnp.mean(batch.weight * self.value.loss(prediction, y), axis=-1)
+            q = jnp.mean(batch.weight * self.value.mean(prediction)[0])
+            return jnp.sum(loss), (q, jnp.max(self.value.error(prediction, y), axis=0))
+
+        (loss, (q, td_error)), grad = jax.value_and_grad(loss_of, has_aux=True)(critic_parameters(online, training))
+        trained = critic_parameters(online.with_statistics(joint(batch), STATISTICS_RATE), training)
+        (encoder, critic), opt = gradient_step(self.critic, trained, grad, state.critic_opt)
+        return encoder or online.encoder, critic, opt, loss, q, td_error
+
+    def _actor_step(
+        self, nets: Nets, opt: PyTree, batch: Transition, noise: Float[Array, "b m"], count: Int[Array, ""]
+    ) -> tuple[Actor, PyTree, ActorMetrics]:
+        """The two factors one after the other: grad_a Q [b, m] per sample, then its product with grad_theta mu."""
+
+        def q_of(a: Float[Array, "b m"]) -> Float[Array, ""]:
+            q = self.value.mean(nets.with_statistics(joint(batch), 1.0).q(batch.obs, a))
+            return jnp.sum(batch.weight * ACTOR_Q[self.actor_q](q))  # the sum, so that dq_da is per sample
+
+        def mu_of(actor: Actor) -> Float[Array, "b m"]:
+            return nets._replace(actor=actor).with_statistics(joint(batch), 1.0).mu(batch.obs)
+
+        mu, vjp = jax.vjp(mu_of, nets.actor)  # vjp(g) = sum_i g_i grad_theta mu(s_i)
+        a = self.smoothing(mu, noise[::-1], count) if self.smoothing.actor else mu  # noise of another sample's target
+        q_mu, dq_da = jax.value_and_grad(q_of)(a)
+        dloss_da = -dq_da / len(mu)  # minus: Adam minimises, we maximise J
+        if not equals(self.preactivation, 0):
+            dloss_da += self.preactivation * gradient_of_preactivation(mu)
+        (grad,) = vjp(dloss_da)
+        actor, opt = gradient_step(self.actor, nets.with_statistics(joint(batch), STATISTICS_RATE).actor, grad, opt)
+        return actor, opt, actor_metrics(mu, q_mu, dq_da)
+
+    def _soft_update(self, online: Nets, target: Nets) -> Nets:
+        tau_encoder, tau_actor = (self.tau if tau is None else tau for tau in (self.tau_encoder, self.tau_actor))
+        return Nets(
+            soft_update(online.encoder, target.encoder, tau_encoder),
+            soft_update(online.actor, target.actor, tau_actor),
+            soft_update(online.critic, target.critic, self.tau),
+        )
 
     def check(self, path: str) -> None:
         """Rules between actor, critic and exploration, whose options need no prefix."""
@@ -247,9 +279,14 @@ class DPG:
             )
 
 
-def with_critic(nets: Nets, latest: Latest | None) -> tuple[Embedding | None, Critic]:
-    """What the critic's loss trains: with the critic the encoder, unless that has a loss of its own."""
-    return nets.encoder if latest is None else None, nets.critic
+def joint(batch: Transition) -> Shaped[Array, "bb *obs"]:
+    """s and s' of a minibatch together, whose statistics batch normalisation takes (CrossQ: Bhatt et al. 2024)."""
+    return jnp.concatenate([batch.obs, batch.next_obs])
+
+
+def critic_parameters(nets: Nets, training: EncoderTraining | None) -> tuple[Embedding | None, Critic]:
+    """What the critic's loss trains: the encoder, unless that has a loss of its own (then None), and the critic."""
+    return nets.encoder if training is None else None, nets.critic
 
 
 def actor_metrics(mu: Float[Array, "b m"], q: Float[Array, ""], dq_da: Float[Array, "b m"]) -> ActorMetrics:

@@ -37,7 +37,7 @@ class Convolution:
             y = jax.lax.platform_dependent(x, self.weight, cpu=slices, default=compiler)
         return f(y + self.bias[:, None, None, None])
 
-    def fitted(self, x: Float[AnyArray, "c h w b"], rate: float) -> "Convolution":
+    def with_statistics(self, x: Float[AnyArray, "c h w b"], rate: float) -> "Convolution":
         return self
 
     def steps(self, f: str | None) -> list[Step]:

@@ -17,7 +17,7 @@ from ddpg.algorithm.initialisers import AnyInitialiser, Orthogonal
 from ddpg.algorithm.layers import ACTIVATIONS
 from ddpg.algorithm.picture_embedding import ActionAsItIs, PartsEmbedding, PictureEmbedding, flatten_observation
 from ddpg.algorithm.random import draw_uniform
-from ddpg.algorithm.sale import Latest, Sale
+from ddpg.algorithm.sale import EncoderTraining, Sale
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
 from ddpg.pictures import Layout, Part, layout_of, picture_parts
@@ -37,7 +37,7 @@ class Embedding(Protocol):
         """What joins z in the critic, at its `action_layer`."""
         ...
 
-    def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> "Embedding":
+    def with_statistics(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> "Embedding":
         """Running statistics of its batch normalisation, if any, moved by `rate` towards those of a minibatch."""
         ...
 
@@ -66,11 +66,11 @@ class Encoder(Protocol):
         """Parameters before training."""
         ...
 
-    def begin(self, encoder: Any) -> Latest | None:
+    def begin(self, encoder: Any) -> EncoderTraining | None:
         """Its own training, before the first step; None if the critic's loss trains it."""
         ...
 
-    def learn(self, latest: Latest | None, batch: Transition) -> Latest | None:
+    def learn(self, training: EncoderTraining | None, batch: Transition) -> EncoderTraining | None:
         """One step of its own training, if it has any."""
         ...
 
@@ -81,7 +81,7 @@ class TrainedByCritic:
     def begin(self, encoder: Any) -> None:
         return None
 
-    def learn(self, latest: Latest | None, batch: Transition) -> None:
+    def learn(self, training: EncoderTraining | None, batch: Transition) -> None:
         return None
 
 
@@ -154,7 +154,7 @@ class OfPictures(TrainedByCritic):
         return PartsEmbedding(tuple(each), tuple(parts))
 
     def _pictures(self, spec: Spec) -> list[Part]:
-        """Where the pictures of an observation are. Mistake if it has none."""
+        """Where the pictures of an observation are. Raises Mistake if it has none."""
         parts = picture_parts(spec) if spec.nested else [Part(0, spec.obs_size, spec.obs_shape)]
         if not parts:
             raise Mistake(
@@ -235,7 +235,7 @@ class Patches(OfPictures):
 
 
 def convolved_size(layers: list[Kernel], layout: Layout, kind: str) -> int:
-    """How many numbers leave the last layer. Mistake if a picture is too small for the layers."""
+    """How many numbers leave the last layer. Raises Mistake if a picture is too small for the layers."""
     height, width, _ = layout.shape
     for i, (size, stride, _) in enumerate(layers):
         if size > min(height, width):
@@ -248,7 +248,7 @@ def convolved_size(layers: list[Kernel], layout: Layout, kind: str) -> int:
 
 
 def of_layers(path: str, **lists: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The numbers of each layer, of which one may stand for all. Mistake if lists are of different lengths."""
+    """The numbers of each layer, of which one may stand for all. Raises Mistake if lists are of different lengths."""
     count = max(map(len, lists.values()))
     if odd := [name for name, numbers in lists.items() if len(numbers) not in (1, count)]:
         given = ", ".join(f"{path}.{name} {','.join(map(str, numbers))}" for name, numbers in lists.items())

@@ -42,7 +42,7 @@ class Layer(Protocol):
 
     def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b o"]: ...
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Layer":
+    def with_statistics(self, x: Float[AnyArray, "b i"], rate: float) -> "Layer":
         """Running statistics of its batch normalisation, if any, moved by `rate` towards those of minibatch x."""
         ...
 
@@ -74,12 +74,12 @@ class Dense:
         x = x if self.after is None else self.after(x)
         return x if self.linear else f(x)
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Dense":
+    def with_statistics(self, x: Float[AnyArray, "b i"], rate: float) -> "Dense":
         before = after = None
         if self.before is not None:
-            before, x = self.before.fitted(x, rate), self.before.fitted(x, 1.0)(x)
+            before, x = self.before.with_statistics(x, rate), self.before.with_statistics(x, 1.0)(x)
         if self.after is not None:
-            after = self.after.fitted(x @ self.weight + self.bias, rate)
+            after = self.after.with_statistics(x @ self.weight + self.bias, rate)
         return replace(self, before=before, after=after)
 
     def steps(self, f: str | None) -> list[Step]:
@@ -99,7 +99,7 @@ class Block:
     def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b i"]:
         return x + self.down(self.up(x, f), f)
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Block":
+    def with_statistics(self, x: Float[AnyArray, "b i"], rate: float) -> "Block":
         return self
 
     def steps(self, f: str | None) -> list[Step]:
@@ -118,7 +118,7 @@ class Within:
     def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b o"]:
         return replaced(x, [Part(self.begin, self.end, (self.end - self.begin,))], [lambda x: self.layer(x, f)])
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Within":
+    def with_statistics(self, x: Float[AnyArray, "b i"], rate: float) -> "Within":
         return self
 
     def steps(self, f: str | None) -> list[Step]:
@@ -135,7 +135,7 @@ class Trunk:
     def __call__(self, x: Float[AnyArray, "b i"], f: Activation) -> Float[AnyArray, "b o"]:
         return self.layer(x, np.tanh if isinstance(x, np.ndarray) else jnp.tanh)
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Trunk":
+    def with_statistics(self, x: Float[AnyArray, "b i"], rate: float) -> "Trunk":
         return self
 
     def steps(self, f: str | None) -> list[Step]:
@@ -170,12 +170,12 @@ def forward(
     return layers[-1](x, last or f) if layers else x
 
 
-def fitted(layers: Layers, x: Float[AnyArray, "b i"], f: Activation, rate: float) -> Layers:
+def with_statistics(layers: Layers, x: Float[AnyArray, "b i"], f: Activation, rate: float) -> Layers:
     """Layers whose running statistics have moved by `rate` towards those of minibatch x."""
     moved = []
     for layer in layers:
-        moved.append(layer.fitted(x, rate))
-        x = layer.fitted(x, 1.0)(x, f)
+        moved.append(layer.with_statistics(x, rate))
+        x = layer.with_statistics(x, 1.0)(x, f)
     return tuple(moved)
 
 

@@ -24,10 +24,10 @@ from ddpg.algorithm.layers import (
     Layers,
     Trunk,
     Within,
-    fitted,
     forward,
     steps,
     uniform_layer,
+    with_statistics,
 )
 from ddpg.algorithm.norms import NORMS, AvgL1Norm, LayerNorm
 from ddpg.algorithm.random import draw_uniform
@@ -100,7 +100,7 @@ class Residual:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkConfig:
     """The recipe of one network and of the Adam that trains it.
 
     `widths` are those of the hidden layers; without any the network is a linear function (an actor's before tanh).
@@ -128,7 +128,7 @@ class Network:
     weight_decay: NonNegative = 0.0
     max_grad_norm: Positive | None = None
 
-    def actor(self, key: Key, inputs: int, outputs: int, embedded: Sequence[range] = ()) -> "Actor":
+    def init_actor(self, key: Key, inputs: int, outputs: int, embedded: Sequence[range] = ()) -> "Actor":
         """mu from `inputs` numbers (the encoder's z) to `outputs` action dimensions.
 
         `embedded` are those of z that an encoder has made; the others are the observation itself.
@@ -137,7 +137,7 @@ class Network:
         lift, size = self._lift(key, size, inputs, inputs, embedded)
         return Actor((*trunk, *lift, *self.layers(key, size, 0, outputs)), self.activation)
 
-    def critic(
+    def init_critic(
         self,
         key: Key,
         inputs: int,
@@ -178,7 +178,7 @@ class Network:
     def _lift(self, key: Key, size: int, z: int, end: int, embedded: Sequence[range]) -> tuple[Layers, int]:
         """The lift of what is not embedded of z, up to `end`, or nothing; and how many numbers of `size` are then left.
 
-        Mistake if that does not lie at the end of z.
+        Raises Mistake if that does not lie at the end of z.
         """
         if self.lift is None:
             return (), size
@@ -253,9 +253,9 @@ class Actor:
         activations = IN_NUMPY if isinstance(z, np.ndarray) else ACTIVATIONS
         return forward(self.layers, z, activations[self.activation], activations["tanh"])
 
-    def fitted(self, z: Float[Array, "b z"], rate: float) -> "Actor":
+    def with_statistics(self, z: Float[Array, "b z"], rate: float) -> "Actor":
         """Running statistics of its batch normalisation, if any, moved by `rate` towards those of a minibatch."""
-        return replace(self, layers=fitted(self.layers, z, ACTIVATIONS[self.activation], rate))
+        return replace(self, layers=with_statistics(self.layers, z, ACTIVATIONS[self.activation], rate))
 
     def steps(self) -> list[Step]:
         """The same as a call, for the files of networks."""
@@ -285,13 +285,13 @@ class Critic:
 
         return self._over_members(member)
 
-    def fitted(self, z: Float[Array, "b z"], rate: float) -> "Critic":
+    def with_statistics(self, z: Float[Array, "b z"], rate: float) -> "Critic":
         """Like the actor's; where the action joins, batch normalisation has ended."""
         f, of_obs = ACTIVATIONS[self.activation], self.action_layer
         if not of_obs:
             return self
         z = forward(self.trunk, z, f)
-        layers = self._over_members(lambda layers: fitted(layers[:of_obs], z, f, rate))
+        layers = self._over_members(lambda layers: with_statistics(layers[:of_obs], z, f, rate))
         return replace(self, layers=(*layers, *self.layers[of_obs:]))
 
     def steps(self, pair: list[Step]) -> list[Step]:

@@ -9,10 +9,8 @@ import numpy as np
 from jax.tree_util import register_dataclass
 from jaxtyping import Float
 
-from ddpg.algorithm.steps import Step
+from ddpg.algorithm.steps import EPSILON, Step
 from ddpg.types import AnyArray, PyTree
-
-EPSILON = np.float32(1e-5)  # added to every variance
 
 
 @runtime_checkable
@@ -28,7 +26,7 @@ class Norm(Protocol):
 
     def __call__(self, x: Float[AnyArray, "b i"]) -> Float[AnyArray, "b i"]: ...
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "Norm":
+    def with_statistics(self, x: Float[AnyArray, "b i"], rate: float) -> "Norm":
         """Running statistics moved by `rate` towards those of minibatch x; without any, the same."""
         ...
 
@@ -53,7 +51,7 @@ class LayerNorm:
     def __call__(self, x: Float[AnyArray, "b i"]) -> Float[AnyArray, "b i"]:
         return standardised(x, x.mean(-1, keepdims=True), x.var(-1, keepdims=True)) * self.scale + self.shift
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "LayerNorm":
+    def with_statistics(self, x: Float[AnyArray, "b i"], rate: float) -> "LayerNorm":
         return self
 
     def steps(self) -> list[Step]:
@@ -72,8 +70,9 @@ class Running(NamedTuple):
 class BatchNorm:
     """Each feature with mean 0 and variance 1 by running statistics (Ioffe and Szegedy 2015, algorithms 1 and 2).
 
-    An update uses the minibatch's own statistics, `fitted(both, 1.0)`, of s and s' as one minibatch (CrossQ, Bhatt et
-    al. 2024), so that a state is the same input to Q and to Q'; acting uses the running ones, moved at a small rate.
+    An update uses the minibatch's own statistics, `with_statistics(joint, 1.0)`, of s and s' as one minibatch (CrossQ,
+    Bhatt et al. 2024), so that a state is the same input to Q and to Q'; acting uses the running ones, moved at a small
+    rate.
     """
 
     of_minibatch: ClassVar[bool] = True
@@ -88,7 +87,7 @@ class BatchNorm:
     def __call__(self, x: Float[AnyArray, "b i"]) -> Float[AnyArray, "b i"]:
         return standardised(x, *self.running) * self.scale + self.shift
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "BatchNorm":
+    def with_statistics(self, x: Float[AnyArray, "b i"], rate: float) -> "BatchNorm":
         now = Running(x.mean(0), x.var(0))
         # In this form rate 1 gives the minibatch's statistics exactly.
         return replace(self, running=jax.tree.map(lambda old, new: new + (1 - rate) * (old - new), self.running, now))
@@ -114,7 +113,7 @@ class AvgL1Norm:
         size = abs(x).mean(-1, keepdims=True)
         return x / x.__array_namespace__().maximum(size, np.float32(1e-8))
 
-    def fitted(self, x: Float[AnyArray, "b i"], rate: float) -> "AvgL1Norm":
+    def with_statistics(self, x: Float[AnyArray, "b i"], rate: float) -> "AvgL1Norm":
         return self
 
     def steps(self) -> list[Step]:
@@ -130,4 +129,8 @@ def standardised(x: AnyArray, mean: AnyArray, variance: AnyArray) -> AnyArray:
     return (x - mean) / (variance + EPSILON) ** 0.5
 
 
-NORMS: dict[str, type[Norm]] = {"layer": LayerNorm, "batch": BatchNorm, "l1": AvgL1Norm}
+NORMS: dict[str, type[Norm]] = {
+    "layer": LayerNorm,
+    "batch": BatchNorm,
+    "l1": AvgL1Norm,
+}

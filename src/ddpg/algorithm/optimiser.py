@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.norms import Running
 from ddpg.algorithm.schedules import Constant
 from ddpg.hyperparameters import Number, equals
 from ddpg.types import PyTree
 
 
-def adam(network: Network) -> optax.GradientTransformation:
+def adam(network: NetworkConfig) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) if the network has `weight_decay`.
 
     `l2` adds l2 * theta to the gradient first, as the 2016 paper does for its critic.
@@ -25,12 +25,12 @@ def adam(network: Network) -> optax.GradientTransformation:
     return optax.chain(*parts) if len(parts) > 1 else parts[0]
 
 
-def init_optimiser(network: Network, params: PyTree) -> PyTree:
+def init_optimiser(network: NetworkConfig, params: PyTree) -> PyTree:
     """The optimiser's state before the first step."""
     return adam(network).init(params)
 
 
-def gradient_step(network: Network, params: PyTree, grad: PyTree, opt: PyTree) -> tuple[PyTree, PyTree]:
+def gradient_step(network: NetworkConfig, params: PyTree, grad: PyTree, opt: PyTree) -> tuple[PyTree, PyTree]:
     """Parameters and optimiser after one step down the gradient."""
     updates, opt = adam(network).update(grad, opt, _without_statistics(params))
     return optax.apply_updates(params, updates), opt

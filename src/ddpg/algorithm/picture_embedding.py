@@ -23,7 +23,7 @@ class ActionAsItIs:
     def pair_steps(self) -> list[Step]:
         return []
 
-    def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> Any:
+    def with_statistics(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> Any:
         return self
 
 

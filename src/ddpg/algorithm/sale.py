@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped
 
 from ddpg.algorithm.initialisers import AnyInitialiser, FanIn
 from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, STATIC, Activation, Layers, forward, part, place, steps
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.norms import AvgL1Norm
 from ddpg.algorithm.picture_embedding import flatten_observation
 from ddpg.algorithm.steps import Step
@@ -47,7 +47,7 @@ class SaleEmbedding:
         x = action.__array_namespace__().concatenate([z_s, action], axis=-1)
         return forward(self.g, x, self._activation(x), _linear)
 
-    def fitted(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> "SaleEmbedding":
+    def with_statistics(self, obs: Shaped[AnyArray, "b *obs"], rate: float) -> "SaleEmbedding":
         return self
 
     def steps(self) -> list[Step]:
@@ -69,8 +69,8 @@ def _linear(x: AnyArray) -> AnyArray:
     return x
 
 
-class Latest(NamedTuple):
-    """An encoder with a loss of its own, as far as it is trained; networks see it from their next targets on."""
+class EncoderTraining(NamedTuple):
+    """An encoder in training by its own loss, and its optimiser; networks get a copy when the targets move."""
 
     encoder: SaleEmbedding
     opt: PyTree
@@ -99,19 +99,19 @@ class Sale:
         return [range(self.size)]
 
     def create(self, key: Key, spec: Spec) -> SaleEmbedding:
-        recipe, (f_key, g_key) = Network(widths=self.widths, init=self.init), jax.random.split(key)
+        recipe, (f_key, g_key) = NetworkConfig(widths=self.widths, init=self.init), jax.random.split(key)
         *hidden, last = recipe.layers(f_key, spec.obs_size, 0, self.size)
         g = recipe.layers(g_key, self.size + spec.action_dim, 0, self.size)
         return SaleEmbedding((*hidden, replace(last, after=AvgL1Norm())), g, self.activation)
 
-    def begin(self, encoder: Any) -> Latest:
-        return Latest(jax.tree.map(jnp.copy, encoder), optax.adam(self.lr).init(encoder))
+    def begin(self, encoder: Any) -> EncoderTraining:
+        return EncoderTraining(jax.tree.map(jnp.copy, encoder), optax.adam(self.lr).init(encoder))
 
-    def learn(self, latest: Latest | None, batch: Transition) -> Latest | None:
+    def learn(self, training: EncoderTraining | None, batch: Transition) -> EncoderTraining | None:
         """One step down the mean of (g(f(s), a) - f(s'))^2, of which f(s') is given."""
-        if latest is None:
+        if training is None:
             return None
-        encoder, opt = latest
+        encoder, opt = training
         next_z = encoder.embedded(flatten_observation(batch.next_obs))
 
         def loss(encoder: SaleEmbedding) -> Float[Array, ""]:
@@ -119,4 +119,4 @@ class Sale:
             return jnp.mean(batch.weight[:, None] * jnp.square(predicted - next_z))
 
         updates, opt = optax.adam(self.lr).update(jax.grad(loss)(encoder), opt)
-        return Latest(jax.tree.map(jnp.add, encoder, updates), opt)
+        return EncoderTraining(jax.tree.map(jnp.add, encoder, updates), opt)

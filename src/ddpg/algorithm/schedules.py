@@ -85,7 +85,7 @@ def schedule(factor: Callable[[float], float], steps: int, begin: int = 0, point
     `factor` is called here, at `points` values of progress from 0 to 1, and never while training: the run has the
     numbers in its configuration, and resumes exactly. Progress is 0 up to step `begin` and 1 from `begin + steps` on;
     these are environment steps for `exploration.schedule`, updates for `actor.schedule` and `critic.schedule`.
-    Mistake if a factor is no finite number of at least 0.
+    Raises Mistake if a factor is no finite number of at least 0.
     """
     factors = list[float]()
     for progress in np.linspace(0, 1, max(points, 2)).tolist():

@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
+
 from ddpg.types import AnyArray
+
+EPSILON = np.float32(1e-5)  # added to every variance and mean square
 
 
 class Step(NamedTuple):

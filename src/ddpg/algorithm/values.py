@@ -29,6 +29,11 @@ class Value(Protocol):
         ...
 
     @property
+    def predicts_returns(self) -> bool:
+        """Whether each output is a return, to which `DPG.clip_values` applies."""
+        ...
+
+    @property
     def scales_returns(self) -> bool:
         """Whether returns must come scaled into [-1, 1]."""
         ...
@@ -78,6 +83,10 @@ class Scalar:
         return 1
 
     @property
+    def predicts_returns(self) -> bool:
+        return True
+
+    @property
     def scales_returns(self) -> bool:
         return False
 
@@ -120,6 +129,10 @@ class Categorical:
     @property
     def outputs(self) -> int:
         return self.atoms
+
+    @property
+    def predicts_returns(self) -> bool:
+        return False  # they are logits; the returns of the atoms have bounds already
 
     @property
     def scales_returns(self) -> bool:
@@ -181,9 +194,9 @@ AnyValue = Annotated[Scalar | Categorical, Discriminator("kind")]
 
 
 class ValueRange(NamedTuple):
-    """A range of returns that grows with each minibatch, and what it was when the target networks last moved: 0 before.
+    """A range of returns that grows with each minibatch, and what it was when the target networks last moved.
 
-    Q' is clipped to the latter. `RANGES` are of which returns.
+    Q' is clipped to the latter, which is [0, 0] before they first move. `RANGES` says of which returns.
     """
 
     low: Float[Array, ""]
@@ -192,14 +205,14 @@ class ValueRange(NamedTuple):
     clip_high: Float[Array, ""]
 
     @classmethod
-    def none(cls) -> "ValueRange":
+    def empty(cls) -> "ValueRange":
         return cls(jnp.float32(jnp.inf), jnp.float32(-jnp.inf), jnp.float32(0), jnp.float32(0))
 
-    def clip(self, prediction: Float[Array, "b 1"]) -> Float[Array, "b 1"]:
+    def clip(self, prediction: Float[Array, "b n"]) -> Float[Array, "b n"]:
         return jnp.clip(prediction, self.clip_low, self.clip_high)
 
-    def seen(self, returns: Float[Array, "b n"], weight: Float[Array, " b"]) -> "ValueRange":
-        """With those of a minibatch, but for those of weight 0, which are of no transition."""
+    def extended(self, returns: Float[Array, "b n"], weight: Float[Array, " b"]) -> "ValueRange":
+        """The range extended by the returns of a minibatch, without samples of weight 0, which are no transitions."""
         known = weight[:, None] > 0
         low, high = jnp.min(jnp.where(known, returns, jnp.inf)), jnp.max(jnp.where(known, returns, -jnp.inf))
         return self._replace(low=jnp.minimum(self.low, low), high=jnp.maximum(self.high, high))
@@ -207,12 +220,12 @@ class ValueRange(NamedTuple):
     def unclipped(self) -> "ValueRange":
         return self._replace(clip_low=jnp.float32(-jnp.inf), clip_high=jnp.float32(jnp.inf))
 
-    def moved(self) -> "ValueRange":
-        """When the target networks move."""
+    def with_clip_updated(self) -> "ValueRange":
+        """The range as it is when the target networks move."""
         return ValueRange(self.low, self.high, self.low, self.high)
 
 
-def repeated_rewards(y: Float[Array, "b 1"], batch: Transition) -> Float[Array, "b 2"]:
+def repeated_rewards(y: Float[Array, "b n"], batch: Transition) -> Float[Array, "b 2"]:
     """The return R / (1 - gamma^n) that each sample would have if its rewards came again and again; none with gamma 1.
 
     With V the largest of all, R + gamma^n V is at most V, so no policy has more where rewards are like those so far.
@@ -226,7 +239,7 @@ def repeated_rewards(y: Float[Array, "b 1"], batch: Transition) -> Float[Array, 
 RANGES = {"targets": lambda y, batch: y, "rewards": repeated_rewards}
 
 
-def pessimistic(prediction: Float[Array, "k b size"], q: Float[Array, "k b"]) -> Float[Array, "b size"]:
+def clipped_double_q(prediction: Float[Array, "k b size"], q: Float[Array, "k b"]) -> Float[Array, "b size"]:
     """Per sample, the member with the smallest mean (TD3, section 4.2); with one member, that member."""
     if prediction.shape[0] == 1:
         return prediction[0]

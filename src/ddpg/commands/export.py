@@ -98,7 +98,7 @@ def export_run(
 
 
 def _check(folder: RunFolder, format: str, path: Path) -> None:
-    """Mistake if a file of that format cannot be at `path`."""
+    """Raise Mistake if a file of that format cannot be at `path`."""
     suffix = FORMATS[format].suffix
     if path.suffix != suffix:
         raise Mistake(f"file {path}: the format {format} ends in {suffix}; choose another file with -o")
@@ -155,8 +155,8 @@ def observations(spec: Spec, stats: InputStats) -> Shaped[np.ndarray, "b *obs"]:
 def compare(form: Form, policy: GreedyPolicy, spec: Spec, obs: Shaped[np.ndarray, "b *obs"]) -> float:
     """The largest difference between the actions of `form` and of the policy in JAX, as a share of the action's range.
 
-    Mistake if rounding does not explain it: if it is more than 1e-5, and more than what the policy itself changes by
-    when the last digits of its weights do. Or if an action is beyond its bounds.
+    Raises Mistake if rounding does not explain it: if it is more than 1e-5, and more than what the policy itself
+    changes by when the last digits of its weights do. Or if an action is beyond its bounds.
     """
     act, random = reference(spec), np.random.default_rng(1)
 

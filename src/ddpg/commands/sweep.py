@@ -112,7 +112,7 @@ def _workers(jobs: int, population: int, ray_address: str | None) -> Workers:
 
 
 def _at_once(jobs: int, population: int, ray_address: str | None) -> int:
-    """How many trials; Mistake if that cannot be."""
+    """How many trials; raises Mistake if that cannot be."""
     for name, number in (("jobs", jobs), ("population", population)):
         if number < 1:
             raise Mistake(f"{name} {number}: expected at least 1")

@@ -113,7 +113,7 @@ def _filled(env: str, steps: np.ndarray, sources: Sequence[Source]) -> tuple[Tas
 def scaled(tasks: Sequence[Task], reference: Mapping[str, Range] | None) -> tuple[list[Task], dict[str, Range]]:
     """Tasks on one scale, and the returns that are 0 and 1 on it: the reference's, or the ranges of this comparison.
 
-    Mistake if a reference lacks an environment, or has one that is not compared.
+    Raises Mistake if a reference lacks an environment, or has one that is not compared.
     """
     envs = [task.env for task in tasks]
     if reference is None:

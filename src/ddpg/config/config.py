@@ -17,16 +17,16 @@ from ddpg.ranges import Finite, InfoKeys, Natural, Positive, Seeding, Share, Uni
 
 @dataclass(frozen=True)
 class CollectionConfig:
-    """How acting and learning alternate: `steps` of `envs` environments, then `updates` gradient steps.
+    """One iteration: `steps` steps in each of `envs` environments, beside `updates` gradient steps.
 
-    (steps, updates) = (1, 1) is textbook DDPG, (50, 50) Spinning Up's schedule, (200, 25) the article's. The first
-    `warmup` environment steps are uniformly random, and later a share of `random_actions` of them, as in HER; updates
-    begin after `learning_starts` (default: `warmup`).
-    Python environments step one after the other (`vector` sync) or in one process each (async). With `assess`, a
-    policy acts until one of its episodes has ended in each environment, and the one whose worst was the best so far is
-    evaluated and saved (TD7's checkpoints: Fujimoto et al. 2023). Compiled environments are reset at every step, since
-    any may end there; with `reset_pool` they take their starts from a pool of so many, renewed a little in every
-    iteration, which is faster if a reset takes long and there are many.
+    (steps, updates) = (1, 1) is textbook DDPG, (50, 50) Spinning Up's schedule, (200, 25) the article's; a step is
+    learned from one iteration later. The first `warmup` environment steps are uniformly random, and later a share of
+    `random_actions` of them, as in HER; updates begin after `learning_starts` (default: `warmup`).
+    Python environments step one after the other (`vector` sync) or in one process each (async). With `assess`, policies
+    are checkpointed as in TD7 (Fujimoto et al. 2023): a policy acts until one of its episodes has ended in each
+    environment, and the policy with the largest minimum return so far is evaluated and saved. Compiled environments are
+    reset at every step, since any may end there; with `reset_pool` they take their starts from a pool of that many,
+    of which every iteration renews a few: faster if a reset takes long and there are many environments.
     """
 
     steps: Natural = 1
@@ -92,8 +92,8 @@ class Config:
 
     `env_args` are the environment's keyword arguments as key=value; `env_seeds` says how Python's environments are
     seeded: at every `episode`, `once`, by seeds of a range such as 0:100 at every episode, or `never`. Every action is
-    held for `action_repeat` of its steps, which count as one here. With `pixels` drawn the agent sees pictures of it,
-    `stack` of them in a row, of which it must tell how fast things move. The update sees rewards times `reward_scale`,
+    held for `action_repeat` of its steps, which count as one here. With `pixels` drawn the agent sees images of it;
+    `stack` frames are stacked, which shows velocities. The update sees rewards times `reward_scale`,
     and with `normalise` observations of mean 0 and variance 1 by running statistics, which evaluation and the saved
     policy apply unchanged. `log` are keys of `info`, whose numbers at the end of episodes are averaged and logged.
     Several `devices` may compute one seed: each has a part of every minibatch, and of compiled environments.
@@ -137,7 +137,7 @@ class Config:
 
     @property
     def steps_per_iteration(self) -> int:
-        """Environment steps of one seed."""
+        """Environment steps per iteration, for one seed."""
         return self.collect.steps * self.collect.envs
 
     def check(self, path: str) -> None:

@@ -64,7 +64,10 @@ def read_config(path: Path) -> Config:
 
 
 def read_preset(preset: str | Path) -> Config:
-    """A preset by its name, or from a file: a sweep's preset.json, a run's config.json. Mistake if there is none."""
+    """A preset by its name, or from a file: a sweep's preset.json, a run's config.json.
+
+    Raises Mistake if there is none.
+    """
     if not is_file(preset):
         return by_name(str(preset))
     try:
@@ -79,7 +82,7 @@ def is_file(preset: str | Path) -> bool:
 
 
 def _read(path: Path) -> Config:
-    """OSError if the file cannot be read, Mistake if it has no configuration."""
+    """OSError if the file cannot be read, raises Mistake if it has no configuration."""
     try:
         check_plain(path, LARGEST_CONFIG)
         text = path.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from ddpg.algorithm.augment import RandomShift
 from ddpg.algorithm.encoders import Conv, Patches
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
 from ddpg.algorithm.initialisers import FanIn, Normal, Orthogonal
-from ddpg.algorithm.networks import Network, Plain, Residual
+from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.sale import Sale
 from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
@@ -33,8 +33,8 @@ PRESETS = {
         preset="mujoco",
         gamma=0.99,
         agent=DPG(
-            actor=Network(widths=(256, 256)),
-            critic=Network(widths=(256, 256), activation="silu"),
+            actor=NetworkConfig(widths=(256, 256)),
+            critic=NetworkConfig(widths=(256, 256), activation="silu"),
             exploration=Gaussian(sigma=0.1),
             tau=0.005,
         ),
@@ -49,8 +49,8 @@ PRESETS = {
         reward_scale=0.1,
         normalise=True,
         agent=DPG(
-            actor=Network(l2=1e-2),
-            critic=Network(activation="silu"),
+            actor=NetworkConfig(l2=1e-2),
+            critic=NetworkConfig(activation="silu"),
             exploration=OrnsteinUhlenbeck(theta=0.05, sigma=0.5),
         ),
         steps=60_000,
@@ -64,8 +64,8 @@ PRESETS = {
         normalise=True,
         log=("is_success",),
         agent=DPG(
-            actor=Network(widths=(256, 256, 256), activation="relu", lr=1e-3),
-            critic=Network(widths=(256, 256, 256), activation="relu", lr=1e-3),
+            actor=NetworkConfig(widths=(256, 256, 256), activation="relu", lr=1e-3),
+            critic=NetworkConfig(widths=(256, 256, 256), activation="relu", lr=1e-3),
             exploration=Gaussian(sigma=0.2),
             preactivation=1.0,
             tau=0.05,
@@ -84,8 +84,8 @@ PRESETS = {
         reward_scale=0.1,
         agent=DPG(
             encoder=Patches(filters=(64,), patches=(8,)),
-            actor=Network(trunk=50, widths=(128, 128), lr=5e-4, schedule=Linear(final=0.1, steps=20_000)),
-            critic=Network(
+            actor=NetworkConfig(trunk=50, widths=(128, 128), lr=5e-4, schedule=Linear(final=0.1, steps=20_000)),
+            critic=NetworkConfig(
                 trunk=50,
                 widths=(128, 128),
                 activation="silu",
@@ -114,8 +114,8 @@ PRESETS = {
         stack=3,
         agent=DPG(
             encoder=Conv(filters=(32, 32, 32, 32), kernels=(3, 3, 3, 3), strides=(2, 1, 1, 1)),
-            actor=Network(trunk=50, widths=(1024, 1024), init=Orthogonal(), lr=1e-4),
-            critic=Network(trunk=50, widths=(1024, 1024), init=Orthogonal(), lr=1e-4),
+            actor=NetworkConfig(trunk=50, widths=(1024, 1024), init=Orthogonal(), lr=1e-4),
+            critic=NetworkConfig(trunk=50, widths=(1024, 1024), init=Orthogonal(), lr=1e-4),
             critics=2,
             actor_q="min",
             exploration=Gaussian(sigma=1.0, schedule=Linear(final=0.1, steps=500_000)),
@@ -138,8 +138,10 @@ PRESETS = {
         stack=3,
         agent=DPG(
             encoder=Conv(filters=(32, 32, 32), kernels=(3, 3, 3), strides=(2, 2, 2), init=FanIn()),
-            actor=Network(widths=(200, 200), activation="relu", final_init=3e-4, lr=1e-4),
-            critic=Network(widths=(200, 200), activation="relu", final_init=3e-4, action_layer=1, lr=1e-3, l2=1e-2),
+            actor=NetworkConfig(widths=(200, 200), activation="relu", final_init=3e-4, lr=1e-4),
+            critic=NetworkConfig(
+                widths=(200, 200), activation="relu", final_init=3e-4, action_layer=1, lr=1e-3, l2=1e-2
+            ),
             exploration=OrnsteinUhlenbeck(theta=0.15, sigma=0.2),
             tau=0.001,
         ),
@@ -151,8 +153,8 @@ PRESETS = {
         preset="article",
         gamma=0.9,
         agent=DPG(
-            actor=Network(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=1e-3),
-            critic=Network(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=2e-3),
+            actor=NetworkConfig(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=1e-3),
+            critic=NetworkConfig(widths=(64, 64), activation="relu", init=Normal(std=0.3, bias=0.1), lr=2e-3),
             exploration=Gaussian(sigma=1.0, schedule=Exponential(rate=0.9995, begin=10_000)),
             tau=0.01,
         ),
@@ -164,8 +166,8 @@ PRESETS = {
         preset="hands_on_rl",
         gamma=0.98,
         agent=DPG(
-            actor=Network(widths=(64,), activation="relu", lr=3e-4),
-            critic=Network(widths=(64, 64), activation="relu", lr=3e-3),
+            actor=NetworkConfig(widths=(64,), activation="relu", lr=3e-4),
+            critic=NetworkConfig(widths=(64, 64), activation="relu", lr=3e-3),
             exploration=Gaussian(sigma=0.005),
             tau=0.005,
         ),
@@ -178,8 +180,10 @@ PRESETS = {
         preset="lillicrap",
         gamma=0.99,
         agent=DPG(
-            actor=Network(widths=(400, 300), activation="relu", block=Plain(norm="batch"), final_init=3e-3, lr=1e-4),
-            critic=Network(
+            actor=NetworkConfig(
+                widths=(400, 300), activation="relu", block=Plain(norm="batch"), final_init=3e-3, lr=1e-4
+            ),
+            critic=NetworkConfig(
                 widths=(400, 300),
                 activation="relu",
                 block=Plain(norm="batch"),
@@ -199,8 +203,8 @@ PRESETS = {
         preset="td3",
         gamma=0.99,
         agent=DPG(
-            actor=Network(widths=(400, 300), activation="relu", lr=1e-3),
-            critic=Network(widths=(400, 300), activation="relu", lr=1e-3),
+            actor=NetworkConfig(widths=(400, 300), activation="relu", lr=1e-3),
+            critic=NetworkConfig(widths=(400, 300), activation="relu", lr=1e-3),
             critics=2,
             smoothing=TargetSmoothing(sigma=0.2, clip=0.5),
             policy_delay=2,
@@ -216,8 +220,8 @@ PRESETS = {
         preset="td3_plus",
         gamma=0.99,
         agent=DPG(
-            actor=Network(widths=(256, 256), activation="relu", lr=1e-3),
-            critic=Network(widths=(256, 256), activation="elu", block=Plain(norm="layer"), lr=1e-3),
+            actor=NetworkConfig(widths=(256, 256), activation="relu", lr=1e-3),
+            critic=NetworkConfig(widths=(256, 256), activation="elu", block=Plain(norm="layer"), lr=1e-3),
             critics=2,
             value=Scalar(huber=1.0),
             smoothing=TargetSmoothing(sigma=0.2, clip=0.5),
@@ -234,8 +238,10 @@ PRESETS = {
         preset="d4pg",
         gamma=0.99,
         agent=DPG(
-            actor=Network(widths=(300, 200), activation="relu", block=Plain(norm="layer"), lr=1e-4),
-            critic=Network(widths=(400, 300), activation="relu", block=Plain(norm="layer"), action_layer=1, lr=1e-4),
+            actor=NetworkConfig(widths=(300, 200), activation="relu", block=Plain(norm="layer"), lr=1e-4),
+            critic=NetworkConfig(
+                widths=(400, 300), activation="relu", block=Plain(norm="layer"), action_layer=1, lr=1e-4
+            ),
             value=Categorical(atoms=51),
             exploration=Gaussian(sigma=0.3),
             tau=1.0,
@@ -251,8 +257,8 @@ PRESETS = {
         gamma=0.99,
         agent=DPG(
             encoder=Sale(size=256, widths=(256, 256), activation="elu", lr=3e-4),
-            actor=Network(lift=256, widths=(256, 256), activation="relu", lr=3e-4),
-            critic=Network(lift=256, widths=(256, 256), activation="elu", lr=3e-4),
+            actor=NetworkConfig(lift=256, widths=(256, 256), activation="relu", lr=3e-4),
+            critic=NetworkConfig(lift=256, widths=(256, 256), activation="elu", lr=3e-4),
             critics=2,
             actor_q="mean",
             value=Scalar(huber=1.0),
@@ -279,8 +285,8 @@ PRESETS = {
         gamma=0.99,
         agent=DPG(
             encoder=Sale(size=128, widths=(128, 128), activation="elu", lr=3e-4),
-            actor=Network(lift=128, widths=(256, 256), activation="relu", lr=3e-4),
-            critic=Network(lift=128, widths=(256, 256), activation="elu", lr=3e-4),
+            actor=NetworkConfig(lift=128, widths=(256, 256), activation="relu", lr=3e-4),
+            critic=NetworkConfig(lift=128, widths=(256, 256), activation="elu", lr=3e-4),
             critics=2,
             actor_q="mean",
             value=Categorical(atoms=101),
@@ -300,8 +306,10 @@ PRESETS = {
         gamma=0.99,
         normalise=True,
         agent=DPG(
-            actor=Network(widths=(128,), activation="relu", block=Residual(expansion=4), lr=1e-4, weight_decay=1e-2),
-            critic=Network(
+            actor=NetworkConfig(
+                widths=(128,), activation="relu", block=Residual(expansion=4), lr=1e-4, weight_decay=1e-2
+            ),
+            critic=NetworkConfig(
                 widths=(512, 512), activation="relu", block=Residual(expansion=4), lr=1e-4, weight_decay=1e-2
             ),
             critics=2,
@@ -321,8 +329,8 @@ PRESETS = {
         gamma=0.99,
         normalise=True,
         agent=DPG(
-            actor=Network(widths=(512, 256, 128), activation="relu", lr=3e-4, weight_decay=0.1),
-            critic=Network(widths=(1024, 512, 256), activation="relu", lr=3e-4, weight_decay=0.1),
+            actor=NetworkConfig(widths=(512, 256, 128), activation="relu", lr=3e-4, weight_decay=0.1),
+            critic=NetworkConfig(widths=(1024, 512, 256), activation="relu", lr=3e-4, weight_decay=0.1),
             critics=2,
             actor_q="min",
             value=Categorical(atoms=101, low=-250.0, high=250.0),

@@ -72,6 +72,7 @@ class Option(NamedTuple):
     value: Any
     choices: tuple[str, ...] = ()  # all that it accepts, if that is a list of names; the kinds of a part
     kinds: tuple[str, ...] = ()  # of the part around it; empty if all kinds have it
+    others: tuple[tuple[str, Any], ...] = ()  # kinds whose default differs from `value`, with that default
 
 
 def options(part: Any, path: str = "") -> list[Option]:
@@ -92,15 +93,19 @@ def options(part: Any, path: str = "") -> list[Option]:
 
 def _options_of_kinds(chosen: Any, alternatives: list[Any], path: str) -> list[Option]:
     alternatives = sorted(alternatives, key=lambda kind: not isinstance(chosen, kind))  # so that its values come first
-    merged: dict[str, Option] = {}
-    owners: dict[str, list[str]] = {}
+    owners: dict[str, dict[str, Option]] = {}  # by path, then by kind
     for part in alternatives:
         for option in options(chosen if isinstance(chosen, part) else part(), path):
-            merged.setdefault(option.path, option)
-            owners.setdefault(option.path, []).append(part.kind)
-    of_some = {path: kinds for path, kinds in owners.items() if len(kinds) < len(alternatives)}
-    inner = [option._replace(kinds=option.kinds or tuple(of_some.get(path, ()))) for path, option in merged.items()]
-    return [Option(short(path), chosen.kind, tuple(part.kind for part in alternatives)), *inner]
+            owners.setdefault(option.path, {})[part.kind] = option
+    merged = [_merged(owned, everywhere=len(owned) == len(alternatives)) for owned in owners.values()]
+    return [Option(short(path), chosen.kind, tuple(part.kind for part in alternatives)), *merged]
+
+
+def _merged(owned: Mapping[str, Option], everywhere: bool) -> Option:
+    """One option of several kinds."""
+    first, *_ = owned.values()
+    others = tuple((kind, option.value) for kind, option in owned.items() if option.value != first.value)
+    return first._replace(kinds=first.kinds or (() if everywhere else tuple(owned)), others=first.others + others)
 
 
 def values(config: Config) -> dict[str, Any]:

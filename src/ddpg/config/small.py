@@ -42,7 +42,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 
 
 def small_options(config: Config) -> Mapping[str, Any]:
-    """The options that make this preset small. Mistake if it is already."""
+    """The options that make this preset small. Raises Mistake if it is already."""
     if config.preset not in SMALL:
         raise Mistake(f"small: preset {config.preset} has one size; leave out --small, or choose {', '.join(SMALL)}")
     return SMALL[config.preset]

@@ -81,7 +81,10 @@ class Findings:
 
 
 def examine(gym: GymFactory, steps: int = 5_000, seed: int = 0) -> Findings:
-    """Take `steps` uniformly random actions, or as many as PATIENCE allows. Misbehaved if the environment does."""
+    """Take `steps` uniformly random actions, or as many as PATIENCE allows.
+
+    Raises EnvironmentFailure if the environment does.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         findings = _measure(gym, steps, seed)

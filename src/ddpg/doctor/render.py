@@ -43,7 +43,7 @@ def measure_rendering(gym: GymFactory, actions: np.ndarray) -> Rendering:
                 if done or seconds > PATIENCE:
                     break
             return Rendering(frames / max(seconds, 1e-9), shape[:2], _backend(env.unwrapped))
-    except Mistake as error:  # Misbehaved too, as if a library is missing
+    except Mistake as error:  # EnvironmentFailure too, as if a library is missing
         return Rendering(0.0, (), "", str(error))
 
 

@@ -45,7 +45,7 @@ class Walk:
 
 @contextmanager
 def fresh_env(gym: GymFactory, seed: int) -> Iterator[CheckedEnv]:
-    """A new environment. Misbehaved if it cannot be made a second time."""
+    """A new environment. Raises EnvironmentFailure if it cannot be made a second time."""
     with closing(gym.make(0, partial(episode_seed, seed, 0))) as env:
         yield env
 

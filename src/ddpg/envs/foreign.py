@@ -17,12 +17,12 @@ OURS = str(Path(__file__).parents[1]) + os.sep
 INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-class Misbehaved(Mistake):
+class EnvironmentFailure(Mistake):
     """An environment violated Gymnasium's API: one line with its index, its step, and what was wrong."""
 
 
 class Guard:
-    """A context for foreign code: whatever it raises, SystemExit too, is raised as Misbehaved; Ctrl-C passes.
+    """A context for foreign code: whatever it raises, SystemExit too, is raised as EnvironmentFailure; Ctrl-C passes.
 
     `line` begins the message, such as "step raised"; the exception, its file and its line follow. The code has the
     caller's settings, and `may_change` them where it begins.
@@ -40,12 +40,12 @@ class Guard:
         if self._come_back is not None:
             self._come_back()
         if error is not None and not isinstance(error, KeyboardInterrupt):
-            raise Misbehaved(f"{self._line()} {describe_error(error)}{origin(error)}") from error
+            raise EnvironmentFailure(f"{self._line()} {describe_error(error)}{origin(error)}") from error
 
 
 def close_quietly(env: Any) -> None:
     """Close it; what it raises then changes nothing any more."""
-    with suppress(Misbehaved), Guard(lambda: "close raised"):
+    with suppress(EnvironmentFailure), Guard(lambda: "close raised"):
         env.close()
 
 

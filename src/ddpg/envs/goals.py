@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
-from ddpg.envs.foreign import Guard, Misbehaved, brief_value, close_quietly
+from ddpg.envs.foreign import EnvironmentFailure, Guard, brief_value, close_quietly
 from ddpg.mistake import Mistake
 
 NO_INFO: dict[str, Any] = {}
@@ -65,12 +65,12 @@ class GoalReward:
     def __call__(
         self, achieved: Float[np.ndarray, "u n b g"], desired: Float[np.ndarray, "u b g"]
     ) -> tuple[Float[np.ndarray, "u n b"], Bool[np.ndarray, "u n b"] | None]:
-        """Rewards, and true ends if it computes those. Misbehaved if the environment fails."""
+        """Rewards, and true ends if it computes those. Raises EnvironmentFailure if the environment fails."""
         desired = np.broadcast_to(desired[..., None, :, :], achieved.shape)
         pairs = achieved.reshape(-1, *self._shape), desired.reshape(-1, *self._shape)
         reward = self._answer("compute_reward", self._reward, pairs).astype(np.float32)
         if not np.isfinite(reward).all():
-            raise Misbehaved("compute_reward answered NaN or infinity, expected finite numbers of 32 bits")
+            raise EnvironmentFailure("compute_reward answered NaN or infinity, expected finite numbers of 32 bits")
         reward = reward.reshape(achieved.shape[:-1])
         if self._terminated is None:
             return reward, None
@@ -95,7 +95,9 @@ class GoalReward:
             if answer.shape != (len(pairs[0]),):
                 answer = np.array([compute(*pair, NO_INFO) for pair in zip(*pairs, strict=True)])
         if answer.shape != (len(pairs[0]),) or answer.dtype.kind not in "fiub":
-            raise Misbehaved(f"{name} answered {brief_value(answer[0])} for one pair of goals, expected one number")
+            raise EnvironmentFailure(
+                f"{name} answered {brief_value(answer[0])} for one pair of goals, expected one number"
+            )
         return answer
 
 

@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from ddpg.envs.camera import Camera
 from ddpg.envs.episode_info import numbers_of
-from ddpg.envs.foreign import Guard, Misbehaved, brief_value, close_quietly
+from ddpg.envs.foreign import EnvironmentFailure, Guard, brief_value, close_quietly
 from ddpg.envs.observations import flatten, opaque_parts
 from ddpg.envs.view import Eye, View, arrangement, seen_spec
 from ddpg.mistake import Mistake
@@ -35,7 +35,7 @@ class EpisodeHistory(NamedTuple):
 
 @final
 class CheckedEnv(gymnasium.Wrapper):
-    """One environment between its own units and ours; whatever violates its spaces raises Misbehaved.
+    """One environment between its own units and ours; whatever violates its spaces raises EnvironmentFailure.
 
     With a `history`, the next reset answers zeros and the next step replays the open episode, whatever its action: so a
     vector environment, in worker processes too, is brought back by one reset and one step. `log` are keys of `info`,
@@ -210,8 +210,8 @@ class CheckedEnv(gymnasium.Wrapper):
     def _at(self, what: str) -> str:
         return f"environment {self._index} at its step {self._step} (episode {self._episode}): {what}"
 
-    def _misbehaved(self, what: str) -> Misbehaved:
-        return Misbehaved(self._at(what))
+    def _misbehaved(self, what: str) -> EnvironmentFailure:
+        return EnvironmentFailure(self._at(what))
 
 
 def _metadata(env: gymnasium.Env) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from ddpg.envs.camera import Camera
-from ddpg.envs.foreign import Guard, Misbehaved, close_quietly
+from ddpg.envs.foreign import EnvironmentFailure, Guard, close_quietly
 from ddpg.envs.gymnasium_edge import IN_USE, CheckedEnv
 from ddpg.envs.observations import observation_spec
 from ddpg.envs.view import Drawn, View, has_pictures, seen_spec
@@ -74,7 +74,7 @@ class GymFactory:
         return pixels if isinstance(pixels, Drawn) and self.own is not None and not has_pictures(self.own) else None
 
     def seen(self, view: View) -> "GymFactory":
-        """The same, seen otherwise. Mistake if there is nothing to stack."""
+        """The same, seen otherwise. Raises Mistake if there is nothing to stack."""
         own = self.own or self.spec
         spec = seen_spec(own, view)
         return replace(self, spec=spec, view=view, own=None if spec == own else own)
@@ -96,7 +96,7 @@ def silent_mujoco() -> Iterator[None]:
 
 
 def by_id(id: str, args: Mapping[str, Any] | None = None, repeat: int = 1) -> GymFactory:
-    """The recipe of `gymnasium.make(id, **args)`. Mistake if that fails or its spaces do not fit."""
+    """The recipe of `gymnasium.make(id, **args)`. Raises Mistake if that fails or its spaces do not fit."""
     return replace(recipe(id, partial(gymnasium.make, id, **dict(args or {})), repeat), changed=bool(args))
 
 
@@ -108,7 +108,7 @@ def by_callable(make: Maker, made: gymnasium.Env, repeat: int = 1) -> GymFactory
 
 
 def recipe(id: str, maker: Maker, repeat: int = 1, made: gymnasium.Env | None = None) -> GymFactory:
-    """The recipe of what `maker` makes; `made` is one already. Mistake if it fails or its spaces do not fit."""
+    """The recipe of what `maker` makes; `made` is one already. Raises Mistake if it fails or its spaces do not fit."""
     if made is None:
         # Warnings of outdated versions are of no use here.
         with warnings.catch_warnings(action="ignore"), Guard(lambda: f"environment {id!r} cannot be made:"):
@@ -124,7 +124,7 @@ def recipe(id: str, maker: Maker, repeat: int = 1, made: gymnasium.Env | None = 
 def _time_limit(env: gymnasium.Env) -> int | None:
     """That of Gymnasium, if `spec` is its own: environments have other things of that name, and wrappers fail then."""
     spec = None
-    with suppress(Misbehaved), Guard(lambda: "spec raised"):
+    with suppress(EnvironmentFailure), Guard(lambda: "spec raised"):
         spec = env.spec
     return spec.max_episode_steps if isinstance(spec, EnvSpec) else None
 

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ddpg.envs.episode_info import numbers_of
-from ddpg.envs.foreign import Guard, Misbehaved, close_quietly
+from ddpg.envs.foreign import EnvironmentFailure, Guard, close_quietly
 from ddpg.envs.gymnasium_edge import EpisodeHistory, not_finite
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
 from ddpg.envs.observations import flatten
@@ -67,8 +67,8 @@ class Pools:
     """A pool of N environments for each of S seeds. It resets by itself, at the step after an end, as rows are stored.
 
     A pool is seeded as a whole, so no episode can be replayed: environments that are to go on with a history are
-    truncated where it ends. Mistake if `gym` asks for what a pool cannot do; Misbehaved, in one line, for whatever a
-    pool raises, and for numbers that are not finite.
+    truncated where it ends. Raises Mistake if `gym` asks for what a pool cannot do; EnvironmentFailure, in one line,
+    for whatever a pool raises, and for numbers that are not finite.
     """
 
     def __init__(self, gym: GymFactory, seeds: Sequence[int], n: int, first: int, mode: str) -> None:
@@ -154,8 +154,8 @@ class Pools:
             )
         return obs
 
-    def _misbehaved(self, i: int, what: str) -> Misbehaved:
-        return Misbehaved(f"environment {i} at its step {self._step}: {what}")
+    def _misbehaved(self, i: int, what: str) -> EnvironmentFailure:
+        return EnvironmentFailure(f"environment {i} at its step {self._step}: {what}")
 
     def _guard(self, what: str) -> Guard:
         return Guard(lambda: f"{self._gym.id!r} at step {self._step}: {what}")
@@ -167,7 +167,7 @@ def is_pooled(gym: GymFactory) -> bool:
 
 
 def check_pool(gym: GymFactory, mode: str) -> None:
-    """Mistake if `gym` asks for what a pool cannot do."""
+    """Raise Mistake if `gym` asks for what a pool cannot do."""
     refused = {
         f"collect.vector {mode}": mode != "sync" and "has threads of its own; use --collect.vector sync",
         f"env_seeds {gym.seeding}": gym.seeding != "episode" and "seeds a whole pool, once; use --env-seeds episode",

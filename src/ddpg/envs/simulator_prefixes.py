@@ -11,7 +11,7 @@ from warnings import catch_warnings
 import numpy as np
 from jax import Array
 
-from ddpg.envs.foreign import Guard, Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure, Guard
 from ddpg.envs.gymnasium_factory import GymFactory, parse_args, recipe
 from ddpg.envs.pools import PoolMaker
 from ddpg.envs.simulator import Simulator, finite, simulator
@@ -128,11 +128,11 @@ def by_prefix(id: str, args: tuple[str, ...] = ()) -> Simulator | GymFactory:
 
 
 def imported(id: str, package: str, requirement: str) -> Any:
-    """The package. Mistake if it is not installed."""
+    """The package. Raises Mistake if it is not installed."""
     try:
         with Guard(lambda: f"environment {id!r}: importing {package} raised"):
             return import_module(package)
-    except Misbehaved as error:
+    except EnvironmentFailure as error:
         cause = error.__cause__
         if not isinstance(cause, ModuleNotFoundError):
             raise
@@ -143,7 +143,7 @@ def imported(id: str, package: str, requirement: str) -> Any:
 
 
 def known(id: str, name: str, names: Iterable[str]) -> None:
-    """Mistake if the package has no such environment."""
+    """Raise Mistake if the package has no such environment."""
     if name not in (names := list(names)):
         near = get_close_matches(name, names, n=3, cutoff=0.5)
         prefix = id.partition(":")[0]

@@ -55,7 +55,7 @@ class Drawable(Protocol):
 
 
 def seen_spec(spec: Spec, view: View) -> Spec:
-    """The spec of what is seen. Mistake if there is nothing to stack."""
+    """The spec of what is seen. Raises Mistake if there is nothing to stack."""
     if isinstance(view.pixels, Drawn) and not has_pictures(spec):
         spec = replace(spec, obs_shape=view.pixels.shape, obs_dtype="uint8", leaves=())
     if view.stack == 1:
@@ -159,7 +159,10 @@ class Stacked(Seen):
 
 
 def drawer(env: Environment) -> Drawable:
-    """What draws its states: what repeats actions has those of what it repeats them in. Mistake if nothing does."""
+    """What draws its states: what repeats actions has those of what it repeats them in.
+
+    Raises Mistake if nothing does.
+    """
     inner: Any = env
     while not isinstance(inner, Drawable):
         if not hasattr(inner, "env"):
@@ -169,7 +172,7 @@ def drawer(env: Environment) -> Drawable:
 
 
 def seen_native(env: Environment, view: View) -> Environment:
-    """The environment as it is to be seen. Mistake if it cannot draw itself."""
+    """The environment as it is to be seen. Raises Mistake if it cannot draw itself."""
     if isinstance(view.pixels, Drawn) and not has_pictures(env.spec):
         drawer(env)
         env = Pictures(env, view.pixels)

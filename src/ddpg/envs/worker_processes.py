@@ -18,7 +18,7 @@ from gymnasium import logger
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.gymnasium_edge import OWN, CheckedEnv, EpisodeHistory
 from ddpg.mistake import Mistake
 from ddpg.terminal import reason
@@ -44,11 +44,11 @@ class Processes:
             )
         except BaseException as error:
             logger.min_level = self._level
-            if isinstance(error, Misbehaved):
+            if isinstance(error, EnvironmentFailure):
                 own = _own(error)
                 raise own from own.__cause__
             if isinstance(error, EOFError | ConnectionError):
-                raise Misbehaved(
+                raise EnvironmentFailure(
                     "a worker process did not start; a script that trains with collect.vector async needs "
                     '`if __name__ == "__main__":`, and its own message is above'
                 ) from None
@@ -89,22 +89,24 @@ class Processes:
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
-        except Misbehaved as error:
+        except EnvironmentFailure as error:
             own = _own(error)
             raise own from own.__cause__
         except (EOFError, ConnectionError):
             wait([process.sentinel for process in self._all.processes], PATIENCE)
             dead = [(i, process.exitcode) for i, process in enumerate(self._all.processes) if not process.is_alive()]
             who, status = (f"environment {dead[0][0]}", dead[0][1]) if dead else ("an environment", "unknown")
-            raise Misbehaved(f"{who} at step {self._steps}: its worker process died (exit status {status})") from None
+            raise EnvironmentFailure(
+                f"{who} at step {self._steps}: its worker process died (exit status {status})"
+            ) from None
 
 
-def _own(error: Misbehaved) -> Misbehaved:
+def _own(error: EnvironmentFailure) -> EnvironmentFailure:
     """The error of a worker as it was there, its traceback in place of its cause; another one as it is."""
-    if not isinstance(error.args[0], Misbehaved):
+    if not isinstance(error.args[0], EnvironmentFailure):
         return error
     message, trace = error.args[0].args
-    own = Misbehaved(message)
+    own = EnvironmentFailure(message)
     own.__cause__ = RemoteTraceback(trace)
     return own
 
@@ -122,9 +124,9 @@ def _worker(*args: Any) -> None:
     with suppress(EOFError, ConnectionError):  # of the pipe
         try:
             env = make()
-        except Misbehaved as error:  # Gymnasium's worker would die of it
+        except EnvironmentFailure as error:  # Gymnasium's worker would die of it
             pipe.recv()
-            _Errors(errors).put((index, Misbehaved, error, traceback.format_exc()))
+            _Errors(errors).put((index, EnvironmentFailure, error, traceback.format_exc()))
             pipe.send((None, False))
         else:
             queue: Any = _Errors(errors)
@@ -139,8 +141,8 @@ class _Errors:
 
     def put(self, item: tuple[int, type[BaseException], BaseException, str]) -> None:
         index, kind, error, trace = item
-        if isinstance(error, Misbehaved):
-            error = Misbehaved(str(error), f"\n{trace}")
+        if isinstance(error, EnvironmentFailure):
+            error = EnvironmentFailure(str(error), f"\n{trace}")
         self._queue.put((index, kind, error, trace))
 
 

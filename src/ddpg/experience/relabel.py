@@ -58,7 +58,7 @@ class Hindsight(NamedTuple):
     achieved: Float[Array, "n b g"]  # after each of their n steps
 
 
-class Judged(NamedTuple):
+class HindsightRewards(NamedTuple):
     """The environment's rewards for the achieved goals, if `goal` had been desired; and its true ends, if it has any.
 
     Without those an episode ends as it did.
@@ -102,7 +102,7 @@ class Future:
 AnyRelabelling = Annotated[AsStored | Future, Discriminator("kind")]
 
 
-def relabel(window: Row, goals: Goals, hindsight: Hindsight, judged: Judged) -> Row:
+def relabel(window: Row, goals: Goals, hindsight: Hindsight, hindsight_rewards: HindsightRewards) -> Row:
     """Windows [n + 1, b, ...] with the goals, rewards and true ends of hindsight.
 
     An end that is none for the new goal stays one of the episode, as at a time limit.
@@ -110,11 +110,11 @@ def relabel(window: Row, goals: Goals, hindsight: Hindsight, judged: Judged) -> 
     new, n = hindsight.relabelled, len(hindsight.achieved)
     goal = jnp.broadcast_to(hindsight.goal, (n + 1, *hindsight.goal.shape))
     obs = jnp.where(new[:, None], goals.with_desired(window.obs, goal), window.obs)
-    reward = window.reward.at[:n].set(jnp.where(new, judged.reward, window.reward[:n]))
-    if judged.terminated is None:
+    reward = window.reward.at[:n].set(jnp.where(new, hindsight_rewards.reward, window.reward[:n]))
+    if hindsight_rewards.terminated is None:
         return window._replace(obs=obs, reward=reward)
     ended = window.terminated | window.truncated
     # A boundary row is no step: what is achieved after it belongs to the next episode.
-    now = jnp.where(new & ~window.boundary[:n], judged.terminated, window.terminated[:n])
+    now = jnp.where(new & ~window.boundary[:n], hindsight_rewards.terminated, window.terminated[:n])
     terminated = window.terminated.at[:n].set(now)
     return window._replace(obs=obs, reward=reward, terminated=terminated, truncated=ended & ~terminated)

@@ -161,7 +161,10 @@ def any_rows(ring: Ring) -> Ring:
 
 
 def refilled(ring: Ring, like: Ring) -> Ring:
-    """`trimmed` rings with as many rows again as one of `like` [T, N, ...]. Mistake if they are not from `trimmed`."""
+    """`trimmed` rings with as many rows again as one of `like` [T, N, ...].
+
+    Raises Mistake if they are not from `trimmed`.
+    """
     rows, (filled, n) = like.columns.shape[0], ring.columns.shape[1:3]
     size, cursor = np.asarray(ring.size), np.asarray(ring.cursor)
     possible = cursor == filled if filled < rows else (cursor >= 0) & (cursor < rows)

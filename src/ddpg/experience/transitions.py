@@ -25,7 +25,7 @@ class Transitions(NamedTuple):
 
 
 def check_transitions(given: Transitions, spec: Spec) -> Transitions:
-    """With the dtypes of the environment. Mistake if shapes, numbers or actions are not those of its spaces."""
+    """With the dtypes of the environment. Raises Mistake if shapes, numbers or actions are not those of its spaces."""
     steps = len(given.reward) if given.reward.ndim == 1 else 0
     if not steps:
         raise Mistake(f"demonstrations: reward of shape {given.reward.shape}, expected one number for each step")

@@ -75,7 +75,7 @@ def environments(points: Iterable[Point]) -> list[str]:
 
 
 def curves_of(path: Path, points: Sequence[Point], env: str, metric: str | None) -> list[Curve]:
-    """One curve for each agent of an environment. Mistake if the table does not have it, or says too little.
+    """One curve for each agent of an environment. Raises Mistake if the table does not have it, or says too little.
 
     Without a `metric` it is METRIC, or the only one there is.
     """

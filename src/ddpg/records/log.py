@@ -62,7 +62,7 @@ class Log:
     Every write has reached the operating system when it returns, so that a killed process loses none; `fsync` takes
     the lines to the disk. `resume_at` is the step of the checkpoint that a run continues from: what the log has of
     later steps is dropped, since they will be done again. `options` are the run's, by path, which TensorBoard shows
-    too. Mistake if the metrics already there cannot be read.
+    too. Raises Mistake if the metrics already there cannot be read.
     """
 
     def __init__(

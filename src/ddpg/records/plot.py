@@ -47,7 +47,7 @@ def learning_curve(curves: Sequence[Curve], file: str | Path, title: str, optimu
 
     It shows everything from the first return on, and beside it the end enlarged if that would be hard to read
     (`enlarged_end`). A step at which no seed was evaluated is skipped; one at which only some were leaves a gap in mean
-    and band. Mistake if no curve has a finite return.
+    and band. Raises Mistake if no curve has a finite return.
     """
     # No pyplot: it keeps figures in a global list and may pick a backend that opens windows.
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -163,7 +163,7 @@ def _check_header(path: Path) -> None:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """A JSON object. Mistake if it is none."""
+    """A JSON object. Raises Mistake if it is none."""
     try:
         value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

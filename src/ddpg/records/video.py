@@ -22,7 +22,7 @@ PATIENCE = 3.0  # seconds between two lines about a film
 
 
 def check_film(path: Path) -> None:
-    """Mistake if no film can be written there."""
+    """Raise Mistake if no film can be written there."""
     kind = path.suffix.lower()
     if kind not in (".gif", ".mp4"):
         raise Mistake(f"film {path}: expected a name that ends in .gif or .mp4")
@@ -34,7 +34,7 @@ def check_film(path: Path) -> None:
 
 
 def check_screen() -> None:
-    """Mistake if there is no screen: SDL would silently fall back on an invisible one."""
+    """Raise Mistake if there is no screen: SDL would silently fall back on an invisible one."""
     chosen = os.environ.get("SDL_VIDEODRIVER")
     if chosen or not sys.platform.startswith("linux"):
         visible = chosen not in ("dummy", "offscreen")
@@ -121,7 +121,7 @@ def film(
 ) -> list[Any]:
     """Frames [h, w, 3] uint8 of one greedy episode at this pace, through `fit`; render_mode is rgb_array.
 
-    A `note` after every few seconds. Mistake if a frame is invalid, or of another size than the first.
+    A `note` after every few seconds. Raises Mistake if a frame is invalid, or of another size than the first.
     """
     frames, shape, told = list[Any](), None, perf_counter()
     for step in play(env, policy, seed, pace.steps):

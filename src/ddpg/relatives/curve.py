@@ -72,7 +72,7 @@ def learning_curve(
 
     After every `every` steps, 100 `episodes` are played from starts that are the same for every relative and point.
     `every` is rounded up to whole updates of a `Blockwise` relative, and what of `steps` is left after the last of them
-    is not made. Mistake if that is all. `before` is called before each point; what it raises ends the trainings.
+    is not made. Raises Mistake if that is all. `before` is called before each point; what it raises ends the trainings.
     Seconds are this process's own, so that other work on the machine does not count; run one curve at a time.
     """
     block = relative.steps_per_update(env) if isinstance(relative, Blockwise) else 1

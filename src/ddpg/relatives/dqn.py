@@ -14,7 +14,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int, UInt32
 
 from ddpg.algorithm.layers import ACTIVATIONS, Layers, forward
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser
 from ddpg.envs.protocol import Environment
 from ddpg.envs.vector import Vector
@@ -52,7 +52,7 @@ class DQN:
     paper in this: states are vectors, not pictures, and Adam makes the steps, not RMSProp.
     """
 
-    network: Network = Network(lr=1e-3)
+    network: NetworkConfig = NetworkConfig(lr=1e-3)
     replay: Replay = Replay()
     values: int = 5
     gamma: float = 0.99

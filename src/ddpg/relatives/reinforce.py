@@ -12,7 +12,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from ddpg.algorithm.layers import ACTIVATIONS, Layers, forward
-from ddpg.algorithm.networks import Actor, Network
+from ddpg.algorithm.networks import Actor, NetworkConfig
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser
 from ddpg.envs.protocol import Environment
 from ddpg.types import Key, PyTree
@@ -63,8 +63,8 @@ class Reinforce:
     `fits` steps for each of the policy's, and it estimates the return after a time limit, which is no end.
     """
 
-    actor: Network = Network(activation="tanh", lr=3e-3)
-    baseline: Network = Network(activation="tanh", lr=1e-2)
+    actor: NetworkConfig = NetworkConfig(activation="tanh", lr=3e-3)
+    baseline: NetworkConfig = NetworkConfig(activation="tanh", lr=1e-2)
     sigma: float = 1.0
     gamma: float = 0.95
     episodes: int = 5
@@ -73,7 +73,9 @@ class Reinforce:
     def init(self, env: Environment, key: Key) -> ReinforceState:
         key, actor_key, baseline_key = jax.random.split(key, 3)
         m, inputs = env.spec.action_dim, env.spec.obs_size
-        policy = GaussianPolicy(self.actor.actor(actor_key, inputs, m), jnp.full(m, jnp.log(self.sigma), jnp.float32))
+        policy = GaussianPolicy(
+            self.actor.init_actor(actor_key, inputs, m), jnp.full(m, jnp.log(self.sigma), jnp.float32)
+        )
         baseline = self.baseline.layers(baseline_key, inputs, 0, 1)
         opts = init_optimiser(self.actor, policy), init_optimiser(self.baseline, baseline)
         return ReinforceState(policy, baseline, *opts, key, jnp.int32(0))

@@ -41,7 +41,7 @@ def films(
     """The same episode by the policies of these moments, each of at most `limit` bytes; and lines on what is missing.
 
     If the environment cannot be made or drawn the last one is the film that the run itself left, if it did. No module
-    is imported because the folder names it (`resolve_for`). Mistake if `env` is given and cannot be made.
+    is imported because the folder names it (`resolve_for`). Raises Mistake if `env` is given and cannot be made.
     """
     if limit < LEAST:
         return [], ["there are too many runs for films in one page; report fewer of them"]

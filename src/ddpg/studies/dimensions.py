@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from ddpg.algorithm.networks import Network
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.config.reading import override
 from ddpg.envs.episodes import starts
 from ddpg.envs.point_reach import PointReach
@@ -29,7 +29,7 @@ MORE = 25  # steps of REINFORCE for each of the others'
 LEARNED = 0.8  # of the way from doing nothing to the optimum; three actions per dimension reach about 0.93
 LAST_LAYER = 65 * 4  # bytes of its weights per output
 UNITS = "B", "kB", "MB", "GB", "TB", "PB", "EB"
-NETWORK = Network(activation="tanh", lr=1e-2)
+NETWORK = NetworkConfig(activation="tanh", lr=1e-2)
 REINFORCE = Reinforce(actor=NETWORK, baseline=NETWORK, sigma=0.5, gamma=0.9, episodes=20)
 THREE = DQN(values=3, gamma=0.9, warmup=500, anneal=1_500)
 OURS = override(DDPG, {"gamma": 0.9, "exploration.sigma": 0.3, "collect.warmup": 500})

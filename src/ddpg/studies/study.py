@@ -88,8 +88,8 @@ def run_study(
 ) -> Answer:
     """Do what is left of a study in `folder`, and write answer.md, its tables as CSV, and its figures there.
 
-    Trainings that are there already are not done again, so a study that was stopped goes on. Mistake if the folder
-    holds another study, or one of another size, or cannot be written, or `steps` are too few.
+    Trainings that are there already are not done again, so a study that was stopped goes on. Raises Mistake if the
+    folder holds another study, or one of another size, or cannot be written, or `steps` are too few.
     """
     size = replace(study.size, **{k: v for k, v in {"steps": steps, "seeds": seeds}.items() if v is not None})
     folder = folder.absolute()
@@ -125,7 +125,7 @@ def page(study: Study, size: Size, answer: Answer) -> str:
 
 
 def _claim(folder: Path, name: str, size: Size) -> None:
-    """Mark the folder as this study's. Mistake if it is another's."""
+    """Mark the folder as this study's. Raises Mistake if it is another's."""
     mark, own = folder / "study.json", {"study": name, **asdict(size)}
     if mark.exists():
         there = _read(mark)

@@ -47,7 +47,7 @@ SPACES: Mapping[str, Space] = {
 
 
 def built_in(name: str) -> Space:
-    """The space of a preset. Mistake if there is none of that name."""
+    """The space of a preset. Raises Mistake if there is none of that name."""
     if name not in SPACES:
         raise Mistake(f"space {name!r}: neither a .toml file nor one of {', '.join(SPACES)}")
     return SPACES[name]

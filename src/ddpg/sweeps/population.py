@@ -95,7 +95,7 @@ class TrialPlan(NamedTuple):
 
     @classmethod
     def of(cls, task: Task) -> "TrialPlan":
-        """Mistake if it cannot be compiled, or cannot be one of several."""
+        """Raise Mistake if it cannot be compiled, or cannot be one of several."""
         config, env, _ = planned(task.env, preset=task.preset, options=task.options)
         if isinstance(env, GymFactory):
             raise Mistake(f"--population: Python steps {env.id}, which no program can; use --jobs")
@@ -199,8 +199,8 @@ class _Member:
 def train_together(tasks: Sequence[Task], plans: Sequence[TrialPlan], most_seeds: int) -> list[Outcome] | int:
     """Train trials that share a program, and leave a run folder of each, without checkpoints and pictures.
 
-    The signal that ended it early. No later batch has more than `most_seeds`. Mistake if a folder is not the trial's
-    own, or the replays do not fit into the memory together.
+    The signal that ended it early. No later batch has more than `most_seeds`. Raises Mistake if a folder is not the
+    trial's own, or the replays do not fit into the memory together.
     """
     (first, env, loop), seeds = plans[0], plans[0].config.seeds
     population = replace(first, seeds=len(plans) * seeds)
@@ -246,7 +246,7 @@ def train_together(tasks: Sequence[Task], plans: Sequence[TrialPlan], most_seeds
 
 
 def _emptied(task: Task) -> RunFolder:
-    """The folder of a trial that begins. Mistake if it holds what nothing here may touch."""
+    """The folder of a trial that begins. Raises Mistake if it holds what nothing here may touch."""
     folder = RunFolder.at(task.folder)
     if folder.own_state() != "empty":
         shutil.rmtree(folder.path)

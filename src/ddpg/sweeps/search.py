@@ -40,7 +40,7 @@ class Trained:
 
 
 def check_optuna() -> None:
-    """Mistake if the package that searches is missing."""
+    """Raise Mistake if the package that searches is missing."""
     if find_spec("optuna") is None:
         raise Mistake("a sweep needs optuna: pip install 'ddpg-jax[sweep]'")
 
@@ -97,7 +97,7 @@ def bar_of(trials: list[Trained], sweep: Sweep) -> dict[int, float]:
 def open_study(sweep: Sweep, folder: Path) -> "Study":
     """The search in a folder, which is new or this sweep's own.
 
-    Mistake if the folder is another's, or its journal is damaged.
+    Raises Mistake if the folder is another's, or its journal is damaged.
     """
     import optuna
     from optuna.storages import JournalStorage

@@ -78,7 +78,7 @@ class Space:
         return chosen
 
     def check(self, base: Config) -> None:
-        """Mistake if an option does not exist, or does not accept the ends of its range."""
+        """Raise Mistake if an option does not exist, or does not accept the ends of its range."""
         override(base, self.fixed)
         for path, domain in self.varied.items():
             for end in domain.ends:

@@ -53,13 +53,13 @@ class Sweep:
         return Task(self.env, self.preset, options, trial_folder(folder, index), bar)
 
     def check(self) -> None:
-        """Mistake if an option does not exist or does not accept its range, or nothing would be evaluated."""
+        """Raise Mistake if an option does not exist or does not accept its range, or nothing would be evaluated."""
         self.space.check(self.base)
         if not self.base.eval.episodes:
             raise Mistake("eval.episodes 0: a sweep compares evaluations; use a preset with eval.episodes above 0")
 
     def claim(self, folder: Path) -> None:
-        """Mark a folder as this sweep's. Mistake if it is another's."""
+        """Mark a folder as this sweep's. Raises Mistake if it is another's."""
         base = self.base
         own = asdict(self) | {"preset": base.preset, "space": self.space.described(), "base": to_data(base)}
         own, mark = json.loads(json.dumps({"format": FORMAT, **own})), folder / "sweep.json"

@@ -57,8 +57,8 @@ class Outcome(NamedTuple):
 def run_trial(task: Task) -> Outcome:
     """Train, or go on with what an interrupted sweep has left, which gives the same numbers.
 
-    Mistake if the options do not go together, or the folder cannot be used: it is another process's, or holds other
-    files than a run.
+    Raises Mistake if the options do not go together, or the folder cannot be used: it is another process's, or holds
+    other files than a run.
     """
     folder = RunFolder.at(task.folder)
     if folder.own_state() != "empty" and not _is_left_of(folder, task):
@@ -98,7 +98,7 @@ def run_trial(task: Task) -> Outcome:
 
 
 def has_ended(task: Task) -> bool:
-    """Whether `run_trial` has only to read. Mistake if the folder cannot be used."""
+    """Whether `run_trial` has only to read. Raises Mistake if the folder cannot be used."""
     folder = RunFolder.at(task.folder)
     return folder.own_state() != "empty" and _is_over(folder) and _is_left_of(folder, task)
 

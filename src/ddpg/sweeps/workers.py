@@ -38,7 +38,7 @@ class Workers(Protocol):
     def take(self) -> Ended | int:
         """Wait for the next trial that ends, or for a signal that asks all of them to end.
 
-        Mistake if the options of a trial do not go together, or it cannot be trained.
+        Raises Mistake if the options of a trial do not go together, or it cannot be trained.
         """
         ...
 
@@ -68,7 +68,7 @@ class OnRay:
     """So many processes in the Ray cluster at `address`, each with one thread, and a share of the GPUs if there are.
 
     All machines must see the sweep's folder, where trials are trained: then a trial whose process dies goes on from
-    its last checkpoint in another one. Mistake if Ray is missing, or no cluster answers.
+    its last checkpoint in another one. Raises Mistake if Ray is missing, or no cluster answers.
     """
 
     def __init__(self, number: int, address: str | None = None, train: Callable[[Task], Outcome] = run_trial) -> None:

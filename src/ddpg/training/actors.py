@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.config.config import ActorsConfig
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.experience.ring import cut, fewer
 from ddpg.hyperparameters import split
@@ -121,7 +121,7 @@ class Actors:
             policy, began = jax.tree.map(np.array, self._state.acting), perf_counter()
             try:
                 taken, had = self.crew.take(policy, int(t0) + i, self._updates, self._interruption.now)
-            except Misbehaved as error:
+            except EnvironmentFailure as error:
                 raise ChunkInterrupted(i, error, None) from error
             now = perf_counter()
             share, self._taken = (now - began) / (now - self._taken), now

@@ -8,7 +8,7 @@ import jax
 from gymnasium.envs.registration import registry
 
 from ddpg.config.config import Config
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.goals import CompiledGoalReward, GoalReward, HasGoals
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.pools import is_pooled
@@ -73,7 +73,10 @@ def loop_for(config: Config, env: Environment) -> Loop:
 
 
 def with_log(env: Environment | GymFactory, keys: tuple[str, ...]) -> Environment | GymFactory:
-    """The environment, whose episodes end with the numbers of these keys of `info`. Mistake if it has no such."""
+    """The environment, whose episodes end with the numbers of these keys of `info`.
+
+    Raises Mistake if it has no such.
+    """
     if not keys:
         return env
     if isinstance(env, GymFactory):
@@ -88,7 +91,7 @@ def with_log(env: Environment | GymFactory, keys: tuple[str, ...]) -> Environmen
 
 
 def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
-    """The driver of a run of this configuration. Misbehaved if an environment cannot begin."""
+    """The driver of a run of this configuration. Raises EnvironmentFailure if an environment cannot begin."""
     env = with_log(env, config.log)
     if config.collect.reset_pool and isinstance(env, GymFactory):
         raise Mistake(
@@ -118,7 +121,7 @@ def _asked(env: GymFactory, envs: PythonVector, learner: Learner) -> GoalReward 
 
 
 def _actors(config: Config, env: Environment | GymFactory) -> Actors:
-    """The driver of a run with actors. Mistake if it can have none."""
+    """The driver of a run with actors. Raises Mistake if it can have none."""
     if not isinstance(env, GymFactory):
         fix = f"use gym:{env.id}" if env.id in registry else "use more --envs"
         raise Mistake(f"actors.number {config.actors.number}: {env.id} is compiled into the learner; {fix}")
@@ -128,7 +131,8 @@ def _actors(config: Config, env: Environment | GymFactory) -> Actors:
 def evaluator_for(
     config: Config, env: Environment | GymFactory, episodes: int, seed: int, lent: Lent | None = None
 ) -> Evaluator:
-    """The evaluator of a run's policies in an environment of the same spaces. Mistake if that cannot log its keys.
+    """The evaluator of a run's policies in an environment of the same spaces. Raises Mistake if that cannot log its
+    keys.
 
     Environments that Python steps may be `lent`.
     """
@@ -176,11 +180,13 @@ def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Drive
     if not config.eval.shared:
         try:
             own = evaluator_for(config, env, config.eval.episodes, config.eval.seed)
-        except Misbehaved as error:
+        except EnvironmentFailure as error:
             if is_pooled(env):
                 raise
             if not driver.lent():
-                raise Misbehaved(f"{error}; --collect.vector sync evaluates in the training's environments") from error
+                raise EnvironmentFailure(
+                    f"{error}; --collect.vector sync evaluates in the training's environments"
+                ) from error
             why = f"warning: {error}"
         else:
             return EvaluationPlan(own, notes=_cost(config, env))

@@ -9,11 +9,11 @@ import numpy as np
 
 from ddpg.algorithm.agent import GreedyPolicy
 from ddpg.config.config import ActorsConfig
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.terminal import one_line
 from ddpg.training.collector import BehaviourPolicy
-from ddpg.training.interruption import POLL, Abandoned
+from ddpg.training.interruption import POLL, Cancelled
 from ddpg.training.ray_cluster import THREADS, Cluster
 from ddpg.training.remote_collector import Collected, RemoteCollector
 
@@ -71,8 +71,8 @@ class Crew:
     def take(self, policy: GreedyPolicy, t: int, updates: int, now: Callable[[], bool]) -> tuple[Collected, int]:
         """The block that is ready first, and how many updates its parameters had had; copied out of the store.
 
-        Its actor goes on with `policy`, which has had so many `updates`. Misbehaved if an environment misbehaves, or
-        actors do nothing but die; Abandoned if `now` answers true before there is a block.
+        Its actor goes on with `policy`, which has had so many `updates`. Raises EnvironmentFailure if an environment
+        misbehaves, or actors do nothing but die; Cancelled if `now` answers true before there is a block.
         """
         shared = self._ray.put(policy)  # nothing but tasks under way refers to it, so old ones leave the store
 
@@ -123,7 +123,7 @@ class Crew:
         while not self._ready:
             self._ready.extend(self._wait())
             if not self._ready and now():
-                raise Abandoned
+                raise Cancelled
         ref = self._ready.popleft()
         task = self._tasks.pop(ref)
         try:
@@ -134,7 +134,7 @@ class Crew:
             self._fruitless += 1
             if self._fruitless > FRUITLESS + 3 * self._config.number:
                 why = f"{self._fruitless} actors died before one had collected anything: {one_line(error)}"
-                raise Misbehaved(why) from error
+                raise EnvironmentFailure(why) from error
             return task, None
 
     def _wait(self) -> list[Any]:

@@ -51,7 +51,7 @@ def homes(devices: int) -> Iterator[Any]:
 
 
 def check_devices(devices: int) -> None:
-    """Mistake if there are not so many. Starts JAX."""
+    """Raise Mistake if there are not so many. Starts JAX."""
     there = jax.devices()
     if devices > len(there):
         kind = there[0].platform

@@ -64,7 +64,7 @@ def cores() -> int:
 
 
 def _start() -> None:
-    """Start JAX. Mistake if it cannot, as with JAX_PLATFORMS=cuda where there is no GPU."""
+    """Start JAX. Raises Mistake if it cannot, as with JAX_PLATFORMS=cuda where there is no GPU."""
     try:
         jax.devices()
     except Exception as error:  # several types, by platform and version

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.normaliser import InputStats
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.training.learner import LearnerState
 from ddpg.types import AnyArray, Keys, Metrics, PyTree, Row
@@ -61,7 +61,7 @@ class Learned(NamedTuple):
 
     @classmethod
     def of(cls, state: LearnerState) -> "Learned":
-        return cls(state.shown, state.agent.target, state.stats, state.return_scale)
+        return cls(state.evaluated, state.agent.target, state.stats, state.return_scale)
 
     def reward_scales(self, chosen: float) -> Float[np.ndarray, " s"]:
         """By what rewards are multiplied for each seed: `chosen`, unless returns are scaled by their own range."""
@@ -114,7 +114,8 @@ class Driver(Protocol):
     def resume(self, snapshot: PyTree, keys: Keys) -> list[str]:
         """Go to where the snapshot was taken; a line for each thing that could not be restored.
 
-        Mistake if it is not of this loop; Misbehaved if an environment misbehaves while its episode is replayed.
+        Raises Mistake if it is not of this loop; raises EnvironmentFailure if an environment misbehaves while its
+        episode is replayed.
         """
         ...
 
@@ -134,7 +135,7 @@ class Driver(Protocol):
 class ChunkInterrupted(Exception):
     """A chunk ended early, after so many iterations: an environment failed (`error`), or it was to stop."""
 
-    def __init__(self, iterations: int, error: Misbehaved | None, report: Report | None) -> None:
+    def __init__(self, iterations: int, error: EnvironmentFailure | None, report: Report | None) -> None:
         super().__init__(str(error))
         self.iterations, self.error, self.report = iterations, error, report
 

@@ -53,7 +53,7 @@ class Evaluator(Protocol):
         ...
 
     def __call__(self, nets: Nets, stats: InputStats = None, return_scale: ReturnScale | None = None) -> Evaluation:
-        """Of every seed: leaves [S, ...] -> [S, e]. Misbehaved if an environment misbehaves."""
+        """Of every seed: leaves [S, ...] -> [S, e]. Raises EnvironmentFailure if an environment misbehaves."""
         ...
 
     def compile(
@@ -67,7 +67,7 @@ class Evaluator(Protocol):
         ...
 
     def stop_when(self, now: Callable[[], bool]) -> None:
-        """Ask `now` while Python steps the environments; Abandoned if it answers true."""
+        """Ask `now` while Python steps the environments; Cancelled if it answers true."""
         ...
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
 from ddpg.envs import catalogue
 from ddpg.envs.camera import draw_plainly
-from ddpg.envs.foreign import Guard, Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure, Guard
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.pools import is_pooled
@@ -65,7 +65,7 @@ def film_run(
     """A film of one greedy episode (seed `episode`), drawn by Gymnasium's own renderer: `ddpg.film`.
 
     `env`, `env_args` and `best` as in `ddpg.evaluate`; a function must take `render_mode`. `note` is called with a line
-    every few seconds. Mistake if it cannot be drawn.
+    every few seconds. Raises Mistake if it cannot be drawn.
     """
     folder, path = RunFolder.at(run), absolute(path)
     check_film(path)
@@ -91,7 +91,7 @@ def film_policy(
     began = perf_counter()
     with screenless(), _stage(policy, env, config, "rgb_array") as (drawn, steps):
         if math.isfinite(seconds):
-            with suppress(Misbehaved), Guard(lambda: "its model raised"):
+            with suppress(EnvironmentFailure), Guard(lambda: "its model raised"):
                 draw_plainly(drawn)
         left = DRAWING * seconds - (perf_counter() - began)
         shown = Beside(drawn, policy.spec) if is_picture(policy.spec) else drawn
@@ -114,7 +114,7 @@ def show_run(
     env_args: Sequence[str] = (),
     best: bool = False,
 ) -> None:
-    """One greedy episode in a window. Mistake if there is no screen to show it on."""
+    """One greedy episode in a window. Raises Mistake if there is no screen to show it on."""
     check_screen()
     folder = RunFolder.at(run)
     config = folder.read_config()
@@ -173,7 +173,7 @@ def _stage(policy: Policy, env: AnyEnvironment, config: Config, mode: str) -> It
     try:
         with warnings.catch_warnings(action="ignore"):  # of Gymnasium, about what is said below
             drawn = gym.make(render_mode=mode)
-    except Misbehaved as error:  # as a maker that takes no render mode
+    except EnvironmentFailure as error:  # as a maker that takes no render mode
         raise Undrawable(str(error)) from error
     with closing(drawn):
         if drawn.render_mode != mode:

@@ -113,7 +113,7 @@ class RunFolder:
         return read_config(self.config)
 
     def claim(self, config: Config) -> None:
-        """Make the folder this run's own. Mistake if it holds anything or cannot be written."""
+        """Make the folder this run's own. Raises Mistake if it holds anything or cannot be written."""
         try:
             if (state := self.state()) != "empty":
                 raise Mistake(f"run folder {self} already holds {self._content(state, config)}")
@@ -124,7 +124,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """For this process alone. Mistake if another one trains there; a lock of a process that died is free."""
+        """For this process alone. Raises Mistake if another one trains there; a lock of a process that died is free."""
         lock = FileLock(self._lock)
         try:
             self.checkpoints.mkdir(exist_ok=True)
@@ -151,7 +151,10 @@ class RunFolder:
         return "interrupted" if list_checkpoints(self.checkpoints) else "started"
 
     def own_state(self) -> RunStatus:
-        """`state` of a folder that is trained in again and again. Mistake if it holds what nothing here may touch."""
+        """`state` of a folder that is trained in again and again.
+
+        Raises Mistake if it holds what nothing here may touch.
+        """
         state = self.state()
         if state == "running":
             raise Mistake(f"another process is training in {self}; wait for its end, or stop it")
@@ -232,7 +235,10 @@ class RunFolder:
 
 
 def absolute(path: str | Path) -> Path:
-    """The same place whatever working directory an environment changes to. Mistake if there is none to start from."""
+    """The same place whatever working directory an environment changes to.
+
+    Raises Mistake if there is none to start from.
+    """
     try:
         return Path(path).absolute()
     except OSError as error:
@@ -245,5 +251,8 @@ def load_config(run: str | Path) -> Config:
 
 
 def read_metrics(run: str | Path) -> list[log.Record]:
-    """The records of a run, NaN for null, in the order written: `ddpg.read_metrics`. Mistake if they cannot be read."""
+    """The records of a run, NaN for null, in the order written: `ddpg.read_metrics`.
+
+    Raises Mistake if they cannot be read.
+    """
     return log.read_records(RunFolder.at(run).metrics)

@@ -16,10 +16,10 @@ import numpy as np
 from jax import Array
 from jax.stages import Wrapped
 
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.goals import GoalReward
 from ddpg.envs.gymnasium_edge import CheckedEnv
-from ddpg.experience.relabel import Judged
+from ddpg.experience.relabel import HindsightRewards
 from ddpg.experience.ring import cut, fewer
 from ddpg.hyperparameters import split
 from ddpg.training.collector import BehaviourPolicy
@@ -161,12 +161,12 @@ class Host:
                 lambda x, sharding=state.key.sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
                 draw.out_info.updates,
             )
-            zero, ask, judged = np.int32(0), None, None
+            zero, ask, hindsight_rewards = np.int32(0), None, None
             if learning and self._goal_reward is not None:
                 ask = ask_program(self._structure).lower(state, self._numbers, block, like, zero, zero).compile()
-                judged = Judged(*self._goal_reward.like(ask.out_info[1].achieved.shape))
+                hindsight_rewards = HindsightRewards(*self._goal_reward.like(ask.out_info[1].achieved.shape))
             learn = learn_program(self._structure, learning)
-            learn = learn.lower(state, self._numbers, block, like, judged, zero, zero).compile()
+            learn = learn.lower(state, self._numbers, block, like, hindsight_rewards, zero, zero).compile()
             programs.append((draw, ask, learn))
         return partial(self._chunk, programs, Pace(most=1))
 
@@ -184,16 +184,16 @@ class Host:
             policies = [jax.tree.map(np.array, state.acting) for state in self._states]
             now, leave = [jax.tree.map(itemgetter(i), each) for each in actions], self._interruption.now
             try:
-                judged = self._judged([ask for _, ask, _ in programs], draws, t0, np.int32(i))
+                hindsight_rewards = self._hindsight_rewards([ask for _, ask, _ in programs], draws, t0, np.int32(i))
                 turns = [
                     learn(state, self._numbers, block, draw.updates, said, t0, np.int32(i))
                     for state, block, draw, said, (*_, learn) in zip(
-                        self._states, self._blocks, draws, judged, programs, strict=True
+                        self._states, self._blocks, draws, hindsight_rewards, programs, strict=True
                     )
                 ]
                 self._states = [state for state, _ in turns]
                 block = self.collector.collect(policies, np.int32(t0 + i), now, leave if held else never)
-            except Misbehaved as error:
+            except EnvironmentFailure as error:
                 raise ChunkInterrupted(i + 1, error, None) from error
             if held:
                 self._interruption.wait(partial(jax.block_until_ready, turns))
@@ -202,9 +202,9 @@ class Host:
 
         return self._interruption.chunk(n, pace, self._held, iterate)
 
-    def _judged(
+    def _hindsight_rewards(
         self, asks: Sequence[Any], draws: Sequence[IterationRandomness], t0: np.int32, i: np.int32
-    ) -> list[Judged | None]:
+    ) -> list[HindsightRewards | None]:
         """Of each seed what the environment says of the hindsight of its minibatches; their blocks are stored then."""
         if self._goal_reward is None or asks[0] is None:
             return [None] * len(asks)
@@ -214,7 +214,7 @@ class Host:
         ]
         self._states = [state for state, _ in asked]
         goals = [(np.asarray(hindsight.achieved), np.asarray(hindsight.goal)) for _, hindsight in asked]
-        return [Judged(*self._goal_reward(*each)) for each in goals]
+        return [HindsightRewards(*self._goal_reward(*each)) for each in goals]
 
     def _report(self, metrics: Sequence[Metrics | None], block: Row) -> Report:
         """Of one iteration, leaves [S]."""

@@ -23,7 +23,7 @@ FIRST = 1  # iterations of the first piece
 T = TypeVar("T")
 
 
-class Abandoned(Exception):
+class Cancelled(Exception):
     """Nobody waits for this work any more: it goes on in its thread, and what it answers is lost."""
 
 
@@ -32,7 +32,7 @@ def never() -> bool:
 
 
 def wait_for(future: Future[T], now: Callable[[], bool]) -> T:
-    """The result of a future; Abandoned if `now` answers true before it is there."""
+    """The result of a future; Cancelled if `now` answers true before it is there."""
     while True:
         try:
             return future.result(POLL)
@@ -40,7 +40,7 @@ def wait_for(future: Future[T], now: Callable[[], bool]) -> T:
             if future.done():
                 return future.result()
             if now():
-                raise Abandoned from None
+                raise Cancelled from None
 
 
 class Pace:
@@ -83,7 +83,7 @@ class Interruption:
     ) -> Report:
         """`do(i, k, held)` makes iterations i to i + k - 1 of n, and reports them, leaves [k, S]; all reports [n, S].
 
-        If the state is `held`, it may raise Abandoned. ChunkInterrupted if the driver is to stop before the end.
+        If the state is `held`, it may raise Cancelled. ChunkInterrupted if the driver is to stop before the end.
         """
         done, reports = 0, list[Report]()
         while done < n and not (done and self.soon()):
@@ -91,7 +91,7 @@ class Interruption:
             began = perf_counter()
             try:
                 reports.append(do(done, piece, before is not None))
-            except Abandoned:
+            except Cancelled:
                 self.left = before
                 break
             pace.done(piece, began)
@@ -102,5 +102,5 @@ class Interruption:
         return report
 
     def wait(self, work: Callable[[], T]) -> T:
-        """The result of `work`, done in a thread, so that signals are answered meanwhile; or Abandoned."""
+        """The result of `work`, done in a thread, so that signals are answered meanwhile; or Cancelled."""
         return wait_for(self._pool.submit(work), self.now)

@@ -16,7 +16,7 @@ from ddpg.algorithm.normaliser import InputStats, RunningStats, byte_scale, init
 from ddpg.algorithm.parameter_noise import ParameterNoise, Perturbed
 from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.envs.goals import CompiledGoalReward
-from ddpg.experience.relabel import Future, Goals, Hindsight, Judged, goals_of, relabel
+from ddpg.experience.relabel import Future, Goals, Hindsight, HindsightRewards, goals_of, relabel
 from ddpg.experience.replay import Replay
 from ddpg.experience.return_scale import ReturnScale, init_return_scale, update_return_scale
 from ddpg.experience.ring import Ring
@@ -41,8 +41,8 @@ class LearnerState(NamedTuple):
     assessed: Assessed | None = None  # if policies are chosen by the episodes that they collect
 
     @property
-    def shown(self) -> Nets:
-        """The networks that are evaluated and saved."""
+    def evaluated(self) -> Nets:
+        """The networks that are evaluated and saved: the online ones, or the best policy checkpoint (TD7)."""
         return self.agent.online if self.assessed is None else self.assessed.best
 
     @property
@@ -57,8 +57,9 @@ class Learner:
     """`updates` gradient steps per iteration of `steps` steps of `envs` environments.
 
     The update gets rewards times `reward_scale`, and with `normalise` observations of mean 0 and variance 1. If goals
-    are relabelled, `goal_reward` is that of compiled environments; of others `learn_stored` is told. Blocks have
-    `added_rows` beside their steps if they are segments. Each of `devices` computes its part of every minibatch.
+    are relabelled, `goal_reward` computes the rewards of compiled environments; Python environments compute them
+    outside, and `learn_stored` gets them. `added_rows` are the extra rows of a block from a collector process: its
+    closing boundary row, and the frames that a stack needs. Each of `devices` computes its part of every minibatch.
     """
 
     agent: DPG
@@ -132,13 +133,13 @@ class Learner:
         return UpdateRandomness(bits, normal, augment, hindsight)
 
     def store(self, state: LearnerState, block: Row) -> LearnerState:
-        """With a block [K, N, ...] in the replay, and its statistics."""
+        """The state after storing a block [K, N, ...] in the replay and updating the input statistics."""
         # A block passes between devices, so that each draws its part of any minibatch from a replay of its own.
         ring = whole(self.devices, self.replay.add(state.ring, whole(self.devices, block)))
         stats = state.stats
         if isinstance(stats, RunningStats):
             obs, valid = block.obs, ~block.boundary
-            if (goals := self.goals) is not None:  # of the goals that are achieved too: the update sees those most
+            if (goals := self.goals) is not None:  # achieved goals count too: most relabelled samples have one
                 obs = jnp.concatenate([obs, goals.with_desired(obs, goals.achieved_in(obs))], axis=1)
                 valid = jnp.concatenate([valid, valid], axis=1)
             stats = update_stats(stats, obs, valid)
@@ -156,7 +157,7 @@ class Learner:
         return self.learn_stored(self.store(state, block), block, t, randomness, learning)
 
     def hindsight(self, ring: Ring, t: Int[Array, ""], randomness: UpdateRandomness) -> Hindsight:
-        """That of all minibatches of iteration t [U, ...], for an environment that is to be asked for their rewards."""
+        """Draw the goals of all minibatches of iteration t [U, ...], for an environment that computes their rewards."""
 
         def of_update(bits: UInt32[Array, " b"], words: UInt32[Array, "two b"]) -> Hindsight:
             index, window, _ = self.replay.draw(ring, bits, t * self.steps_per_iteration, self.spec.obs_shape)
@@ -171,16 +172,16 @@ class Learner:
         t: Int[Array, ""],
         randomness: UpdateRandomness,
         learning: bool,
-        judged: Judged | None = None,
+        hindsight_rewards: HindsightRewards | None = None,
     ) -> tuple[LearnerState, Metrics | None]:
-        """`learn` for a block that is stored already; `judged` [U, ...] is what an environment says of `hindsight`."""
+        """`learn` for a block that is stored already; `hindsight_rewards` [U, ...] are from a Python environment."""
         if state.assessed is not None:
             state = state._replace(assessed=state.assessed.after(block, state.agent.online, learning))
         ring, metrics = state.ring, None
         if learning:
             count = t * self.updates + jnp.arange(self.updates)
             update = partial(self.update, ring, state.stats, state.return_scale, t * self.steps_per_iteration)
-            inputs = randomness, count, judged
+            inputs = randomness, count, hindsight_rewards
             (agent, sampler), metrics = jax.lax.scan(update, (state.agent, ring.sampler), inputs)
             state, ring = state._replace(agent=agent), ring._replace(sampler=sampler)
         return self._perturbed(state._replace(ring=ring), block, t), metrics
@@ -192,21 +193,24 @@ class Learner:
         return_scale: ReturnScale | None,
         step: Int[Array, ""],
         state: tuple[AgentState, PyTree],
-        inputs: tuple[UpdateRandomness, Int[Array, ""], Judged | None],
+        inputs: tuple[UpdateRandomness, Int[Array, ""], HindsightRewards | None],
     ) -> tuple[tuple[AgentState, PyTree], Metrics]:
         """One update of (agent, sampler) after `step` environment steps, with its randomness and count."""
-        (agent, sampler), ((bits, normal, words, hindsight), count, judged) = state, inputs
+        (agent, sampler), ((bits, normal, augment_bits, hindsight_bits), count, hindsight_rewards) = state, inputs
         ring = ring._replace(sampler=sampler)
-        relabel = None if hindsight is None else partial(self._relabelled, ring, hindsight, judged)
+        relabelled = None
+        if hindsight_bits is not None:
+            relabelled = partial(self._relabelled, ring, hindsight_bits, hindsight_rewards)
         bits = in_parts(self.devices, bits)
-        batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape, relabel)
+        batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape, relabelled)
         if return_scale is not None:
             batch = batch._replace(reward=return_scale.scale * batch.reward)
         elif not equals(self.reward_scale, 1):
             batch = batch._replace(reward=self.reward_scale * batch.reward)
         augment, parts = self.agent.augment, picture_parts(self.spec)
         s, s_next = (
-            augment_parts(augment, obs, parts, own) for obs, own in zip((batch.obs, batch.next_obs), words, strict=True)
+            augment_parts(augment, obs, parts, own)
+            for obs, own in zip((batch.obs, batch.next_obs), augment_bits, strict=True)
         )
         batch = batch._replace(obs=normalise(s, stats), next_obs=normalise(s_next, stats))
         batch, normal = in_parts(self.devices, (batch, normal))
@@ -219,19 +223,24 @@ class Learner:
         return self.replay.relabel.draw(ring, self.goals, index, window, words)
 
     def _relabelled(
-        self, ring: Ring, words: UInt32[Array, "two b"], judged: Judged | None, index: Index, window: Row
+        self,
+        ring: Ring,
+        words: UInt32[Array, "two b"],
+        hindsight_rewards: HindsightRewards | None,
+        index: Index,
+        window: Row,
     ) -> Row:
-        """Windows with the goals of hindsight; `judged` is what an environment in Python says of them."""
+        """Windows with the goals of hindsight, and with their rewards, which are computed here if they are None."""
         hindsight, goals = self._hindsight(ring, index, window, words), self.goals
         assert goals is not None
-        if judged is None:
+        if hindsight_rewards is None:
             assert self.goal_reward is not None
             achieved, desired = (x.reshape(*x.shape[:-1], *goals.shape) for x in (hindsight.achieved, hindsight.goal))
-            judged = Judged(*self.goal_reward(achieved, desired))
-        return relabel(window, goals, hindsight, judged)
+            hindsight_rewards = HindsightRewards(*self.goal_reward(achieved, desired))
+        return relabel(window, goals, hindsight, hindsight_rewards)
 
     def _perturbed(self, state: LearnerState, block: Row, t: Int[Array, ""]) -> LearnerState:
-        """With the actor that acts in the next iteration, if noise is on its weights."""
+        """The state with the actor of the next iteration, if exploration is noise on its weights."""
         exploration = self.agent.exploration
         if not isinstance(exploration, ParameterNoise) or state.perturbed is None:
             return state

@@ -14,7 +14,7 @@ from jax import Array
 from jax.stages import Wrapped
 from jaxtyping import Float
 
-from ddpg.experience.relabel import Hindsight, Judged
+from ddpg.experience.relabel import Hindsight, HindsightRewards
 from ddpg.experience.ring import any_rows, cut, refilled, trimmed
 from ddpg.hyperparameters import with_numbers
 from ddpg.records.tree_file import from_numpy, to_numpy
@@ -49,7 +49,10 @@ def saved_shapes(structure: Learner, numbers: Numbers, keys: Keys, obs: Any) -> 
 
 
 def restored(structure: Learner, numbers: Numbers, saved: LearnerState, keys: Keys, obs: Any) -> list[LearnerState]:
-    """The inverse of `saved`, each seed on its device, for observations [N, *obs]. Mistake if it is of another loop."""
+    """The inverse of `saved`, each seed on its device, for observations [N, *obs].
+
+    Raises Mistake if it is of another loop.
+    """
     like, _ = jax.eval_shape(start_program(structure), numbers, keys[0], obs)
     states = from_numpy(saved._replace(ring=refilled(saved.ring, like.ring)), like)
     return place(structure.devices, [jax.tree.map(itemgetter(s), states) for s in range(len(keys))])
@@ -69,9 +72,11 @@ def start_program(structure: Learner) -> Callable[..., tuple[LearnerState, Row]]
 
 @cache
 def learn_program(structure: Learner, learning: bool) -> Wrapped:
-    """(state, numbers, block, randomness of a chunk, judged, t0, i) -> the state after iteration t0 + i, and metrics.
+    """(state, numbers, block, randomness of a chunk, hindsight_rewards, t0, i) -> the state after iteration t0 + i, and
+    metrics.
 
-    `judged` is what an environment in Python says of the hindsight of `ask_program`, which has stored the block then.
+    `hindsight_rewards` is what an environment in Python says of the hindsight of `ask_program`, which has stored the
+    block then.
     """
 
     def learn(
@@ -79,14 +84,14 @@ def learn_program(structure: Learner, learning: bool) -> Wrapped:
         numbers: Numbers,
         block: Row,
         randomness: UpdateRandomness,
-        judged: Judged | None,
+        hindsight_rewards: HindsightRewards | None,
         t0: Array,
         i: Array,
     ) -> tuple[LearnerState, Metrics | None]:
         learner = with_numbers(structure, numbers)
-        state = learner.store(state, block) if judged is None else state
+        state = learner.store(state, block) if hindsight_rewards is None else state
         own = jax.tree.map(itemgetter(i), randomness)
-        state, metrics = learner.learn_stored(state, block, t0 + i, own, learning, judged)
+        state, metrics = learner.learn_stored(state, block, t0 + i, own, learning, hindsight_rewards)
         return whole(structure.devices, (state, None if metrics is None else mean_metrics(metrics)))
 
     return jit_loop(learn, donate=True)

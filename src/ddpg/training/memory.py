@@ -31,7 +31,7 @@ def available_bytes() -> float:
 
 
 def check_memory(config: Config, env: AnyEnvironment) -> None:
-    """Mistake if the replay, and its copy while a checkpoint is written, would not fit."""
+    """Raise Mistake if the replay, and its copy while a checkpoint is written, would not fit."""
     needed, available = replay_bytes(config, env), available_bytes()
     if jax.config.values["jax_platforms"] == "cpu":
         needed *= config.devices  # each has its own, in this memory

@@ -140,7 +140,7 @@ def _differing(config: Config) -> dict[str, Any]:
 
 
 def check_goals(config: Config, env: AnyEnvironment) -> None:
-    """Mistake if goals are to be relabelled and there are none, or a compiled environment cannot judge others."""
+    """Raise Mistake if goals are to be relabelled and there are none, or a compiled environment cannot judge others."""
     if not config.replay.relabels:
         return
     option, none = f"replay.relabel {config.replay.relabel.kind}", "use --replay.relabel none"
@@ -158,7 +158,8 @@ def check_goals(config: Config, env: AnyEnvironment) -> None:
 
 
 def check_fit(config: Config, env: AnyEnvironment) -> None:
-    """Mistake if the networks do not fit the observations, the sigmas not the actions, or the replay not the memory.
+    """Raise Mistake if the networks do not fit the observations, the sigmas not the actions, or the replay not the
+    memory.
 
     Also if there are no goals to relabel.
     """

@@ -39,7 +39,7 @@ class Policy:
         return self.greedy(obs)
 
     def __call__(self, obs: Any) -> np.ndarray:
-        """[*obs] -> [m], or [b, *obs] -> [b, m], in float32. Mistake if it is of another shape or kind."""
+        """[*obs] -> [m], or [b, *obs] -> [b, m], in float32. Raises Mistake if it is of another shape or kind."""
         spec, shape = self.spec, self.spec.obs_shape
         if spec.nested and not (isinstance(obs, np.ndarray) and obs.shape[-1:] == shape):
             array = flatten(spec, obs)
@@ -79,5 +79,5 @@ def load_policy(folder: RunFolder, config: Config, seed: int | None = None, best
 def load_seed(
     folder: RunFolder, config: Config, seed: int, expected: Spec | None = None, best: bool = False
 ) -> tuple[SavedNetworks, Spec]:
-    """The saved networks of one seed and their spec. Mistake if it is another than `expected`."""
+    """The saved networks of one seed and their spec. Raises Mistake if it is another than `expected`."""
     return load_networks(folder.networks(seed), config.agent, config.normalise, expected, best)

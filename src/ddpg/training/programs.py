@@ -17,7 +17,7 @@ LATER = (*tensorboard.MODULES, "matplotlib.figure", "matplotlib.backends.backend
 
 
 class Programs:
-    """Iterations with and without learning, and the evaluation; who waits for one gets Abandoned if `now` says so."""
+    """Iterations with and without learning, and the evaluation; who waits for one gets Cancelled if `now` says so."""
 
     def __init__(
         self, driver: Driver, evaluation: EvaluationPlan, chunks: Iterable[Chunk], now: Callable[[], bool]

@@ -12,7 +12,7 @@ from ddpg.envs.python_vector import History, PythonStepResult
 from ddpg.records.tree_file import to_numpy
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.driver import OwnMean
-from ddpg.training.interruption import Abandoned, never
+from ddpg.training.interruption import Cancelled, never
 from ddpg.training.randomness import ActionRandomness
 from ddpg.types import Row
 
@@ -68,7 +68,7 @@ class PythonCollector:
     ) -> Row:
         """The K steps of iteration t: a block of rows [s, k, n, ...].
 
-        Misbehaved if an environment misbehaves, Abandoned if `now` answers true between two steps.
+        Raises EnvironmentFailure if an environment misbehaves, Cancelled if `now` answers true between two steps.
         """
         spec, seeds = self.behaviour.spec, len(policies)
         k, n, m = randomness[0].normal.shape
@@ -82,7 +82,7 @@ class PythonCollector:
         self._own = list[np.ndarray]()
         for i, draws in enumerate(zip(*(each.of_steps() for each in randomness), strict=True)):
             if now():
-                raise Abandoned
+                raise Cancelled
             selected = [
                 self.behaviour.select_action(policy, obs[s], noise[s], start[s], t, np.int32(i), draws[s])
                 for s, policy in enumerate(policies)

@@ -13,14 +13,14 @@ from ddpg.algorithm.normaliser import InputStats
 from ddpg.envs import catalogue
 from ddpg.envs.episode_info import numbers_in
 from ddpg.envs.episodes import Episodes
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.view import View
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.terminal import one_line
 from ddpg.training.evaluation import CriticComparison, Evaluation, compiled_comparison
-from ddpg.training.interruption import Abandoned, never
+from ddpg.training.interruption import Cancelled, never
 
 PARALLEL_EPISODES = 10  # environments that play side by side, for one call of the actor
 
@@ -51,7 +51,7 @@ class PythonEvaluator:
             self._envs = list(lent.envs[:count])
             return
         self._envs = [env.make(0)]
-        with suppress(Misbehaved):
+        with suppress(EnvironmentFailure):
             self._envs.extend(env.make(slot) for slot in range(1, count))
 
     def optimum(self) -> float | None:
@@ -75,7 +75,7 @@ class PythonEvaluator:
         steps, discount = np.zeros(total, int), np.ones(total, np.float32)
         while open_episodes:
             if self._now():
-                raise Abandoned
+                raise Cancelled
             actions = policy(np.stack(list(obs.values())))
             for (slot, e), action in zip(list(open_episodes.items()), actions, strict=True):
                 obs[slot], reward, terminated, truncated, _ = self._envs[slot].step(action)
@@ -143,6 +143,6 @@ class PythonEvaluator:
 
     def _begin(self, slot: int, episode: int, played: Episodes) -> np.ndarray:
         if self._now():
-            raise Abandoned
+            raise Cancelled
         played.first[episode], _ = self._envs[slot].reset(seed=self._seed + episode)
         return played.first[episode]

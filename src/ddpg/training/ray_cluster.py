@@ -28,8 +28,8 @@ class Cluster:
 
     `asked` is by what option it is needed, and `named` by what option the address is given. A cluster that is started
     has at least so many `cpus`, and an object store with room for `store` bytes beside the usual; with `gpus` the
-    machine's GPUs too. If this process is in a cluster already, it stays. Mistake if Ray is missing, or no cluster
-    answers.
+    machine's GPUs too. If this process is in a cluster already, it stays. Raises Mistake if Ray is missing, or no
+    cluster answers.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class RemoteCollector:
         self._begun: tuple[PythonCollector, Row] | None = None
 
     def collect(self, policy: GreedyPolicy, t: np.int32) -> Collected:
-        """The K steps of iteration t. Misbehaved if an environment misbehaves."""
+        """The K steps of iteration t. Raises EnvironmentFailure if an environment misbehaves."""
         collector, context = self._begun or self._begin()
         behaviour = self._behaviour
         shape = behaviour.steps, behaviour.envs, behaviour.spec.action_dim

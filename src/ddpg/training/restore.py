@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from ddpg.config.config import Config
 from ddpg.config.file import rewrite_config, versions
 from ddpg.config.reading import from_data, values
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.experience.ring import Ring
 from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative, Whole
@@ -84,7 +84,7 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
             if len({len(leaf) for leaf in jax.tree.leaves(state.watch.pending)}) > 1:
                 raise Mistake(f"{path} cannot be used: its reports are of different lengths")
             notes = driver.resume(state.driver, keys)
-        except Misbehaved as error:
+        except EnvironmentFailure as error:
             raise Mistake(f"while episodes were played again up to where they stood, {error}") from error
         except Mistake as error:
             note(f"{error}{'; trying the one before' if path != paths[-1] else ''}")

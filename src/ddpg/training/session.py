@@ -11,7 +11,7 @@ import numpy as np
 from ddpg.config.config import Config
 from ddpg.config.reading import values
 from ddpg.environment import AnyEnvironment
-from ddpg.envs.foreign import Misbehaved
+from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.mistake import Mistake
 from ddpg.records.display import Display
 from ddpg.records.log import Log
@@ -21,9 +21,8 @@ from ddpg.training.backend import driver_for, evaluation_plan
 from ddpg.training.driver import ChunkInterrupted
 from ddpg.training.finish import draw_pictures, film_seconds, save_networks, write_summary
 from ddpg.training.folder import RunFolder
-from ddpg.training.interruption import Abandoned
+from ddpg.training.interruption import Cancelled
 from ddpg.training.memory import replay_bytes
-from ddpg.training.moments import Moments
 from ddpg.training.programs import Programs
 from ddpg.training.reports import log_point, mean_report
 from ddpg.training.restore import Progress, recall, restore
@@ -31,6 +30,7 @@ from ddpg.training.run import Run
 from ddpg.training.saving import Saver
 from ddpg.training.schedule import MAX_CHUNK, Chunk, chunks
 from ddpg.training.signals import Stop
+from ddpg.training.snapshots import Snapshots
 from ddpg.training.start import Start, begin
 from ddpg.training.watch import Watch, init_watch
 
@@ -65,7 +65,7 @@ class Session:
         self.progress, self.observers = Progress(), Observers(observers)
         self._restored: Mapping[str, Any] = {}  # the header of the checkpoint from which it goes on
         self.failure: str | None = None  # an environment misbehaved, or training diverged
-        self._cause: Misbehaved | None = None  # with the environment's own exception
+        self._cause: EnvironmentFailure | None = None  # with the environment's own exception
         self._rate = np.nan
 
     @property
@@ -81,8 +81,9 @@ class Session:
         """The whole run, or the rest of it; until `stopped` gives a signal, or an observer stops it.
 
         `folder` is locked by this process.
-        Mistake if an environment misbehaves or every seed diverges, a file cannot be written, or there is no
-        checkpoint to go on from; the run so far is on disk then too, and if an observer raises anything else.
+        Raises Mistake if an environment misbehaves or every seed diverges, a file cannot be written, or there is no
+        checkpoint to go on from. In each case, and if an observer raises another exception, the run up to then is on
+        disk.
         """
         self.folder, self._stop, self._began = folder, Stop(stopped), time.perf_counter()
         title = f"{self.config.preset} on {self.config.env} · {count(self.config.seeds, 'seed')} · {folder}"
@@ -112,7 +113,7 @@ class Session:
         """Go to the first step, or to the newest checkpoint that can be restored."""
         config, note = self.config, self.display.note
         watched = init_watch(config)
-        self.moments = Moments(self.folder, config, self.env.spec, self.display)
+        self.snapshots = Snapshots(self.folder, config, self.env.spec, self.display)
         if self.resumed:
             restored = restore(self.folder, config, self.driver, self.keys, self.display.warn)
             self.progress, watched, notes, self._restored = restored
@@ -123,7 +124,7 @@ class Session:
             self.progress.start = list(self._start.notes)
             for line in self._start.notes:
                 note(line)
-            self.moments.write(0, self.driver.read())
+            self.snapshots.write(0, self.driver.read())
         for line in (*self.driver.notes, *self.evaluator.notes):
             (self.display.warn if line.startswith("warning") else note)(line)
         known = self.progress.diverged, self.progress.warnings
@@ -166,7 +167,7 @@ class Session:
                         log.fsync()
                         self.progress.wall_seconds = time.perf_counter() - self._began
                         saver.save(self.step, self.driver, self.progress, self.watch.state, last)
-            # The last log point of a run that ends between two: no checkpoint has it, so a resumed run drops it.
+            # A run that ends between two log points gets one more. No checkpoint has it, so a resumed run drops it.
             if len(self.watch.state.pending.weights):
                 self._observe(log, evaluate=self.failure is None, stopped=not self.finished)
 
@@ -182,7 +183,7 @@ class Session:
             return
         try:
             program = self._programs.iterations(chunk.learning)
-        except Abandoned:
+        except Cancelled:
             return
         if self._stop.noticed:  # while it was compiled
             return
@@ -204,25 +205,25 @@ class Session:
             self.watch.add(report)
 
     def _end_chunk(self, chunk: Chunk, log: Log) -> None:
-        """Look for divergence, and evaluate if a log point is there.
+        """Check for divergence; if the chunk ends at a log point, evaluate.
 
-        A resumed run does both again if the evaluation was cut short, or the chunk was.
+        If a signal cut the chunk or the evaluation short, a resumed run does both again.
         """
         before = self.watch.state
         if self.watch.end_chunk(chunk.end - chunk.first, chunk.learning):
             diverged = self.progress.diverged[self.config.seed]
             self.failure = f"training diverged by step {self.step}: {diverged}"
         elif chunk.log and self._observe(log):
-            self.moments.keep(self.step, self.driver.read)
+            self.snapshots.keep(self.step, self.driver.read)
             self.progress.logged = self.step
         elif chunk.log or not chunk.whole:
             self.watch.state = before
 
     def _observe(self, log: Log, evaluate: bool = True, stopped: bool = False) -> bool:
-        """Evaluate, and call all observers with the means since the last log point; whether that was done.
+        """Evaluate, and call all observers with the means since the last log point.
 
-        It was not if a signal cut the evaluation short. An evaluation because the run is `stopped` does not count as
-        its best: a run that goes on has none there.
+        False if a signal cut the evaluation short. The extra evaluation of a `stopped` run never becomes its best,
+        because an uninterrupted run has no evaluation at that step.
         """
         report, evaluation = mean_report(self.watch.state.pending), None
         try:
@@ -232,9 +233,9 @@ class Session:
                 if not stopped:
                     self.watch.evaluated(self.step, report, evaluation, learned)
                 self.watch.warn(self.evaluator.warnings())
-        except Misbehaved as error:
+        except EnvironmentFailure as error:
             self.failure, self._cause = f"in evaluation, {error}", error
-        except Abandoned:
+        except Cancelled:
             return False
         point = log_point(self.config, self.folder.path, self.step, report, evaluation, self.optimum, self._rate)
         for observer in (log, self.display, self.observers):

@@ -40,7 +40,7 @@ class Start(NamedTuple):
 def start_from(
     config: Config, spec: Spec, run: RunFolder | None, best: bool, demonstrations: str | Path | Mapping[str, Any] | None
 ) -> Start:
-    """What a run of `config` begins with. Mistake if it does not fit its networks, its spaces or its replay."""
+    """What a run of `config` begins with. Raises Mistake if it does not fit its networks, its spaces or its replay."""
     start = Start()
     if run is not None:
         source = run.read_config()
@@ -78,7 +78,7 @@ def begin(driver: Driver, keys: Keys, config: Config, spec: Spec, start: Start) 
         own: LearnerState = jax.tree.map(jnp.asarray, from_numpy(jax.tree.map(itemgetter(i), state), like))
         if start.networks is not None:
             online, target, stats = jax.tree.map(itemgetter(i), start.networks)
-            own = own._replace(agent=config.agent.go_on_with(own.agent, online, target), stats=stats)
+            own = own._replace(agent=config.agent.warm_start(own.agent, online, target), stats=stats)
             if own.assessed is not None:
                 own = own._replace(assessed=begin_assessment(online, config.collect.envs))
             if own.perturbed is not None:

@@ -29,7 +29,7 @@ def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
 
     `obs` [t, *obs], `action` [t, m] in the environment's units, `reward`, `next_obs`, `terminated`, `truncated`; the
     oldest first, environment by environment. `np.savez(FILE, **ddpg.replay(run))` is what `--demonstrations` takes.
-    Mistake if there is no such seed, no checkpoint that can be read, or not enough memory.
+    Raises Mistake if there is no such seed, no checkpoint that can be read, or not enough memory.
     """
     folder = RunFolder.at(run)
     config = folder.read_config()

@@ -136,7 +136,10 @@ def resume(
 
 
 def _own_environment(folder: RunFolder, config: Config, env: EnvironmentLike | None) -> AnyEnvironment:
-    """The run's own environment; `env` makes it, or permits that its id imports a module. Mistake if it is another."""
+    """The run's own environment; `env` makes it, or permits that its id imports a module.
+
+    Raises Mistake if it is another.
+    """
     if env is None:
         try:
             return resolve_for(config)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ddpg.algorithm.agent import DPG, Nets
-from ddpg.algorithm.networks import Network, Plain, Residual
+from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.algorithm.values import Categorical
 from ddpg.records.networks.hdf5 import reread_hdf5, save_hdf5, save_models
@@ -27,7 +27,7 @@ STATS = RunningStats(
     jnp.float32(1000), jnp.linspace(-2, 3, 6).reshape(ARM.obs_shape), jnp.array([[0.0, 1e-4, 1.0], [2.0, 3.0, 9.0]])
 )
 NETWORKS = ["actor", "actor_target", "critic", "critic_target"]
-SMALL = Network(widths=(5, 4))
+SMALL = NetworkConfig(widths=(5, 4))
 
 
 def saved(agent: DPG, folder: Path, stats: RunningStats | None = None, scale: float = 1.0) -> SavedNetworks:
@@ -71,7 +71,7 @@ def test_a_relu_actor_by_hand(tmp_path: Path) -> None:
 
 def test_everything_in_a_file_is_documented(tmp_path: Path) -> None:
     for block in (Plain(), Plain("layer"), Plain("batch"), Residual(2)):
-        actor = Network(widths=(5, 5), block=block, activation="gelu")
+        actor = NetworkConfig(widths=(5, 5), block=block, activation="gelu")
         for stats, value in ((None, Categorical(atoms=3)), (STATS, DPG().value)):
             saved(DPG(actor=actor, critic=SMALL, value=value), tmp_path, stats, 2.0)
             for name in ("actor", "critic"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ddpg.algorithm.agent import DPG, GreedyPolicy
-from ddpg.algorithm.networks import Network, Residual
+from ddpg.algorithm.networks import NetworkConfig, Residual
 from ddpg.algorithm.normaliser import init_stats
 from ddpg.records.networks import standalone_policy
 from ddpg.records.networks.npz import save_npz
@@ -25,7 +25,7 @@ SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0), action_high=(3.0, 0.5))
 
 
 def arrays(**fields: Any) -> dict[str, Any]:
-    nets = random_nets(DPG(actor=Network(**{"widths": (5, 4), **fields})), SPEC)
+    nets = random_nets(DPG(actor=NetworkConfig(**{"widths": (5, 4), **fields})), SPEC)
     return arrays_of(policy_steps(GreedyPolicy(init_stats(SPEC.obs_shape), nets.encoder, nets.actor), SPEC), SPEC)
 
 

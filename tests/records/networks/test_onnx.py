@@ -11,7 +11,7 @@ import pytest
 
 from ddpg.algorithm.agent import DPG, GreedyPolicy
 from ddpg.algorithm.layers import ACTIVATIONS
-from ddpg.algorithm.networks import Network, Plain, Residual
+from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import byte_scale, init_stats
 from ddpg.records.networks.onnx import save_onnx
 from ddpg.records.networks.steps import arrays_of, policy_steps
@@ -33,7 +33,7 @@ def written(
     normalise: bool = False,
     block: Plain | Residual | None = None,
 ) -> onnx.ModelProto:
-    actor = Network(widths=(5,), activation=activation, block=block or Plain())
+    actor = NetworkConfig(widths=(5,), activation=activation, block=block or Plain())
     nets = random_nets(DPG(actor=actor), spec)
     stats = init_stats(spec.obs_shape) if normalise else byte_scale(spec)
     save_onnx(path, arrays_of(policy_steps(GreedyPolicy(stats, nets.encoder, nets.actor), spec), spec))

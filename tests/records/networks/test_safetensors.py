@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.networks import Network, Plain, Residual
+from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats, byte_scale
 from ddpg.algorithm.values import Categorical
 from ddpg.mistake import Mistake
@@ -21,7 +21,7 @@ from ddpg.types import Leaf, Spec
 from tests.networks import random_nets
 
 ARM = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.1, -5.0), action_high=(3.0, 0.5, 0.1))
-SMALL = Network(widths=(6, 6))
+SMALL = NetworkConfig(widths=(6, 6))
 AGENT = DPG(actor=SMALL, critic=replace(SMALL, action_layer=1), critics=2)
 AGENTS = {
     "plain": AGENT,
@@ -90,7 +90,7 @@ def test_the_parts_of_observations_belong_to_the_networks(
 
 
 def test_networks_of_another_configuration_are_refused(folder: Path) -> None:
-    for agent in (replace(AGENT, critics=3), replace(AGENT, actor=Network(widths=(6, 7))), AGENTS["batch norm"]):
+    for agent in (replace(AGENT, critics=3), replace(AGENT, actor=NetworkConfig(widths=(6, 7))), AGENTS["batch norm"]):
         assert f"{NAME} cannot be used: " in refused(folder, agent)
     assert "it has '.stats" in refused(folder, normalise=False)
 
@@ -166,4 +166,4 @@ def test_a_spec_that_no_environment_has_is_refused(change: str, folder: Path) ->
 def test_no_memory_is_taken_for_networks_that_only_a_configuration_claims(
     widths: tuple[int, ...], folder: Path
 ) -> None:
-    assert "more than 268435456 numbers" in refused(folder, replace(AGENT, actor=Network(widths=widths)))
+    assert "more than 268435456 numbers" in refused(folder, replace(AGENT, actor=NetworkConfig(widths=widths)))

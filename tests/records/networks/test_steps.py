@@ -11,7 +11,7 @@ from jax.tree_util import register_dataclass
 
 from ddpg.algorithm.agent import DPG, GreedyPolicy, Nets
 from ddpg.algorithm.layers import ACTIVATIONS, Block, Dense
-from ddpg.algorithm.networks import Actor, Network, Plain, Residual
+from ddpg.algorithm.networks import Actor, NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats, byte_scale
 from ddpg.algorithm.norms import BatchNorm, LayerNorm, Running
 from ddpg.algorithm.steps import Step
@@ -28,14 +28,19 @@ ARM = Spec(obs_shape=(2, 3), action_low=(-1.0, 0.0, -5.0), action_high=(3.0, 0.5
 STATS = RunningStats(
     jnp.float32(1000), jnp.linspace(-2, 3, 6).reshape(ARM.obs_shape), jnp.array([[0.0, 1e-4, 1.0], [2.0, 3.0, 9.0]])
 )
-LAYERNORM, BATCHNORM = Network(widths=(6, 5), block=Plain("layer")), Network(widths=(6, 5), block=Plain("batch"))
-RESIDUAL = Network(widths=(6, 6), block=Residual(2))
+LAYERNORM, BATCHNORM = (
+    NetworkConfig(widths=(6, 5), block=Plain("layer")),
+    NetworkConfig(widths=(6, 5), block=Plain("batch")),
+)
+RESIDUAL = NetworkConfig(widths=(6, 6), block=Residual(2))
 AGENTS = {
     "ddpg": DPG(),
-    "late action": DPG(critic=Network(widths=(5, 4), action_layer=1), actor=Network(widths=(6,), final_init=3e-3)),
-    "two critics": DPG(critics=2, actor=Network(widths=(8, 8, 8), activation="tanh")),
-    "elu": DPG(actor=Network(activation="elu"), critic=Network(widths=(7,), activation="silu")),
-    "gelu": DPG(actor=Network(activation="gelu"), critic=Network(activation="gelu")),
+    "late action": DPG(
+        critic=NetworkConfig(widths=(5, 4), action_layer=1), actor=NetworkConfig(widths=(6,), final_init=3e-3)
+    ),
+    "two critics": DPG(critics=2, actor=NetworkConfig(widths=(8, 8, 8), activation="tanh")),
+    "elu": DPG(actor=NetworkConfig(activation="elu"), critic=NetworkConfig(widths=(7,), activation="silu")),
+    "gelu": DPG(actor=NetworkConfig(activation="gelu"), critic=NetworkConfig(activation="gelu")),
     "layer norm": DPG(actor=LAYERNORM, critic=LAYERNORM),
     "batch norm": DPG(actor=BATCHNORM, critic=replace(BATCHNORM, action_layer=1), critics=2),
     "residual": DPG(actor=RESIDUAL, critic=RESIDUAL, critics=2),
@@ -125,7 +130,7 @@ class RMSNorm:
     def __call__(self, x: Any) -> Any:
         return x / jnp.sqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-5) * self.gain
 
-    def fitted(self, x: Any, rate: float) -> "RMSNorm":
+    def with_statistics(self, x: Any, rate: float) -> "RMSNorm":
         return self
 
     def steps(self) -> list[Step]:
@@ -135,7 +140,7 @@ class RMSNorm:
 def test_a_new_norm_is_exported_by_its_steps_alone() -> None:
     import onnxruntime
 
-    nets = random_nets(DPG(actor=Network(widths=(6, 5))), ARM)
+    nets = random_nets(DPG(actor=NetworkConfig(widths=(6, 5))), ARM)
     first, *others = nets.actor.layers
     assert isinstance(first, Dense)
     actor = Actor((replace(first, after=RMSNorm(jnp.linspace(1, 2, 6))), *others), "silu")
@@ -164,7 +169,7 @@ WORDS = {
 
 @pytest.mark.parametrize("norm", WORDS)
 def test_steps_are_written_as_words_and_arrays_under_their_names(norm: Any) -> None:
-    nets = random_nets(DPG(actor=Network(widths=(5,), block=Plain(norm))), ARM)
+    nets = random_nets(DPG(actor=NetworkConfig(widths=(5,), block=Plain(norm))), ARM)
     arrays = arrays_of(policy_steps(GreedyPolicy(None, nets.encoder, nets.actor), ARM), ARM)
     assert arrays["steps"] == WORDS[norm]
     (first, _) = nets.actor.layers
@@ -176,7 +181,9 @@ def test_steps_are_written_as_words_and_arrays_under_their_names(norm: Any) -> N
 
 
 def test_steps_of_residual_networks_and_of_critics() -> None:
-    agent = DPG(actor=RESIDUAL, critic=Network(widths=(5, 4), action_layer=1), critics=2, value=Categorical(atoms=5))
+    agent = DPG(
+        actor=RESIDUAL, critic=NetworkConfig(widths=(5, 4), action_layer=1), critics=2, value=Categorical(atoms=5)
+    )
     nets = random_nets(agent, ARM)
     block = "keep centre rms affine_{} dense_{} relu dense_{} add"
     policy = policy_steps(GreedyPolicy(STATS, nets.encoder, nets.actor), ARM)
@@ -200,7 +207,7 @@ def test_pixels_are_divided_by_255_unless_they_are_normalised() -> None:
 
 
 def test_networks_that_diverged_are_refused() -> None:
-    nets = random_nets(DPG(actor=Network(widths=(5,))), ARM)
+    nets = random_nets(DPG(actor=NetworkConfig(widths=(5,))), ARM)
     lost = jax.tree.map(lambda leaf: leaf * np.float32(np.inf), nets.actor)
     for actor in (nets.actor, lost):
         arrays = arrays_of(policy_steps(GreedyPolicy(None, nets.encoder, actor), ARM), ARM)

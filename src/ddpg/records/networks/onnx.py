@@ -23,7 +23,7 @@ OPSET, IR = 13, 7  # what onnxruntime reads since 1.7, of 2021
 
 
 def check_onnx() -> None:
-    """Mistake if the packages are missing that write an ONNX file and run it."""
+    """Raise Mistake if the packages are missing that write an ONNX file and run it."""
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise Mistake(

@@ -90,8 +90,8 @@ def load_networks(
 ) -> tuple[SavedNetworks, Spec]:
     """The networks in FOLDER, in NumPy, and the spec of the environment that they were trained in.
 
-    With `best` those of the best evaluation, else the last ones. Their shapes must be those of `agent`. Mistake if
-    the file is missing or damaged, or has another spec than `expected`, if that is given.
+    With `best` those of the best evaluation, else the last ones. Their shapes must be those of `agent`. Raises Mistake
+    if the file is missing or damaged, or has another spec than `expected`, if that is given.
     """
     path = folder / (BEST if best else NAME)
     if not os.path.lexists(path):

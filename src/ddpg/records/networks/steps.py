@@ -86,7 +86,7 @@ def _leaves(spec: Spec) -> list[dict[str, Any]]:
 
 
 def check_finite(arrays: Mapping[str, Any]) -> None:
-    """Mistake if a network has parameters that are NaN or infinite."""
+    """Raise Mistake if a network has parameters that are NaN or infinite."""
     for name, array in arrays.items():
         if "/" in name and not np.isfinite(array).all():
             raise Mistake(
