@@ -26,12 +26,16 @@ STEPS = {"fasttd3": 2400}  # updates: twice as many steps as the others make, di
 
 
 def train(folder: Path) -> None:
+    import jax
+
     import ddpg
 
     for preset in ddpg.PRESETS:
         goals = ddpg.PRESETS[preset].replay.relabels
         for env in ("jax:PointGoal-v0",) if goals else ("Pendulum-v1", "gym:Pendulum-v1"):
             run = folder / f"{preset}-{env[:3]}"
+            if (arrays_file := run.with_suffix(".npz")).exists():  # of an earlier call
+                continue
             options = COMMON | SMALL.get(preset, {})
             ddpg.train(env, preset=preset, steps=STEPS.get(preset, 900), seed=3, seeds=2, run=run, options=options)
             (checkpoint,) = sorted(run.glob("checkpoints/*.safetensors"))[-1:]
@@ -39,7 +43,8 @@ def train(folder: Path) -> None:
             agents = {name.rpartition(".agent.")[2]: x for name, x in found if ".agent." in name}
             networks = {name: x for name, x in agents.items() if name.startswith(("online", "target"))}
             arrays: dict[str, Any] = networks | {"preset": np.array(preset)}
-            np.savez(folder / f"{preset}-{env[:3]}.npz", **arrays)
+            np.savez(arrays_file, **arrays)
+            jax.clear_caches()  # else the process runs out of memory maps, after some thirty trainings
 
 
 def compare(one: Path, other: Path) -> int:

@@ -165,7 +165,10 @@ def test_long_episodes_need_more_steps_and_a_longer_warm_up() -> None:
 def test_the_budget_is_for_episodes_that_failures_no_longer_end() -> None:
     findings = replace(findings_of(), lengths=(20, 30, 25), terminated=3, time_limit=1_000)
     assert "3 of 3 episodes terminated, the first after 20 steps" in reasons_in(findings)
-    assert options_in(advise(findings)) == {"preset": "td3", "steps": "50000", "collect.warmup": "1000"}
+    pink = {"exploration": "pink", "exploration.sigma": "0.3"}
+    assert options_in(advise(findings)) == {"preset": "td3", "steps": "200000", "collect.warmup": "10000"} | pink
+    same = replace(findings, rewards=replace(findings.rewards, most_common=1.0))
+    assert options_in(advise(same)) == {"preset": "td3", "steps": "50000", "collect.warmup": "1000"}
     shorter = options_in(advise(replace(findings, time_limit=250)))
     assert shorter == {"preset": "td3", "steps": "20000", "collect.warmup": "1000"}
 

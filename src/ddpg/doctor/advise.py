@@ -44,6 +44,10 @@ ROBOT_UPDATES = 200.0  # a second, that ROBOT makes about: a slower environment 
 
 STEADY = (("preset", "td3"), ("steps", "20000"), ("collect.warmup", "1000"))  # not a robot's million steps
 
+# As measured on LunarLanderContinuous: with white noise it hovers for 150 000 steps.
+SLOW_NOISE = (("exploration", "pink"), ("exploration.sigma", "0.3"))
+LANDING = (("preset", "td3"), ("steps", "200000"), ("collect.warmup", "10000"), *SLOW_NOISE)
+
 
 def advise(findings: Findings) -> list[Advice]:
     """Warnings, a preset, and the options that fit the environment better than the preset's own."""
@@ -77,7 +81,11 @@ def _about_preset(findings: Findings) -> Iterator[Advice]:
             f"{findings.terminated} of {len(findings.lengths)} episodes terminated, the first after "
             f"{min(findings.lengths):,} steps: one critic trusts actions that end an episode"
         )
-        yield Advice(f"{why}; two are steadier", STEADY)
+        if findings.longest >= STRIDES and rewards.most_common < RARE:  # else an episode is worth its length
+            noise = f"episodes of up to {findings.longest:,.0f} steps need noise that keeps its direction for a while"
+            yield Advice(f"{why}; two are steadier, and {noise}", LANDING)
+        else:
+            yield Advice(f"{why}; two are steadier", STEADY)
     elif rewards.high <= 0 and rewards.zeros < RARE:
         yield Advice("no reward is positive, and one critic overrates what it has not tried; two are steadier", STEADY)
 
