@@ -26,10 +26,10 @@ JOBS: dict[str, tuple[str, str, int, int, dict[str, str]]] = {  # name -> enviro
     "half-cheetah": ("HalfCheetah-v5", "mujoco", 100_000, 3, {"collect.steps": "50"}),
     "lunar-lander": (
         "LunarLanderContinuous-v3",
-        "ddpg",
-        100_000,
+        "td3",
+        200_000,
         3,
-        {"critics": "2", "collect.warmup": "10000", "collect.steps": "50"},
+        {"collect.warmup": "10000", "exploration": "pink", "exploration.sigma": "0.3"},  # as ddpg doctor advises
     ),
 }
 
