@@ -41,8 +41,8 @@ def q(s: Float[Array, " k"], a: Float[Array, " k"]) -> Float[Array, ""]:
 
 def deterministic(theta: Float[Array, " k"], s: Float[Array, " k"]) -> Float[Array, " k"]:
     """nabla_theta mu(s) nabla_a Q(s, a) at mu(s): Silver et al. 2014, equation 9, of one state."""
-    action, pull_back = jax.vjp(lambda theta: mu(theta, s), theta)
-    return pull_back(jax.grad(q, argnums=1)(s, action))[0]
+    action, vjp = jax.vjp(lambda theta: mu(theta, s), theta)
+    return vjp(jax.grad(q, argnums=1)(s, action))[0]
 
 
 def v(theta: Float[Array, " k"], s: Float[Array, " k"], sigma: Float[Array, ""]) -> Float[Array, ""]:
@@ -179,8 +179,8 @@ def limit(k: int = 2, length: int = LENGTH, episodes: int = 20_000) -> Limit:
                 state, _, reward, _, _ = env.step(PointState(s, jnp.int32(0)), a)
                 return reward + value(theta, state.x, jnp.zeros((left, k)))
 
-            a, pull_back = jax.vjp(lambda theta, s=s: mu(theta, s), theta)
-            total += pull_back(jax.grad(q)(a))[0]
+            a, vjp = jax.vjp(lambda theta, s=s: mu(theta, s), theta)
+            total += vjp(jax.grad(q)(a))[0]
             s = env.step(PointState(s, jnp.int32(0)), a)[0].x
         return total
 
