@@ -76,7 +76,7 @@ gymnasium.register("Room-v0", entry_point="own_gym_environment:Room", max_episod
 
 
 def make(render_mode: str | None = None) -> gymnasium.Env:
-    """The same without a registry: called once per environment, with a render mode for the film."""
+    """The same without a registry: called once per environment, with a render mode for the video."""
     return TimeLimit(Room(insulation=2.0, render_mode=render_mode), 144)
 
 

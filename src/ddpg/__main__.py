@@ -8,7 +8,7 @@ from ddpg.terminal import open_streams
 
 
 def run() -> None:
-    """Run the command; what a signal has stopped does not wait for what was abandoned."""
+    """Run the command; what a signal has stopped does not wait for what was cancelled."""
     open_streams()  # first: what is opened next would take their numbers
     end_at_third_press()
     status = main()

@@ -110,7 +110,7 @@ def _eval(command: Parser) -> None:
     )
     command.add_argument("--log", metavar="KEYS", help="numbers of info to report (the run's)")
     command.add_argument("--best", action="store_true", help=BEST)
-    command.add_argument("--video", type=Path, metavar="FILE", help="write a film of one episode, .gif or .mp4")
+    command.add_argument("--video", type=Path, metavar="FILE", help="write a video of one episode, .gif or .mp4")
     command.add_argument("--render", action="store_true", help="show one episode in a window")
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
@@ -160,7 +160,7 @@ def _compare(command: Parser) -> None:
 def _report(command: Parser) -> None:
     command.add_argument("RUN", nargs="+", type=Path, help="run folders")
     command.add_argument("-o", type=Path, metavar="FILE", help="the page (report.html; in Chinese report.zh.html)")
-    command.add_argument("--env", metavar="ID", help="what films are drawn in (the run's own)")
+    command.add_argument("--env", metavar="ID", help="what videos are drawn in (the run's own)")
     command.add_argument("--lang", choices=("en", "zh"), default="en", help="the page's language: en or zh (en)")
 
 
@@ -257,7 +257,7 @@ def _add_paths(train: Parser) -> None:
         name = option.path.split(".")[0]
         if name in PARTS and name not in groups:
             about = type(getattr(config, name, None) or getattr(config.agent, name)).__doc__
-            repeated = name == "critic"  # a Network as the actor is
+            repeated = name == "critic"  # a NetworkConfig as the actor is
             groups[name] = train.add_argument_group(PARTS[name], None if repeated else cleandoc(about or ""))
         choices = f"{', '.join(option.choices)} " if option.choices else ""
         kinds = f"of {' and '.join(option.kinds)} " if option.kinds else ""

@@ -39,7 +39,7 @@ def resolve(
 
     An id is one that `gymnasium.make` takes, with keyword arguments such as "gravity=9.8". A JAX-native version with
     the same dynamics is used if there is one, except with arguments; `gym:ID` and `jax:ID` choose. With the prefix of
-    a simulator, such as `gymnax:ID`, it is one of its environments. Mistake, in one line, if it cannot be made.
+    a simulator, such as `gymnax:ID`, it is one of its environments. Raises Mistake if it cannot be made.
     """
     made = _resolved(env, args, repeat)
     if isinstance(made, GymFactory):

@@ -73,7 +73,7 @@ def print_json(stream: TextIO, data: Mapping[str, Any]) -> None:
 
 @contextmanager
 def checked(stream: TextIO | None) -> Iterator[None]:
-    """Raise Mistake if it cannot be written, as on a full disk; BrokenPipeError if nobody reads it."""
+    """A context that raises Mistake if it cannot be written, as on a full disk; BrokenPipeError if nobody reads it."""
     try:
         yield
     except OSError as error:

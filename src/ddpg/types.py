@@ -142,7 +142,7 @@ class Transition(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What one update measures: means over the minibatch, weighted by `Transition.weight`."""
+    """What one update measures: means over the minibatch; Q and the losses by `Transition.weight`."""
 
     q: Float[AnyArray, ""]  # Q(s, a) of the online critic
     critic_loss: Float[AnyArray, ""]  # sum over the critics

@@ -187,9 +187,9 @@ def test_layer_norm_comes_before_the_activation() -> None:
         x = np.maximum(standard(x @ np.asarray(layer.weight) + np.asarray(layer.bias), 1, layer.after), 0)
     last = actor.layers[-1]
     np.testing.assert_allclose(actor(obs), np.tanh(x @ last.weight + last.bias), atol=1e-5)
-    fitted = actor.with_statistics(obs, 1.0)
-    assert jax.tree.structure(fitted) == jax.tree.structure(actor)
-    np.testing.assert_array_equal(fitted(obs), actor(obs))
+    normalised = actor.with_statistics(obs, 1.0)
+    assert jax.tree.structure(normalised) == jax.tree.structure(actor)
+    np.testing.assert_array_equal(normalised(obs), actor(obs))
 
 
 def test_simba_is_its_figure() -> None:
@@ -268,8 +268,8 @@ def test_a_state_is_the_same_among_observations_and_among_next_ones() -> None:
     both = jnp.concatenate([obs, later])
     together = actor.with_statistics(both, 1.0)
     np.testing.assert_allclose(together(obs)[1:], together(later)[:-1], atol=1e-5)
-    fitted = critic.with_statistics(both, 1.0)
-    q, q_next = fitted(obs, action), fitted(later, jnp.roll(action, -1, axis=0))
+    normalised = critic.with_statistics(both, 1.0)
+    q, q_next = normalised(obs, action), normalised(later, jnp.roll(action, -1, axis=0))
     np.testing.assert_allclose(q[:, 1:], q_next[:, :-1], atol=1e-5)
     # Each by itself they would not be.
     assert jnp.abs(actor.with_statistics(obs, 1.0)(obs)[1:] - actor.with_statistics(later, 1.0)(later)[:-1]).max() > 0.1

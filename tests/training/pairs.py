@@ -44,4 +44,5 @@ if __name__ == "__main__":
 
     rows = min((covering(PARTS, NEVER, seed) for seed in range(20)), key=len)
     for part, names in PARTS.items():
+        assert len(names) <= 10, "one digit for each"
         print(f'    "{part}": "{"".join(str(list(names).index(row[part])) for row in rows)}",')

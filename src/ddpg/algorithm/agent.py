@@ -100,7 +100,7 @@ class DPG:
     with it or at every `target_period`-th, with the Polyak coefficient `tau`; `tau_actor` is that of the target actor,
     `tau_encoder` that of the target encoder (default `tau`). With `tau_actor` 1 there is no separate target actor if
     `policy_delay` is a multiple of `target_period`. With `clip_values`, Q' is clipped to a range of returns, as it was
-    when the targets last moved, and 0 before: of all `targets` so far (TD7: Fujimoto et al. 2023), or of what the
+    when the targets last moved, [0, 0] before: of all `targets` so far (TD7: Fujimoto et al. 2023), or of what the
     `rewards` so far allow; a distribution has bounds of its own.
     """
 
@@ -241,7 +241,9 @@ class DPG:
             return nets._replace(actor=actor).with_statistics(joint(batch), 1.0).mu(batch.obs)
 
         mu, vjp = jax.vjp(mu_of, nets.actor)  # vjp(g) = sum_i g_i grad_theta mu(s_i)
-        a = self.smoothing(mu, noise[::-1], count) if self.smoothing.actor else mu  # noise of another sample's target
+        a = (
+            self.smoothing(mu, noise[::-1], count) if self.smoothing.actor else mu
+        )  # not the target's noise of the same sample
         q_mu, dq_da = jax.value_and_grad(q_of)(a)
         dloss_da = -dq_da / len(mu)  # minus: Adam minimises, we maximise J
         if not equals(self.preactivation, 0):

@@ -70,9 +70,9 @@ class Running(NamedTuple):
 class BatchNorm:
     """Each feature with mean 0 and variance 1 by running statistics (Ioffe and Szegedy 2015, algorithms 1 and 2).
 
-    An update uses the minibatch's own statistics, `with_statistics(joint, 1.0)`, of s and s' as one minibatch (CrossQ,
-    Bhatt et al. 2024), so that a state is the same input to Q and to Q'; acting uses the running ones, moved at a small
-    rate.
+    An update uses the minibatch's own statistics, `with_statistics(joint(batch), 1.0)`, of s and s' as one minibatch
+    (CrossQ, Bhatt et al. 2024), so that a state is the same input to Q and to Q'; acting uses the running ones, moved
+    at a small rate.
     """
 
     of_minibatch: ClassVar[bool] = True

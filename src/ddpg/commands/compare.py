@@ -53,7 +53,7 @@ def compare_runs(
     without a label runs with the same options are seeds of one algorithm. `files` are written by their suffix: .png,
     .json, .md, .tex or .csv. `env` and `metric` choose from what is there, `step` is compared instead of the last
     step that all seeds have, and `reference` has the returns that are 0 and 1 of every environment.
-    Mistake, in one line, if something cannot be read, compared or written.
+    Raises Mistake if something cannot be read, compared or written.
     """
     places: list[Labelled] = []
     if isinstance(runs, Mapping):

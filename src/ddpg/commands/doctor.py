@@ -29,7 +29,7 @@ def doctor(
 ) -> dict[str, Any]:
     """Examine the environment of an id, print the advice on stderr unless it is wanted as `json`, and return it all.
 
-    Mistake, in one line, if the environment cannot be made or misbehaves.
+    Raises Mistake if the environment cannot be made or misbehaves.
     """
     env_seeds = override(Config(), {"env_seeds": env_seeds}).env_seeds  # Mistake if it is none
     env = resolve(id, args, seeding=env_seeds)

@@ -46,7 +46,7 @@ def evaluate_run(
     `return_mean`, `return_std` and `return_iqm` are over all episodes of all seeds, `returns` the mean of each seed.
     With keys to log, `info` has each key's mean over the episodes that ended with it, None if none did; that of
     `is_success` is `success_rate` too.
-    Mistake, in one line, if the folder is no run, or `env` cannot be made or has other spaces.
+    Raises Mistake if the folder is no run, or `env` cannot be made or has other spaces.
     """
     folder = RunFolder.at(run)
     config = folder.read_config()

@@ -70,7 +70,7 @@ def export_run(
     """Write the greedy policy of one seed, by default the first, as "onnx", "hdf5" or "numpy": `ddpg.export`.
 
     With `best` it is the policy of the best evaluation, not the last one. The file is RUN/policy.onnx, .hdf5 or
-    .npz unless `path` says otherwise. It is there only if it answers as the policy does. Mistake, in one line, if
+    .npz unless `path` says otherwise. It is there only if it answers as the policy does. Raises Mistake if
     it does not, or if anything is missing or cannot be written.
     """
     folder = RunFolder.at(run)

@@ -23,7 +23,7 @@ def plot_runs(runs: Sequence[str | Path], file: Path, env: str | None = None, me
     """Runs of one preset with the same options become one curve, their seeds side by side, on the steps all have.
 
     Among the runs may be tables of other projects, files that end in .csv (`records/curve_table.py`): their curves of
-    the same environment, or of `env`, are drawn beside. The file is a PNG, or such a table. Mistake, in one line, if a
+    the same environment, or of `env`, are drawn beside. The file is a PNG, or such a table. Raises Mistake if a
     folder is no run, or two are of different environments or hold the same seed twice, or nothing can be written.
     """
     if file.suffix.lower() not in (".png", ".csv"):

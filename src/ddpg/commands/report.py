@@ -30,7 +30,7 @@ def report_runs(
     `file` is report.html by default, and report.zh.html in Chinese.
     `env` is what films are drawn in, by default the run's own; a run of a function, or of an id that imports a module,
     needs it. `language` is "en" or "zh". `note` is called with a line before what takes seconds.
-    Mistake, in one line, if a folder is no run, or the page cannot be written, or would have more than 5 MB.
+    Raises Mistake if a folder is no run, or the page cannot be written, or would have more than 5 MB.
     """
     folders = [runs] if isinstance(runs, str | Path) else list(runs)
     if not folders:

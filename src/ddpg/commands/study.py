@@ -14,7 +14,7 @@ from ddpg.training.signals import interruptible
 def study(name: str, folder: str | Path | None = None, steps: int | None = None, seeds: int | None = None) -> Answer:
     """Do a study, or what is left of it, in `folder`, by default studies/NAME; `ddpg.study`.
 
-    `steps` of each training and `seeds` change its size. Mistake, in one line, if there is no such study, or the folder
+    `steps` of each training and `seeds` change its size. Raises Mistake if there is no such study, or the folder
     holds something else.
     """
     with interruptible() as stopped:

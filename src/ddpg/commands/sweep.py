@@ -66,7 +66,7 @@ def sweep(
     `seed` to `seed` + `seeds` - 1, and `seed` decides which settings are tried. With `jobs` above 1,
     or an address, so many are trained at once, by processes in a Ray cluster: that at the address, or a new one on this
     machine. A `population` is of so many trials that are trained as one compiled program. `folder` is by default
-    sweeps/ENV-PRESET. Mistake, in one line, if an option does not exist, or the folder holds another sweep.
+    sweeps/ENV-PRESET. Raises Mistake if an option does not exist, or the folder holds another sweep.
     """
     check_optuna()
     asked = Sweep(

@@ -50,7 +50,7 @@ def labelled(words: Iterable[str | Path]) -> list[Labelled]:
 def read_sources(places: Sequence[Labelled], envs: Sequence[str] = (), metric: str | None = None) -> list[Source]:
     """All curves, of `envs` or by default of the runs' environments, or of all that tables have without runs.
 
-    Mistake, in one line, if a place cannot be read, has no return, or lacks one of `envs` that is asked for.
+    Raises Mistake if a place cannot be read, has no return, or lacks one of `envs` that is asked for.
     """
     tables = [(label, path) for label, path in places if path.suffix.lower() == ".csv"]
     if metric is not None and not tables:

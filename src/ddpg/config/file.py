@@ -56,7 +56,7 @@ def _text(config: Config) -> str:
 
 
 def read_config(path: Path) -> Config:
-    """The configuration in a run's config.json. Mistake, in one line, if it cannot be read."""
+    """The configuration in a run's config.json. Raises Mistake if it cannot be read."""
     try:
         return _read(path)
     except OSError as error:
@@ -82,7 +82,7 @@ def is_file(preset: str | Path) -> bool:
 
 
 def _read(path: Path) -> Config:
-    """OSError if the file cannot be read, raises Mistake if it has no configuration."""
+    """The configuration in a file. Raises OSError if it cannot be read, and Mistake if it has none."""
     try:
         check_plain(path, LARGEST_CONFIG)
         text = path.read_text(encoding="utf-8")

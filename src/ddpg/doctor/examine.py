@@ -83,7 +83,7 @@ class Findings:
 def examine(gym: GymFactory, steps: int = 5_000, seed: int = 0) -> Findings:
     """Take `steps` uniformly random actions, or as many as PATIENCE allows.
 
-    Raises EnvironmentFailure if the environment does.
+    Raises EnvironmentFailure if the environment misbehaves.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

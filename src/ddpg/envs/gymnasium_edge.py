@@ -91,7 +91,7 @@ class CheckedEnv(gymnasium.Wrapper):
         with self._calls["reset"]:
             answer = self.env.reset(**self._given(seed))
         if not (isinstance(answer, tuple | list) and len(answer) == 2 and isinstance(answer[1], Mapping | None)):
-            raise self._misbehaved(f"reset answered {brief_value(answer)}, expected (observation, info)")
+            raise self._failure(f"reset answered {brief_value(answer)}, expected (observation, info)")
         return self._observed(answer[0], first=True), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -111,7 +111,7 @@ class CheckedEnv(gymnasium.Wrapper):
             if terminated or truncated:
                 break
         if not abs(total) <= FLOAT32_MAX:
-            raise self._misbehaved(f"reward {total}, expected a finite number of 32 bits")
+            raise self._failure(f"reward {total}, expected a finite number of 32 bits")
         own = {OWN: self.own_numbers()} if self._log and (terminated or truncated) else {}
         return self._observed(obs), total, terminated, truncated, own
 
@@ -158,16 +158,16 @@ class CheckedEnv(gymnasium.Wrapper):
             obs, reward, terminated, truncated, info = answer
         except (TypeError, ValueError) as error:
             expected = "five things: (observation, reward, terminated, truncated, info)"
-            raise self._misbehaved(f"step answered {brief_value(answer)}, expected {expected}") from error
+            raise self._failure(f"step answered {brief_value(answer)}, expected {expected}") from error
         try:
             total = reward if type(reward) is float else float(np.asarray(reward).item())
         except Exception as error:  # several numbers, or none; a tensor on another device raises what it likes
-            raise self._misbehaved(f"reward {brief_value(reward)}, expected one number") from error
+            raise self._failure(f"reward {brief_value(reward)}, expected one number") from error
         try:
             return obs, total, bool(terminated), bool(truncated), info
         except Exception as error:  # an array of several
             ends = f"{brief_value(terminated)} and {brief_value(truncated)}"
-            raise self._misbehaved(f"terminated and truncated {ends}, expected two booleans") from error
+            raise self._failure(f"terminated and truncated {ends}, expected two booleans") from error
 
     def _replay(self, history: EpisodeHistory) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Replay the open episode; if it goes differently, it is truncated where it stood."""
@@ -202,15 +202,15 @@ class CheckedEnv(gymnasium.Wrapper):
             try:
                 array = flatten(self._spec, obs, self._opaque)
             except Mistake as error:
-                raise self._misbehaved(str(error)) from error
+                raise self._failure(str(error)) from error
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise self._misbehaved(f"{not_finite(self._spec, obs, array)}, expected finite numbers of 32 bits")
+            raise self._failure(f"{not_finite(self._spec, obs, array)}, expected finite numbers of 32 bits")
         return array
 
     def _at(self, what: str) -> str:
         return f"environment {self._index} at its step {self._step} (episode {self._episode}): {what}"
 
-    def _misbehaved(self, what: str) -> EnvironmentFailure:
+    def _failure(self, what: str) -> EnvironmentFailure:
         return EnvironmentFailure(self._at(what))
 
 

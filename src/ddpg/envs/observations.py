@@ -63,7 +63,7 @@ def _order(pair: tuple[str | int, Any]) -> tuple[str, str | int]:
 
 
 def flatten(spec: Spec, obs: Any, opaque: Mapping[Path, spaces.Space] = NONE) -> np.ndarray:
-    """An observation as an array of the spec's shape and dtype, of its own. Mistake, in one line, if it does not fit.
+    """An observation as an array of the spec's shape and dtype, of its own. Raises Mistake if it does not fit.
 
     `opaque` are the parts, by their paths, that only Gymnasium can flatten.
     """
@@ -114,7 +114,7 @@ def as_array(leaf: Leaf, value: Any, batches: bool = False) -> np.ndarray:
 
 
 def numbers(leaf: Leaf, array: np.ndarray) -> np.ndarray:
-    """Mistake unless they are numbers, of a part of bytes whole ones from 0 to 255: those are scaled later."""
+    """Raise Mistake unless they are numbers, of a part of bytes whole ones from 0 to 255: those are scaled later."""
     kind = array.dtype.kind
     if kind not in "fiub":
         raise Mistake(f"{leaf.at} of dtype {array.dtype}, expected numbers")

@@ -102,7 +102,7 @@ class Pools:
         self._cut[:] = False
         if not np.isfinite(reward).all():
             i = int(np.argmin(np.isfinite(reward)))
-            raise self._misbehaved(i, f"reward {reward[i]}, expected a finite number of 32 bits")
+            raise self._failure(i, f"reward {reward[i]}, expected a finite number of 32 bits")
         return self._checked(obs), reward, terminated, truncated, own if self._gym.log else None
 
     def truncate(self, mask: Sequence[bool]) -> None:
@@ -149,12 +149,10 @@ class Pools:
     def _checked(self, obs: np.ndarray) -> np.ndarray:
         if not np.isfinite(obs).all():
             i = int(np.argwhere(~np.isfinite(obs))[0][0])
-            raise self._misbehaved(
-                i, f"{not_finite(self._gym.spec, obs[i], obs[i])}, expected finite numbers of 32 bits"
-            )
+            raise self._failure(i, f"{not_finite(self._gym.spec, obs[i], obs[i])}, expected finite numbers of 32 bits")
         return obs
 
-    def _misbehaved(self, i: int, what: str) -> EnvironmentFailure:
+    def _failure(self, i: int, what: str) -> EnvironmentFailure:
         return EnvironmentFailure(f"environment {i} at its step {self._step}: {what}")
 
     def _guard(self, what: str) -> Guard:

@@ -94,7 +94,7 @@ class PythonVector:
         """Replay the open episodes of `history`, which had led to `obs`, and were done where `done`.
 
         An episode that goes differently, because its environment is not deterministic, is truncated there.
-        Raises EnvironmentFailure if an environment misbehaves, raises Mistake if the history is inconsistent.
+        Raises EnvironmentFailure if an environment misbehaves, and Mistake if the history is inconsistent.
         """
         lengths = history.lengths
         if (lengths < 0).any() or lengths.sum() != len(history.actions) or (history.episodes < 1).any():

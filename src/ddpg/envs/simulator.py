@@ -74,7 +74,7 @@ def simulator(
     simulator's units, between the bounds `low` and `high` [m]. Observations are arrays or nests of such, which are
     flattened, Dicts by sorted keys. After `limit` steps, or 1 000 if there is none, an episode is truncated, if it was
     not before.
-    Mistake, in one line, if the functions or the bounds do not fit.
+    Raises Mistake if the functions or the bounds do not fit.
 
         env = simulator("Hop", reset, step, low=[-1.0], high=[1.0], limit=500)
         ddpg.train(env)

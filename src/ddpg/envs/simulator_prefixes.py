@@ -120,7 +120,7 @@ def is_compiled_simulator(id: str) -> bool:
 def by_prefix(id: str, args: tuple[str, ...] = ()) -> Simulator | GymFactory:
     """The environment of an id such as gymnax:Pendulum-v1, and of arguments such as "g=5".
 
-    It is always the same object, so that what is compiled for it is compiled once. Mistake, in one line, if
+    It is always the same object, so that what is compiled for it is compiled once. Raises Mistake if
     its package is missing or there is no such environment.
     """
     prefix, _, name = id.partition(":")

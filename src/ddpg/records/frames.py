@@ -96,7 +96,7 @@ class Frames:
 def with_frames(ring: Ring, like: Ring, checkpoint: Path, header: Mapping[str, Any]) -> Ring:
     """A checkpoint's `trimmed` ring with its pictures in their places, if it names files of them.
 
-    `like` has the shapes [S, -T, N, ...]. Damaged, in one line, if a file is not what it was, or rows are missing.
+    `like` has the shapes [S, -T, N, ...]. Raises Damaged if a file is not what it was, or rows are missing.
     """
     filled, (seeds, _, *shape), dtype = ring.columns.shape[1], like.obs.shape, like.obs.dtype
     if KEY not in header:

@@ -88,13 +88,13 @@ def write(path: Path, tree: PyTree, header: Mapping[str, Any]) -> Written:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The JSON object of a file, not compared with its digest. Damaged, in one line, if it has none."""
+    """The JSON object of a file, not compared with its digest. Raises Damaged if it has none."""
     with _opened(path) as (_, about):
         return _object(about["header"])
 
 
 def digest_of(path: Path) -> str:
-    """The SHA-256 that a file says it has; `read` compares it. Damaged, in one line, if it says none."""
+    """The SHA-256 that a file says it has; `read` compares it. Raises Damaged if it says none."""
     with _opened(path) as (_, about):
         return str(about.get("sha256"))
 
@@ -102,7 +102,7 @@ def digest_of(path: Path) -> str:
 def read(path: Path, like: PyTree, within: str = "") -> PyTree:
     """The tree of a file, in NumPy, with the shapes and dtypes of `like`; -n there is any length up to n.
 
-    `within` is the path of a part, such as ".driver.learner.ring", to read that alone. Damaged, in one line, if it
+    `within` is the path of a part, such as ".driver.learner.ring", to read that alone. Raises Damaged if it
     is not whole, has changed since it was written, or holds another tree.
     """
     plain = jax.tree.map(lambda x: jax.eval_shape(jax.random.key_data, x) if _is_key(x) else x, like)
@@ -117,7 +117,7 @@ def read(path: Path, like: PyTree, within: str = "") -> PyTree:
 
 
 def _check_tree(file: Any, names: set[str], expected: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> None:
-    """Mistake unless the file has the names, shapes and dtypes expected; MemoryError if they would not fit."""
+    """Raise Mistake unless the file has the names, shapes and dtypes expected; MemoryError if they would not fit."""
     size = 0
     if names != set(expected):
         odd = min(names ^ set(expected))
@@ -148,7 +148,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
             if found != [CHECKPOINT_FORMAT, VERSION] or not isinstance(about.get("header"), str):
                 raise Mistake(f"its format is {found}, expected {[CHECKPOINT_FORMAT, VERSION]} and a header")
             yield file, about
-    except (OSError, MemoryError, SafetensorError, Mistake) as error:
+    except (OSError, SafetensorError, Mistake) as error:
         # Printable, since names in it may be a stranger's and drive a terminal.
         text = "".join(c if c.isprintable() else "?" for c in one_line(error))
         text = f"it is cut off or damaged ({text})" if isinstance(error, SafetensorError) else text

@@ -8,7 +8,7 @@ from ddpg.mistake import Mistake
 
 
 def check_plain(path: Path, limit: float = math.inf) -> None:
-    """Mistake, in one line, unless PATH is a plain file of at most `limit` bytes; OSError if it is missing.
+    """Raise Mistake unless PATH is a plain file of at most `limit` bytes; OSError if it is missing.
 
     A link may lead out of the folder, a pipe never answers, and a device is as long as one reads.
     """
@@ -23,7 +23,7 @@ def check_plain(path: Path, limit: float = math.inf) -> None:
 
 
 def check_within(folder: Path) -> None:
-    """Mistake, in one line, if a folder to be written in holds a link, through which that would go elsewhere."""
+    """Raise Mistake if a folder to be written in holds a link, through which that would go elsewhere."""
     for path in folder.rglob("*"):
         if path.is_symlink():
             raise Mistake(f"{path} is a link, which is not written through; put what it leads to in its place")

@@ -94,7 +94,7 @@ class History:
 
 
 def read_history(run: str | Path) -> History:
-    """Mistake, in one line, if the folder is no run, or a file of it cannot be read."""
+    """Raise Mistake if the folder is no run, or a file of it cannot be read."""
     folder = RunFolder.at(run)
     config = folder.read_config()
     records = read_records(folder.metrics) if os.path.lexists(folder.metrics) else []

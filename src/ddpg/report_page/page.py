@@ -17,8 +17,8 @@ from ddpg.report_page.markup import Markup, element, joined, table
 from ddpg.report_page.outcome import alarms, duration, ended, facts, returned, seeds_table
 from ddpg.report_page.settings import commands, settings
 from ddpg.report_page.words import LANGUAGES, Say
+from ddpg.training.moments import midway, moments_of
 from ddpg.training.policy import Policy
-from ddpg.training.snapshots import midway, snapshots_of
 from ddpg.version import __version__
 
 LARGEST = 5_000_000  # bytes of a page
@@ -88,7 +88,7 @@ def section(
 ) -> Markup:
     """Everything about one run; with an `anchor` it is one of several, and has a heading of its own."""
     end = history.networks_step
-    moments = snapshots_of(history.folder, history.config, history.seed, end)
+    moments = moments_of(history.folder, history.config, history.seed, end)
     middle = midway(history.config, moments)
     shown = {step: moments[step] for step in dict.fromkeys([min(moments), middle, end])}
     made, missing = films(history, shown, env, film_limit, note)

@@ -76,7 +76,7 @@ class Learner(NamedTuple):
 def learned(bench: Bench, learner: Learner, which: str, points: int = 20) -> LearningCurve:
     """The curve of a learner's seeds at `points` points; read from the folder if this learner's is there already.
 
-    Stopped by a signal, between two points; raises Mistake if something else is in the curve's file.
+    Raises Stopped after a signal, between two points, and Mistake if something else is in the curve's file.
     """
     file = bench.folder / "curves" / f"{slug(learner.label)}.npz"
     description = repr((learner, points, bench.size.seeds))

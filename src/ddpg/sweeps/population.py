@@ -95,7 +95,7 @@ class TrialPlan(NamedTuple):
 
     @classmethod
     def of(cls, task: Task) -> "TrialPlan":
-        """Raise Mistake if it cannot be compiled, or cannot be one of several."""
+        """The plan of a task. Raises Mistake if it cannot be compiled, or cannot be one of several."""
         config, env, _ = planned(task.env, preset=task.preset, options=task.options)
         if isinstance(env, GymFactory):
             raise Mistake(f"--population: Python steps {env.id}, which no program can; use --jobs")

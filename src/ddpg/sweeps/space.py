@@ -99,7 +99,7 @@ class Space:
 
 
 def read_space(path: Path) -> Space:
-    """The space of a TOML file. Mistake, in one line, if there is none in it."""
+    """The space of a TOML file. Raises Mistake if there is none in it."""
     try:
         check_plain(path, LARGEST_SPACE)
         data = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -30,7 +30,7 @@ from ddpg.training.python_evaluate import Lent, PythonEvaluator
 from ddpg.training.scan import Scan
 from ddpg.types import Spec
 
-UNJUDGED = "eval.episodes 0: no evaluation, so no return, no best policy, no warnings of its own, and no film"
+NOT_EVALUATED = "eval.episodes 0: no evaluation, so no return, no best policy, no warnings of its own, and no film"
 
 COSTLY = 5  # steps of evaluations, in those of the run, above which a line says so
 
@@ -131,10 +131,9 @@ def _actors(config: Config, env: Environment | GymFactory) -> Actors:
 def evaluator_for(
     config: Config, env: Environment | GymFactory, episodes: int, seed: int, lent: Lent | None = None
 ) -> Evaluator:
-    """The evaluator of a run's policies in an environment of the same spaces. Raises Mistake if that cannot log its
-    keys.
+    """The evaluator of a run's policies in an environment of the same spaces.
 
-    Environments that Python steps may be `lent`.
+    Environments that Python steps may be `lent`. Raises Mistake if the environment cannot log the run's keys.
     """
     env = with_log(env, config.log)
     judge = CriticComparison(config.agent.value, config.gamma, config.reward_scale)
@@ -171,7 +170,7 @@ class EvaluationPlan(NamedTuple):
 def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Driver) -> EvaluationPlan:
     """In environments of its own, or in those of `driver`: if that is chosen, or there can be no others."""
     if not config.eval.episodes:
-        return EvaluationPlan(None, False, (UNJUDGED,))
+        return EvaluationPlan(None, False, (NOT_EVALUATED,))
     if config.eval.shared and not isinstance(env, GymFactory):
         raise Mistake(f"eval.shared true: {env.id} is compiled, and evaluation costs it no simulator; use gym:{env.id}")
     if not isinstance(driver, Host) or not isinstance(env, GymFactory):

@@ -114,7 +114,7 @@ class Driver(Protocol):
     def resume(self, snapshot: PyTree, keys: Keys) -> list[str]:
         """Go to where the snapshot was taken; a line for each thing that could not be restored.
 
-        Raises Mistake if it is not of this loop; raises EnvironmentFailure if an environment misbehaves while its
+        Raises Mistake if it is not of this loop, and EnvironmentFailure if an environment misbehaves while its
         episode is replayed.
         """
         ...
@@ -122,7 +122,7 @@ class Driver(Protocol):
     def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None]) -> None:
         """Ask `soon` every second or so, between iterations, and `now` within one that takes longer.
 
-        That one is abandoned: the driver is then what it was before it, for `read` and `snapshot` alone, and that
+        That one is cancelled: the driver is then what it was before it, for `read` and `snapshot` alone, and that
         with the `unsaved` newest rows at most.
         """
         ...

@@ -109,7 +109,7 @@ class RunFolder:
         return self.path / f"policy{suffix}"
 
     def read_config(self) -> Config:
-        """Mistake, in one line, if there is none that can be read."""
+        """Raise Mistake if there is none that can be read."""
         return read_config(self.config)
 
     def claim(self, config: Config) -> None:
@@ -246,7 +246,7 @@ def absolute(path: str | Path) -> Path:
 
 
 def load_config(run: str | Path) -> Config:
-    """The configuration of a run: `ddpg.load_config`. Mistake, in one line, if the folder has none to read."""
+    """The configuration of a run: `ddpg.load_config`. Raises Mistake if the folder has none to read."""
     return RunFolder.at(run).read_config()
 
 

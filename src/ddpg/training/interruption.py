@@ -1,4 +1,4 @@
-"""How compiled work is cut short: a chunk in pieces of measured length, and what is abandoned if one takes too long."""
+"""How compiled work is cut short: a chunk in pieces of measured length, and what is cancelled if one takes too long."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from ddpg.training.driver import ChunkInterrupted, Report
 from ddpg.types import PyTree
 
 PIECE = 0.5  # seconds of work between two questions whether to stop
-SLOW = 1.5  # seconds of one iteration, beyond which it can be abandoned
+SLOW = 1.5  # seconds of one iteration, beyond which it can be cancelled
 SHARE = 0.05  # of an iteration's time, the most that holding the state before it may take
 POLL = 0.1
 FIRST = 1  # iterations of the first piece
@@ -56,7 +56,7 @@ class Pace:
         return max(1, min(count, self._most, left))
 
     def hold(self, snapshot: Callable[[], PyTree]) -> PyTree:
-        """The state before an iteration that may be abandoned: a slow one, or the first, of which nothing is known."""
+        """The state before an iteration that may be cancelled: a slow one, or the first, of which nothing is known."""
         if self._seconds <= max(SLOW, self._holding / SHARE):
             return None
         began = perf_counter()
@@ -75,7 +75,7 @@ class Interruption:
     def __init__(self) -> None:
         self.soon = self.now = never
         self.unsaved: Callable[[], int | None] = lambda: None  # as in `Driver.snapshot`
-        self.left: Any = None  # the state before an iteration that was abandoned
+        self.left: Any = None  # the state before an iteration that was cancelled
         self._pool = ThreadPoolExecutor(1, "waiting", keep_own_settings)
 
     def chunk(

@@ -159,9 +159,9 @@ class Learner:
     def hindsight(self, ring: Ring, t: Int[Array, ""], randomness: UpdateRandomness) -> Hindsight:
         """Draw the goals of all minibatches of iteration t [U, ...], for an environment that computes their rewards."""
 
-        def of_update(bits: UInt32[Array, " b"], words: UInt32[Array, "two b"]) -> Hindsight:
+        def of_update(bits: UInt32[Array, " b"], hindsight_bits: UInt32[Array, "two b"]) -> Hindsight:
             index, window, _ = self.replay.draw(ring, bits, t * self.steps_per_iteration, self.spec.obs_shape)
-            return self._hindsight(ring, index, window, words)
+            return self._hindsight(ring, index, window, hindsight_bits)
 
         return jax.lax.map(lambda own: of_update(*own), (randomness.bits, randomness.hindsight))
 
@@ -198,11 +198,11 @@ class Learner:
         """One update of (agent, sampler) after `step` environment steps, with its randomness and count."""
         (agent, sampler), ((bits, normal, augment_bits, hindsight_bits), count, hindsight_rewards) = state, inputs
         ring = ring._replace(sampler=sampler)
-        relabelled = None
+        relabel_window = None
         if hindsight_bits is not None:
-            relabelled = partial(self._relabelled, ring, hindsight_bits, hindsight_rewards)
+            relabel_window = partial(self._relabelled, ring, hindsight_bits, hindsight_rewards)
         bits = in_parts(self.devices, bits)
-        batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape, relabelled)
+        batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape, relabel_window)
         if return_scale is not None:
             batch = batch._replace(reward=return_scale.scale * batch.reward)
         elif not equals(self.reward_scale, 1):
@@ -217,21 +217,21 @@ class Learner:
         agent, metrics, td_error = self.agent.update(agent, batch, normal, count)
         return (agent, self.replay.on_update(sampler, index, td_error, count)), metrics
 
-    def _hindsight(self, ring: Ring, index: Index, window: Row, words: UInt32[Array, "two b"]) -> Hindsight:
+    def _hindsight(self, ring: Ring, index: Index, window: Row, hindsight_bits: UInt32[Array, "two b"]) -> Hindsight:
         assert isinstance(self.replay.relabel, Future)
         assert self.goals is not None
-        return self.replay.relabel.draw(ring, self.goals, index, window, words)
+        return self.replay.relabel.draw(ring, self.goals, index, window, hindsight_bits)
 
     def _relabelled(
         self,
         ring: Ring,
-        words: UInt32[Array, "two b"],
+        hindsight_bits: UInt32[Array, "two b"],
         hindsight_rewards: HindsightRewards | None,
         index: Index,
         window: Row,
     ) -> Row:
         """Windows with the goals of hindsight, and with their rewards, which are computed here if they are None."""
-        hindsight, goals = self._hindsight(ring, index, window, words), self.goals
+        hindsight, goals = self._hindsight(ring, index, window, hindsight_bits), self.goals
         assert goals is not None
         if hindsight_rewards is None:
             assert self.goal_reward is not None

@@ -72,11 +72,10 @@ def start_program(structure: Learner) -> Callable[..., tuple[LearnerState, Row]]
 
 @cache
 def learn_program(structure: Learner, learning: bool) -> Wrapped:
-    """(state, numbers, block, randomness of a chunk, hindsight_rewards, t0, i) -> the state after iteration t0 + i, and
-    metrics.
+    """(state, numbers, block, randomness of a chunk, hindsight_rewards, t0, i) -> (state, metrics).
 
-    `hindsight_rewards` is what an environment in Python says of the hindsight of `ask_program`, which has stored the
-    block then.
+    The state is that after iteration t0 + i. `hindsight_rewards` are computed by a Python environment for the hindsight
+    of `ask_program`, which has stored the block already.
     """
 
     def learn(

@@ -140,7 +140,7 @@ def _differing(config: Config) -> dict[str, Any]:
 
 
 def check_goals(config: Config, env: AnyEnvironment) -> None:
-    """Raise Mistake if goals are to be relabelled and there are none, or a compiled environment cannot judge others."""
+    """Raise Mistake if goals are to be relabelled and there are none, or no rewards for others can be computed."""
     if not config.replay.relabels:
         return
     option, none = f"replay.relabel {config.replay.relabel.kind}", "use --replay.relabel none"
@@ -158,10 +158,10 @@ def check_goals(config: Config, env: AnyEnvironment) -> None:
 
 
 def check_fit(config: Config, env: AnyEnvironment) -> None:
-    """Raise Mistake if the networks do not fit the observations, the sigmas not the actions, or the replay not the
-    memory.
+    """Raise Mistake if parts do not fit the environment or the machine.
 
-    Also if there are no goals to relabel.
+    That is if networks do not fit the observations, sigmas not the actions, the replay buffer not the machine's memory,
+    or there are no goals to relabel.
     """
     config.agent.encoder.sizes(env.spec)
     check_goals(config, env)

@@ -60,7 +60,7 @@ class Policy:
 def load(run: str | Path, seed: int | None = None, best: bool = False) -> Policy:
     """The greedy policy of one seed of a run folder, by default its first: `ddpg.load`.
 
-    It is the last one, or with `best` that of the seed's best evaluation. Mistake, in one line, if the folder is no
+    It is the last one, or with `best` that of the seed's best evaluation. Raises Mistake if the folder is no
     run, or has no such seed, or its files cannot be read.
     """
     folder = RunFolder.at(run)

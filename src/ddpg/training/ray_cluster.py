@@ -84,7 +84,7 @@ class Cluster:
 
 
 def _check(address: str, named: str) -> None:
-    """Mistake unless it is one, and something answers there: Ray would wait for it for many minutes."""
+    """Raise Mistake unless it is one, and something answers there: Ray would wait for it for many minutes."""
     if address in ("local", "auto"):
         return
     host, _, port = address.rpartition(":")

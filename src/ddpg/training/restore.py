@@ -67,7 +67,7 @@ class Restored(NamedTuple):
 def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note: Callable[[str], None]) -> Restored:
     """Take the driver to the newest checkpoint that can be used; damaged ones are noted and renamed.
 
-    Mistake, in one line, if there is none, or an environment misbehaves while its episode is played again. Any other
+    Raises Mistake if there is none, or an environment misbehaves while its episode is played again. Any other
     exception is a bug of ours: it says nothing of a checkpoint, and all of them keep their names.
     """
     fresh = init_watch(config)
@@ -97,7 +97,7 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
 
 
 def _progress(path: Path, header: Mapping[str, Any], config: Config) -> Progress:
-    """The progress in a checkpoint's header. Mistake, in one line, if it is none of this run."""
+    """The progress in a checkpoint's header. Raises Mistake if it is none of this run."""
     try:
         progress = TypeAdapter(Progress).validate_python(header)
     except ValidationError as error:

@@ -23,6 +23,7 @@ from ddpg.training.finish import draw_pictures, film_seconds, save_networks, wri
 from ddpg.training.folder import RunFolder
 from ddpg.training.interruption import Cancelled
 from ddpg.training.memory import replay_bytes
+from ddpg.training.moments import Moments
 from ddpg.training.programs import Programs
 from ddpg.training.reports import log_point, mean_report
 from ddpg.training.restore import Progress, recall, restore
@@ -30,7 +31,6 @@ from ddpg.training.run import Run
 from ddpg.training.saving import Saver
 from ddpg.training.schedule import MAX_CHUNK, Chunk, chunks
 from ddpg.training.signals import Stop
-from ddpg.training.snapshots import Snapshots
 from ddpg.training.start import Start, begin
 from ddpg.training.watch import Watch, init_watch
 
@@ -82,8 +82,8 @@ class Session:
 
         `folder` is locked by this process.
         Raises Mistake if an environment misbehaves or every seed diverges, a file cannot be written, or there is no
-        checkpoint to go on from. In each case, and if an observer raises another exception, the run up to then is on
-        disk.
+        checkpoint to go on from. In each case, and if an observer raises another exception, what could be written of
+        the run up to then is on disk.
         """
         self.folder, self._stop, self._began = folder, Stop(stopped), time.perf_counter()
         title = f"{self.config.preset} on {self.config.env} · {count(self.config.seeds, 'seed')} · {folder}"
@@ -113,7 +113,7 @@ class Session:
         """Go to the first step, or to the newest checkpoint that can be restored."""
         config, note = self.config, self.display.note
         watched = init_watch(config)
-        self.snapshots = Snapshots(self.folder, config, self.env.spec, self.display)
+        self.moments = Moments(self.folder, config, self.env.spec, self.display)
         if self.resumed:
             restored = restore(self.folder, config, self.driver, self.keys, self.display.warn)
             self.progress, watched, notes, self._restored = restored
@@ -124,7 +124,7 @@ class Session:
             self.progress.start = list(self._start.notes)
             for line in self._start.notes:
                 note(line)
-            self.snapshots.write(0, self.driver.read())
+            self.moments.write(0, self.driver.read())
         for line in (*self.driver.notes, *self.evaluator.notes):
             (self.display.warn if line.startswith("warning") else note)(line)
         known = self.progress.diverged, self.progress.warnings
@@ -214,7 +214,7 @@ class Session:
             diverged = self.progress.diverged[self.config.seed]
             self.failure = f"training diverged by step {self.step}: {diverged}"
         elif chunk.log and self._observe(log):
-            self.snapshots.keep(self.step, self.driver.read)
+            self.moments.keep(self.step, self.driver.read)
             self.progress.logged = self.step
         elif chunk.log or not chunk.whole:
             self.watch.state = before

@@ -103,7 +103,7 @@ def resume(
 
     The result is bit for bit that of a run that was never stopped: networks, optimisers, replay, metrics
     (docs/recovery.md says how a longer run may differ from a run of that length). `env` is needed for a run of a
-    function or object, or of an id that imports a module, and must be what it was. Mistake, in one line, if there is
+    function or object, or of an id that imports a module, and must be what it was. Raises Mistake if there is
     no checkpoint or nothing to do, or another process trains there; nothing is lost then. With actors the result is
     not the same to the last bit (docs/cluster.md), and on another number of devices only up to rounding: `options` may
     change "devices", "actors.number" and "actors.address". `observers` and `quiet` are those of `train`.

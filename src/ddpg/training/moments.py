@@ -14,7 +14,7 @@ from ddpg.training.schedule import iterations_per_log_point
 from ddpg.types import Spec
 
 
-class Snapshots:
+class Moments:
     """Writes the networks of every seed at the beginning, and at log points 1, 2, 4, 8 … after learning began.
 
     So their number grows slowly, and most are of the time in which most changes. Which they are does not depend on the
@@ -26,7 +26,7 @@ class Snapshots:
 
     def keep(self, step: int, read: Callable[[], Learned]) -> None:
         """Those of the log point at `step`, if it is one of them; `read` copies the networks."""
-        if is_snapshot(self._config, step):
+        if is_moment(self._config, step):
             self.write(step, read())
 
     def write(self, step: int, learned: Learned) -> None:
@@ -39,7 +39,7 @@ class Snapshots:
                 return
 
 
-def is_snapshot(config: Config, step: int) -> bool:
+def is_moment(config: Config, step: int) -> bool:
     """Whether the networks of a log point are kept."""
     per_iteration = config.steps_per_iteration
     every = iterations_per_log_point(config.eval.every, per_iteration) * per_iteration
@@ -53,7 +53,7 @@ def midway(config: Config, steps: Iterable[int]) -> int:
     return min(steps, key=lambda step: abs(step - middle))
 
 
-def snapshots_of(folder: RunFolder, config: Config, seed: int, end: int) -> dict[int, Callable[[], Policy]]:
+def moments_of(folder: RunFolder, config: Config, seed: int, end: int) -> dict[int, Callable[[], Policy]]:
     """What loads the policy of each moment of a seed, by its step: those kept before `end`, and the last one.
 
     Loading one raises Mistake, in one line, if its file is missing or cannot be used.

@@ -13,7 +13,7 @@ from ddpg.config.reading import override
 from ddpg.envs.pendulum import Pendulum
 from ddpg.records.networks.safetensors import saved_moments
 from ddpg.training.folder import RunFolder
-from ddpg.training.snapshots import is_snapshot, midway, snapshots_of
+from ddpg.training.moments import is_moment, midway, moments_of
 from tests.tiny import TINY
 
 OBS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -23,7 +23,7 @@ def test_the_beginning_and_parts_of_the_run(trained: ddpg.Run) -> None:
     folder = RunFolder.at(trained.path)
     for seed in (3, 4, 5):
         assert list(saved_moments(folder.networks(seed))) == [0, 200, 300, 500]
-    found = snapshots_of(folder, trained.config, 4, 600)
+    found = moments_of(folder, trained.config, 4, 600)
     assert list(found) == [0, 200, 300, 500, 600]
     np.testing.assert_array_equal(found[600]()(OBS), ddpg.load(trained.path, 4)(OBS))
     untrained = trained.config.agent.init(jax.random.key(0), Pendulum.spec).online
@@ -35,7 +35,7 @@ def test_the_beginning_and_parts_of_the_run(trained: ddpg.Run) -> None:
 def test_log_points_one_two_four_after_learning_began() -> None:
     def kept(preset: str, steps: range, options: dict[str, Any] | None = None) -> list[int]:
         config = override(ddpg.PRESETS[preset], options or {})
-        return [step for step in steps if is_snapshot(config, step)]
+        return [step for step in steps if is_moment(config, step)]
 
     assert kept("ddpg", range(0, 40_001, 1000)) == [2000, 3000, 5000, 9000, 17_000, 33_000]
     assert kept("article", range(0, 20_001, 1000)) == [11_000, 12_000, 14_000, 18_000]
@@ -78,7 +78,7 @@ def test_a_damaged_moment_is_one_line(trained: ddpg.Run, tmp_path: Path) -> None
     (place / "step-000000000200.safetensors").write_bytes(whole[: len(whole) // 2])
     (place / "step-7.safetensors").write_bytes(whole)
     (place / "step-000000000300.safetensors").symlink_to(saved_moments(folder.networks(3))[200])
-    found = snapshots_of(RunFolder.at(tmp_path), trained.config, 3, 600)
+    found = moments_of(RunFolder.at(tmp_path), trained.config, 3, 600)
     assert list(found) == [200, 300, 600]
     for step, why in ((200, "cannot be used"), (300, "link"), (600, "does not exist")):
         with pytest.raises(ddpg.Mistake, match=why) as error:
