@@ -44,7 +44,7 @@ ROBOT_UPDATES = 200.0  # a second, that ROBOT makes about: a slower environment 
 
 STEADY = (("preset", "td3"), ("steps", "20000"), ("collect.warmup", "1000"))  # not a robot's million steps
 
-# As measured on LunarLanderContinuous: with white noise it hovers for 150 000 steps.
+# Solves LunarLanderContinuous (benchmarks/gym_learning.py), which hovers with white noise, never landing.
 SLOW_NOISE = (("exploration", "pink"), ("exploration.sigma", "0.3"))
 LANDING = (("preset", "td3"), ("steps", "200000"), ("collect.warmup", "10000"), *SLOW_NOISE)
 
