@@ -163,7 +163,7 @@ def test_an_own_environment_from_the_doctor_to_its_evaluation(capsys: pytest.Cap
     assert said["command"] == f"ddpg train {ROOM} --preset td3 --steps 20000 --collect.warmup 1000 --normalise true"
     assert said["terminated"] > 0
     assert said["truncated"] > 0
-    assert cli.main([*shlex.split(said["command"])[1:], "--run", "room"]) == 0
+    assert cli.main([*shlex.split(said["command"])[1:], "--steps", "1200", "--run", "room"]) == 0
     assert cli.main(["eval", "room"]) == 2  # what a folder says is not imported
     assert f"add --env {ROOM}" in capsys.readouterr().err
     assert cli.main(["eval", "room", "--env", ROOM, "--episodes", "2", "--json"]) == 0

@@ -236,7 +236,7 @@ PARTS = {
     "critic": "critic, the values Q(s, a)",
     "exploration": "exploration, noise on the actions, in units of half the action range",
     "smoothing": "smoothing, noise on the target's action",
-    "replay": "replay, the memory of past steps",
+    "replay": "replay, the buffer of past steps",
     "collect": "collect, acting and learning in turns",
     "actors": "actors, processes that collect in a Ray cluster",
     "eval": "eval, greedy episodes along the way",

@@ -94,7 +94,7 @@ class DPG:
 
     `critics` is the number K of critics: the target takes the smallest per sample, the actor follows `actor_q`.
     `smoothing` is noise on the target's action, and with `smoothing.actor` on the actor's own. `augment` shifts the
-    images of a minibatch. `preactivation` is the coefficient of a penalty on the actor's preactivations u,
+    pictures of a minibatch. `preactivation` is the coefficient of a penalty on the actor's preactivations u,
     mu(s) = tanh(u): the actor's loss gets `preactivation` times the mean of u^2, so that tanh does not saturate early
     (MR.Q: Fujimoto et al. 2025, section 4.2.3). The actor is updated at every `policy_delay`-th update, the targets
     with it or at every `target_period`-th, with the Polyak coefficient `tau`; `tau_actor` is that of the target actor,

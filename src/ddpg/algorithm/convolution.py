@@ -59,10 +59,10 @@ def _forward(
 
 
 def _backward(
-    stride: int, kept: tuple[Array, Array], grad: Float[Array, "o y x b"]
+    stride: int, residuals: tuple[Array, Array], grad: Float[Array, "o y x b"]
 ) -> tuple[Float[Array, "c h w b"], Float[Array, "k k c o"]]:
     """By the input, and by the weights. The derivative that JAX finds itself takes twice as long."""
-    x, weight = kept
+    x, weight = residuals
     k, _, c, o = weight.shape
     flat = grad.reshape(o, -1)
     by_weight = _inputs(x, k, stride) @ flat.T

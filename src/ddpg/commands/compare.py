@@ -114,17 +114,17 @@ def _compared(
 
 def parse_reference(words: Sequence[str]) -> dict[str, Range]:
     """ENV=LOW:HIGH, the returns that are 0 and 1 in that environment."""
-    found = dict[str, Range]()
+    ranges = dict[str, Range]()
     for word in words:
         env, _, ends = word.rpartition("=")
-        found[env] = _range(env, ends.split(":"))
-    return found
+        ranges[env] = _range(env, ends.split(":"))
+    return ranges
 
 
 def _range(env: str, ends: Sequence[Any]) -> Range:
     try:
         low, high = map(float, ends)
     except (TypeError, ValueError):
-        given = ":".join(map(str, ends))
-        raise Mistake(f"--reference {env}={given}: expected ENV=LOW:HIGH, such as Hopper-v5=18.8:3226") from None
+        written = ":".join(map(str, ends))
+        raise Mistake(f"--reference {env}={written}: expected ENV=LOW:HIGH, such as Hopper-v5=18.8:3226") from None
     return low, high

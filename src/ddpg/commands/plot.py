@@ -71,7 +71,7 @@ def _of_runs(folders: Sequence[RunFolder]) -> tuple[str | None, list[Curve], flo
         records = read_records(folder.metrics)
         optima.append(optimum_of(records))
         curve = curve_of(records, label)
-        curves[label] = _beside(curves[label], curve) if label in curves else curve
+        curves[label] = _with_seeds_of(curves[label], curve) if label in curves else curve
     optimum = None if None in optima or not optima else optima[0]  # if somebody changed the environment it is unknown
     return (named.pop() if named else None), list(curves.values()), optimum
 
@@ -89,7 +89,7 @@ def plot_command(args: Namespace) -> int:
     return 0
 
 
-def _beside(one: Curve, other: Curve) -> Curve:
+def _with_seeds_of(one: Curve, other: Curve) -> Curve:
     steps = np.intersect1d(one.steps, other.steps)
     rows = [curve.returns[:, np.isin(curve.steps, steps)] for curve in (one, other)]
     return Curve(one.label, steps, np.concatenate(rows))

@@ -28,7 +28,7 @@ FRESH = 1000  # the first of ten seeds that no trial has had
 
 
 @dataclass(frozen=True)
-class Found:
+class SweepResult:
     """How a sweep ended: its folder, its trials, and the best of them, None if every one has diverged."""
 
     path: Path
@@ -59,7 +59,7 @@ def sweep(
     ray_address: str | None = None,
     folder: str | Path | None = None,
     quiet: bool = False,
-) -> Found:
+) -> SweepResult:
     """Search for settings of `preset` in `env`, or go on with a search, up to so many `trials`: `ddpg.sweep`.
 
     `space` is a TOML file, the name of a built-in space, or by default that of the preset. Each trial trains the seeds
@@ -102,7 +102,7 @@ def sweep(
         raise Mistake(f"another process is searching in {place}; wait for its end, or stop it") from None
     except OSError as error:
         raise Mistake(f"{place} cannot be written ({reason(error)}); choose another -o") from None
-    return Found(place, done, best_of(done), signal)
+    return SweepResult(place, done, best_of(done), signal)
 
 
 def _workers(jobs: int, population: int, ray_address: str | None) -> Workers:
@@ -123,7 +123,7 @@ def _at_once(jobs: int, population: int, ray_address: str | None) -> int:
 
 
 def sweep_command(args: Namespace) -> int:
-    found = sweep(
+    result = sweep(
         args.ENV,
         args.space,
         args.trials,
@@ -140,16 +140,17 @@ def sweep_command(args: Namespace) -> int:
         quiet=args.quiet,
     )
     here = absolute(".")
-    place = found.path.relative_to(here) if found.path.is_relative_to(here) else found.path
-    if found.signal:
+    place = result.path.relative_to(here) if result.path.is_relative_to(here) else result.path
+    if result.signal:
         print(f"to go on: {_command(args)}", file=sys.stderr)
-        return 128 + found.signal
-    if found.best is None:
+        return 128 + result.signal
+    if result.best is None:
         print(f"no trial has an evaluation that counts: {place / TABLE}", file=sys.stderr)
         return 0
-    value, seeds = one_decimal(found.best.value), f"--seed {FRESH} --seeds 10"
+    value, seeds = one_decimal(result.best.value), f"--seed {FRESH} --seeds 10"
     print(
-        f"best: trial {found.best.index} · return {value} ({args.objective}) · {_settings(found.best)}", file=sys.stderr
+        f"best: trial {result.best.index} · return {value} ({args.objective}) · {_settings(result.best)}",
+        file=sys.stderr,
     )
     print(f"table, figure, preset: {place / TABLE}, {FIGURE}, {PRESET}", file=sys.stderr)
     print("the best of many is lucky, too; its return with fresh seeds:", file=sys.stderr)

@@ -48,10 +48,10 @@ def _nothing_can_be_shown(comparison: Comparison, seeds: int) -> str:
 def _undecided(comparison: Comparison, pairs: Sequence[Pair]) -> str:
     """What these pairs would have shown."""
     which = f"{pairs[0].x} and {pairs[0].y}: undecided" if len(pairs) == 1 else f"{len(pairs)} pairs are undecided"
-    found = sorted(pair.detectable for pair in pairs if pair.detectable is not None)
-    if not found:
+    differences = sorted(pair.detectable for pair in pairs if pair.detectable is not None)
+    if not differences:
         return f"{which}, since their seeds are too few to show a difference, however large"
-    ends = " to ".join(dict.fromkeys(map(decimal, (found[0], found[-1]))))
+    ends = " to ".join(dict.fromkeys(map(decimal, (differences[0], differences[-1]))))
     unit = "" if comparison.ranges is None else " of the scaled return"
     return (
         f"{which}, which is not equal; with so many seeds a difference of about {ends}{unit} "

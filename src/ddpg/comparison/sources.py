@@ -39,12 +39,12 @@ Labelled = tuple[str | None, Path]
 
 def labelled(words: Iterable[str | Path]) -> list[Labelled]:
     """Places with the label that is typed before them, as in td3=runs/Pendulum-v1-td3-1."""
-    found = list[Labelled]()
+    sources = list[Labelled]()
     for word in words:
         label, equals, path = str(word).partition("=")
         named = bool(equals and label) and "/" not in label and not Path(word).exists()
-        found.append((label, Path(path)) if named else (None, Path(word)))
-    return found
+        sources.append((label, Path(path)) if named else (None, Path(word)))
+    return sources
 
 
 def read_sources(places: Sequence[Labelled], envs: Sequence[str] = (), metric: str | None = None) -> list[Source]:

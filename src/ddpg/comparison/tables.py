@@ -31,13 +31,13 @@ class Table:
 
 def tables(comparison: Comparison) -> list[Table]:
     """IQM per environment and algorithm, then the pairs over all environments, then those per environment."""
-    found = [_scores(comparison)]
+    listed = [_scores(comparison)]
     overall = comparison.overall
     if overall.pairs:
-        found.append(_pairs(f"Probability of improvement, {_over(comparison)}", [overall], named=False))
+        listed.append(_pairs(f"Probability of improvement, {_over(comparison)}", [overall], named=False))
     if overall.pairs and len(comparison.sections) > 1:
-        found.append(_pairs("Probability of improvement, per environment", comparison.sections, named=True))
-    return found
+        listed.append(_pairs("Probability of improvement, per environment", comparison.sections, named=True))
+    return listed
 
 
 def _over(comparison: Comparison) -> str:

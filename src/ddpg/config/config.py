@@ -92,7 +92,7 @@ class Config:
 
     `env_args` are the environment's keyword arguments as key=value; `env_seeds` says how Python's environments are
     seeded: at every `episode`, `once`, by seeds of a range such as 0:100 at every episode, or `never`. Every action is
-    held for `action_repeat` of its steps, which count as one here. With `pixels` drawn the agent sees images of it;
+    held for `action_repeat` of its steps, which count as one here. With `pixels` drawn the agent sees pictures of it;
     `stack` frames are stacked, which shows velocities. The update sees rewards times `reward_scale`,
     and with `normalise` observations of mean 0 and variance 1 by running statistics, which evaluation and the saved
     policy apply unchanged. `log` are keys of `info`, whose numbers at the end of episodes are averaged and logged.

@@ -26,6 +26,6 @@ def differences(config: Config, stepped: bool) -> dict[str, Difference]:
     if stepped:
         usual |= host_defaults(config, {})
         usual["collect.updates"] = host_defaults(config, {"collect.steps": config.collect.steps})["collect.updates"]
-    found = {path: Difference(value, values(preset)[path]) for path, value in kinds.items()}
+    of_parts = {path: Difference(value, values(preset)[path]) for path, value in kinds.items()}
     rest = {path: Difference(value, usual.get(path)) for path, value in own.items() if usual.get(path) != value}
-    return found | rest
+    return of_parts | rest

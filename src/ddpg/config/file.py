@@ -107,6 +107,6 @@ def _read(path: Path) -> Config:
 
 def read_versions(path: Path) -> dict[str, str]:
     """The package versions in a run's config.json that `read_config` has read; without what is no version."""
-    found = json.loads(path.read_text(encoding="utf-8")).get("versions")
-    pairs = found.items() if isinstance(found, dict) else ()
+    recorded = json.loads(path.read_text(encoding="utf-8")).get("versions")
+    pairs = recorded.items() if isinstance(recorded, dict) else ()
     return {brief(name).strip("'\""): text[:40] for name, text in pairs if isinstance(text, str)}

@@ -24,7 +24,7 @@ GOAL, FAVOUR = 10.0, 1.0  # a rare reward that ends the episode, and one that ma
 
 CLOSE = 5.0  # factor within which a rare reward may be off
 
-FOUND = 3.0  # times the largest reward of random actions beyond which another is a new one
+SURPRISE = 3.0  # times the largest reward of random actions beyond which another is a new one
 
 SLOW = 1_000.0  # steps per second below which each environment is worth a process of its own
 
@@ -188,7 +188,7 @@ def _about_rare_rewards(findings: Findings, steady: SteadyWalk, base: Config) ->
             f"{steady.steps:,} steps of noise that keeps its direction met no reward either: give rewards on the way, "
             "or begin with episodes of another controller, with --demonstrations FILE"
         )
-    elif met > FOUND * rewards.largest or rewards.zeros >= RARE:
+    elif met > SURPRISE * rewards.largest or rewards.zeros >= RARE:
         scaled, target = base.reward_scale * met, GOAL if steady.terminated else FAVOUR
         if not target / CLOSE <= scaled <= target * CLOSE:
             scale = base.reward_scale * 10.0 ** round(np.log10(target / scaled))

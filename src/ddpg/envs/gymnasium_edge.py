@@ -89,7 +89,7 @@ class CheckedEnv(gymnasium.Wrapper):
         seed = self._seeds(self._episode) if seed is None else seed
         self._episode += 1
         with self._calls["reset"]:
-            answer = self.env.reset(**self._given(seed))
+            answer = self.env.reset(**self._reset_options(seed))
         if not (isinstance(answer, tuple | list) and len(answer) == 2 and isinstance(answer[1], Mapping | None)):
             raise self._failure(f"reset answered {brief_value(answer)}, expected (observation, info)")
         return self._observed(answer[0], first=True), {}
@@ -142,7 +142,7 @@ class CheckedEnv(gymnasium.Wrapper):
         other._seeded = True
         return other
 
-    def _given(self, seed: int) -> dict[str, Any]:
+    def _reset_options(self, seed: int) -> dict[str, Any]:
         """What a reset gets: a seed if it is to have one, and no `options`, which some do not take."""
         low, is_range, high = self._seeding.partition(":")
         if is_range:
@@ -217,9 +217,9 @@ class CheckedEnv(gymnasium.Wrapper):
 def _metadata(env: gymnasium.Env) -> dict[str, Any]:
     """What Gymnasium reads of how an environment is drawn, if it is of the right kind."""
     kinds = {"render_fps": Real, "render_modes": list | tuple | set}
-    given = dict(env.metadata) if isinstance(env.metadata, Mapping) else {}
-    given = {name: value for name, value in given.items() if isinstance(value, kinds.get(name, object))}
-    return given if 0 < given.get("render_fps", 1) < 1e6 else given | {"render_fps": 30}
+    known = dict(env.metadata) if isinstance(env.metadata, Mapping) else {}
+    known = {name: value for name, value in known.items() if isinstance(value, kinds.get(name, object))}
+    return known if 0 < known.get("render_fps", 1) < 1e6 else known | {"render_fps": 30}
 
 
 def not_finite(spec: Spec, obs: Any, array: np.ndarray) -> str:

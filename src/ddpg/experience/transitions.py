@@ -24,14 +24,14 @@ class Transitions(NamedTuple):
     truncated: Bool[AnyArray, " t"]
 
 
-def check_transitions(given: Transitions, spec: Spec) -> Transitions:
+def check_transitions(transitions: Transitions, spec: Spec) -> Transitions:
     """With the dtypes of the environment. Raises Mistake if shapes, numbers or actions are not those of its spaces."""
-    steps = len(given.reward) if given.reward.ndim == 1 else 0
+    steps = len(transitions.reward) if transitions.reward.ndim == 1 else 0
     if not steps:
-        raise Mistake(f"demonstrations: reward of shape {given.reward.shape}, expected one number for each step")
+        raise Mistake(f"demonstrations: reward of shape {transitions.reward.shape}, expected one number for each step")
     obs, flag = (steps, *spec.obs_shape), (steps,)
     shapes = Transitions(obs, (steps, spec.action_dim), flag, obs, flag, flag)
-    for name, array, shape in zip(Transitions._fields, given, shapes, strict=True):
+    for name, array, shape in zip(Transitions._fields, transitions, shapes, strict=True):
         if array.shape != shape:
             raise Mistake(f"demonstrations: {name} of shape {array.shape}, expected {shape}")
         if array.dtype.kind not in "fiub" or not (np.abs(array.astype(float)) <= FLOAT32_MAX).all():
@@ -43,15 +43,16 @@ def check_transitions(given: Transitions, spec: Spec) -> Transitions:
             raise Mistake(f"demonstrations: {name} of dtype {array.dtype}, expected bytes from 0 to 255")
     low, high = spec.bounds
     slack = 1e-5 * (high - low)
-    outside = ((given.action < low - slack) | (given.action > high + slack)).any(axis=1)
+    outside = ((transitions.action < low - slack) | (transitions.action > high + slack)).any(axis=1)
     if outside.any():
         step = int(np.argmax(outside))
         raise Mistake(
-            f"demonstrations: action {given.action[step].tolist()} at step {step}, expected between {low.tolist()} and "
+            f"demonstrations: action {transitions.action[step].tolist()} at step {step}, "
+            f"expected between {low.tolist()} and "
             f"{high.tolist()}, the environment's own units"
         )
     dtypes = (spec.obs_dtype, "float32", "float32", spec.obs_dtype, "bool", "bool")
-    return Transitions(*(array.astype(dtype) for array, dtype in zip(given, dtypes, strict=True)))
+    return Transitions(*(array.astype(dtype) for array, dtype in zip(transitions, dtypes, strict=True)))
 
 
 def to_block(transitions: Transitions, spec: Spec, steps: int, envs: int) -> Row:

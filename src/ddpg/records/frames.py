@@ -123,10 +123,10 @@ def with_frames(ring: Ring, like: Ring, checkpoint: Path, header: Mapping[str, A
 def _parsed(path: Path, header: Mapping[str, Any]) -> tuple[int, list[File]]:
     """What the header of a checkpoint says of its pictures. Damaged if that is nothing."""
     try:
-        said = TypeAdapter(dict[str, Any]).validate_python(header.get(KEY))
+        about = TypeAdapter(dict[str, Any]).validate_python(header.get(KEY))
         return (
-            TypeAdapter(Whole).validate_python(said.get("rows")),
-            TypeAdapter(list[File]).validate_python(said.get("files")),
+            TypeAdapter(Whole).validate_python(about.get("rows")),
+            TypeAdapter(list[File]).validate_python(about.get("files")),
         )
     except ValidationError as error:
         why = error.errors(include_url=False)[0]["msg"]

@@ -123,7 +123,7 @@ def film(
 
     A `note` after every few seconds. Raises Mistake if a frame is invalid, or of another size than the first.
     """
-    frames, shape, told = list[Any](), None, perf_counter()
+    frames, shape, noted = list[Any](), None, perf_counter()
     for step in play(env, policy, seed, pace.steps):
         if step % pace.every == 0:
             frame = drawn(env)
@@ -135,8 +135,8 @@ def film(
                 frames = frames[::2]
             if pace.over():
                 break
-            if perf_counter() - told > PATIENCE:
-                told = perf_counter()
+            if perf_counter() - noted > PATIENCE:
+                noted = perf_counter()
                 note(f"film: {count(len(frames), 'frame')} drawn")
     return frames
 

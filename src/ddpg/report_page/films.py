@@ -82,8 +82,8 @@ def _left_by(history: History) -> bytes | None:
     """RUN/policy.gif, if it is one."""
     with suppress(OSError, Mistake):
         check_plain(history.folder.film, LARGEST_FILM)
-        found = history.folder.film.read_bytes()
-        return found if found.startswith(FIRST_BYTES) else None
+        gif = history.folder.film.read_bytes()
+        return gif if gif.startswith(FIRST_BYTES) else None
     return None
 
 

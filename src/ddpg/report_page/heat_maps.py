@@ -84,9 +84,9 @@ def surface(policy: Policy, plane: Plane, config: Config, step: int) -> Surface 
     obs = plane.observe(*plane.states()).astype(np.float32)
     if policy.spec.obs_shape != obs.shape[1:] or policy.spec.action_dim != 1:
         return None
-    seen = normalise(jnp.asarray(obs), policy.greedy.stats)
-    action = policy.nets.mu(seen)
-    q = config.agent.value.mean(policy.nets.q(seen, action))[0]
+    normalised = normalise(jnp.asarray(obs), policy.greedy.stats)
+    action = policy.nets.mu(normalised)
+    q = config.agent.value.mean(policy.nets.q(normalised, action))[0]
     shape = (ACROSS, UPWARDS)
     units = np.asarray(policy.spec.to_units(np.asarray(action)), float)
     return Surface(step, np.asarray(q, float).reshape(shape) / config.reward_scale, units.reshape(shape))

@@ -89,8 +89,8 @@ class History:
 
     def return_at(self, step: int, seed: int) -> float | None:
         """The return that was logged for a seed at a step."""
-        found = [r.get("return", math.nan) for r in self.records if r["step"] == step and r["seed"] == seed]
-        return found[-1] if found and math.isfinite(found[-1]) else None
+        returns = [r.get("return", math.nan) for r in self.records if r["step"] == step and r["seed"] == seed]
+        return returns[-1] if returns and math.isfinite(returns[-1]) else None
 
 
 def read_history(run: str | Path) -> History:

@@ -22,10 +22,10 @@ def film_part(history: History, made: Sequence[Film], lines: Sequence[str], end:
     figures = []
     for film in made:
         reached = history.return_at(film.step, history.seed)
-        told = "" if reached is None else say("mean return {x}", x=number(reached))
+        caption = "" if reached is None else say("mean return {x}", x=number(reached))
         title = moment(film.step, end, middle, say)
         picture = element("img", src=data_uri(film.gif, "image/gif"), alt=title, loading="lazy")
-        figures.append(element("figure", picture, element("figcaption", element("b", title), element("span", told))))
+        figures.append(element("figure", picture, element("figcaption", element("b", title), element("span", caption))))
     missing = [element("p", say("No film: {why}", why=line), class_="none") for line in lines]
     about = say("One greedy episode from the same start, by the policy of seed {n}.", n=history.seed)
     return joined(
@@ -48,11 +48,11 @@ def heat_part(
     surfaces, config = list[Surface](), history.config
     for step, load in moments.items():
         try:
-            found = heat_maps.surface(load(), plane, config, step)
+            surface = heat_maps.surface(load(), plane, config, step)
         except Mistake as error:
             return element("p", say("No heat maps: {why}", why=str(error)), class_="none")
-        if found is not None:
-            surfaces.append(found)
+        if surface is not None:
+            surfaces.append(surface)
     if not surfaces:
         return Markup("")
     if (best := heat_maps.best_surface(config)) is not None:

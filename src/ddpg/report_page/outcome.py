@@ -68,7 +68,7 @@ def duration(seconds: float) -> str:
 
 def alarms(history: History, say: Say) -> Markup:
     """What went wrong, in the program's own words."""
-    found = [
+    charts = [
         (say("failure"), "bad", history.texts("failure")),
         (say("diverged"), "bad", history.texts("diverged")),
         (say("stopped"), "", history.texts("stopped")),
@@ -78,7 +78,7 @@ def alarms(history: History, say: Say) -> Markup:
     return joined(
         *(
             element("p", element("b", f"{name}: "), line, class_=f"alarm {kind}".strip())
-            for name, kind, lines in found
+            for name, kind, lines in charts
             for line in lines
         )
     )

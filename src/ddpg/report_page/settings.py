@@ -16,10 +16,10 @@ def settings(history: History, say: Say) -> Markup:
     """What was chosen, with the preset's value beside; and everything, folded."""
     config = history.config
     if config.preset in PRESETS:
-        found = differences(config, was_stepped(config))
+        changed = differences(config, was_stepped(config))
         rows = [
             [element("code", path), plain(x.own), "–" if x.usual is None else plain(x.usual)]
-            for path, x in found.items()
+            for path, x in changed.items()
         ]
         if rows:
             own = table([say("setting"), say("here"), say("preset {name}", name=config.preset)], rows, "settings")

@@ -121,15 +121,15 @@ def estimates(k: int, sigma: float = 0.3, n: int = 20_000, seed: int = 0) -> dic
     # Of the deterministic gradient, whose mean needs fewest samples: Q is quadratic, so that sigma changes it only by
     # the few actions that are clipped.
     exact = np.asarray(ways(k)[EXACT](*inputs), float).mean(axis=0)
-    found = {}
+    estimates = {}
     for name, way in ways(k).items():
         each = np.asarray(way(*inputs), float)
         began = process_time()
         for _ in range(5):
             jax.block_until_ready(way(*inputs))
         seconds = (process_time() - began) / (5 * n)
-        found[name] = Estimate(float(each.var(axis=0).sum() / np.square(exact).sum()), seconds)
-    return found
+        estimates[name] = Estimate(float(each.var(axis=0).sum() / np.square(exact).sum()), seconds)
+    return estimates
 
 
 def growth(k: Sequence[int], y: Sequence[float]) -> str:

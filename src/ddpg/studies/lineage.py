@@ -82,24 +82,24 @@ def table(curves: dict[str, LearningCurve]) -> Table:
 
 def verdict(curves: dict[str, LearningCurve], optimum: float) -> str:
     """Which learners reach the level with every seed, and which of these need the fewest steps and seconds."""
-    found = {name: reached(curve) for name, curve in curves.items()}
-    learned = [name for name in curves if found[name][0] == len(curves[name].returns)]
-    rest = [f"{name} in {found[name][0]} of {len(curves[name].returns)}" for name in curves if name not in learned]
+    results = {name: reached(curve) for name, curve in curves.items()}
+    learned = [name for name in curves if results[name][0] == len(curves[name].returns)]
+    rest = [f"{name} in {results[name][0]} of {len(curves[name].returns)}" for name in curves if name not in learned]
     parts = []
     if learned:
         ends = ", ".join(f"{name} ({shown(float(iqm(curves[name].returns[:, -1])), 0)})" for name in learned)
         parts.append(f"Every seed reaches {shown(SOLVED, 0)} or more (in brackets the last return): {ends}.")
-        by_steps = sorted(learned, key=lambda name: found[name][1])
-        by_seconds = sorted(learned, key=lambda name: found[name][2])
-        parts.append("In steps: " + ", ".join(f"{name} {found[name][1]:.0f}" for name in by_steps) + ".")
-        parts.append("In seconds: " + ", ".join(f"{name} {found[name][2]:.1f}" for name in by_seconds) + ".")
+        by_steps = sorted(learned, key=lambda name: results[name][1])
+        by_seconds = sorted(learned, key=lambda name: results[name][2])
+        parts.append("In steps: " + ", ".join(f"{name} {results[name][1]:.0f}" for name in by_steps) + ".")
+        parts.append("In seconds: " + ", ".join(f"{name} {results[name][2]:.1f}" for name in by_seconds) + ".")
     if rest:
         parts.append(f"Not every seed reaches {shown(SOLVED, 0)}: {', '.join(rest)}.")
     parts.append(f"The optimum is {shown(optimum, 0)}.")
     if "linear DPG" in learned:
         parts.append("So linear functions of features that somebody chose can learn this task.")
     if {"linear DPG", "DDPG"} <= {*learned}:
-        times = found["linear DPG"][1] / found["DDPG"][1]
+        times = results["linear DPG"][1] / results["DDPG"][1]
         parts.append(f"DDPG, which finds its own features, needs {_times(times)} linear DPG.")
     if "DQN" in learned:
         parts.append("So a grid of five torques can be enough for DQN in this task of one dimension.")

@@ -61,16 +61,16 @@ def search(
     for index, trial in enumerate(under_way[: trials - len(known)], start=len(known)):
         bar = {int(step): value for step, value in trial.user_attrs[BAR].items()}  # JSON has no other keys than text
         workers.begin(index, sweep.task(index, trial.params, bar, folder))
-    while (told := len(known)) < trials:
-        begun = told + len(under_way)
-        if begun < min(trials, told + 2 * sweep.at_once - 1):  # some wait beside those that are trained
+    while (complete := len(known)) < trials:
+        begun = complete + len(under_way)
+        if begun < min(trials, complete + 2 * sweep.at_once - 1):  # some wait beside those that are trained
             bar = bar_of(known, sweep) if sweep.pruning == "median" else {}
             trial = _ask(study, sweep, begun, bar)
             workers.begin(begun, sweep.task(begun, trial.params, bar, folder))
             under_way.append(trial)
-        elif told in waiting:
-            _tell(study, under_way.pop(0), sweep, waiting.pop(told))
-            _drop_checkpoints(trial_folder(folder, told))
+        elif complete in waiting:
+            _tell(study, under_way.pop(0), sweep, waiting.pop(complete))
+            _drop_checkpoints(trial_folder(folder, complete))
             known = ended(study)
             note(known)
         else:
@@ -172,9 +172,9 @@ def _tell(study: "Study", trial: "Trial", sweep: Sweep, done: Ended) -> None:
     for step, value in outcome.curve:
         if step not in reported:  # before a kill
             trial.report(value, step)
-    kept = outcome._asdict()
-    del kept["curve"]  # which the trial has
-    trial.set_user_attr("outcome", kept)
+    fields = outcome._asdict()
+    del fields["curve"]  # which the trial has
+    trial.set_user_attr("outcome", fields)
     trial.set_user_attr("seconds", done.seconds)
     value = outcome.value(sweep.objective)
     trial.set_user_attr("value", value)
@@ -185,8 +185,8 @@ def _tell(study: "Study", trial: "Trial", sweep: Sweep, done: Ended) -> None:
 
 
 def _trained(index: int, trial: "FrozenTrial") -> Trained:
-    kept, curve = trial.user_attrs, tuple(sorted(trial.intermediate_values.items()))
-    return Trained(index, trial.params, Outcome(**kept["outcome"], curve=curve), kept["value"], kept["seconds"])
+    fields, curve = trial.user_attrs, tuple(sorted(trial.intermediate_values.items()))
+    return Trained(index, trial.params, Outcome(**fields["outcome"], curve=curve), fields["value"], fields["seconds"])
 
 
 class _Held:

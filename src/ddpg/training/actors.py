@@ -98,6 +98,9 @@ class Actors:
     def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None]) -> None:
         self._interruption.soon, self._interruption.now, self._interruption.unsaved = soon, now, unsaved
 
+    def lend(self) -> None:
+        """Nothing can be lent: environments are in other processes."""
+
     def close(self) -> None:
         self.crew.close()
 

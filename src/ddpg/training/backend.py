@@ -20,13 +20,13 @@ from ddpg.mistake import Mistake
 from ddpg.terminal import count, thousands
 from ddpg.training.actors import Actors
 from ddpg.training.collector import BehaviourPolicy, Collector
-from ddpg.training.driver import Driver
+from ddpg.training.driver import Driver, Lent
 from ddpg.training.evaluate import CompiledEvaluator
 from ddpg.training.evaluation import CriticComparison, Evaluation, Evaluator
 from ddpg.training.host import Host
 from ddpg.training.learner import Learner
 from ddpg.training.loop import Loop
-from ddpg.training.python_evaluate import Lent, PythonEvaluator
+from ddpg.training.python_evaluate import PythonEvaluator
 from ddpg.training.scan import Scan
 from ddpg.types import Spec
 
@@ -173,28 +173,27 @@ def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Drive
         return EvaluationPlan(None, False, (NOT_EVALUATED,))
     if config.eval.shared and not isinstance(env, GymFactory):
         raise Mistake(f"eval.shared true: {env.id} is compiled, and evaluation costs it no simulator; use gym:{env.id}")
-    if not isinstance(driver, Host) or not isinstance(env, GymFactory):
+    if not isinstance(env, GymFactory):
         return EvaluationPlan(evaluator_for(config, env, config.eval.episodes, config.eval.seed))
-    why = "eval.shared"
+    why, lent = "eval.shared", driver.lend()
     if not config.eval.shared:
         try:
             own = evaluator_for(config, env, config.eval.episodes, config.eval.seed)
         except EnvironmentFailure as error:
-            if is_pooled(env):
+            if is_pooled(env) or config.actors.number:
                 raise
-            if not driver.lent():
+            if lent is None:
                 raise EnvironmentFailure(
                     f"{error}; --collect.vector sync evaluates in the training's environments"
                 ) from error
             why = f"warning: {error}"
         else:
             return EvaluationPlan(own, notes=_cost(config, env))
-    if not driver.lent():
+    if lent is None:
         fix = "those of EnvPool cannot be; use --eval.shared false"
         if not is_pooled(env):
             fix = "environments in processes of their own cannot be; use --collect.vector sync"
         raise Mistake(f"eval.shared true: {fix}")
-    lent = Lent(driver.lent(), driver.truncate)
     line = f"{why}: evaluations play in the training's environments and truncate their episodes; there is no film"
     evaluator = evaluator_for(config, env, config.eval.episodes, config.eval.seed, lent)
     return EvaluationPlan(evaluator, False, (line, *_cost(config, env)))

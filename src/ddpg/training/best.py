@@ -38,8 +38,8 @@ class BestPolicies:
         self._folder, self._config, self._spec, self._display = folder, config, spec, display
         # A run that goes on from a checkpoint finds files of later steps: they stay until a better evaluation, unless
         # the run is to be shorter now.
-        found = [saved_best(folder.networks(seed)) for seed in config.seed_range]
-        self._written = np.array([value if step <= config.steps else -np.inf for value, step in found])
+        saved = [saved_best(folder.networks(seed)) for seed in config.seed_range]
+        self._written = np.array([value if step <= config.steps else -np.inf for value, step in saved])
 
     def __call__(self, best: Best, step: int, returns: np.ndarray, learned: Learned) -> Best:
         """`best`, and an evaluation of `learned` at `step` with mean `returns` [S]; NaN is never the best."""

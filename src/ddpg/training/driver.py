@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.normaliser import InputStats
 from ddpg.envs.foreign import EnvironmentFailure
+from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.training.learner import LearnerState
 from ddpg.types import AnyArray, Keys, Metrics, PyTree, Row
@@ -76,6 +77,13 @@ class Learned(NamedTuple):
         return self.online, self.stats, self.return_scale
 
 
+class Lent(NamedTuple):
+    """The driver's environments, for evaluations to play in, and how to give back the first so many of them."""
+
+    envs: Sequence[CheckedEnv]
+    give_back: Callable[[int], None]
+
+
 class Driver(Protocol):
     """The state of every seed, and how it moves on.
 
@@ -125,6 +133,10 @@ class Driver(Protocol):
         That one is cancelled: the driver is then what it was before it, for `read` and `snapshot` alone, and that
         with the `unsaved` newest rows at most.
         """
+        ...
+
+    def lend(self) -> Lent | None:
+        """Its environments, or None if they cannot be lent: if they are compiled, or in other processes."""
         ...
 
     def close(self) -> None:

@@ -18,13 +18,12 @@ from jax.stages import Wrapped
 
 from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.goals import GoalReward
-from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.experience.relabel import HindsightRewards
 from ddpg.experience.ring import cut, fewer
 from ddpg.hyperparameters import split
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.data_parallel import device_notes, place
-from ddpg.training.driver import ChunkInterrupted, Learned, Program, Report, reward_range
+from ddpg.training.driver import ChunkInterrupted, Learned, Lent, Program, Report, reward_range
 from ddpg.training.interruption import Interruption, Pace, never
 from ddpg.training.learner import Learner, LearnerState
 from ddpg.training.learner_programs import (
@@ -114,11 +113,12 @@ class Host:
             notes.append(f"environment {which} {self.collector.envs.why_cut}, so a new one begins")
         return notes
 
-    def lent(self) -> Sequence[CheckedEnv]:
-        """The environments for others to use, if they are in this process; then `truncate` as many as were used."""
-        return self.collector.envs.lent()
+    def lend(self) -> Lent | None:
+        """Its environments, if they are in this process; giving them back truncates their open episodes."""
+        envs = self.collector.envs.lent()
+        return Lent(envs, self._cut) if envs else None
 
-    def truncate(self, count: int) -> None:
+    def _cut(self, count: int) -> None:
         """Truncate the open episodes of the first `count` environments, which others have used."""
         cut = self.collector.truncate(count)
         self._truncate(cut)

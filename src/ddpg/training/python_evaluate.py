@@ -1,9 +1,8 @@
 """Greedy episodes in environments that Python steps, a few of them side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, suppress
 from operator import itemgetter
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -19,17 +18,11 @@ from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.view import View
 from ddpg.experience.return_scale import ReturnScale
 from ddpg.terminal import one_line
+from ddpg.training.driver import Lent
 from ddpg.training.evaluation import CriticComparison, Evaluation, compiled_comparison
 from ddpg.training.interruption import Cancelled, never
 
 PARALLEL_EPISODES = 10  # environments that play side by side, for one call of the actor
-
-
-class Lent(NamedTuple):
-    """Environments of somebody else, and how to give back the first so many of them."""
-
-    envs: Sequence[CheckedEnv]
-    give_back: Callable[[int], None]
 
 
 class PythonEvaluator:

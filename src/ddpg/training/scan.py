@@ -65,8 +65,11 @@ class Scan:
     def stop_when(self, soon: Callable[[], bool], now: Callable[[], bool], unsaved: Callable[[], int | None]) -> None:
         self._interruption.soon, self._interruption.now, self._interruption.unsaved = soon, now, unsaved
 
+    def lend(self) -> None:
+        """Nothing can be lent: environments are compiled."""
+
     def close(self) -> None:
-        """Nothing is open: environments are compiled."""
+        """Nothing is open either."""
 
     def compile(self, *, longest: int, learning: bool) -> Program:
         program = _program(self._structure, longest, learning)

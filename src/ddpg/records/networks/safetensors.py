@@ -64,8 +64,8 @@ def save_moment(folder: Path, saved: SavedNetworks, spec: Spec, step: int) -> No
 
 def saved_moments(folder: Path) -> dict[int, Path]:
     """The files of moments in FOLDER by their steps, in order."""
-    found = sorted(folder.glob("step-*")) if folder.is_dir() else []
-    return {int(match[1]): path for path in found if (match := MOMENT.fullmatch(path.name))}
+    paths = sorted(folder.glob("step-*")) if folder.is_dir() else []
+    return {int(match[1]): path for path in paths if (match := MOMENT.fullmatch(path.name))}
 
 
 def _save(path: Path, saved: SavedNetworks | SavedMoment, spec: Spec, about: Mapping[str, float] = EMPTY) -> None:
