@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import ddpg
-from ddpg.algorithm.agent import actor_metrics
 from ddpg.algorithm.layers import Dense
 from ddpg.algorithm.networks import Actor
+from ddpg.algorithm.saturation import actor_metrics
 from ddpg.algorithm.values import Categorical
 from ddpg.config.config import Config
 from ddpg.config.reading import override

@@ -21,6 +21,7 @@ from ddpg.algorithm.norms import has_statistics
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser, soft_update
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.sale import EncoderTraining, Sale
+from ddpg.algorithm.saturation import ActorMetrics, actor_metrics, gradient_of_preactivation
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import RANGES, AnyValue, Scalar, ValueRange, clipped_double_q
 from ddpg.hyperparameters import equals
@@ -77,15 +78,6 @@ class AgentState(NamedTuple):
 # How the actor reduces Q(s, a) [K, b] of K critics to one.
 ACTOR_Q = {"first": lambda q: q[0], "min": lambda q: jnp.min(q, axis=0), "mean": lambda q: jnp.mean(q, axis=0)}
 STATISTICS_RATE = 0.01  # per update, of batch normalisation's running statistics
-
-
-class ActorMetrics(NamedTuple):
-    """The actor's part of `Metrics`; NaN at updates in which it does not move."""
-
-    actor_loss: Float[Array, ""]
-    dq_da: Float[Array, ""]
-    saturation: Float[Array, ""]
-    stuck: Float[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -147,7 +139,7 @@ class DPG:
     def act(self, policy: GreedyPolicy, obs: Shaped[AnyArray, "n *obs"], noise: Float[AnyArray, "n m"]) -> AnyArray:
         """The behaviour policy beta: a_t = mu(s_t) + N_t [n, m], clipped to the action range."""
         xp = noise.__array_namespace__()
-        return xp.minimum(xp.maximum(policy(obs) + noise, -1.0), 1.0)  # np.clip takes three times as long
+        return xp.minimum(xp.maximum(policy(obs) + noise, -1.0), 1.0)  # np.clip is slower
 
     def update(
         self, state: AgentState, batch: Transition, noise: Float[Array, "b m"], count: Int[Array, ""]
@@ -210,8 +202,8 @@ class DPG:
     ) -> tuple[Embedding, Critic, PyTree, Float[Array, ""], Float[Array, ""], Float[Array, " b"]]:
         """Encoder, critic, their optimiser, loss, mean of Q(s, a) and |TD error|.
 
-        The loss is the sum over K critics. `batch.weight` is 0 for rows that are no transition, importance weights
-        with prioritised replay, else 1.
+        The loss is the sum over K critics. `batch.weight` is 0 for rows that are no transition, and 1 in the mean;
+        prioritised replay multiplies it by its importance weights.
         """
         online, training = state.online, state.encoder_training
 
@@ -289,21 +281,6 @@ def joint(batch: Transition) -> Shaped[Array, "bb *obs"]:
 def critic_parameters(nets: Nets, training: EncoderTraining | None) -> tuple[Embedding | None, Critic]:
     """What the critic's loss trains: the encoder, unless that has a loss of its own (then None), and the critic."""
     return nets.encoder if training is None else None, nets.critic
-
-
-def actor_metrics(mu: Float[Array, "b m"], q: Float[Array, ""], dq_da: Float[Array, "b m"]) -> ActorMetrics:
-    """What an update of the actor shows, from the sum of Q(s, mu(s)) and its gradient by the actions."""
-    at_bound = jnp.abs(mu) > 0.99
-    one_bound = jnp.abs(jnp.mean(jnp.sign(mu) * at_bound, axis=0))  # per dimension: 1 if all states have the same
-    norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
-    stuck = jnp.mean(one_bound > 0.95, dtype=mu.dtype)
-    return ActorMetrics(-q / len(mu), norm, jnp.mean(at_bound, dtype=mu.dtype), stuck)
-
-
-def gradient_of_preactivation(mu: Float[Array, "b m"]) -> Float[Array, "b m"]:
-    """The gradient by mu = tanh(u) of the mean of u^2; beyond |u| of 5, where tanh is flat, as if u was 5."""
-    bounded = jnp.clip(mu, -0.9999, 0.9999)
-    return 2 * jnp.arctanh(bounded) / (1 - jnp.square(bounded)) / mu.size
 
 
 def every_nth(n: int, count: Int[Array, ""], do: Callable[..., Any], skip: Callable[..., Any], *args: PyTree) -> Any:
