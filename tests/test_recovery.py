@@ -136,6 +136,19 @@ def test_a_bug_while_resuming_damages_no_checkpoint(copy: Path, monkeypatch: pyt
         assert sorted((copy / "checkpoints").iterdir()) == before
 
 
+def test_too_little_memory_is_one_line_and_renames_nothing(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhausted(*_: Any) -> None:
+        raise MemoryError
+
+    before = sorted((copy / "checkpoints").iterdir())
+    monkeypatch.setattr("ddpg.records.tree_file._digest", exhausted)
+    assert main(["resume", str(copy), "--steps", "400"]) == 2
+    assert "needs more memory than there is; nothing was changed" in capsys.readouterr().err
+    assert sorted((copy / "checkpoints").iterdir()) == before
+
+
 def test_a_damaged_one_takes_no_other_ones_place(copy: Path) -> None:
     at(copy, 300).rename(at(copy, 900))
     flipped(at(copy, 900))

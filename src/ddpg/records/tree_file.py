@@ -39,6 +39,10 @@ class Damaged(Mistake):
     """A file that cannot be used: one line with its path and what is wrong."""
 
 
+class TooLarge(Mistake):
+    """A file for which there is not enough memory now, which says nothing of the file."""
+
+
 def keys_to_data(tree: PyTree) -> PyTree:
     """The same tree with random keys as arrays of words."""
     return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
@@ -135,7 +139,8 @@ def _check_tree(file: Any, names: set[str], expected: Mapping[str, tuple[tuple[i
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """A file that `write` wrote, and what its metadata say. Damaged, for whatever is wrong with it until it is closed.
+    """A file that `write` wrote, and what its metadata say. Damaged, for whatever is wrong with it until it is closed;
+    TooLarge if there is not enough memory.
 
     Only what a file from elsewhere can cause is caught: any other exception is a bug of ours, and no damage.
     """
@@ -148,6 +153,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
             if found != [CHECKPOINT_FORMAT, VERSION] or not isinstance(about.get("header"), str):
                 raise Mistake(f"its format is {found}, expected {[CHECKPOINT_FORMAT, VERSION]} and a header")
             yield file, about
+    except MemoryError:
+        raise TooLarge(f"{path} needs more memory than there is; nothing was changed") from None
     except (OSError, SafetensorError, Mistake) as error:
         # Printable, since names in it may be a stranger's and drive a terminal.
         text = "".join(c if c.isprintable() else "?" for c in one_line(error))

@@ -180,12 +180,12 @@ def evaluation_plan(config: Config, env: Environment | GymFactory, driver: Drive
         try:
             own = evaluator_for(config, env, config.eval.episodes, config.eval.seed)
         except EnvironmentFailure as error:
-            if is_pooled(env) or config.actors.number:
-                raise
-            if lent is None:
+            if lent is None and config.collect.vector == "async" and not is_pooled(env):
                 raise EnvironmentFailure(
                     f"{error}; --collect.vector sync evaluates in the training's environments"
                 ) from error
+            if lent is None:
+                raise
             why = f"warning: {error}"
         else:
             return EvaluationPlan(own, notes=_cost(config, env))

@@ -86,6 +86,8 @@ def restore(folder: RunFolder, config: Config, driver: Driver, keys: Keys, note:
             notes = driver.resume(state.driver, keys)
         except EnvironmentFailure as error:
             raise Mistake(f"while episodes were played again up to where they stood, {error}") from error
+        except tree_file.TooLarge:
+            raise
         except Mistake as error:
             note(f"{error}{'; trying the one before' if path != paths[-1] else ''}")
             continue
