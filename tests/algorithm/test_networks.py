@@ -1,5 +1,7 @@
 """Networks beside NumPy: shapes, initial distributions, members, and where the action enters."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ from scipy import special, stats
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.initialisers import Normal
-from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense
+from ddpg.algorithm.layers import ACTIVATIONS, IN_NUMPY, Dense, product
 from ddpg.algorithm.networks import Actor, Critic, NetworkConfig, Plain, Residual
 from ddpg.algorithm.norms import Running
 from ddpg.algorithm.picture_embedding import flatten_observation
@@ -149,6 +151,27 @@ def test_layers_and_members_are_drawn_apart_and_in_float32(init: Normal) -> None
 def test_dense_is_affine() -> None:
     layer = Dense(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([0.5, -0.5]))
     np.testing.assert_array_equal(layer(jnp.array([[1.0, 1.0], [0.0, 2.0]]), lambda x: x), [[4.5, 5.5], [6.5, 7.5]])
+
+
+def products(function: Callable[..., jax.Array], *args: Any) -> set[str]:
+    """The shapes of all products in a compiled step down the gradient by all arguments."""
+    gradient = jax.grad(lambda args: function(*args).sum())
+    descend = jax.jit(lambda args: jax.tree.map(lambda x, slope: x - slope, args, gradient(args)))
+    text = descend.lower(args).compile().as_text()
+    return set(re.findall(r"= f32\[([\d,]+)\]\S* dot\(", text))
+
+
+def test_gradients_of_few_columns_are_computed_transposed() -> None:
+    x, weight = jnp.ones((16, 32)), jnp.ones((32, 6))
+    assert "6,32" in products(lambda x, w: product(x, w) ** 2, x, weight)
+    assert "32,6" in products(lambda x, w: x.dot(w) ** 2, x, weight), "else `product` is not needed any more"
+
+
+def test_members_have_products_of_their_own() -> None:
+    critic = critic_of(NetworkConfig(widths=(32, 32)), 3)
+    shapes = products(lambda critic, obs, action: critic(obs, action) ** 2, critic, *obs_and_action(16))
+    assert shapes
+    assert not any(size in shape.split(",") for shape in shapes for size in ("48", "96")), shapes
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

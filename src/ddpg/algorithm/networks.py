@@ -279,11 +279,11 @@ class Critic:
         f = ACTIVATIONS[self.activation]
         z = forward(self.trunk, z, f)
 
-        def member(layers: Layers) -> Float[Array, "b outputs"]:
+        def member(layers: Layers, z: Array, pair: Array) -> Float[Array, "b outputs"]:
             x = forward(layers[: self.action_layer], z, f)
             return forward(layers[self.action_layer :], jnp.concatenate([x, pair], axis=-1), f, lambda x: x)
 
-        return self._over_members(member)
+        return self._over_members(member, z, pair)
 
     def with_statistics(self, z: Float[Array, "b z"], rate: float) -> "Critic":
         """Like the actor's; where the action joins, batch normalisation has ended."""
@@ -291,7 +291,7 @@ class Critic:
         if not of_obs:
             return self
         z = forward(self.trunk, z, f)
-        layers = self._over_members(lambda layers: with_statistics(layers[:of_obs], z, f, rate))
+        layers = self._over_members(lambda layers, z: with_statistics(layers[:of_obs], z, f, rate), z)
         return replace(self, layers=(*layers, *self.layers[of_obs:]))
 
     def steps(self, pair: list[Step]) -> list[Step]:
@@ -301,11 +301,14 @@ class Critic:
         before, after = ([_of_members(step) for step in program] for program in named)
         return [*steps(self.trunk, self.activation, self.activation), *before, Step("join"), *pair, *after]
 
-    def _over_members(self, member: Callable[[Layers], PyTree]) -> PyTree:
-        if len(jax.tree.leaves(self.layers)[0]) == 1:  # a vmap would turn every product into a batched one
-            one = member(jax.tree.map(lambda leaf: leaf[0], self.layers))
+    def _over_members(self, member: Callable[..., PyTree], *inputs: Float[Array, "b _"]) -> PyTree:
+        k = len(jax.tree.leaves(self.layers)[0])
+        if k == 1:  # a vmap would turn every product into a batched one
+            one = member(jax.tree.map(lambda leaf: leaf[0], self.layers), *inputs)
             return jax.tree.map(lambda x: x[None], one)
-        return jax.vmap(member)(self.layers)
+        # Each has inputs of its own: else XLA computes the first layers of all as one, and transposes large arrays.
+        own = jax.lax.optimization_barrier([jnp.broadcast_to(x, (k, *x.shape)) for x in inputs])
+        return jax.vmap(member)(self.layers, *own)
 
 
 def _of_members(step: Step) -> Step:
