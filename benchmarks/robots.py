@@ -26,35 +26,37 @@ from mujoco_learning import compared, finished, learned_with, planned, ranged, r
 from ddpg import load_config, read_metrics
 from ddpg.config.config import Config
 from ddpg.config.presets import PRESETS
+from ddpg.records.curve_table import METRIC, read_table
 from ddpg.records.plot import INK, PALETTE, curve_of, number, style_axes
 from ddpg.records.statistics import interval, iqm
 
+AT = 300_000  # of published returns
 STEPS, EVERY = 300_300, 10_010  # 3 300 iterations of 91 steps, of which 110 lie between evaluations
 OPTIONS = {"steps": STEPS, "eval.every": EVERY}
 ROBOTS = ("HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4")
 
 
-# Mean returns at 300 000 steps by robot, of the policy that the method evaluates. TD7: its paper, table 1, as quoted in
-# seungju-k1m/sac-td3-td7@c3d51f6. TD3: sfujim/TD3@34770cc (v1 of the robots). The others are computed from the logs of
-# facebookresearch/MRQ@8a44a7d, dmksjfl/DR.Q@cc307a5, DAVIAN-Robotics/SimbaV2@86899c2 and
-# Holiday-Robot/FlashSAC@87edc90.
-class Published(NamedTuple):
-    returns: tuple[int, ...]
-    remark: str
-
-
-PUBLISHED = {
-    "TD3": Published((7697, 2410, 3335, 1953), "v1 of the robots, 10 seeds"),
-    "TD7": Published((15031, 2948, 5379, 6171), "the policy of its checkpoints, as ours"),
-    "MR.Q": Published((10835, 2469, 4509, 4674), "10 seeds"),
-    "DR.Q": Published((11487, 1752, 3670, 5997), "10 seeds"),
-    "CrossQ": Published((10012, 2644, 5941, 5712), "10 seeds"),
-    "XQC": Published((10622, 3580, 5668, 4892), "10 seeds"),
-    "SimbaV2": Published((9892, 3502, 5499, 6200), "10 seeds, 2 updates a step"),
-    "FlashSAC": Published((11481, 3674, 6050, 6087), "5 seeds, 50 episodes an evaluation"),
-    "SAC": Published((8593, 2160, 2470, 3532), "10 seeds"),
+# Mean returns of the policy that a method evaluates, with standard deviations over seeds where they are known, are in
+# PUBLISHED, a table as `ddpg plot` reads it. TD7: its paper, as quoted in seungju-k1m/sac-td3-td7@c3d51f6. TD3:
+# sfujim/TD3@34770cc. The others are computed from the logs of facebookresearch/MRQ@8a44a7d, dmksjfl/DR.Q@cc307a5,
+# DAVIAN-Robotics/SimbaV2@86899c2 and Holiday-Robot/FlashSAC@87edc90.
+PUBLISHED = Path(__file__).parent / "results/robots_published.csv"
+REMARKS = {
+    "TD3": "v1 of the robots, 10 seeds",
+    "TD7": "the policy of its checkpoints, as ours",
+    "SimbaV2": "10 seeds, 2 updates a step",
+    "FlashSAC": "5 seeds, 50 episodes an evaluation",
 }
 DRAWN = ("TD3", "TD7", "FlashSAC")
+
+
+def published() -> dict[str, dict[str, dict[int, float]]]:
+    """Mean returns: method -> robot -> step -> return."""
+    means = [point for point in read_table(PUBLISHED) if point.metric == METRIC]
+    return {
+        method: {env: {p.step: p.value for p in means if (p.agent, p.env) == (method, env)} for env in ROBOTS}
+        for method in dict.fromkeys(point.agent for point in means)
+    }
 
 
 class Job(NamedTuple):
@@ -96,7 +98,7 @@ def collected(preset: str, env: str, runs: Path, before: dict[str, Any]) -> dict
         return None
     last = np.array([[seed["curve"][-1][1]] for seed in seeds.values()], float)
     low, high = (end[0] for end in interval(last))
-    of_td7 = PUBLISHED["TD7"].returns[ROBOTS.index(env)]
+    of_td7 = published()["TD7"][env][AT]
     looks = [*(n for n in before.get("judged_at", []) if n != len(seeds)), len(seeds)]
     return {
         "command": " ".join(Job(preset, env, 0).command(Path("RUNS"))),
@@ -120,7 +122,9 @@ def table(result: dict[str, Any]) -> str:
             n, other = len(said["seeds"]), said["beside_td7"]
             cells.append(f"{ranged(other['mean'], other['t_interval'])}, {n} seed{'s' * (n > 1)}")
         rows.append((f"`{preset}`", *cells, "mean (t interval)"))
-    rows += [(name, *map(str, method.returns), method.remark) for name, method in PUBLISHED.items()]
+    for name, of_method in published().items():
+        returns = (f"{of_method[env][AT]:.0f}" for env in ROBOTS)
+        rows.append((name, *returns, REMARKS.get(name, "10 seeds")))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -134,7 +138,8 @@ def figure(result: dict[str, Any], file: Path) -> None:
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     drawing = Figure(figsize=(9, 6.5), dpi=160, layout=layout, facecolor="white")
     lines = dict[str, Any]()
-    for column, (axes, env) in enumerate(zip(drawing.subplots(2, 2).flat, ROBOTS, strict=True)):
+    others = published()
+    for axes, env in zip(drawing.subplots(2, 2).flat, ROBOTS, strict=True):
         for i, (preset, of_preset) in enumerate(result["presets"].items()):
             if env not in of_preset:
                 continue
@@ -145,13 +150,14 @@ def figure(result: dict[str, Any], file: Path) -> None:
             shortest = min(map(len, curves))
             mean = np.mean([curve[:shortest] for curve in curves], axis=0)
             (lines[preset],) = axes.plot(mean[:, 0], mean[:, 1], color=color, linewidth=2)
-        drawn = sorted((PUBLISHED[name].returns[column], name) for name in DRAWN)
+        drawn = sorted((others[name][env][AT], name) for name in DRAWN)
         for i, (value, name) in enumerate(drawn):
-            axes.plot([STEPS], [value], "o", color=INK, markersize=5, clip_on=False, zorder=5)
+            known = [(step, others[name][env][step]) for step in others[name][env] if step <= AT]
+            axes.plot(*zip(*known, strict=True), "o:", color=INK, markersize=4, clip_on=False, zorder=5)
             near = i > 0 and value - drawn[i - 1][0] < 0.04 * drawn[-1][0]  # its label would lie on the one below
             label = axes.annotate(
                 f"{name} {number(value)}",
-                (STEPS, value),
+                (AT, value),
                 (7, 7 if near else 0),
                 textcoords="offset points",
                 va="center",
