@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from ddpg.algorithm.augment import AnyAugmentation, NoAugmentation
 from ddpg.algorithm.encoders import AnyEncoder, Embedding, Flat
@@ -177,11 +177,19 @@ class DPG:
         clip = state.value_range
         if self.clip_values and clip:
             clip = clip.extended(RANGES[self.clip_values](y, batch), batch.weight)
-        args, period = (state.target, encoder, clip), self.target_period or self.policy_delay
-        target, encoder, clip = every_nth(period, count, move_targets, lambda *same: same, *args)
+        args = state.target, encoder, clip
+        target, encoder, clip = every_nth(self._period, count, move_targets, lambda *same: same, *args)
 
         state = AgentState(Nets(encoder, actor, critic), target, actor_opt, critic_opt, training, clip)
         return state, Metrics(q, loss, *metrics), td_error
+
+    def targets_move(self, count: Int[Array, ""]) -> Bool[Array, ""]:
+        """Whether the targets move in the update after `count` others."""
+        return (count + 1) % self._period == 0
+
+    @property
+    def _period(self) -> int:
+        return self.target_period or self.policy_delay
 
     def _target(
         self, state: AgentState, batch: Transition, noise: Float[Array, "b m"], count: Int[Array, ""]

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ddpg.hyperparameters import Number
-from ddpg.types import AnyArray, Row
+from ddpg.types import AnyArray, Row, Transition
 
 
 class ReturnScale(NamedTuple):
@@ -22,9 +22,32 @@ class ReturnScale(NamedTuple):
     product: Float[AnyArray, " n"]  # gamma G, to which the next reward is added
     power: Float[AnyArray, " n"]  # gamma^(t+1), t steps into the episode
     largest: Float[AnyArray, ""]  # |G|
+    factor: Float[AnyArray, ""]  # of rewards, renewed when the targets move
+    of_targets: Float[AnyArray, ""]  # the factor with which the target critic learned
+
+    def before_learning(self) -> "ReturnScale":
+        """While nothing has been learned, the newest factor holds at once."""
+        return self._replace(factor=self.newest, of_targets=self.newest)
+
+    def scaled(self, batch: Transition) -> Transition:
+        """With rewards and Q' in the same unit.
+
+        Rewards shrink as better policies have larger returns. If Q' did not shrink with them, it would be too large by
+        as much, and with gamma 0.99 a hundred moves of the targets would pass until that is forgotten.
+        """
+        ratio = self.factor / self.of_targets
+        return batch._replace(reward=self.factor * batch.reward, discount=ratio * batch.discount)
+
+    def after_update(self, moved: Bool[Array, ""], tau: Number) -> "ReturnScale":
+        """After an update, in which the targets may have `moved`, with the Polyak coefficient `tau`."""
+        of_targets = tau * self.factor + (1 - tau) * self.of_targets
+        return self._replace(
+            factor=jnp.where(moved, self.newest, self.factor),
+            of_targets=jnp.where(moved, of_targets, self.of_targets),
+        )
 
     @property
-    def scale(self) -> Float[Array, ""]:
+    def newest(self) -> Float[Array, ""]:
         """The factor of rewards by which returns lie within [-1, 1] (SimbaV2, Lee et al. 2025, equation 19).
 
         A quarter of room is left for the larger returns of a better policy.
@@ -34,7 +57,9 @@ class ReturnScale(NamedTuple):
 
 def init_return_scale(n: int, gamma: Number) -> ReturnScale:
     """Before the first step."""
-    return ReturnScale(jnp.zeros((n,)), jnp.full((n,), gamma, jnp.float32), jnp.float32(0))
+    return ReturnScale(
+        jnp.zeros((n,)), jnp.full((n,), gamma, jnp.float32), jnp.float32(0), jnp.float32(1), jnp.float32(1)
+    )
 
 
 def update_return_scale(scale: ReturnScale, block: Row, gamma: Number) -> ReturnScale:
@@ -52,4 +77,5 @@ def update_return_scale(scale: ReturnScale, block: Row, gamma: Number) -> Return
 
     cut = block.truncated & ~block.terminated  # a true end at the time limit is a true end, as in `fold`
     (product, power), sizes = jax.lax.scan(step, (scale.product, scale.power), (block.reward, block.boundary, cut))
-    return ReturnScale(product, power, jnp.maximum(scale.largest, jnp.max(sizes)))
+    largest = jnp.maximum(scale.largest, jnp.max(sizes))
+    return scale._replace(product=product, power=power, largest=largest)

@@ -66,11 +66,9 @@ class Learned(NamedTuple):
 
     def reward_scales(self, chosen: float) -> Float[np.ndarray, " s"]:
         """By what rewards are multiplied for each seed: `chosen`, unless returns are scaled by their own range."""
-        seeds = len(jax.tree.leaves(self.online)[0])
         if self.return_scale is None:
-            return np.full(seeds, chosen)
-        each = [jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), self.return_scale) for i in range(seeds)]
-        return np.array([one.scale for one in each], float)
+            return np.full(len(jax.tree.leaves(self.online)[0]), chosen)
+        return np.asarray(self.return_scale.factor, float)
 
     @property
     def evaluation_inputs(self) -> tuple[Nets, InputStats, ReturnScale | None]:

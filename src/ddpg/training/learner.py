@@ -180,23 +180,25 @@ class Learner:
         ring, metrics = state.ring, None
         if learning:
             count = t * self.updates + jnp.arange(self.updates)
-            update = partial(self.update, ring, state.stats, state.return_scale, t * self.steps_per_iteration)
-            inputs = randomness, count, hindsight_rewards
-            (agent, sampler), metrics = jax.lax.scan(update, (state.agent, ring.sampler), inputs)
-            state, ring = state._replace(agent=agent), ring._replace(sampler=sampler)
+            update = partial(self.update, ring, state.stats, t * self.steps_per_iteration)
+            carry, inputs = (state.agent, ring.sampler, state.return_scale), (randomness, count, hindsight_rewards)
+            (agent, sampler, return_scale), metrics = jax.lax.scan(update, carry, inputs)
+            state, ring = state._replace(agent=agent, return_scale=return_scale), ring._replace(sampler=sampler)
+        elif state.return_scale is not None:
+            state = state._replace(return_scale=state.return_scale.before_learning())
         return self._perturbed(state._replace(ring=ring), block, t), metrics
 
     def update(
         self,
         ring: Ring,
         stats: InputStats,
-        return_scale: ReturnScale | None,
         step: Int[Array, ""],
-        state: tuple[AgentState, PyTree],
+        state: tuple[AgentState, PyTree, ReturnScale | None],
         inputs: tuple[UpdateRandomness, Int[Array, ""], HindsightRewards | None],
-    ) -> tuple[tuple[AgentState, PyTree], Metrics]:
-        """One update of (agent, sampler) after `step` environment steps, with its randomness and count."""
-        (agent, sampler), ((bits, normal, augment_bits, hindsight_bits), count, hindsight_rewards) = state, inputs
+    ) -> tuple[tuple[AgentState, PyTree, ReturnScale | None], Metrics]:
+        """One update of (agent, sampler, return scale) after `step` environment steps; its randomness and count."""
+        (agent, sampler, return_scale), (random, count, hindsight_rewards) = state, inputs
+        bits, normal, augment_bits, hindsight_bits = random
         ring = ring._replace(sampler=sampler)
         relabel_window = None
         if hindsight_bits is not None:
@@ -204,7 +206,7 @@ class Learner:
         bits = in_parts(self.devices, bits)
         batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape, relabel_window)
         if return_scale is not None:
-            batch = batch._replace(reward=return_scale.scale * batch.reward)
+            batch = return_scale.scaled(batch)
         elif not equals(self.reward_scale, 1):
             batch = batch._replace(reward=self.reward_scale * batch.reward)
         augment, parts = self.agent.augment, picture_parts(self.spec)
@@ -215,7 +217,9 @@ class Learner:
         batch = batch._replace(obs=normalise(s, stats), next_obs=normalise(s_next, stats))
         batch, normal = in_parts(self.devices, (batch, normal))
         agent, metrics, td_error = self.agent.update(agent, batch, normal, count)
-        return (agent, self.replay.on_update(sampler, index, td_error, count)), metrics
+        if return_scale is not None:
+            return_scale = return_scale.after_update(self.agent.targets_move(count), self.agent.tau)
+        return (agent, self.replay.on_update(sampler, index, td_error, count), return_scale), metrics
 
     def _hindsight(self, ring: Ring, index: Index, window: Row, hindsight_bits: UInt32[Array, "two b"]) -> Hindsight:
         assert isinstance(self.replay.relabel, Future)
