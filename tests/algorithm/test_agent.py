@@ -226,7 +226,7 @@ class Learner:
     t: int = 0
 
     def update(self, batch: Transition, white: np.ndarray) -> dict[str, Any]:
-        obs, action, reward, discount, next_obs, weight = (np.asarray(x) for x in batch)
+        obs, action, reward, discount, next_obs, weight = (np.asarray(x) for x in batch[:6])
         n = len(reward)
         self.t += 1
         epsilon = np.clip(self.sigma * white, -self.clip, self.clip)

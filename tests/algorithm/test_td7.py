@@ -84,7 +84,7 @@ class Reference:
 
     def update(self, batch: Transition, noise: np.ndarray, t: int) -> np.ndarray:
         """Update t, from 1; |TD errors|, the larger of both critics."""
-        s, a, r, discount, s_next, _ = (np.asarray(x, np.float64) for x in batch)
+        s, a, r, discount, s_next, _ = (np.asarray(x, np.float64) for x in batch[:6])
         next_z = self.f(self.encoder, s_next)
         self.encoder = self.adams["encoder"](
             lambda w: np.mean((self.g(w, self.f(w, s), a) - next_z) ** 2), self.encoder
@@ -152,6 +152,19 @@ def leaves(tree: Any) -> list[np.ndarray]:
 
 def flat(critics: Weights) -> list[np.ndarray]:
     return [np.stack(pair) for pair in zip(critics[:6], critics[6:], strict=True)]
+
+
+def test_with_longer_returns_the_encoder_predicts_one_step_all_the_same() -> None:
+    state, ((batch, noise), *_) = AGENT.init(jax.random.key(0), SPEC), batches(1)
+    other = batch._replace(next_obs=-batch.next_obs)
+
+    def encoder_after(batch: Transition) -> list[np.ndarray]:
+        return leaves(AGENT.update(state, batch, jnp.float32(noise), jnp.int32(0))[0].encoder_training)
+
+    one, many, wrong = map(encoder_after, (batch, other._replace(following=batch.next_obs), other))
+    for x, y in zip(one, many, strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert any((x != y).any() for x, y in zip(one, wrong, strict=True))
 
 
 def test_updates_are_those_of_the_paper() -> None:

@@ -29,7 +29,6 @@ def test_parts_that_do_not_go_together() -> None:
     assert "exploration parameters" in mistake_in(exploration="parameters", actor__block__norm="batch")
     assert "critic.block.norm batch" in mistake_in(critic__block__norm="batch")
     assert "replay.batch 1: actor.block.norm" in mistake_in(actor__block__norm="batch", replay__batch="1")
-    assert "replay.n_step 3: encoder sale" in mistake_in(encoder="sale", replay__n_step="3")
     assert "exploration parameters" in mistake_in(collect__assess="true", exploration="parameters")
     assert "normalise changes" in mistake_in(collect__assess="true", normalise="true")
     assert "--collect.vector sync" in mistake_in(collect__assess="true", collect__vector="async")

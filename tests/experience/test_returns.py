@@ -89,6 +89,8 @@ def test_ends_by_hand() -> None:
     np.testing.assert_allclose(got.reward, [1 + 0.9 * 2] * 3 + [1 + 0.9 * 2 + 0.81 * 3], rtol=1e-6)
     np.testing.assert_allclose(got.discount, [0, 0.81, 0, 0.729], rtol=1e-6)
     np.testing.assert_array_equal(got.next_obs[:, 0], [30, 30, 30, 40])  # the observation in which the end was reached
+    assert got.following is not None
+    np.testing.assert_array_equal(got.following[:, 0], [20, 20, 20, 20])
     np.testing.assert_array_equal(got.weight, np.ones(BATCH))
 
 

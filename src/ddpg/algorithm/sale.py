@@ -112,7 +112,8 @@ class Sale:
         if training is None:
             return None
         encoder, opt = training
-        next_z = encoder.embedded(flatten_observation(batch.next_obs))
+        following = batch.next_obs if batch.following is None else batch.following
+        next_z = encoder.embedded(flatten_observation(following))
 
         def loss(encoder: SaleEmbedding) -> Float[Array, ""]:
             predicted = encoder.predicted(encoder.embedded(flatten_observation(batch.obs)), batch.action)

@@ -8,7 +8,6 @@ from annotated_types import Ge
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.layers import STATIC
 from ddpg.algorithm.parameter_noise import ParameterNoise
-from ddpg.algorithm.sale import Sale
 from ddpg.envs.view import AnyPixels, Own, View
 from ddpg.experience.replay import Replay
 from ddpg.mistake import Mistake
@@ -149,11 +148,6 @@ class Config:
             self._check_actors()
         if self.devices > 1:
             self._check_devices()
-        if isinstance(self.agent.encoder, Sale) and self.replay.n_step > 1:
-            raise Mistake(
-                f"replay.n_step {self.replay.n_step}: encoder sale predicts the next state, one step later; "
-                f"use --replay.n_step 1"
-            )
         if self.replay.relabels and self.action_repeat > 1:
             raise Mistake(
                 f"action_repeat {self.action_repeat}: replay.relabel {self.replay.relabel.kind} needs the goal that "

@@ -31,4 +31,5 @@ def fold(window: Row, gamma: Number) -> Transition:
         discount=jnp.where(ended, 0.0, discount),
         next_obs=next_obs,
         weight=valid / jnp.maximum(jnp.mean(valid), 1e-6),
+        following=window.obs[1] if n > 1 else None,
     )

@@ -214,7 +214,8 @@ class Learner:
             augment_parts(augment, obs, parts, own)
             for obs, own in zip((batch.obs, batch.next_obs), augment_bits, strict=True)
         )
-        batch = batch._replace(obs=normalise(s, stats), next_obs=normalise(s_next, stats))
+        following = None if batch.following is None else normalise(batch.following, stats)
+        batch = batch._replace(obs=normalise(s, stats), next_obs=normalise(s_next, stats), following=following)
         batch, normal = in_parts(self.devices, (batch, normal))
         agent, metrics, td_error = self.agent.update(agent, batch, normal, count)
         if return_scale is not None:
