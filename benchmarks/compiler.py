@@ -1,23 +1,28 @@
-"""What the compiler's options and our ELU are worth on a processor: time per update beside that without them.
+"""What the compiler's options, our ELU and our products are worth on a processor: time per update beside that without.
 
     taskset -c 1 python benchmarks/compiler.py [--rounds 7] [--out benchmarks/results/compiler.json] [--table]
 
 The learner alone, as in `parts.py`, on one core. All variants of a preset alternate in one process, and a ratio is the
-median over the rounds. `options` are those of `ddpg.training.devices.ON_CPU`; `jax.nn.elu` is with all of them.
+median over the rounds. `both` are the options of `ddpg.training.devices.ON_CPU`; with both of them, `jax.nn.elu` is
+in place of ours, and `plain products` are those that XLA makes of x W and of critics that share their input.
 """
 
 import argparse
 import json
 import os
 import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import jax
 from parts import updating
 
-from ddpg.algorithm.layers import ACTIVATIONS
+from ddpg.algorithm import layers
+from ddpg.algorithm.networks import Critic
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.training import devices
@@ -29,17 +34,35 @@ VARIANTS: dict[str, dict[str, int | bool]] = {
     **{name.removeprefix("xla_cpu_"): {name: value} for name, value in OPTIONS.items()},
     "both": OPTIONS,
     "both, jax.nn.elu": OPTIONS,
+    "both, plain products": OPTIONS,
 }
+
+
+def shared(critic: Critic, member: Callable[..., Any], *inputs: Any) -> Any:
+    """`Critic._over_members` without inputs of their own."""
+    if len(jax.tree.leaves(critic.layers)[0]) == 1:
+        one = member(jax.tree.map(lambda leaf: leaf[0], critic.layers), *inputs)
+        return jax.tree.map(lambda x: x[None], one)
+    return jax.vmap(lambda layers: member(layers, *inputs))(critic.layers)
+
+
+def without(name: str) -> list[AbstractContextManager[Any]]:
+    """What a variant has in place of ours."""
+    if "elu" in name:
+        return [patch.dict(layers.ACTIVATIONS, elu=jax.nn.elu)]
+    if "products" in name:
+        return [patch.object(layers, "product", lambda x, w: x.dot(w)), patch.object(Critic, "_over_members", shared)]
+    return []
 
 
 def measure(preset: str, updates: int, rounds: int) -> dict[str, Any]:
     """Microseconds of an update by variant, and ratios to that without options."""
-    ours, sides = ACTIVATIONS["elu"], {}
+    sides = {}
     for name, options in VARIANTS.items():
-        devices.ON_CPU = options
-        ACTIVATIONS["elu"] = jax.nn.elu if "elu" in name else ours
-        sides[name] = updating(override(PRESETS[preset], {"replay.capacity": 100_000}), False, updates)
-    ACTIVATIONS["elu"] = ours
+        with ExitStack() as patches:
+            for each in [patch.object(devices, "ON_CPU", options), *without(name)]:
+                patches.enter_context(each)
+            sides[name] = updating(override(PRESETS[preset], {"replay.capacity": 100_000}), False, updates)
     times = {name: list[float]() for name in sides}
     for _ in range(rounds):
         for name, once in sides.items():

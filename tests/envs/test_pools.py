@@ -272,6 +272,6 @@ def test_a_run_is_trained_resumed_and_evaluated(
 
 
 def test_assessed_policies_get_whole_episodes(tmp_path: Path, no_pictures: None) -> None:
-    options = {**PAIR, "collect.assess": True, "collect.learning_starts": "none"}
+    options = {**PAIR, "collect.assess": 1, "collect.learning_starts": "none"}
     run = ddpg.train("envpool:Point-v1", steps=300, run=tmp_path / "run", options=options, quiet=True)
     assert run.path.exists()

@@ -51,7 +51,7 @@ def test_the_worst_return_is_of_whole_episodes(data: st.DataObject, n: int, k: i
             if end:
                 found.append(total)
                 total = 0
-        assert (float(tenure.worst[env]), bool(tenure.ended[env])) == (min(found, default=np.inf), bool(found))
+        assert (float(tenure.worst[env]), int(tenure.ended[env])) == (min(found, default=np.inf), len(found))
 
 
 def block(*rewards: float, ends: bool = True) -> Row:
@@ -64,36 +64,56 @@ def block(*rewards: float, ends: bool = True) -> Row:
 def test_the_best_is_the_one_that_played_the_best_episode() -> None:
     """Not the one that was trained meanwhile; random actions choose nothing, nor what was collected between two."""
     state = begin_assessment(nets(0), 1)
-    state = state.after(block(9, 9), nets(0), not LEARNING)
+    state = state.after(block(9, 9), nets(0), not LEARNING, 1)
     assert not bool(state.fresh | state.begun)
-    state = state.after(block(9, 9), nets(0), LEARNING)  # of random actions, too
+    state = state.after(block(9, 9), nets(0), LEARNING, 1)  # of random actions, too
     assert bool(state.fresh)
     assert np.isneginf(state.worst_return)
-    state = state.after(block(8, 8), nets(1), LEARNING)  # nets(0) act, but not from a first observation on
+    state = state.after(block(8, 8), nets(1), LEARNING, 1)  # nets(0) act, but not from a first observation on
     assert not bool(state.fresh)
-    state = state.after(block(1, 2, ends=False), nets(2), LEARNING)
+    state = state.after(block(1, 2, ends=False), nets(2), LEARNING, 1)
     assert same(state.acting, nets(0))
-    state = state.after(block(0, 3), nets(3), LEARNING)  # the end of that episode: 6
+    state = state.after(block(0, 3), nets(3), LEARNING, 1)  # the end of that episode: 6
     assert (float(state.worst_return), bool(state.fresh)) == (6, True)
     assert same(state.best, nets(0))
     assert same(state.acting, nets(3))
-    state = state.after(block(50, 50), nets(4), LEARNING)  # while it was decided
-    state = state.after(block(1, 4), nets(5), LEARNING)
+    state = state.after(block(50, 50), nets(4), LEARNING, 1)  # while it was decided
+    state = state.after(block(1, 4), nets(5), LEARNING, 1)
     assert (float(state.worst_return), same(state.best, nets(0)), same(state.acting, nets(5))) == (6, True, True)
-    state = state.after(block(0, 0), nets(6), LEARNING)
-    state = state.after(block(3, 3), nets(7), LEARNING)
+    state = state.after(block(0, 0), nets(6), LEARNING, 1)
+    state = state.after(block(3, 3), nets(7), LEARNING, 1)
     assert (float(state.worst_return), same(state.best, nets(5)), same(state.acting, nets(7))) == (6, True, True)
-    state = state.after(block(0, 0), nets(8), LEARNING)
-    state = state.after(block(np.nan, 9), nets(9), LEARNING)
+    state = state.after(block(0, 0), nets(8), LEARNING, 1)
+    state = state.after(block(np.nan, 9), nets(9), LEARNING, 1)
     assert same(state.best, nets(5))
 
 
 def test_every_environment_must_end_an_episode() -> None:
     state = begin_assessment(nets(0), 2)._replace(begun=jnp.bool_(LEARNING))
     ends = np.array([[1, 0], [0, 0]])
-    state = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(1), LEARNING)
+    state = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(1), LEARNING, 1)
     assert not bool(state.fresh)
     ends = np.array([[0, 1], [0, 0]])
-    state = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(2), LEARNING)
+    state = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(2), LEARNING, 1)
     assert (bool(state.fresh), float(state.worst_return)) == (True, 1)
     assert not np.asarray(state.tenure.ended).any()
+
+
+def episode(reward: float) -> Row:
+    """The boundary row after another one, and a step that ends it."""
+    return block_of(np.array([[0.0], [reward]]), np.array([[0], [1]]), np.array([[True], [False]]))
+
+
+def test_of_several_episodes_the_first_that_is_worse_than_the_best_decides() -> None:
+    state, between = begin_assessment(nets(0), 1)._replace(begun=jnp.bool_(LEARNING)), 0
+    for reward, decided in ((5, False), (7, False), (6, True)):
+        state = state.after(episode(reward), nets(1), LEARNING, 3)
+        assert bool(state.fresh) == decided
+    assert (float(state.worst_return), same(state.best, nets(0)), same(state.acting, nets(1))) == (5, True, True)
+    for reward, decided in ((between, False), (6, False), (4, True)):
+        state = state.after(episode(reward), nets(2), LEARNING, 3)
+        assert bool(state.fresh) == decided
+    assert (float(state.worst_return), same(state.best, nets(0)), same(state.acting, nets(2))) == (5, True, True)
+    for reward in (between, 8, 5, 9):
+        state = state.after(episode(reward), nets(3), LEARNING, 3)
+    assert (float(state.worst_return), same(state.best, nets(2)), same(state.acting, nets(3))) == (5, True, True)

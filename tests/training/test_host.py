@@ -66,7 +66,7 @@ PARTS = replace(
 )
 ASSESSED = override(
     replace(
-        CONFIG, agent=PRESETS["td7"].agent, collect=replace(CONFIG.collect, steps=11, updates=4, warmup=66, assess=True)
+        CONFIG, agent=PRESETS["td7"].agent, collect=replace(CONFIG.collect, steps=11, updates=4, warmup=66, assess=1)
     ),
     SMALL_TD7 | {"replay.n_step": 1, "actor.widths": 8, "critic.widths": 8, "replay.sampling": "prioritised"},
 )

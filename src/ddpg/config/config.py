@@ -21,11 +21,12 @@ class CollectionConfig:
     (steps, updates) = (1, 1) is textbook DDPG, (50, 50) Spinning Up's schedule, (200, 25) the article's; a step is
     learned from one iteration later. The first `warmup` environment steps are uniformly random, and later a share of
     `random_actions` of them, as in HER; updates begin after `learning_starts` (default: `warmup`).
-    Python environments step one after the other (`vector` sync) or in one process each (async). With `assess`, policies
-    are checkpointed as in TD7 (Fujimoto et al. 2023): a policy acts until one of its episodes has ended in each
-    environment, and the policy with the largest minimum return so far is evaluated and saved. Compiled environments are
-    reset at every step, since any may end there; with `reset_pool` they take their starts from a pool of that many,
-    of which every iteration renews a few: faster if a reset takes long and there are many environments.
+    Python environments step one after the other (`vector` sync) or in one process each (async). With `assess` above 0,
+    policies are checkpointed as in TD7 (Fujimoto et al. 2023): a policy acts until that many of its episodes have ended
+    in each environment, or one was worse than all of the best policy's; the policy with the largest minimum return so
+    far is evaluated and saved. Compiled environments are reset at every step, since any may end there; with
+    `reset_pool` they take their starts from a pool of that many, of which every iteration renews a few: faster if a
+    reset takes long and there are many environments.
     """
 
     steps: Natural = 1
@@ -35,7 +36,7 @@ class CollectionConfig:
     random_actions: Share = 0.0
     learning_starts: Whole | None = None
     vector: Literal["sync", "async"] = "sync"
-    assess: bool = False
+    assess: Whole = 0
     reset_pool: Whole = 0
 
 
@@ -164,14 +165,13 @@ class Config:
 
     def _check_assessment(self) -> None:
         """What is assessed are whole episodes of one policy."""
+        assess = f"collect.assess {self.collect.assess}"
         if isinstance(self.agent.exploration, ParameterNoise):
-            raise Mistake(
-                "collect.assess true: exploration parameters has an actor of its own; use --exploration gaussian"
-            )
+            raise Mistake(f"{assess}: exploration parameters has an actor of its own; use --exploration gaussian")
         if self.normalise:
-            raise Mistake("collect.assess true: normalise changes what a policy sees meanwhile; use --normalise false")
+            raise Mistake(f"{assess}: normalise changes what a policy sees meanwhile; use --normalise false")
         if self.collect.vector == "async":
-            raise Mistake("collect.assess true: environments in processes cannot be cut; use --collect.vector sync")
+            raise Mistake(f"{assess}: environments in processes cannot be cut; use --collect.vector sync")
         if self.learning_starts < self.collect.warmup:
             raise Mistake(
                 f"collect.learning_starts {self.learning_starts}: until step {self.collect.warmup} actions are random, "
@@ -184,7 +184,7 @@ class Config:
         if self.seeds > 1:
             raise Mistake(f"{having} they collect for one seed, and seeds is {self.seeds}; use --seeds 1")
         if self.collect.assess:
-            raise Mistake(f"{having} each acts with a policy of another time; use --collect.assess false")
+            raise Mistake(f"{having} each acts with a policy of another time; use --collect.assess 0")
         if self.replay.relabels:
             raise Mistake(
                 f"{having} their environments, which judge other goals, are in other processes; "

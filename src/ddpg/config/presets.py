@@ -276,7 +276,7 @@ PRESETS = {
             sampling=Prioritised(alpha=0.4, beta=0.0, anneal=0, floor=1.0, recount=250),
         ),
         # Eleven times 91 is an episode of 1 000 steps with its reset, so that it ends with an iteration.
-        collect=CollectionConfig(steps=91, updates=91, warmup=25_000, assess=True),
+        collect=CollectionConfig(steps=91, updates=91, warmup=25_000, assess=1),
     ),
     # TD7 with half the width, half the minibatch, and D4PG's critic in place of its prioritised replay: why is in
     # docs/algorithms/td7.md.
@@ -298,7 +298,7 @@ PRESETS = {
         ),
         steps=1_000_000,
         replay=Replay(capacity=1_000_000, batch=128),
-        collect=CollectionConfig(steps=91, updates=91, warmup=5_005, assess=True),
+        collect=CollectionConfig(steps=91, updates=91, warmup=5_005, assess=1),
     ),
     # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
     "simba": Config(

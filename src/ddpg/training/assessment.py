@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from ddpg.algorithm.agent import Nets
 from ddpg.types import PyTree, Row
@@ -16,11 +16,11 @@ class Tenure(NamedTuple):
 
     so_far: Float[Array, " n"]  # the return of the open episode
     worst: Float[Array, " n"]  # of those that ended, infinite before
-    ended: Bool[Array, " n"]  # whether one did
+    ended: Int[Array, " n"]  # how many did
 
 
 class Assessed(NamedTuple):
-    """The networks with the best worst episode so far, and those that act until an episode of theirs has ended.
+    """The networks with the best worst episode so far, and those that act until their episodes have told enough.
 
     With `fresh` these begin new episodes in the iteration to come: what is open then is truncated.
     """
@@ -32,9 +32,10 @@ class Assessed(NamedTuple):
     begun: Bool[Array, ""]  # whether they act yet, instead of random actions
     tenure: Tenure
 
-    def after(self, block: Row, online: Nets, learning: bool) -> "Assessed":
+    def after(self, block: Row, online: Nets, learning: bool, episodes: int) -> "Assessed":
         """After a block [K, N, ...], collected before this iteration; from the first that is `learning` on they act.
 
+        They are the best if none of their first `episodes` in each environment is worse than all of the best before.
         Those that follow are `online` as they are now: they act from the next iteration on, so that the block that is
         being collected meanwhile is of neither.
         """
@@ -42,8 +43,8 @@ class Assessed(NamedTuple):
         if not learning:
             return self
         tenure = _choose(self.fresh, nothing, played(self.tenure, block))
-        over = self.begun & jnp.all(tenure.ended)
         worst = jnp.min(tenure.worst)
+        over = self.begun & (jnp.all(tenure.ended >= episodes) | (worst < self.worst_return))
         best, bar = _choose(over & (worst >= self.worst_return), (self.acting, worst), (self.best, self.worst_return))
         begins = over | ~self.begun
         acting, tenure = _choose(begins, (online, nothing), (self.acting, tenure))
@@ -64,13 +65,13 @@ def played(tenure: Tenure, block: Row) -> Tenure:
         so_far = jnp.where(row.boundary, 0.0, tenure.so_far + row.reward)
         done = jnp.logical_or(row.terminated, row.truncated)
         worst = jnp.where(done, jnp.minimum(tenure.worst, so_far), tenure.worst)
-        return Tenure(so_far, worst, tenure.ended | done), None
+        return Tenure(so_far, worst, tenure.ended + done), None
 
     return jax.lax.scan(step, tenure, block._replace(obs=block.reward, action=block.reward))[0]
 
 
 def _nothing(envs: int) -> Tenure:
-    return Tenure(jnp.zeros(envs), jnp.full(envs, jnp.inf), jnp.zeros(envs, bool))
+    return Tenure(jnp.zeros(envs), jnp.full(envs, jnp.inf), jnp.zeros(envs, int))
 
 
 def _choose(first: Bool[Array, ""], yes: PyTree, no: PyTree) -> PyTree:

@@ -71,7 +71,7 @@ class Learner:
     updates: int
     reward_scale: float = 1.0
     normalise: bool = False
-    assess: bool = False
+    assess: int = 0
     goal_reward: CompiledGoalReward | None = field(default=None, metadata=STATIC)
     added_rows: int = 0
     devices: int = 1
@@ -176,7 +176,7 @@ class Learner:
     ) -> tuple[LearnerState, Metrics | None]:
         """`learn` for a block that is stored already; `hindsight_rewards` [U, ...] are from a Python environment."""
         if state.assessed is not None:
-            state = state._replace(assessed=state.assessed.after(block, state.agent.online, learning))
+            state = state._replace(assessed=state.assessed.after(block, state.agent.online, learning, self.assess))
         ring, metrics = state.ring, None
         if learning:
             count = t * self.updates + jnp.arange(self.updates)
