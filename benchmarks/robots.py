@@ -30,7 +30,7 @@ from ddpg.records.curve_table import METRIC, read_table
 from ddpg.records.plot import INK, PALETTE, curve_of, number, style_axes
 from ddpg.records.statistics import interval, iqm
 
-AT = 300_000  # of published returns
+PUBLISHED_AT = 300_000  # steps
 STEPS, EVERY = 300_300, 10_010  # 3 300 iterations of 91 steps, of which 110 lie between evaluations
 OPTIONS = {"steps": STEPS, "eval.every": EVERY}
 ROBOTS = ("HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4")
@@ -44,6 +44,7 @@ PUBLISHED = Path(__file__).parent / "results/robots_published.csv"
 REMARKS = {
     "TD3": "v1 of the robots, 10 seeds",
     "TD7": "the policy of its checkpoints, as ours",
+    **dict.fromkeys(("MR.Q", "DR.Q", "CrossQ", "XQC", "SAC"), "10 seeds"),
     "SimbaV2": "10 seeds, 2 updates a step",
     "FlashSAC": "5 seeds, 50 episodes an evaluation",
 }
@@ -98,7 +99,7 @@ def collected(preset: str, env: str, runs: Path, before: dict[str, Any]) -> dict
         return None
     last = np.array([[seed["curve"][-1][1]] for seed in seeds.values()], float)
     low, high = (end[0] for end in interval(last))
-    of_td7 = published()["TD7"][env][AT]
+    of_td7 = published()["TD7"][env][PUBLISHED_AT]
     looks = [*(n for n in before.get("judged_at", []) if n != len(seeds)), len(seeds)]
     return {
         "command": " ".join(Job(preset, env, 0).command(Path("RUNS"))),
@@ -106,7 +107,7 @@ def collected(preset: str, env: str, runs: Path, before: dict[str, Any]) -> dict
         "seeds": seeds,
         "last": {"iqm": rounded(iqm(last[:, 0])), "interval": [rounded(low), rounded(high)]},
         "judged_at": looks,
-        "beside_td7": compared(last[:, 0], of_td7, len(looks)),
+        "beside_td7": compared(last[:, 0], round(of_td7), len(looks)),
     }
 
 
@@ -123,8 +124,8 @@ def table(result: dict[str, Any]) -> str:
             cells.append(f"{ranged(other['mean'], other['t_interval'])}, {n} seed{'s' * (n > 1)}")
         rows.append((f"`{preset}`", *cells, "mean (t interval)"))
     for name, of_method in published().items():
-        returns = (f"{of_method[env][AT]:.0f}" for env in ROBOTS)
-        rows.append((name, *returns, REMARKS.get(name, "10 seeds")))
+        returns = (f"{of_method[env][PUBLISHED_AT]:.0f}" for env in ROBOTS)
+        rows.append((name, *returns, REMARKS[name]))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -150,14 +151,14 @@ def figure(result: dict[str, Any], file: Path) -> None:
             shortest = min(map(len, curves))
             mean = np.mean([curve[:shortest] for curve in curves], axis=0)
             (lines[preset],) = axes.plot(mean[:, 0], mean[:, 1], color=color, linewidth=2)
-        drawn = sorted((others[name][env][AT], name) for name in DRAWN)
+        drawn = sorted((others[name][env][PUBLISHED_AT], name) for name in DRAWN)
         for i, (value, name) in enumerate(drawn):
-            known = [(step, others[name][env][step]) for step in others[name][env] if step <= AT]
+            known = [(step, others[name][env][step]) for step in others[name][env] if step <= PUBLISHED_AT]
             axes.plot(*zip(*known, strict=True), "o:", color=INK, markersize=4, clip_on=False, zorder=5)
             near = i > 0 and value - drawn[i - 1][0] < 0.04 * drawn[-1][0]  # its label would lie on the one below
             label = axes.annotate(
                 f"{name} {number(value)}",
-                (AT, value),
+                (PUBLISHED_AT, value),
                 (7, 7 if near else 0),
                 textcoords="offset points",
                 va="center",
@@ -202,7 +203,7 @@ def main() -> None:
         of_preset = result["presets"].setdefault(args.preset, {})
         if said := collected(args.preset, env, args.runs, of_preset.get(env, {})):
             of_preset[env] = said
-    result = {"command": "python benchmarks/robots.py", "published_at": 300_000, "presets": result["presets"]}
+    result = {"command": "python benchmarks/robots.py", "published_at": PUBLISHED_AT, "presets": result["presets"]}
     args.out.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result) + "\n")
     figure(result, args.out / "robots.png")

@@ -139,7 +139,7 @@ class Transition(NamedTuple):
     discount: Float[Array, " b"]
     next_obs: Float[Array, "b *obs"]
     weight: Float[Array, " b"]
-    following: Float[Array, "b *obs"] | None = None  # s_{t+1}, if `next_obs` may be s_{t+n}
+    following: Float[Array, "b *obs"] | None = None  # s_{t+1}, if next_obs may be s_{t+n}
 
 
 class Metrics(NamedTuple):

@@ -112,7 +112,7 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
     rows = Row(none, none, reward, terminated, truncated, boundary)
     follow, found = jax.jit(lambda state, block: update_return_scale(state, block, GAMMA)), list[ReturnScale]()
     state = init_return_scale(n, GAMMA)
-    assert state.newest == 1
+    assert state.newest_scale == 1
     for i in range(blocks):
         state = follow(state, jax.tree.map(lambda x, i=i: jax.numpy.asarray(x[i * k : (i + 1) * k]), rows))
         found.append(state)
@@ -129,7 +129,7 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
             np.testing.assert_allclose(state.product, GAMMA * total, rtol=1e-4, atol=1e-6)
             np.testing.assert_allclose(state.power, GAMMA * power, rtol=1e-5)
             assert float(state.largest) == pytest.approx(largest, rel=1e-4)
-            assert float(state.newest) == pytest.approx(1 / (1.25 * largest), rel=1e-4)
+            assert float(state.newest_scale) == pytest.approx(1 / (1.25 * largest), rel=1e-4)
 
 
 @pytest.mark.parametrize(("ends", "largest"), [(False, 1 / (1 - GAMMA)), (True, 1 + GAMMA + GAMMA**2)])
@@ -146,16 +146,16 @@ def test_endless_reward_of_1_is_found_though_episodes_are_cut_short(ends: bool, 
 
 def test_targets_keep_their_unit_when_returns_grow() -> None:
     state = init_return_scale(1, GAMMA)._replace(largest=jax.numpy.float32(8.0)).before_learning()
-    assert (float(state.factor), float(state.of_targets)) == pytest.approx((0.1, 0.1))
+    assert (float(state.scale), float(state.scale_of_targets)) == pytest.approx((0.1, 0.1))
     grown = state._replace(largest=jax.numpy.float32(16.0))
-    assert (float(grown.factor), float(grown.of_targets)) == pytest.approx((0.1, 0.1)), "not before the targets move"
+    assert (float(grown.scale), float(grown.scale_of_targets)) == pytest.approx((0.1, 0.1)), "before they move"
     yes, no = jax.numpy.bool_(True), jax.numpy.bool_(False)
-    assert float(grown.after_update(no, 1.0).factor) == pytest.approx(0.1)
+    assert float(grown.after_update(no, 1.0).scale) == pytest.approx(0.1)
     hard, soft = grown.after_update(yes, 1.0), grown.after_update(yes, 0.25).after_update(yes, 0.25)
-    assert (float(hard.factor), float(hard.of_targets)) == pytest.approx((0.05, 0.1))
-    assert (float(soft.factor), float(soft.of_targets)) == pytest.approx((0.05, 0.75 * 0.1 + 0.25 * 0.05))
+    assert (float(hard.scale), float(hard.scale_of_targets)) == pytest.approx((0.05, 0.1))
+    assert (float(soft.scale), float(soft.scale_of_targets)) == pytest.approx((0.05, 0.75 * 0.1 + 0.25 * 0.05))
     obs = jax.numpy.zeros((1, 0))
     reward, discount, one = (jax.numpy.array([x]) for x in (3.0, 0.9, 1.0))
     batch = hard.scaled(Transition(obs, obs, reward, discount, obs, one))
     y = batch.reward + batch.discount * 0.7  # Q' is 0.7 in the unit of the targets: a return of 7
-    np.testing.assert_allclose(y / hard.factor, 3.0 + 0.9 * 7.0, rtol=1e-6)
+    np.testing.assert_allclose(y / hard.scale, 3.0 + 0.9 * 7.0, rtol=1e-6)

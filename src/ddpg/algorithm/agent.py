@@ -185,7 +185,7 @@ class DPG:
 
     def targets_move(self, count: Int[Array, ""]) -> Bool[Array, ""]:
         """Whether the targets move in the update after `count` others."""
-        return (count + 1) % self._period == 0
+        return is_nth(self._period, count)
 
     @property
     def _period(self) -> int:
@@ -293,4 +293,9 @@ def critic_parameters(nets: Nets, training: EncoderTraining | None) -> tuple[Emb
 
 def every_nth(n: int, count: Int[Array, ""], do: Callable[..., Any], skip: Callable[..., Any], *args: PyTree) -> Any:
     """`do` at every n-th update, else `skip`: computed only then, since all seeds share `count`."""
-    return do(*args) if n == 1 else jax.lax.cond((count + 1) % n == 0, do, skip, *args)
+    return do(*args) if n == 1 else jax.lax.cond(is_nth(n, count), do, skip, *args)
+
+
+def is_nth(n: int, count: Int[Array, ""]) -> Bool[Array, ""]:
+    """Whether the update after `count` others is one of every n."""
+    return (count + 1) % n == 0

@@ -91,8 +91,11 @@ class Replay:
             lost = age_of(ring, index) < before
             window = window._replace(boundary=window.boundary.at[0].set(window.boundary[0] | lost))
         batch = fold(window, gamma)
-        s, s_next = (observed(ring, obs, obs_shape) for obs in (batch.obs, batch.next_obs))
-        batch = batch._replace(obs=s, next_obs=s_next)
+        s, s_next, following = (
+            None if obs is None else observed(ring, obs, obs_shape)
+            for obs in (batch.obs, batch.next_obs, batch.following)
+        )
+        batch = batch._replace(obs=s, next_obs=s_next, following=following)
         if weight is None:
             return batch, index
         weight = weight * batch.weight

@@ -22,32 +22,33 @@ class ReturnScale(NamedTuple):
     product: Float[AnyArray, " n"]  # gamma G, to which the next reward is added
     power: Float[AnyArray, " n"]  # gamma^(t+1), t steps into the episode
     largest: Float[AnyArray, ""]  # |G|
-    factor: Float[AnyArray, ""]  # of rewards, renewed when the targets move
-    of_targets: Float[AnyArray, ""]  # the factor with which the target critic learned
+    scale: Float[AnyArray, ""]  # of rewards, renewed when the targets move
+    scale_of_targets: Float[AnyArray, ""]  # with which the target critic is taken to have learned
 
     def before_learning(self) -> "ReturnScale":
-        """While nothing has been learned, the newest factor holds at once."""
-        return self._replace(factor=self.newest, of_targets=self.newest)
+        """While nothing has been learned, the newest scale holds at once."""
+        return self._replace(scale=self.newest_scale, scale_of_targets=self.newest_scale)
 
     def scaled(self, batch: Transition) -> Transition:
         """With rewards and Q' in the same unit.
 
         Rewards shrink as better policies have larger returns. If Q' did not shrink with them, it would be too large by
-        as much, and with gamma 0.99 a hundred moves of the targets would pass until that is forgotten.
+        as much, and with gamma 0.99 a hundred moves of the targets would pass until that is forgotten. The online
+        critic has the updates between two moves to learn the new scale; what it has not learned by then stays.
         """
-        ratio = self.factor / self.of_targets
-        return batch._replace(reward=self.factor * batch.reward, discount=ratio * batch.discount)
+        ratio = self.scale / self.scale_of_targets
+        return batch._replace(reward=self.scale * batch.reward, discount=ratio * batch.discount)
 
     def after_update(self, moved: Bool[Array, ""], tau: Number) -> "ReturnScale":
         """After an update, in which the targets may have `moved`, with the Polyak coefficient `tau`."""
-        of_targets = tau * self.factor + (1 - tau) * self.of_targets
+        of_targets = tau * self.scale + (1 - tau) * self.scale_of_targets
         return self._replace(
-            factor=jnp.where(moved, self.newest, self.factor),
-            of_targets=jnp.where(moved, of_targets, self.of_targets),
+            scale=jnp.where(moved, self.newest_scale, self.scale),
+            scale_of_targets=jnp.where(moved, of_targets, self.scale_of_targets),
         )
 
     @property
-    def newest(self) -> Float[Array, ""]:
+    def newest_scale(self) -> Float[Array, ""]:
         """The factor of rewards by which returns lie within [-1, 1] (SimbaV2, Lee et al. 2025, equation 19).
 
         A quarter of room is left for the larger returns of a better policy.

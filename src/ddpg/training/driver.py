@@ -68,7 +68,13 @@ class Learned(NamedTuple):
         """By what rewards are multiplied for each seed: `chosen`, unless returns are scaled by their own range."""
         if self.return_scale is None:
             return np.full(len(jax.tree.leaves(self.online)[0]), chosen)
-        return np.asarray(self.return_scale.factor, float)
+        return np.asarray(self.return_scale.scale, float)
+
+    def reward_scales_of_targets(self, chosen: float) -> Float[np.ndarray, " s"]:
+        """The same for the target networks."""
+        if self.return_scale is None:
+            return self.reward_scales(chosen)
+        return np.asarray(self.return_scale.scale_of_targets, float)
 
     @property
     def evaluation_inputs(self) -> tuple[Nets, InputStats, ReturnScale | None]:

@@ -96,7 +96,7 @@ class CriticComparison:
         tail = jnp.where(episodes.tail > 0, episodes.tail * q(last, nets.mu(last)), 0.0)
         value, vjp = jax.vjp(lambda action: q(first, action), nets.mu(first))
         (dq_da,) = vjp(jnp.ones_like(value))
-        scale = self.reward_scale if return_scale is None else return_scale.factor
+        scale = self.reward_scale if return_scale is None else return_scale.scale
         total, ends = scale * episodes.discounted + tail, jnp.stack([episodes.first, episodes.last])
         return Evaluation(episodes.returns, total, value - total, jnp.linalg.norm(dq_da, axis=-1), ends)
 

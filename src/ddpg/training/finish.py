@@ -28,11 +28,12 @@ from ddpg.types import Spec
 
 def save_networks(folder: RunFolder, config: Config, learned: Learned, spec: Spec) -> None:
     """The four networks of every seed, leaves [S, ...]."""
-    scales = learned.reward_scales(config.reward_scale).tolist()
-    for i, (seed, scale) in enumerate(zip(config.seed_range, scales, strict=True)):
+    chosen = config.reward_scale
+    scales = zip(learned.reward_scales(chosen), learned.reward_scales_of_targets(chosen), strict=True)
+    for i, (seed, (scale, of_target)) in enumerate(zip(config.seed_range, scales, strict=True)):
         saved, place = saved_networks(learned, i), folder.networks(seed)
         safetensors.save_networks(place, saved, spec)
-        save_models(place, saved, spec, config.agent.value, scale)
+        save_models(place, saved, spec, config.agent.value, float(scale), float(of_target))
 
 
 def film_seconds(run_seconds: float, hurried: bool) -> float:

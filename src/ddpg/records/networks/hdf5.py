@@ -14,16 +14,24 @@ from ddpg.records.networks.steps import arrays_of, critic_steps, policy_steps
 from ddpg.types import Spec
 
 
-def save_models(folder: Path, saved: SavedNetworks, spec: Spec, value: AnyValue, reward_scale: float = 1.0) -> None:
+def save_models(
+    folder: Path,
+    saved: SavedNetworks,
+    spec: Spec,
+    value: AnyValue,
+    reward_scale: float = 1.0,
+    target_reward_scale: float | None = None,
+) -> None:
     """Write actor, actor_target, critic and critic_target .hdf5 of one seed into FOLDER.
 
-    Critics undo `reward_scale`, what rewards were multiplied by in training.
+    Critics undo `reward_scale`, what rewards were multiplied by in training; the target critic its own, if it differs.
     """
+    of_target = reward_scale if target_reward_scale is None else target_reward_scale
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix, nets in (("", saved.online), ("_target", saved.target)):
+    for suffix, nets, scale in (("", saved.online, reward_scale), ("_target", saved.target, of_target)):
         policy = GreedyPolicy(saved.stats, nets.encoder, nets.actor)
         programs = {"actor": policy_steps(policy, spec)}
-        programs["critic"] = critic_steps(nets, saved.stats, spec, value, reward_scale)
+        programs["critic"] = critic_steps(nets, saved.stats, spec, value, scale)
         for role, steps in programs.items():
             partial = folder / f"{role}{suffix}.partial"
             save_hdf5(partial, arrays_of(steps, spec))

@@ -1,0 +1,77 @@
+"""The learner: what the update gets, and what changes with the targets."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.networks import NetworkConfig
+from ddpg.algorithm.sale import Sale
+from ddpg.algorithm.values import Categorical
+from ddpg.config.config import CollectionConfig, Config
+from ddpg.envs.pendulum import Pendulum
+from ddpg.experience.replay import Replay
+from ddpg.training.backend import learner_for
+from ddpg.training.learner import Learner, LearnerState
+from ddpg.types import Row, Spec
+
+NETWORK = NetworkConfig(widths=(4,))
+CONFIG = Config(
+    agent=DPG(actor=NETWORK, critic=NETWORK, value=Categorical(atoms=11), tau=1.0, target_period=3),
+    replay=Replay(capacity=100, batch=4),
+    collect=CollectionConfig(steps=4, updates=1, warmup=8),
+)
+
+
+def block_of(learner: Learner, reward: float) -> Row:
+    block = learner.empty_block(jnp.zeros((1, 3)))
+    return block._replace(reward=jnp.full_like(block.reward, reward), boundary=jnp.zeros_like(block.boundary))
+
+
+def scales(state: LearnerState) -> tuple[float, float, float]:
+    assert state.return_scale is not None
+    newest, now, of_targets = (state.return_scale.newest_scale, *state.return_scale[-2:])
+    return float(newest), float(now), float(of_targets)
+
+
+def target_of(state: LearnerState) -> np.ndarray:
+    return np.asarray(state.agent.target.critic.layers[-1].bias)
+
+
+def test_the_scale_changes_with_the_targets() -> None:
+    learner = learner_for(CONFIG, Pendulum().spec)
+    state, key = learner.init(jax.random.key(0), block_of(learner, 1.0)), jax.random.key(0)
+    moves = 0
+    for t in range(12):
+        learning, before = t >= 3, state
+        index = jnp.int32(t)
+        state, _ = learner.learn(state, block_of(learner, 1.0 + t), index, learner.randomness(key, index), learning)
+        (newest, now, of_targets), (_, now_before, _) = scales(state), scales(before)
+        if not learning:
+            assert now == of_targets == newest
+        elif (target_of(state) != target_of(before)).any():
+            moves += 1
+            assert (now, of_targets) == (newest, now_before)
+            assert now < now_before, "returns have grown"
+        else:
+            assert scales(state)[1:] == scales(before)[1:]
+            assert newest < now
+    assert moves == 3
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("encoder", [None, Sale(size=4, widths=(4,))])
+def test_bytes_with_returns_of_several_steps(encoder: Sale | None, normalise: bool) -> None:
+    spec = Spec((5,), (-1.0,), (1.0,), obs_dtype="uint8")
+    agent = DPG(actor=NETWORK, critic=NETWORK) if encoder is None else DPG(encoder, NETWORK, NETWORK)
+    config = replace(CONFIG, agent=agent, normalise=normalise, replay=Replay(capacity=100, batch=4, n_step=3))
+    learner, key, index = learner_for(config, spec), jax.random.key(0), jnp.int32(9)
+    block = learner.empty_block(jnp.full((1, 5), 200, jnp.uint8))
+    state = learner.store(learner.init(key, block), block._replace(boundary=jnp.zeros_like(block.boundary)))
+    after, metrics = learner.learn(state, block, index, learner.randomness(key, index), learning=True)
+    assert metrics is not None
+    assert np.isfinite(metrics.critic_loss).all()
+    assert (after.agent.encoder_training is None) == (encoder is None)
