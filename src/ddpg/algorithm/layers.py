@@ -58,7 +58,8 @@ def product(x: Float[AnyArray, "b i"], weight: Float[AnyArray, "i o"]) -> Float[
     """x W.
 
     A processor takes up to ten times as long for the gradient of a W with few columns as for that of its transpose,
-    to which XLA would not come by itself (docs/benchmarks.md).
+    to which XLA would not come by itself (docs/benchmarks.md). With more columns, Adam's reads of that transpose cost
+    as much as is won.
     """
     inputs, outputs = weight.shape
     if isinstance(weight, np.ndarray) or not 1 < outputs < inputs / 4:

@@ -307,8 +307,7 @@ class Critic:
             one = member(jax.tree.map(lambda leaf: leaf[0], self.layers), *inputs)
             return jax.tree.map(lambda x: x[None], one)
         # Each has inputs of its own: else XLA computes the first layers of all as one, and transposes large arrays.
-        own = jax.lax.optimization_barrier([jnp.broadcast_to(x, (k, *x.shape)) for x in inputs])
-        return jax.vmap(member)(self.layers, *own)
+        return jax.vmap(member)(self.layers, *[jnp.broadcast_to(x, (k, *x.shape)) for x in inputs])
 
 
 def _of_members(step: Step) -> Step:
