@@ -97,9 +97,7 @@ PARTS = {
     "SALE, 256": Part(SALE, share=0.2),
     "td7, all of it": Part(TD7 | PRIORITISED | LAP | {"clip_values": "targets"}, share=0.1),
     "td7_plus, all of it": Part(
-        TD7 | NARROW | CATEGORICAL | {"value.atoms": "101", "replay.batch": "128", "replay.n_step": "3"},
-        share=0.3,
-        note="minibatches of 128",
+        TD7 | NARROW | CATEGORICAL | {"value.atoms": "101", "replay.batch": "128"}, share=0.3, note="minibatches of 128"
     ),
     "d4pg, all of it": Part(CATEGORICAL | PRIORITISED | LAYER_NORM | D4PG),
 }
