@@ -157,7 +157,7 @@ def products(function: Callable[..., jax.Array], *args: Any) -> set[str]:
     """The shapes of all products in a compiled step down the gradient by all arguments."""
     gradient = jax.grad(lambda args: function(*args).sum())
     descend = jax.jit(lambda args: jax.tree.map(lambda x, slope: x - slope, args, gradient(args)))
-    text = descend.lower(args).compile().as_text()
+    text = descend.lower(args).compile().as_text() or ""
     return set(re.findall(r"= f32\[([\d,]+)\]\S* dot\(", text))
 
 
