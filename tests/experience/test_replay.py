@@ -112,7 +112,7 @@ def every(replay: Replay, ring: Ring, n: int) -> Transition:
     starts = (int(ring.size) - replay.n_step) * n
     bits = jnp.arange(2 * starts, dtype=jnp.uint32)
     twice, _ = jax.device_get(jax.jit(lambda ring: replay.sample(ring, bits, jnp.int32(0), GAMMA, (2,)))(ring))
-    for x in twice:
+    for x in jax.tree.leaves(twice):
         np.testing.assert_array_equal(x[:starts], x[starts:])
     return jax.tree.map(lambda x: x[:starts], twice)
 
@@ -140,6 +140,9 @@ def test_windows_are_of_consecutive_rows_and_never_cross_the_write_position(
         assert reward == pytest.approx(total, rel=1e-6)
         assert got.discount[i] == (0 if rows[last].terminated[env] else discount)
         np.testing.assert_array_equal(got.next_obs[i], rows[last + 1].obs[env])
+        if n_step > 1:
+            assert got.following is not None
+            np.testing.assert_array_equal(got.following[i], rows[t + 1].obs[env])
         assert (got.weight[i] == 0) == rows[t].boundary[env]
     assert got.weight.mean() == pytest.approx(1, rel=1e-5)
 

@@ -354,7 +354,7 @@ def test_the_update_sees_scaled_rewards_and_normalised_observations(normalising:
     words = jax.random.bits(jax.random.key(0), (learner.replay.batch,), jnp.uint32)
     normal, count = jnp.zeros((learner.replay.batch, 0)), jnp.int32(0)
     inputs = UpdateRandomness(words, normal, jnp.zeros((2, 0), jnp.uint32)), count, None
-    (found, _), metrics = jax.jit(learner.update)(state.ring, state.stats, None, count, (state.agent, None), inputs)
+    (found, *_), metrics = jax.jit(learner.update)(state.ring, state.stats, count, (state.agent, None, None), inputs)
     batch, _ = jax.jit(lambda ring: learner.replay.sample(ring, words, count, learner.gamma, (2,)))(state.ring)
     assert isinstance(state.stats, RunningStats)
     mean, std = state.stats.mean, np.sqrt(state.stats.variance + 1e-8)
