@@ -430,7 +430,7 @@ def test_chinese_figures_are_those_of_the_english_pages(page: Path) -> None:
     """Each is in its English counterpart, in README.md, or in an English page that it links to."""
     linked = {(page.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+\.md)", prose(page))}
     english = [other for other in {counterpart(page), ROOT / "README.md", *linked} - set(CHINESE) if other.exists()]
-    known = figures("\n".join(other.read_text(encoding="utf-8") for other in english))
+    known = set[str]().union(*(figures(other.read_text(encoding="utf-8")) for other in english))
     assert not figures(prose(page)) - known
 
 
