@@ -29,6 +29,7 @@ from ddpg.training import devices
 
 NAMES = {"ddpg": 2_000, "mujoco": 100, "td3_plus": 200, "td7_plus": 50}  # presets, and updates a round
 OPTIONS = dict(devices.ON_CPU)
+OWN = Critic._over_members
 VARIANTS: dict[str, dict[str, int | bool]] = {
     "none": {},
     **{name.removeprefix("xla_cpu_"): {name: value} for name, value in OPTIONS.items()},
@@ -39,11 +40,8 @@ VARIANTS: dict[str, dict[str, int | bool]] = {
 
 
 def shared(critic: Critic, member: Callable[..., Any], *inputs: Any) -> Any:
-    """`Critic._over_members` without inputs of their own."""
-    if len(jax.tree.leaves(critic.layers)[0]) == 1:
-        one = member(jax.tree.map(lambda leaf: leaf[0], critic.layers), *inputs)
-        return jax.tree.map(lambda x: x[None], one)
-    return jax.vmap(lambda layers: member(layers, *inputs))(critic.layers)
+    """`Critic._over_members` of members that share their inputs."""
+    return OWN(critic, lambda layers: member(layers, *inputs))
 
 
 def without(name: str) -> list[AbstractContextManager[Any]]:
