@@ -15,7 +15,6 @@ from ddpg.algorithm.exploration import OrnsteinUhlenbeck
 from ddpg.algorithm.initialisers import Normal, Orthogonal
 from ddpg.algorithm.layers import STATIC
 from ddpg.algorithm.networks import NetworkConfig
-from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Scalar
 from ddpg.config.config import CheckpointConfig, CollectionConfig, Config
@@ -23,6 +22,7 @@ from ddpg.config.presets import PRESETS
 from ddpg.experience.replay import Replay
 from ddpg.experience.sampling import Prioritised
 from ddpg.hyperparameters import HOLE, equals, split, with_numbers
+from ddpg.schedules import Exponential, Linear
 from ddpg.training.backend import loop_for
 from ddpg.training.loop import Loop, TrainState
 from ddpg.training.scan import Scan

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from ddpg.version import __version__
 
 if TYPE_CHECKING:
-    from ddpg.algorithm.schedules import schedule
     from ddpg.commands.compare import compare_runs as compare
     from ddpg.commands.evaluate import evaluate_run as evaluate
     from ddpg.commands.export import export_run as export
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from ddpg.records.observer import LogPoint, Observer, StopTraining
     from ddpg.records.plot import curve_of, learning_curve
     from ddpg.records.statistics import iqm
+    from ddpg.schedules import schedule
     from ddpg.training.film import film_run as film
     from ddpg.training.folder import load_config, read_metrics
     from ddpg.training.policy import Policy, load

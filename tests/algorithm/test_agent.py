@@ -17,10 +17,10 @@ from ddpg.algorithm.encoders import Flat
 from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.networks import NetworkConfig, Plain
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser
-from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.steps import Step
 from ddpg.algorithm.values import Categorical, Scalar
+from ddpg.schedules import Exponential, Linear
 from ddpg.types import Key, Spec, Transition
 
 SPEC = Spec(obs_shape=(2, 2), action_low=(-1.0, -1.0), action_high=(1.0, 1.0))

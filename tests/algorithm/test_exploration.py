@@ -13,9 +13,9 @@ from jax import Array
 
 from ddpg.algorithm.exploration import Exploration, Gaussian, OrnsteinUhlenbeck, ParameterNoise, PerEnvGaussian, Pink
 from ddpg.algorithm.networks import NetworkConfig, Plain
-from ddpg.algorithm.schedules import Constant, Exponential, Linear, Schedule, Table, schedule
 from ddpg.config.config import Config
 from ddpg.config.reading import from_data, override, to_data
+from ddpg.schedules import Constant, Exponential, Linear, Schedule, Table, schedule
 
 N, STEPS = 4000, 60
 OU = OrnsteinUhlenbeck(theta=0.2, sigma=(0.1, 0.3), dt=0.5)

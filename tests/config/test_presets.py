@@ -10,7 +10,6 @@ from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
 from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.networks import Plain, Residual
-from ddpg.algorithm.schedules import Constant, Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import Config
@@ -21,6 +20,7 @@ from ddpg.envs.pendulum import Pendulum
 from ddpg.experience.relabel import Future
 from ddpg.experience.sampling import Prioritised
 from ddpg.mistake import Mistake
+from ddpg.schedules import Constant, Exponential, Linear
 
 
 @pytest.mark.parametrize("name", PRESETS)

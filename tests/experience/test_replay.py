@@ -14,6 +14,8 @@ from ddpg.experience.priority_tree import summed
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import Ring, all_rows, pack, refilled, trimmed
 from ddpg.experience.sampling import Prioritised, Uniform
+from ddpg.mistake import Mistake
+from ddpg.schedules import Linear
 from ddpg.types import Row, Transition
 
 GAMMA = 0.5
@@ -145,6 +147,19 @@ def test_windows_are_of_consecutive_rows_and_never_cross_the_write_position(
             np.testing.assert_array_equal(got.following[i], rows[t + 1].obs[env])
         assert (got.weight[i] == 0) == rows[t].boundary[env]
     assert got.weight.mean() == pytest.approx(1, rel=1e-5)
+
+
+def test_returns_get_shorter_as_the_schedule_says() -> None:
+    replay = Replay(capacity=40, n_step=3, n_step_schedule=Linear(final=0.0, steps=600))
+    ring, _ = fill(replay, 1, 1, 20)
+    sample = jax.jit(partial(replay.sample, gamma=GAMMA, obs_shape=(2,)))
+    for step, n in ((0, 3), (99, 3), (101, 2), (299, 2), (301, 1), (600, 1), (10**6, 1)):
+        batch, index = sample(ring, jnp.arange(17, dtype=jnp.uint32), jnp.int32(step))
+        assert batch.discount[batch.discount > 0].min() == GAMMA**n
+        whole = (batch.discount == GAMMA**n) & (batch.weight > 0)
+        np.testing.assert_array_equal(batch.next_obs[whole, 0], 100 * (index[whole] + n))
+    with pytest.raises(Mistake, match="n_step_schedule linear: there is no shorter return"):
+        Replay(n_step_schedule=Linear()).check("replay")
 
 
 @pytest.mark.parametrize("sampling", [Uniform(), Prioritised(alpha=0.0)], ids=["uniform", "exponent 0"])

@@ -14,31 +14,31 @@ from ddpg.experience.returns import fold
 from ddpg.types import Row, Transition
 
 BATCH, GAMMA = 4, 0.9
-folded = jax.jit(lambda window: fold(window, GAMMA))
+folded = jax.jit(lambda window, n: fold(window, GAMMA, n))
 
 
 def of_numpy(*columns: Any) -> Row:
     return Row(*columns)
 
 
-def slow(window: Any, b: int) -> tuple[float, float, np.ndarray]:
-    """(return, discount, the observation to bootstrap from) of one window, step by step."""
+def slow(window: Any, b: int, n: int) -> tuple[float, float, np.ndarray]:
+    """(return, discount, the observation to bootstrap from) of n steps of one window, step by step."""
     total, discount = 0.0, 1.0
-    for k in range(len(window.reward) - 1):
+    for k in range(n):
         total += discount * window.reward[k, b]
         discount *= GAMMA
         if window.terminated[k, b]:
             return total, 0.0, window.obs[k + 1, b]
         if window.truncated[k, b]:
             return total, discount, window.obs[k + 1, b]
-    return total, discount, window.obs[-1, b]
+    return total, discount, window.obs[n, b]
 
 
-def compare(window: Any) -> Transition:
-    got: Transition = jax.device_get(folded(window))
+def compare(window: Any, n: int | None = None) -> Transition:
+    got: Transition = jax.device_get(folded(window, n and np.float32(n)))
     valid = ~window.boundary[0]
     for b in range(BATCH):
-        total, discount, next_obs = slow(window, b)
+        total, discount, next_obs = slow(window, b, n or len(window.reward) - 1)
         np.testing.assert_allclose(got.reward[b], total, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(got.discount[b], discount, rtol=1e-6)
         np.testing.assert_array_equal(got.next_obs[b], next_obs)
@@ -63,9 +63,10 @@ def windows(draw: st.DrawFn) -> Row:
 
 
 @settings(max_examples=300)
-@given(windows())
-def test_fold_is_the_slow_loop(window: Row) -> None:
-    compare(window)
+@given(windows(), st.data())
+def test_fold_is_the_slow_loop(window: Row, data: st.DataObject) -> None:
+    longest = len(window.reward) - 1
+    compare(window, data.draw(st.none() | st.integers(1, longest)))
 
 
 def rows(n: int) -> Any:

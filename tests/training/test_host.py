@@ -15,7 +15,6 @@ from ddpg.algorithm.exploration import OrnsteinUhlenbeck
 from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.networks import NetworkConfig, Plain
 from ddpg.algorithm.parameter_noise import ParameterNoise
-from ddpg.algorithm.schedules import Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical
 from ddpg.config.config import CollectionConfig, Config
@@ -26,6 +25,7 @@ from ddpg.envs.python_vector import History, PythonStepResult
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import all_rows
 from ddpg.experience.sampling import Prioritised
+from ddpg.schedules import Linear
 from ddpg.training.backend import loop_for
 from ddpg.training.devices import gathered
 from ddpg.training.host import Host

@@ -19,11 +19,11 @@ from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck
 from ddpg.algorithm.initialisers import Normal
 from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.normaliser import RunningStats
-from ddpg.algorithm.schedules import Linear
 from ddpg.config.config import CollectionConfig, Config
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import all_rows
 from ddpg.hyperparameters import split
+from ddpg.schedules import Linear
 from ddpg.training.backend import loop_for
 from ddpg.training.driver import Report
 from ddpg.training.loop import Loop, TrainState

@@ -24,7 +24,6 @@ from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import normalise
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.pink_noise import Pink
-from ddpg.algorithm.schedules import Constant, Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import CollectionConfig, Config
@@ -43,6 +42,7 @@ from ddpg.envs.probes import (
 )
 from ddpg.experience.replay import Replay
 from ddpg.experience.sampling import Prioritised, Uniform
+from ddpg.schedules import Constant, Exponential, Linear
 from ddpg.training.backend import loop_for
 from ddpg.types import Key, Spec
 from tests.training.pairs import covering

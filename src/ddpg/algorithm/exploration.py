@@ -13,9 +13,9 @@ from pydantic import Discriminator
 
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.pink_noise import Pink
-from ddpg.algorithm.schedules import Constant, Schedule, StepCount
 from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative, Positive, Scale
+from ddpg.schedules import Constant, Schedule, StepCount
 from ddpg.types import AnyArray
 
 

@@ -31,10 +31,10 @@ from ddpg.algorithm.layers import (
 )
 from ddpg.algorithm.norms import NORMS, AvgL1Norm, LayerNorm
 from ddpg.algorithm.random import draw_uniform
-from ddpg.algorithm.schedules import Constant, Schedule
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
 from ddpg.ranges import Choice, HiddenWidths, Natural, NonNegative, Positive, Rounded
+from ddpg.schedules import Constant, Schedule
 from ddpg.types import AnyArray, Key, PyTree
 
 

@@ -6,8 +6,8 @@ import optax
 
 from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.norms import Running
-from ddpg.algorithm.schedules import Constant
 from ddpg.hyperparameters import Number, equals
+from ddpg.schedules import Constant
 from ddpg.types import PyTree
 
 

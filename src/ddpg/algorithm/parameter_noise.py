@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float, Shaped
 
 from ddpg.algorithm.norms import NORMS
 from ddpg.algorithm.random import draw_uniform, to_normal
-from ddpg.algorithm.schedules import Constant, Schedule, StepCount
 from ddpg.ranges import Natural, Positive
+from ddpg.schedules import Constant, Schedule, StepCount
 from ddpg.types import AnyArray, Key, PyTree
 
 

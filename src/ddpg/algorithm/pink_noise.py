@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ddpg.algorithm.schedules import Constant, Schedule, StepCount
 from ddpg.ranges import Scale
+from ddpg.schedules import Constant, Schedule, StepCount
 from ddpg.types import AnyArray
 
 # Paul Kellet's filter: first-order ones side by side whose sum falls with 1/f, within 0.05 dB above f = 2e-4 per step.

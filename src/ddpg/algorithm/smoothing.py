@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from ddpg.algorithm.schedules import Constant, Schedule, StepCount
 from ddpg.mistake import Mistake
 from ddpg.ranges import NonNegative
+from ddpg.schedules import Constant, Schedule, StepCount
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussi
 from ddpg.algorithm.initialisers import FanIn, Normal, Orthogonal
 from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.sale import Sale
-from ddpg.algorithm.schedules import Exponential, Linear
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.config.config import CollectionConfig, Config
@@ -23,6 +22,7 @@ from ddpg.experience.relabel import Future
 from ddpg.experience.replay import Replay
 from ddpg.experience.sampling import Prioritised
 from ddpg.mistake import Mistake
+from ddpg.schedules import Exponential, Linear
 from ddpg.types import Spec
 
 PRESETS = {

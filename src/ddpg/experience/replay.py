@@ -18,6 +18,7 @@ from ddpg.experience.sampling import AnySampling, Index, Prioritised, Uniform
 from ddpg.hyperparameters import Number
 from ddpg.mistake import Mistake
 from ddpg.ranges import Natural
+from ddpg.schedules import Constant, Schedule
 from ddpg.types import PyTree, Row, Transition
 
 
@@ -25,12 +26,14 @@ from ddpg.types import PyTree, Row, Transition
 class Replay:
     """`capacity` is in environment steps, `batch` in transitions; `n_step` is the length of the return.
 
+    With `n_step_schedule` the length is `n_step` times the factor of the schedule, rounded, and at least 1.
     `relabel` says which transitions are drawn with another goal than theirs (HER).
     """
 
     capacity: Annotated[Natural, Ge(2)] = 100_000
     batch: Natural = 64
     n_step: Natural = 1
+    n_step_schedule: Schedule = Constant()
     sampling: AnySampling = Uniform()
     relabel: AnyRelabelling = AsStored()
 
@@ -90,7 +93,7 @@ class Replay:
         if (before := stacked(ring, obs_shape) - 1) > 0:  # pictures, of which the oldest rows have lost some
             lost = age_of(ring, index) < before
             window = window._replace(boundary=window.boundary.at[0].set(window.boundary[0] | lost))
-        batch = fold(window, gamma)
+        batch = fold(window, gamma, self._length(step))
         s, s_next, following = (
             None if obs is None else observed(ring, obs, obs_shape)
             for obs in (batch.obs, batch.next_obs, batch.following)
@@ -100,6 +103,12 @@ class Replay:
             return batch, index
         weight = weight * batch.weight
         return batch._replace(weight=weight / jnp.maximum(jnp.mean(weight), 1e-6)), index
+
+    def _length(self, step: Int[Array, ""]) -> Float[Array, ""] | None:
+        """The n of n-step returns after `step` environment steps, at least 1; None: always `n_step`."""
+        if isinstance(self.n_step_schedule, Constant):
+            return None
+        return jnp.maximum(jnp.round(self.n_step * self.n_step_schedule(step)), 1.0)
 
     def on_update(self, sampler: PyTree, index: Index, td_error: Float[Array, " b"], count: Int[Array, ""]) -> PyTree:
         """The sampler after update `count` on the windows that begin at `index`, with their |TD errors|."""
@@ -111,6 +120,11 @@ class Replay:
             raise Mistake(
                 f"{path}.relabel {self.relabel.kind}: an error with another goal is no priority of the stored one; "
                 f"use --{path}.sampling uniform"
+            )
+        if self.n_step == 1 and not isinstance(self.n_step_schedule, Constant):
+            raise Mistake(
+                f"{path}.n_step_schedule {self.n_step_schedule.kind}: there is no shorter return than "
+                f"{path}.n_step 1; use --{path}.n_step 3"
             )
         if self.batch > self.capacity:
             raise Mistake(
