@@ -297,8 +297,8 @@ PRESETS = {
             tau=1.0,
         ),
         steps=1_000_000,
-        replay=Replay(capacity=1_000_000, batch=128),
-        collect=CollectionConfig(steps=91, updates=91, warmup=5_005, assess=1),
+        replay=Replay(capacity=1_000_000, batch=128, n_step=3, n_step_schedule=Linear(final=0.0, steps=200_000)),
+        collect=CollectionConfig(steps=91, updates=91, warmup=5_005, assess=3),
     ),
     # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
     "simba": Config(
