@@ -58,7 +58,7 @@ _HOMES = {
     "resume": "training.train.resume",
     "study": "commands.study.study",
     "sweep": "commands.sweep.sweep",
-    "schedule": "algorithm.schedules.schedule",
+    "schedule": "schedules.schedule",
     "train": "training.train.train",
 }
 __all__ = ["PRESETS", "Config", "LogPoint", "Mistake", "Observer", "Policy", "Run", "StopTraining", "compare"]
