@@ -2,9 +2,10 @@ r"""Tasks of the DeepMind Control Suite from 64 x 64 grey pixels, drawn plainly,
 
     python -m venv dmc && dmc/bin/pip install . dm_control 'mujoco>=3.17,<4'  # 4.0 lacks fields that it reads
     cd benchmarks && MUJOCO_GL=egl ddpg train dm_control_pixels:CartpoleSwingup-v0 --steps 250000 \
-        --actor.schedule.steps 250000 --critic.schedule.steps 250000 --exploration.schedule.steps 50000
+        --collect.steps 100 --collect.updates 50 --actor.schedule.steps 250000 --critic.schedule.steps 250000 \
+        --exploration.schedule.steps 50000
 
-250 000 steps are 500 000 frames. Without shadows, reflections and multisampling a picture takes a tenth of the time.
+250 000 steps are 500 000 frames, and 125 000 updates. Without shadows, reflections and multisampling a picture takes a tenth of the time.
 """
 
 from typing import Any

@@ -204,8 +204,8 @@ def _about_rare_rewards(findings: Findings, steady: SteadyWalk, base: Config) ->
 
 def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
     speed = findings.steps_per_second
-    waits = findings.compiled or base.collect.assess or base.preset == ROBOT  # whose updates take longer than the steps
-    if speed < SLOW and not waits:
+    busy = base.preset == ROBOT  # its updates take longer than the steps
+    if speed < SLOW and not (findings.compiled or base.collect.assess or busy):
         envs = max(2, min(8, cores()))
         pooled = findings.env.startswith("envpool:")
         how = "which EnvPool steps together" if pooled else "each in a process of its own"
