@@ -5,7 +5,8 @@ r"""Tasks of the DeepMind Control Suite from 64 x 64 grey pixels, drawn plainly,
         --collect.steps 100 --collect.updates 50 --actor.schedule.steps 250000 --critic.schedule.steps 250000 \
         --exploration.schedule.steps 50000
 
-250 000 steps are 500 000 frames, and 125 000 updates. Without shadows, reflections and multisampling a picture takes a tenth of the time.
+250 000 steps are 500 000 frames, and 125 000 updates. Without shadows, reflections and multisampling a picture takes a
+tenth of the time.
 """
 
 from typing import Any
