@@ -6,9 +6,8 @@
 Published tables are of v4, where Ant and Walker2d differ from v5 (`mujoco_learning.py` has those). Each seed is a run
 of its own, RUNS/PRESET/ENV/seed-S, on one core; one that was interrupted goes on. The result keeps the seeds that were
 measured before with the same options, so that they can be trained over several days. `--collect` trains nothing.
-Returns are greedy, of ten episodes, of the policy that the run keeps, at step 300 000 (of td7, whose iterations have 91
-steps, at 300 300). Every number of seeds at which a preset was judged widens the interval (Bonferroni), as in
-`mujoco_learning.py`.
+Returns are greedy, of ten episodes, of the policy that the run keeps, at step 300 300 (theirs at 300 000). Every number
+of seeds at which a preset was judged widens the interval (Bonferroni), as in `mujoco_learning.py`.
 Needs the extras `mujoco` and `dev`.
 """
 
@@ -32,8 +31,8 @@ from ddpg.records.plot import INK, PALETTE, curve_of, number, style_axes
 from ddpg.records.statistics import interval, iqm
 
 PUBLISHED_AT = 300_000  # steps
-STEPS = {"steps": 300_000, "eval.every": 10_000}
-STEPS_OF_TD7 = {"steps": 300_300, "eval.every": 10_010}  # whose iterations have 91
+STEPS, EVERY = 300_300, 10_010  # 3 300 iterations of 91 steps, of which 110 lie between evaluations
+OPTIONS = {"steps": STEPS, "eval.every": EVERY}
 ROBOTS = ("HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4")
 
 
@@ -73,12 +72,8 @@ class Job(NamedTuple):
         folder = str(self.folder(runs))
         if (Path(folder) / "config.json").exists():
             return ["ddpg", "resume", folder]
-        given = [word for path, value in steps_of(self.preset).items() for word in (f"--{path}", str(value))]
+        given = [word for path, value in OPTIONS.items() for word in (f"--{path}", str(value))]
         return ["ddpg", "train", self.env, "--preset", self.preset, *given, "--seed", str(self.seed), "--run", folder]
-
-
-def steps_of(preset: str) -> dict[str, int]:
-    return STEPS_OF_TD7 if PRESETS[preset].collect.assess else STEPS
 
 
 def same_learning(config: Config, options: dict[str, Any]) -> bool:
@@ -88,7 +83,7 @@ def same_learning(config: Config, options: dict[str, Any]) -> bool:
 
 def collected(preset: str, env: str, runs: Path, before: dict[str, Any]) -> dict[str, Any] | None:
     """What the seeds say together: those measured before with the same options, and the finished runs."""
-    options = planned(preset, env, steps_of(preset))
+    options = planned(preset, env, OPTIONS)
     seeds = dict[str, Any](before["seeds"]) if before.get("options") == options else {}
     for file in sorted((runs / preset / env).glob("seed-*/summary.json")):
         config = load_config(file.parent)
@@ -170,7 +165,7 @@ def figure(result: dict[str, Any], file: Path) -> None:
             )
             label.set(color=INK, fontsize=8)
         axes.set_title(env, loc="left", color=INK, fontsize=12, fontweight="bold")
-        axes.set_xlim(0, PUBLISHED_AT)
+        axes.set_xlim(0, STEPS)
         style_axes(axes, "greedy return", size=10)
         axes.xaxis.set_major_locator(MultipleLocator(100_000))
     drawing.legend(

@@ -258,8 +258,7 @@ CHANGED = {
     "replay.sampling.floor replay.sampling.recount collect.steps collect.updates collect.warmup collect.assess",
     "td7_plus": f"{NETWORKS} actor.lr actor.lift critic.lift encoder encoder.size encoder.widths encoder.activation "
     "encoder.init encoder.lr critics actor_q value value.atoms value.low value.high smoothing.sigma "
-    "policy_delay tau target_period replay.batch replay.n_step replay.n_step_schedule replay.n_step_schedule.final "
-    "replay.n_step_schedule.steps replay.n_step_schedule.begin collect.warmup",
+    "policy_delay tau target_period replay.batch collect.steps collect.updates collect.warmup collect.assess",
     "simba": f"{NETWORKS} actor.lr actor.block actor.block.expansion critic.block critic.block.expansion "
     "actor.weight_decay critic.weight_decay normalise critics actor_q smoothing.sigma smoothing.clip "
     "tau tau_actor replay.batch collect.updates collect.warmup",

@@ -278,8 +278,8 @@ PRESETS = {
         # Eleven times 91 is an episode of 1 000 steps with its reset, so that it ends with an iteration.
         collect=CollectionConfig(steps=91, updates=91, warmup=25_000, assess=1),
     ),
-    # TD7 with half the width, half the minibatch, D4PG's critic in place of its prioritised replay, and returns of
-    # several steps at first: why is in docs/algorithms/td7.md.
+    # TD7 with half the width, half the minibatch, and D4PG's critic in place of its prioritised replay: why is in
+    # docs/algorithms/td7.md.
     "td7_plus": Config(
         preset="td7_plus",
         gamma=0.99,
@@ -297,8 +297,8 @@ PRESETS = {
             tau=1.0,
         ),
         steps=1_000_000,
-        replay=Replay(capacity=1_000_000, batch=128, n_step=3, n_step_schedule=Linear(final=0.0, steps=200_000)),
-        collect=CollectionConfig(warmup=5_000),
+        replay=Replay(capacity=1_000_000, batch=128),
+        collect=CollectionConfig(steps=91, updates=91, warmup=5_005, assess=1),
     ),
     # DDPG with SimBa's networks: Lee et al. 2025, section 4 and the authors' settings for DDPG.
     "simba": Config(

@@ -40,7 +40,7 @@ EVALUATION_SECONDS = 60.0  # that a run's evaluations may step environments befo
 
 ROBOT, SLOW_ROBOT = "td7_plus", "td3_plus"
 
-ROBOT_UPDATES = 200.0  # a second, that ROBOT makes about: beside slower steps there is time for SLOW_ROBOT's two each
+ROBOT_UPDATES = 200.0  # a second, that ROBOT makes about: a slower environment is worth processes, which it cannot have
 
 STEADY = (("preset", "td3"), ("steps", "20000"), ("collect.warmup", "1000"))  # not a robot's million steps
 
@@ -204,8 +204,7 @@ def _about_rare_rewards(findings: Findings, steady: SteadyWalk, base: Config) ->
 
 def _about_speed(findings: Findings, base: Config) -> Iterator[Advice]:
     speed = findings.steps_per_second
-    busy = base.preset == ROBOT  # its updates take longer than the steps
-    if speed < SLOW and not (findings.compiled or base.collect.assess or busy):
+    if speed < SLOW and not findings.compiled and not base.collect.assess:
         envs = max(2, min(8, cores()))
         pooled = findings.env.startswith("envpool:")
         how = "which EnvPool steps together" if pooled else "each in a process of its own"
