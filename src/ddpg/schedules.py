@@ -1,4 +1,4 @@
-"""Schedules: factors of a learning rate or of a noise that change with the step."""
+"""Schedules: factors that change with the step, of a learning rate, of a noise or of the n of n-step returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ Factor = Float[AnyArray, ""]
 
 @dataclass(frozen=True)
 class Constant:
-    """The noise keeps its scale: factor 1."""
+    """The factor stays 1."""
 
     kind: Literal["constant"] = field(default="constant", kw_only=True)
 
@@ -38,7 +38,7 @@ class Linear:
 
     def __call__(self, step: StepCount) -> Factor:
         xp = step.__array_namespace__()
-        done = xp.clip((step - self.begin) / max(self.steps, 1), 0.0, 1.0)
+        done = _progress(step, self.begin, self.steps)
         return xp.float32(1.0 + (self.final - 1.0) * done)
 
 
@@ -74,9 +74,14 @@ class Table:
 
     def __call__(self, step: StepCount) -> Factor:
         xp = step.__array_namespace__()
-        done = xp.clip((step - self.begin) / max(self.steps, 1), 0.0, 1.0)
+        done = _progress(step, self.begin, self.steps)
         factors = xp.asarray(self.factors, dtype=xp.float32)
         return xp.float32(xp.interp(done * (len(factors) - 1), xp.arange(len(factors)), factors))
+
+
+def _progress(step: StepCount, begin: int, steps: int) -> Factor:
+    """From 0 up to step `begin` to 1 from `begin + steps` on."""
+    return step.__array_namespace__().clip((step - begin) / max(steps, 1), 0.0, 1.0)
 
 
 def schedule(factor: Callable[[float], float], steps: int, begin: int = 0, points: int = 101) -> Table:
@@ -84,7 +89,8 @@ def schedule(factor: Callable[[float], float], steps: int, begin: int = 0, point
 
     `factor` is called here, at `points` values of progress from 0 to 1, and never while training: the run has the
     numbers in its configuration, and resumes exactly. Progress is 0 up to step `begin` and 1 from `begin + steps` on;
-    these are environment steps for `exploration.schedule`, updates for `actor.schedule` and `critic.schedule`.
+    these are environment steps for `exploration.schedule` and `replay.n_step_schedule`, and updates for
+    `actor.schedule` and `critic.schedule`.
     Raises Mistake if a factor is no finite number of at least 0.
     """
     factors = list[float]()

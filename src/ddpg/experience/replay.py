@@ -26,7 +26,7 @@ from ddpg.types import PyTree, Row, Transition
 class Replay:
     """`capacity` is in environment steps, `batch` in transitions; `n_step` is the length of the return.
 
-    With `n_step_schedule` the length is `n_step` times the factor of the schedule, rounded, and at least 1.
+    With `n_step_schedule` the length is `n_step` times the factor of the schedule, rounded, from 1 to `n_step`.
     `relabel` says which transitions are drawn with another goal than theirs (HER).
     """
 
