@@ -191,6 +191,32 @@ def test_presets_that_see_pictures() -> None:
         assert config.agent.encoder.sizes(env.spec)[0] > 100
 
 
+class Edge:
+    """What Gymnasium's MuJoCo draws with: white to the left of `at` pixels of a picture of 8, else black."""
+
+    camera_id, model, data, default_cam_config, max_geom, at = -1, None, None, None, 10, 0.0
+
+    def __init__(self, *_: Any, width: int = 480, height: int = 480, max_geom: int = 0) -> None:
+        self.width, self.height = width, height
+
+    def render(self, mode: str) -> np.ndarray:
+        columns = np.arange(self.width) < Edge.at * self.width / 8
+        return np.broadcast_to(np.uint8(255) * columns[:, None], (self.height, self.width, 3))
+
+    def close(self) -> None: ...
+
+
+def test_what_moves_by_less_than_a_pixel_is_seen() -> None:
+    env: Any = gymnasium.Env()
+    env.mujoco_renderer = Edge()
+    seen = []
+    for Edge.at in (3, 3.5, 4):
+        with closing(Camera(env, Drawn(size=8))) as camera:
+            seen.append(camera()[0, :, 0].tolist())
+    assert [row[3] for row in seen] == [0, pytest.approx(127, abs=1), 255]
+    assert all(row[:3] == [255] * 3 and row[4:] == [0] * 4 for row in seen)
+
+
 def test_mujoco_is_drawn_plainly() -> None:
     pytest.importorskip("mujoco")
     with closing(gymnasium.make("InvertedPendulum-v5")) as env:

@@ -12,9 +12,11 @@ from PIL import Image
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.view import Drawn
 
+ENLARGED = 2  # times as wide and high MuJoCo draws: shrunk, that shows what moves by less than a pixel
+
 
 class Camera:
-    """Draws an environment of render mode rgb_array. MuJoCo draws in the picture's size, plainly; others are shrunk."""
+    """Draws an environment of render mode rgb_array, and shrinks that. MuJoCo draws plainly, and not much larger."""
 
     def __init__(self, env: gymnasium.Env, pixels: Drawn) -> None:
         self._env, self.pixels, self._draw = env, pixels, drawing_of(env, pixels)
@@ -22,7 +24,8 @@ class Camera:
         renderer: Any = getattr(env.unwrapped, "mujoco_renderer", None)
         if renderer is not None and hasattr(renderer, "camera_id"):  # another of its kind, so that films stay large
             draw_plainly(env)
-            own = {"width": pixels.size, "height": pixels.size, "max_geom": renderer.max_geom}
+            size = ENLARGED * pixels.size
+            own = {"width": size, "height": size, "max_geom": renderer.max_geom}
             camera = {} if renderer.camera_id == -1 else {"camera_id": renderer.camera_id}
             self._renderer = type(renderer)(renderer.model, renderer.data, renderer.default_cam_config, **own, **camera)
 
