@@ -16,6 +16,8 @@ StepCount = Int[AnyArray, ""]  # environment steps done so far
 
 Factor = Float[AnyArray, ""]
 
+ONE = np.float32(1)
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -24,7 +26,7 @@ class Constant:
     kind: Literal["constant"] = field(default="constant", kw_only=True)
 
     def __call__(self, step: StepCount) -> Factor:
-        return step.__array_namespace__().float32(1.0)
+        return ONE
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -61,11 +62,11 @@ def test_a_piece_takes_half_a_second(seconds: float, pieces: list[int], clock: C
     done = list[tuple[int, int]]()
     held = list[bool]()
 
-    def do(i: int, n: int, hold: bool) -> Report:
+    def do(i: int, n: int, hold: bool) -> Callable[[], Report]:
         clock.now += n * seconds
         done.append((i, n))
         held.append(hold)
-        return report(n)
+        return partial(report, n)
 
     whole = Interruption().chunk(100, Pace(), lambda: "state", do)
     assert [n for _, n in done] == pieces
@@ -73,6 +74,17 @@ def test_a_piece_takes_half_a_second(seconds: float, pieces: list[int], clock: C
     assert len(whole.episodes) == 100
     # The first may be slow; the others are, from a second and a half on.
     assert held == [True, *[seconds > interruption.SLOW] * (len(pieces) - 1)]
+
+
+def test_reports_are_asked_for_when_all_is_done() -> None:
+    asked = list[int]()
+
+    def do(i: int, n: int, hold: bool) -> Callable[[], Report]:
+        assert not asked  # it would wait for updates under way
+        return lambda: (asked.append(i), report(n))[1]
+
+    Interruption().chunk(3, Pace(most=1), lambda: "state", do)
+    assert asked == [0, 1, 2]
 
 
 def test_holding_the_state_costs_a_twentieth_at_most(clock: Clock) -> None:
@@ -95,7 +107,7 @@ def test_who_is_to_stop_soon_ends_after_a_piece() -> None:
     one = Interruption()
     one.soon = lambda: True
     with pytest.raises(ChunkInterrupted) as cut:
-        one.chunk(5, Pace(most=1), lambda: "state", lambda i, n, held: report(n))
+        one.chunk(5, Pace(most=1), lambda: "state", lambda i, n, held: partial(report, n))
     assert (cut.value.iterations, cut.value.error) == (1, None)
     assert cut.value.report is not None
     assert len(cut.value.report.episodes) == 1
@@ -105,11 +117,11 @@ def test_who_is_to_stop_soon_ends_after_a_piece() -> None:
 def test_what_is_abandoned_leaves_the_state_before_it(clock: Clock) -> None:
     one, states = Interruption(), iter("abc")
 
-    def do(i: int, n: int, held: bool) -> Report:
+    def do(i: int, n: int, held: bool) -> Callable[[], Report]:
         clock.now += 2 * n
         if i == 2:
             raise Cancelled
-        return report(n)
+        return partial(report, n)
 
     with pytest.raises(ChunkInterrupted) as cut:
         one.chunk(5, Pace(), lambda: next(states), do)

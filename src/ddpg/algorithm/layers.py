@@ -25,8 +25,9 @@ def elu(x: Array) -> Array:
 
 STATIC = {"static": True}  # a field that is no array: part of the tree's structure
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": elu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
+ZERO = np.zeros((), np.float32)  # NumPy is slower with a number of Python
 IN_NUMPY = {
-    "relu": lambda x: np.maximum(x, 0),
+    "relu": lambda x: np.maximum(x, ZERO),
     "tanh": np.tanh,
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
     "silu": lambda x: x / (1 + np.exp(-np.maximum(x, -80))),  # beyond it exp overflows

@@ -118,8 +118,8 @@ class Actors:
     ) -> Report:
         draws: UpdateRandomness = draw(self._state.key, t0)
 
-        def iterate(i: int, count: int, held: bool) -> Report:
-            """Iteration t0 + i, and its report [1, S]; `count` is 1."""
+        def iterate(i: int, count: int, held: bool) -> Callable[[], Report]:
+            """Iteration t0 + i, and what reports it [1, S]; `count` is 1."""
             # A copy, since the learner consumes its own; it is there when the last iteration's updates are.
             policy, began = jax.tree.map(np.array, self._state.acting), perf_counter()
             try:
@@ -133,7 +133,8 @@ class Actors:
                 self._interruption.wait(partial(jax.block_until_ready, self._state))
             actors = ActorsReport(self._updates - had, share, self.crew.count_replaced())
             self._updates += updates
-            return _report(taken, metrics, actors)
+            report = _report(taken, metrics, actors)
+            return lambda: report
 
         self._taken = perf_counter()
         return self._interruption.chunk(n, pace, self._held, iterate)

@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 from jax.stages import Wrapped
 
+from ddpg.algorithm.agent import GreedyPolicy
 from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.goals import GoalReward
 from ddpg.experience.relabel import HindsightRewards
@@ -177,11 +178,11 @@ class Host:
         ]
         actions: list[ActionRandomness] = [jax.tree.map(np.asarray, draw.actions) for draw in draws]
 
-        def iterate(i: int, count: int, held: bool) -> Report:
-            """Iteration t0 + i, and its report [1, S]; `count` is 1."""
+        def iterate(i: int, count: int, held: bool) -> Callable[[], Report]:
+            """Iteration t0 + i, and what reports it [1, S]; `count` is 1."""
             self._begin_anew()
-            # A copy, since the learner consumes its own. Calls return at once: it learns in threads of XLA.
-            policies = [jax.tree.map(np.array, state.acting) for state in self._states]
+            # Calls return at once: learning is in threads of XLA, which go on with these updates after the last ones.
+            acting = [_copy(state.acting) for state in self._states]  # the learner consumes its own
             now, leave = [jax.tree.map(itemgetter(i), each) for each in actions], self._interruption.now
             try:
                 hindsight_rewards = self._hindsight_rewards([ask for _, ask, _ in programs], draws, t0, np.int32(i))
@@ -192,13 +193,14 @@ class Host:
                     )
                 ]
                 self._states = [state for state, _ in turns]
+                policies = jax.tree.map(np.asarray, acting)  # there when the last iteration's updates are done
                 block = self.collector.collect(policies, np.int32(t0 + i), now, leave if held else never)
             except EnvironmentFailure as error:
                 raise ChunkInterrupted(i + 1, error, None) from error
             if held:
                 self._interruption.wait(partial(jax.block_until_ready, turns))
             self._blocks = [jax.tree.map(itemgetter(s), block) for s in range(len(turns))]
-            return jax.tree.map(lambda x: x[None], self._report([each for _, each in turns], block))
+            return self._report([each for _, each in turns], block)
 
         return self._interruption.chunk(n, pace, self._held, iterate)
 
@@ -216,12 +218,21 @@ class Host:
         goals = [(np.asarray(hindsight.achieved), np.asarray(hindsight.goal)) for _, hindsight in asked]
         return [HindsightRewards(*self._goal_reward(*each)) for each in goals]
 
-    def _report(self, metrics: Sequence[Metrics | None], block: Row) -> Report:
-        """Of one iteration, leaves [S]."""
-        episodes, rewards = self.collector.episodes(block), reward_range(block, (1, 2))
+    def _report(self, metrics: Sequence[Metrics | None], block: Row) -> Callable[[], Report]:
+        """Of one iteration, leaves [1, S]."""
         unknown = Metrics(*[np.full(len(metrics), np.nan)] * len(Metrics._fields))
-        known = unknown if metrics[0] is None else stacked(metrics)
-        return Report(known, *episodes, *rewards, self.collector.own_means())
+        episodes, rewards, own = self.collector.episodes(block), reward_range(block, (1, 2)), self.collector.own_means()
+
+        def report() -> Report:
+            known = unknown if metrics[0] is None else stacked(metrics)
+            return jax.tree.map(lambda x: x[None], Report(known, *episodes, *rewards, own))
+
+        return report
+
+
+@jax.jit
+def _copy(policy: GreedyPolicy) -> GreedyPolicy:
+    return jax.tree.map(jnp.copy, policy)
 
 
 @cache

@@ -79,13 +79,14 @@ class Interruption:
         self._pool = ThreadPoolExecutor(1, "waiting", keep_own_settings)
 
     def chunk(
-        self, n: int, pace: Pace, snapshot: Callable[[], PyTree], do: Callable[[int, int, bool], Report]
+        self, n: int, pace: Pace, snapshot: Callable[[], PyTree], do: Callable[[int, int, bool], Callable[[], Report]]
     ) -> Report:
-        """`do(i, k, held)` makes iterations i to i + k - 1 of n, and reports them, leaves [k, S]; all reports [n, S].
+        """`do(i, k, held)` makes iterations i to i + k - 1 of n, and answers what reports them, leaves [k, S].
 
-        If the state is `held`, it may raise Cancelled. ChunkInterrupted if the driver is to stop before the end.
+        That is asked at the end, so that nobody waits for updates under way; the result has all reports, leaves [n, S].
+        If the state is `held`, `do` may raise Cancelled. ChunkInterrupted if the driver is to stop before the end.
         """
-        done, reports = 0, list[Report]()
+        done, reports = 0, list[Callable[[], Report]]()
         while done < n and not (done and self.soon()):
             piece, before = pace.iterations(n - done), pace.hold(snapshot)
             began = perf_counter()
@@ -96,7 +97,8 @@ class Interruption:
                 break
             pace.done(piece, began)
             done += piece
-        report = jax.tree.map(lambda *leaves: np.concatenate(leaves), *reports) if reports else None
+        each = [report() for report in reports]
+        report = jax.tree.map(lambda *leaves: np.concatenate(leaves), *each) if each else None
         if report is None or done < n:
             raise ChunkInterrupted(done, None, report)
         return report

@@ -77,13 +77,13 @@ class Scan:
         return partial(self._chunk, program, Pace())
 
     def _chunk(self, program: Callable[..., list[PyTree]], pace: Pace, t0: np.int32, n: int) -> Report:
-        def several(first: int, count: int, held: bool) -> Report:
+        def several(first: int, count: int, held: bool) -> Callable[[], Report]:
             def call() -> tuple[list[TrainState], Report]:
                 turns = program(self._states, self._numbers, np.int32(t0 + first), np.int32(count))
                 return [state for state, _ in turns], gathered([report for _, report in turns])
 
             self._states, report = self._interruption.wait(call) if held else call()
-            return jax.tree.map(lambda x: x[:, :count].T, report)
+            return lambda: jax.tree.map(lambda x: x[:, :count].T, report)
 
         return self._interruption.chunk(n, pace, self._held, several)
 
