@@ -3,10 +3,13 @@ r"""Tasks of the DeepMind Control Suite, from 64 x 64 grey pixels if they are as
     python -m venv dmc && dmc/bin/pip install . dm_control 'mujoco>=3.17,<4'  # 4.0 lacks fields that it reads
     cd benchmarks && MUJOCO_GL=egl ddpg train dm_control_pixels:CartpoleSwingup-v0 --steps 250000 \
         --pixels --pixels.size 64 --action_repeat 2 --collect.steps 100 --collect.updates 50 \
-        --actor.schedule.steps 250000 --critic.schedule.steps 250000 --exploration.schedule.steps 50000
+        --encoder conv --encoder.filters 64 --encoder.kernels 6 --encoder.strides 4 \
+        --actor.schedule.steps 250000 --critic.schedule.steps 250000 --exploration.schedule.steps 50000 \
+        --eval.every 12500 --eval.episodes 10
 
 250 000 steps are 500 000 frames, and 125 000 updates. Without shadows, reflections and multisampling a picture takes a
-tenth of the time.
+tenth of the time; drawn twice as wide and high, and shrunk, it shows what moves by less than a pixel. Patches that
+overlap tell speeds better than the preset's, which touch.
 """
 
 from typing import Any
@@ -15,7 +18,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-SIZE = 64
+SIZE = 128
 TASKS = {"CartpoleSwingup-v0": ("cartpole", "swingup"), "CheetahRun-v0": ("cheetah", "run")}
 
 

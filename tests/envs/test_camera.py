@@ -1,6 +1,7 @@
 """Environments seen as they draw themselves."""
 
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -194,7 +195,8 @@ def test_presets_that_see_pictures() -> None:
 class Edge:
     """What Gymnasium's MuJoCo draws with: white to the left of `at` pixels of a picture of 8, else black."""
 
-    camera_id, model, data, default_cam_config, max_geom, at = -1, None, None, None, 10, 0.0
+    camera_id, data, default_cam_config, max_geom, at = -1, None, None, 10, 0.0
+    model = SimpleNamespace(vis=SimpleNamespace(global_=SimpleNamespace(offwidth=640, offheight=480)))
 
     def __init__(self, *_: Any, width: int = 480, height: int = 480, max_geom: int = 0) -> None:
         self.width, self.height = width, height
@@ -215,6 +217,14 @@ def test_what_moves_by_less_than_a_pixel_is_seen() -> None:
             seen.append(camera()[0, :, 0].tolist())
     assert [row[3] for row in seen] == [0, pytest.approx(127, abs=1), 255]
     assert all(row[:3] == [255] * 3 and row[4:] == [0] * 4 for row in seen)
+
+
+def test_large_pictures_fit_what_mujoco_draws_into() -> None:
+    env: Any = gymnasium.Env()
+    env.mujoco_renderer = Edge()
+    with closing(Camera(env, Drawn(size=400))):
+        buffer = Edge.model.vis.global_
+        assert (buffer.offwidth, buffer.offheight) == (800, 800)
 
 
 def test_mujoco_is_drawn_plainly() -> None:

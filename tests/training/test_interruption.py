@@ -76,15 +76,55 @@ def test_a_piece_takes_half_a_second(seconds: float, pieces: list[int], clock: C
     assert held == [True, *[seconds > interruption.SLOW] * (len(pieces) - 1)]
 
 
-def test_reports_are_asked_for_when_all_is_done() -> None:
+def test_a_report_is_asked_for_after_the_next_iteration(clock: Clock) -> None:
     asked = list[int]()
 
     def do(i: int, n: int, hold: bool) -> Callable[[], Report]:
-        assert not asked  # it would wait for updates under way
-        return lambda: (asked.append(i), report(n))[1]
+        # The first iteration may be slow, so it is waited for.
+        assert asked == [0] * (i > 0) + list(range(1, i - 1))
+        clock.now += 1
 
-    Interruption().chunk(3, Pace(most=1), lambda: "state", do)
-    assert asked == [0, 1, 2]
+        def ask() -> Report:
+            asked.append(i)
+            return report(n)
+
+        return ask
+
+    assert len(Interruption().chunk(5, Pace(most=1), lambda: "state", do).episodes) == 5
+    assert asked == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("length", [18, 1])
+def test_learning_beside_what_is_done_is_seen_to_become_slow(length: int, clock: Clock) -> None:
+    """Updates of 1 s, of 2 s and of 25 s, beside 0.1 s of collecting; to hold the state takes 0.01 s."""
+    seconds, end, held = [*[1] * 5, *[2] * 10, *[25] * 3], 0.0, ""
+
+    def wait(until: float) -> None:
+        clock.now = max(clock.now, until)
+
+    def snapshot() -> str:
+        wait(end)
+        clock.now += 0.01
+        return "state"
+
+    def do(i: int, n: int, hold: bool) -> Callable[[], Report]:
+        nonlocal end, held
+        wait(end)  # for the policy
+        end = own = clock.now + seconds[len(held)]
+        held += "H" if hold else "."
+        clock.now += 0.1
+
+        def ask() -> Report:
+            wait(own)
+            return report(n)
+
+        return ask
+
+    one, pace = Interruption(), Pace(most=1)
+    for _ in range(18 // length):
+        one.chunk(length, pace, snapshot, do)
+    # In one chunk updates are seen an iteration later.
+    assert held == ("H......HHHHHHHHHHH" if length == 18 else "H.....HHHHHHHHHHHH")
 
 
 def test_holding_the_state_costs_a_twentieth_at_most(clock: Clock) -> None:

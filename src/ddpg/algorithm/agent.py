@@ -78,7 +78,7 @@ class AgentState(NamedTuple):
 
 # How the actor reduces Q(s, a) [K, b] of K critics to one.
 ACTOR_Q = {"first": lambda q: q[0], "min": lambda q: jnp.min(q, axis=0), "mean": lambda q: jnp.mean(q, axis=0)}
-LOWEST, HIGHEST = np.array(-1, np.float32), np.array(1, np.float32)  # of actions; NumPy is slower with Python's
+LOWEST, HIGHEST = np.array(-1, np.float32), np.array(1, np.float32)  # actions; NumPy is slower with Python's floats
 STATISTICS_RATE = 0.01  # per update, of batch normalisation's running statistics
 
 

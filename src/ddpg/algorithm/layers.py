@@ -25,7 +25,7 @@ def elu(x: Array) -> Array:
 
 STATIC = {"static": True}  # a field that is no array: part of the tree's structure
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "elu": elu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
-ZERO = np.zeros((), np.float32)  # NumPy is slower with a number of Python
+ZERO = np.array(0, np.float32)  # NumPy is slower with Python's integers
 IN_NUMPY = {
     "relu": lambda x: np.maximum(x, ZERO),
     "tanh": np.tanh,

@@ -16,7 +16,7 @@ ENLARGED = 2  # times as wide and high MuJoCo draws: shrunk, that shows what mov
 
 
 class Camera:
-    """Draws an environment of render mode rgb_array, and shrinks that. MuJoCo draws plainly, and not much larger."""
+    """Draws an environment of render mode rgb_array, and shrinks the frame. MuJoCo draws plainly, and twice as wide."""
 
     def __init__(self, env: gymnasium.Env, pixels: Drawn) -> None:
         self._env, self.pixels, self._draw = env, pixels, drawing_of(env, pixels)
@@ -25,6 +25,7 @@ class Camera:
         if renderer is not None and hasattr(renderer, "camera_id"):  # another of its kind, so that films stay large
             draw_plainly(env)
             size = ENLARGED * pixels.size
+            make_room(renderer.model, size)
             own = {"width": size, "height": size, "max_geom": renderer.max_geom}
             camera = {} if renderer.camera_id == -1 else {"camera_id": renderer.camera_id}
             self._renderer = type(renderer)(renderer.model, renderer.data, renderer.default_cam_config, **own, **camera)
@@ -56,6 +57,12 @@ def drawing_of(env: gymnasium.Env, pixels: Drawn) -> Callable[[], np.ndarray] | 
     if type(inner).__module__ != "gymnasium.envs.classic_control.pendulum":
         return None
     return lambda: Pendulum.picture(np.float32(inner.state[0]), pixels.size, pixels.colour)
+
+
+def make_room(model: Any, size: int) -> None:
+    """For frames of this width and height: MuJoCo leaves black what does not fit its buffer, 640 x 480 by default."""
+    buffer = model.vis.global_
+    buffer.offwidth, buffer.offheight = max(buffer.offwidth, size), max(buffer.offheight, size)
 
 
 def draw_plainly(env: Any) -> None:

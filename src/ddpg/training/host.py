@@ -181,7 +181,7 @@ class Host:
         def iterate(i: int, count: int, held: bool) -> Callable[[], Report]:
             """Iteration t0 + i, and what reports it [1, S]; `count` is 1."""
             self._begin_anew()
-            # Calls return at once: learning is in threads of XLA, which go on with these updates after the last ones.
+            # Calls return at once: XLA's threads learn, and begin these updates when the last ones are done.
             acting = [_copy(state.acting) for state in self._states]  # the learner consumes its own
             now, leave = [jax.tree.map(itemgetter(i), each) for each in actions], self._interruption.now
             try:
@@ -219,7 +219,7 @@ class Host:
         return [HindsightRewards(*self._goal_reward(*each)) for each in goals]
 
     def _report(self, metrics: Sequence[Metrics | None], block: Row) -> Callable[[], Report]:
-        """Of one iteration, leaves [1, S]."""
+        """What reports one iteration, leaves [1, S], whose updates may be under way."""
         unknown = Metrics(*[np.full(len(metrics), np.nan)] * len(Metrics._fields))
         episodes, rewards, own = self.collector.episodes(block), reward_range(block, (1, 2)), self.collector.own_means()
 

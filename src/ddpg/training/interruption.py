@@ -1,6 +1,7 @@
 """How compiled work is cut short: a chunk in pieces of measured length, and what is cancelled if one takes too long."""
 
 import math
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
@@ -55,6 +56,11 @@ class Pace:
         count = int(PIECE / self._seconds) if math.isfinite(self._seconds) else FIRST
         return max(1, min(count, self._most, left))
 
+    @property
+    def slow(self) -> bool:
+        """Whether an iteration takes so long that it can be cancelled; the first may, since nothing is known of it."""
+        return self._seconds > SLOW
+
     def hold(self, snapshot: Callable[[], PyTree]) -> PyTree:
         """The state before an iteration that may be cancelled: a slow one, or the first, of which nothing is known."""
         if self._seconds <= max(SLOW, self._holding / SHARE):
@@ -81,27 +87,36 @@ class Interruption:
     def chunk(
         self, n: int, pace: Pace, snapshot: Callable[[], PyTree], do: Callable[[int, int, bool], Callable[[], Report]]
     ) -> Report:
-        """`do(i, k, held)` makes iterations i to i + k - 1 of n, and answers what reports them, leaves [k, S].
+        """All reports of n iterations, leaves [n, S]; ChunkInterrupted if the driver is to stop before the end.
 
-        That is asked at the end, so that nobody waits for updates under way; the result has all reports, leaves [n, S].
-        If the state is `held`, `do` may raise Cancelled. ChunkInterrupted if the driver is to stop before the end.
+        `do(i, k, held)` makes iterations i to i + k - 1, and answers a function: it waits for their updates, which may
+        be under way, and reports, leaves [k, S]. It is called after the next `do`, which goes on meanwhile. Slow
+        iterations are waited for one by one. If the state is `held`, `do` may raise Cancelled.
         """
-        done, reports = 0, list[Callable[[], Report]]()
+        done, reports, under_way = 0, list[Report](), deque[Callable[[], Report]]()
+
+        def report(all_but: int = 0) -> None:
+            while len(under_way) > all_but:
+                reports.append(under_way.popleft()())
+
         while done < n and not (done and self.soon()):
-            piece, before = pace.iterations(n - done), pace.hold(snapshot)
-            began = perf_counter()
+            piece, slow = pace.iterations(n - done), pace.slow
+            if slow:
+                report()  # or to hold the state would seem to take as long as the updates under way
+            before, began = pace.hold(snapshot), perf_counter()
             try:
-                reports.append(do(done, piece, before is not None))
+                under_way.append(do(done, piece, before is not None))
             except Cancelled:
                 self.left = before
                 break
-            pace.done(piece, began)
             done += piece
-        each = [report() for report in reports]
-        report = jax.tree.map(lambda *leaves: np.concatenate(leaves), *each) if each else None
-        if report is None or done < n:
-            raise ChunkInterrupted(done, None, report)
-        return report
+            report(all_but=0 if slow or done == n else 1)
+            pace.done(piece, began)
+        report()
+        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *reports) if reports else None
+        if whole is None or done < n:
+            raise ChunkInterrupted(done, None, whole)
+        return whole
 
     def wait(self, work: Callable[[], T]) -> T:
         """The result of `work`, done in a thread, so that signals are answered meanwhile; or Cancelled."""
