@@ -9,13 +9,12 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int, Shaped
 
 from ddpg.algorithm.augment import AnyAugmentation, NoAugmentation
 from ddpg.algorithm.encoders import AnyEncoder, Embedding, Flat
-from ddpg.algorithm.exploration import AnyExploration, Gaussian
+from ddpg.algorithm.exploration import AnyExploration, Gaussian, clip_action
 from ddpg.algorithm.networks import Actor, Critic, NetworkConfig
 from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.algorithm.norms import has_statistics
@@ -78,7 +77,6 @@ class AgentState(NamedTuple):
 
 # How the actor reduces Q(s, a) [K, b] of K critics to one.
 ACTOR_Q = {"first": lambda q: q[0], "min": lambda q: jnp.min(q, axis=0), "mean": lambda q: jnp.mean(q, axis=0)}
-LOWEST, HIGHEST = np.array(-1, np.float32), np.array(1, np.float32)  # actions; NumPy is slower with Python's floats
 STATISTICS_RATE = 0.01  # per update, of batch normalisation's running statistics
 
 
@@ -140,8 +138,7 @@ class DPG:
 
     def act(self, policy: GreedyPolicy, obs: Shaped[AnyArray, "n *obs"], noise: Float[AnyArray, "n m"]) -> AnyArray:
         """The behaviour policy beta: a_t = mu(s_t) + N_t [n, m], clipped to the action range."""
-        xp = noise.__array_namespace__()
-        return xp.minimum(xp.maximum(policy(obs) + noise, LOWEST), HIGHEST)  # np.clip is slower
+        return clip_action(policy(obs) + noise)
 
     def update(
         self, state: AgentState, batch: Transition, noise: Float[Array, "b m"], count: Int[Array, ""]
