@@ -1,15 +1,16 @@
 r"""Tasks of the DeepMind Control Suite, from 64 x 64 grey pixels if they are asked for, drawn plainly.
 
     python -m venv dmc && dmc/bin/pip install . dm_control 'mujoco>=3.17,<4'  # 4.0 lacks fields that it reads
-    cd benchmarks && MUJOCO_GL=egl ddpg train dm_control_pixels:CartpoleSwingup-v0 --steps 250000 \
-        --pixels --pixels.size 64 --action_repeat 2 --collect.steps 100 --collect.updates 50 \
+    cd benchmarks && MUJOCO_GL=egl ddpg train dm_control_pixels:CartpoleSwingup-v0 --steps 125000 \
+        --pixels --pixels.size 64 --action_repeat 4 --collect.steps 100 --collect.updates 100 \
         --encoder conv --encoder.filters 64 --encoder.kernels 6 --encoder.strides 4 \
-        --actor.schedule.steps 250000 --critic.schedule.steps 250000 --exploration.schedule.steps 50000 \
-        --eval.every 12500 --eval.episodes 10
+        --actor.schedule.steps 125000 --critic.schedule.steps 125000 --exploration.schedule.steps 25000 \
+        --eval.every 2500 --eval.episodes 10
 
-250 000 steps are 500 000 frames, and 125 000 updates. Without shadows, reflections and multisampling a picture takes a
-tenth of the time; drawn twice as wide and high, and shrunk, it shows what moves by less than a pixel. Patches that
-overlap tell speeds better than the preset's, which touch.
+125 000 steps are 500 000 frames. Without shadows, reflections and multisampling a picture takes a tenth of the time;
+drawn twice as wide and high, and shrunk, it shows what moves by less than a pixel. Patches that overlap tell speeds
+better than the preset's, which touch (`dm_control_probe.py`). An action is held for four frames, and the pictures of a
+stack lie as far apart, so that they show more of a movement than after two.
 """
 
 from typing import Any
