@@ -19,7 +19,9 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-SIZE = 128
+from ddpg.envs.camera import draw_plainly
+
+SIZE = 128  # twice `--pixels.size`
 TASKS = {"CartpoleSwingup-v0": ("cartpole", "swingup"), "CheetahRun-v0": ("cheetah", "run")}
 
 
@@ -33,9 +35,8 @@ class Task(gymnasium.Env):
 
         self.render_mode = render_mode
         self._env: Any = suite.load(domain, task)
-        model = self._env.physics.model
-        model.vis.quality.offsamples = model.vis.quality.shadowsize = 0
-        model.mat_reflectance[:] = 0
+        self.model = self._env.physics.model.ptr
+        draw_plainly(self)
         bounds, parts = self._env.action_spec(), self._env.observation_spec().values()
         self.action_space = spaces.Box(bounds.minimum.astype(np.float32), bounds.maximum.astype(np.float32))
         self.observation_space = spaces.Box(-np.inf, np.inf, (sum(int(np.prod(part.shape)) for part in parts),))

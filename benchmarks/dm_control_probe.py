@@ -2,10 +2,10 @@
 
     python benchmarks/dm_control_probe.py [--out benchmarks/results/dm_control_probe.md]
 
-In the environment that `dm_control_pixels.py` describes. Each encoder learns with the trunk, the hidden layers, the
-random shifts and the falling learning rate of the preset `pixels` to name position, angle and both speeds, from 4 000
-minibatches of 64. Errors are root mean squares on other episodes, relative to the standard deviation of what is named.
-`aliased` pictures are drawn in their own size instead of twice that.
+In the environment that `dm_control_pixels.py` describes, two frames between pictures. Each encoder learns with the
+trunk, the hidden layers, the random shifts and the falling learning rate of the preset `pixels` to name position, angle
+and both speeds, from 4 000 minibatches of 64. Errors are root mean squares on other episodes, relative to the standard
+deviation of what is named. `aliased` pictures are drawn in their own size instead of twice that.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def collected(size: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray,
                 physics.data.qvel[:] = draw.uniform((-2, -6), (2, 6))
                 since = 0
             env.step(action)
-            state, *_ = env.step(action)  # an agent holds an action for two steps of the simulation
+            state, *_ = env.step(action)  # two frames between pictures, as for DrQ-v2
             pictures.append(camera()[..., 0])
             states.append(state)
             early.append(since < STACK - 1)

@@ -203,7 +203,7 @@ class CheckedEnv(gymnasium.Wrapper):
                 array = flatten(self._spec, obs, self._opaque)
             except Mistake as error:
                 raise self._failure(str(error)) from error
-        if array.dtype.kind == "f" and 0 in np.isfinite(array).tobytes():  # for a few, `all` takes longer
+        if array.dtype.kind == "f" and 0 in np.isfinite(array).tobytes():  # of few numbers `all` takes longer
             raise self._failure(f"{not_finite(self._spec, obs, array)}, expected finite numbers of 32 bits")
         return array
 

@@ -63,7 +63,7 @@ class Pace:
 
     def hold(self, snapshot: Callable[[], PyTree]) -> PyTree:
         """The state before an iteration that may be cancelled: a slow one, or the first, of which nothing is known."""
-        if self._seconds <= max(SLOW, self._holding / SHARE):
+        if not self.slow or self._seconds <= self._holding / SHARE:
             return None
         began = perf_counter()
         before = snapshot()
