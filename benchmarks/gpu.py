@@ -115,7 +115,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     args = parser.parse_args()
     until = time.monotonic() + 60 * args.minutes
-    result: dict[str, Any] = {"command": "python benchmarks/gpu.py", **machine(), "speed": {}}
+    command = f"python benchmarks/gpu.py{' --small' if args.small else ''}"
+    result: dict[str, Any] = {"command": command, **machine(), "speed": {}}
     for name, (preset, options, seeds) in JOBS.items():
         if time.monotonic() > until - 60 * args.minutes / 3:  # the task gets a third of the time
             break

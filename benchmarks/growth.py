@@ -4,9 +4,9 @@
 
 Compiled Pendulum, preset `ddpg` (64-64, minibatches of 64), one seed and one environment, one update per environment
 step but for `envs`, where an iteration of any number of environments has one; one size is changed at a time. `obs` is
-the number of observations of an environment that holds still. Each point is a process of its own: the median of five
-chunks, and the largest resident set. The exponent is that of the power law between the two largest sizes: 0 where what
-is enlarged does not matter, 1 where it is proportional.
+the number of observations of an environment that holds still. The replay is full, so minibatches come from all of it.
+Each point is a process of its own: the median of five chunks, and the largest resident set. The exponent is that of the
+power law between the two largest sizes: 0 where what is enlarged does not matter, 1 where it is proportional.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from math import log
 from pathlib import Path
 from statistics import median
@@ -85,6 +86,7 @@ def worker(what: str, size: int) -> dict[str, float]:
     prepare_jax(config, env.spec)
     scan = Scan(loop_for(config, env))
     scan.start(jax.random.split(jax.random.key(0), config.seeds))
+    scan._states = [full(state) for state in scan._states]
     program, times, chunk = scan.compile(longest=2_000, learning=True), list[float](), 2_000
     program(np.int32(0), 100)
     began = perf_counter()
@@ -96,6 +98,14 @@ def worker(what: str, size: int) -> dict[str, float]:
         times.append((perf_counter() - began) / chunk)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return {"microseconds": round(1e6 * median(times[1:]), 2), "megabytes": round(peak, 1)}
+
+
+@partial(jax.jit, donate_argnums=0)
+def full(state: Any) -> Any:
+    """Its replay has all rows, written, so that draws read all of its memory; -1 is no flag."""
+    ring = state.learner.ring
+    columns, size = jnp.full_like(ring.columns, -1.0), jnp.full_like(ring.size, ring.columns.shape[-3])
+    return state._replace(learner=state.learner._replace(ring=ring._replace(columns=columns, size=size)))
 
 
 def exponent(sizes: list[int], values: list[float]) -> float:

@@ -3,12 +3,12 @@
     python benchmarks/host_speed.py [--out benchmarks/results/host_speed.json] [--repeats 5]
 
 `pendulum`: Gymnasium's Pendulum-v1 in turns of 100 steps and 100 updates against the compiled Pendulum with one update
-a step; 64-64, minibatches of 32, one seed, one environment. `cheetah`: HalfCheetah-v5 with 256-256 and minibatches of
-256, against the same updates without the environment, and those against the floor: the operations of their matrix
-products at the rate that all cores reach on 1024 x 1024 float32 products in the same process. Both sides alternate in
-one process; figures are medians over its rounds, and over the repeats, each a process of its own. `cores` is what the
-machine had to give before each of them: the work that two processes of plain
-Python do in the time of one alone, 2 where each has a core, nearer 1 where they share one.
+a step; 64-64, minibatches of 32, one seed, one environment; chunks are as long as in a run. `cheetah`: HalfCheetah-v5
+with 256-256 and minibatches of 256, against the same updates without the environment, and those against the floor: the
+operations of their matrix products at the rate that all cores reach on 1024 x 1024 float32 products in the same
+process. Both sides alternate in one process; figures are medians over its rounds, and over the repeats, each a process
+of its own. `cores` is what the machine had to give before each of them: the work that two processes of plain Python do
+in the time of one alone, 2 where each has a core, nearer 1 where they share one.
 """
 
 import argparse
@@ -48,6 +48,7 @@ def worker(job: str) -> dict[str, float]:
     from ddpg.envs.pendulum import Pendulum
     from ddpg.experience.replay import Replay
     from ddpg.training.backend import driver_for
+    from ddpg.training.schedule import MAX_CHUNK
 
     gym = by_id(id)
     agent = DPG(actor=NetworkConfig(widths=widths), critic=NetworkConfig(widths=widths))
@@ -61,8 +62,14 @@ def worker(job: str) -> dict[str, float]:
     def turning(driver: Any, turn: int) -> Callable[[int], Any]:
         driver.start(keys)
         driver.compile(longest=1_000 // turn, learning=False)(np.int32(0), 1_000 // turn)
-        go, n = driver.compile(longest=steps // turn, learning=True), steps // turn
-        return lambda i: jax.block_until_ready(go(np.int32((1_000 + i * steps) // turn), n))
+        chunk = min(steps, MAX_CHUNK) // turn
+        go = driver.compile(longest=chunk, learning=True)
+
+        def once(i: int) -> None:
+            for first in range((1_000 + i * steps) // turn, (1_000 + (i + 1) * steps) // turn, chunk):
+                jax.block_until_ready(go(np.int32(first), chunk))
+
+        return once
 
     hosted = driver_for(config(TURN), gym)
     sides = {"host": turning(hosted, TURN)}

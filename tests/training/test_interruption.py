@@ -82,7 +82,7 @@ def test_a_report_is_asked_for_after_the_next_iteration(clock: Clock) -> None:
     def do(i: int, n: int, hold: bool) -> Callable[[], Report]:
         # The first iteration may be slow, so it is waited for.
         assert asked == [0] * (i > 0) + list(range(1, i - 1))
-        clock.now += 1
+        clock.now += 0.1
 
         def ask() -> Report:
             asked.append(i)
@@ -96,8 +96,8 @@ def test_a_report_is_asked_for_after_the_next_iteration(clock: Clock) -> None:
 
 @pytest.mark.parametrize("length", [18, 1])
 def test_learning_beside_what_is_done_is_seen_to_become_slow(length: int, clock: Clock) -> None:
-    """Updates of 1 s, of 2 s and of 25 s, beside 0.1 s of collecting; to hold the state takes 0.01 s."""
-    seconds, end, held = [*[1] * 5, *[2] * 10, *[25] * 3], 0.0, ""
+    """Updates of 0.2 s, of 2 s and of 25 s, beside 0.1 s of collecting; to hold the state takes 0.01 s."""
+    seconds, end, held = [*[0.2] * 5, *[2] * 10, *[25] * 3], 0.0, ""
 
     def wait(until: float) -> None:
         clock.now = max(clock.now, until)
@@ -125,6 +125,23 @@ def test_learning_beside_what_is_done_is_seen_to_become_slow(length: int, clock:
         one.chunk(length, pace, snapshot, do)
     # In one chunk updates are seen an iteration later.
     assert held == ("H......HHHHHHHHHHH" if length == 18 else "H.....HHHHHHHHHHHH")
+
+
+def test_long_iterations_are_not_begun_ahead(clock: Clock) -> None:
+    """Or a stop would wait for two of them."""
+    asked = list[int]()
+
+    def do(i: int, n: int, hold: bool) -> Callable[[], Report]:
+        assert asked == list(range(i))
+        clock.now += 0.6
+
+        def ask() -> Report:
+            asked.append(i)
+            return report(n)
+
+        return ask
+
+    Interruption().chunk(4, Pace(most=1), lambda: "state", do)
 
 
 def test_holding_the_state_costs_a_twentieth_at_most(clock: Clock) -> None:

@@ -61,6 +61,11 @@ class Pace:
         """Whether an iteration takes so long that it can be cancelled; the first may, since nothing is known of it."""
         return self._seconds > SLOW
 
+    @property
+    def long(self) -> bool:
+        """Whether a stop should not wait for two iterations: the next then begins when the last is done."""
+        return self._seconds > PIECE
+
     def hold(self, snapshot: Callable[[], PyTree]) -> PyTree:
         """The state before an iteration that may be cancelled: a slow one, or the first, of which nothing is known."""
         if not self.slow or self._seconds <= self._holding / SHARE:
@@ -90,7 +95,7 @@ class Interruption:
         """All reports of n iterations, leaves [n, S]; ChunkInterrupted if the driver is to stop before the end.
 
         `do(i, k, held)` makes iterations i to i + k - 1, and answers a function: it waits for their updates, which may
-        be under way, and reports, leaves [k, S]. It is called after the next `do`, which goes on meanwhile. Slow
+        be under way, and reports, leaves [k, S]. It is called after the next `do`, which goes on meanwhile. Long
         iterations are waited for one by one. If the state is `held`, `do` may raise Cancelled.
         """
         done, reports, under_way = 0, list[Report](), deque[Callable[[], Report]]()
@@ -100,8 +105,8 @@ class Interruption:
                 reports.append(under_way.popleft()())
 
         while done < n and not (done and self.soon()):
-            piece, slow = pace.iterations(n - done), pace.slow
-            if slow:
+            piece, long = pace.iterations(n - done), pace.long
+            if long:
                 report()  # or to hold the state would seem to take as long as the updates under way
             before, began = pace.hold(snapshot), perf_counter()
             try:
@@ -110,7 +115,7 @@ class Interruption:
                 self.left = before
                 break
             done += piece
-            report(all_but=0 if slow or done == n else 1)
+            report(all_but=0 if long or done == n else 1)
             pace.done(piece, began)
         report()
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *reports) if reports else None
