@@ -27,8 +27,9 @@ import gymnasium
 import numpy as np
 
 HOST = "HalfCheetah-v5"  # which Python steps
-COMPILED = ["ddpg", "mujoco", "sparse", "article", "lillicrap", "td3", "td3_plus", "d4pg", "simba", "fasttd3"]
-STEPPED = ["ddpg", "mujoco", "td3_plus", "simba", "fasttd3"]
+COMPILED = ["ddpg", "mujoco", "sparse", "article", "hands_on_rl", "lillicrap", "td3", "td3_plus", "d4pg", "td7",
+            "td7_plus", "simba", "fasttd3", "pixels", "lillicrap-pixels"]  # fmt: skip
+STEPPED = ["ddpg", "mujoco", "td3_plus", "td7_plus", "simba", "fasttd3"]
 RUNS = {f"{preset}, Pendulum-v1": ["--preset", preset, "--steps=1e7"] for preset in COMPILED}
 RUNS |= {f"{preset}, {HOST}": [HOST, "--preset", preset, "--steps=1e5"] for preset in STEPPED}
 SHORT = ["--steps=6000", "--collect.warmup=1000", "--eval-episodes=2"]
@@ -172,11 +173,13 @@ def rounded(value: Any) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("names", nargs="*", help="of the runs and films (all)")
+    parser.add_argument("names", nargs="*", help="of the runs and films to measure anew (all)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/latency.json"))
     parser.add_argument("--presses", type=int, default=3)
     args = parser.parse_args()
-    random, ctrl_c, films = Random(0), dict[str, Any](), dict[str, Any]()
+    before = json.loads(args.out.read_text()) if args.names and args.out.exists() else {}
+    ctrl_c, films = before.get("ctrl_c_seconds", {}), before.get("films", {})
+    random = Random(0)
     for name, words in RUNS.items():
         if not args.names or name in args.names:
             ctrl_c[name] = rounded(answers(words, args.presses, random))
