@@ -35,7 +35,7 @@ JOBS: dict[str, tuple[str, Options, int]] = {  # preset, options, seeds
     "td3, 64 seeds": ("td3", {"replay.capacity": 20_000}, 64),
     "fasttd3, 128 environments, batch 32 768": ("fasttd3", {"replay.capacity": 128 * 2_048}, 1),
 }
-SMALL = {"replay.capacity": 2_000, "replay.batch": 8, "collect.warmup": 0, "collect.learning_starts": 64}
+SMALL = {"replay.capacity": 2_000, "replay.batch": 8, "collect.warmup": 0, "collect.learning_starts": 256}
 TASK = ("drqv2", {"pixels.size": 84, "replay.capacity": 50_000, "steps": 50_000, "action_repeat": 1})
 CHUNK = 2.0  # seconds of a chunk that is timed
 

@@ -139,9 +139,13 @@ def figure(result: dict[str, Any], file: Path) -> None:
         (time,) = axes.loglog(sizes, [p["microseconds"] for p in points], "o-", color=PALETTE[0])
         (memory,) = other.loglog(sizes, [p["megabytes"] for p in points], "s--", color=PALETTE[1])
         axes.set_title(what, loc="left", color=INK, fontweight="bold")
+        axes.set_ylim(20, 2_000)  # the same in all, so that slopes can be compared
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
         axes.set_ylabel("µs an iteration" if i % 3 == 0 else "", color=PALETTE[0])
         other.set_ylabel("MB" if i % 3 == 2 else "", color=PALETTE[1])
         other.set_ylim(100, 10_000)
+        other.minorticks_off()
         if not i:
             drawing.legend([time, memory], ["time", "memory"], loc="outside upper center", ncols=2, frameon=False)
     FigureCanvasAgg(drawing).print_png(str(file), metadata={"Software": None})
