@@ -198,11 +198,25 @@ class Edge:
     camera_id, data, default_cam_config, max_geom, at = -1, None, None, 10, 0.0
     model = SimpleNamespace(vis=SimpleNamespace(global_=SimpleNamespace(offwidth=640, offheight=480)))
 
+    viewer: Any = None
+    current: Any = None  # the one that draws: others would be black
+    freed = False
+
     def __init__(self, *_: Any, width: int = 480, height: int = 480, max_geom: int = 0) -> None:
         self.width, self.height = width, height
 
-    def render(self, mode: str) -> np.ndarray:
-        columns = np.arange(self.width) < Edge.at * self.width / 8
+    @property
+    def con(self) -> Any:
+        return SimpleNamespace(free=lambda: setattr(Edge.current, "freed", True))
+
+    def make_context_current(self) -> None:
+        Edge.current = self
+
+    def render(self, mode: str = "rgb_array") -> np.ndarray:
+        if self.viewer is None:
+            self.viewer = Edge.current = self
+        seen = Edge.current is self and not self.freed
+        columns = np.arange(self.width) < Edge.at * self.width / 8 * seen
         return np.broadcast_to(np.uint8(255) * columns[:, None], (self.height, self.width, 3))
 
     def close(self) -> None: ...
@@ -217,6 +231,34 @@ def test_what_moves_by_less_than_a_pixel_is_seen() -> None:
             seen.append(camera()[0, :, 0].tolist())
     assert [row[3] for row in seen] == [0, pytest.approx(127, abs=1), 255]
     assert all(row[:3] == [255] * 3 and row[4:] == [0] * 4 for row in seen)
+
+
+class Drawing(gymnasium.Env):
+    """Draws with an edge."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+    observation_space = action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode, self.mujoco_renderer = render_mode, Edge()
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return np.zeros(1, np.float32), {}
+
+    def render(self) -> Any:
+        return self.mujoco_renderer.render()
+
+
+def test_others_that_draw_or_are_closed_do_not_make_it_black() -> None:
+    Edge.at, pixels = 8, View(Drawn(size=8))
+    factory = by_callable(Drawing, Drawing()).seen(pixels)
+    with closing(factory.make()) as env:
+        for _ in range(2):
+            with closing(factory.make()) as other:
+                for one in (env, other, env):
+                    assert one.reset()[0].min() == one.render().min() == 255
+            assert env.reset()[0].min() == 255
+        assert env.render().min() == 255
 
 
 def test_large_pictures_fit_what_mujoco_draws_into() -> None:

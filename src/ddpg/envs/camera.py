@@ -15,6 +15,40 @@ from ddpg.envs.view import Drawn
 ENLARGED = 2  # times as wide and high MuJoCo draws: shrunk, that shows what moves by less than a pixel
 
 
+class Context:
+    """What Gymnasium's renderer of MuJoCo draws with, if there is one.
+
+    One is current in a process: the pictures of others are black, and what MuJoCo frees, it frees of the current one.
+    """
+
+    def __init__(self, renderer: Any) -> None:
+        self._renderer = renderer
+
+    @property
+    def _viewer(self) -> Any:
+        return getattr(self._renderer, "viewer", None)  # from the first picture on, for which it is made current
+
+    def make_current(self) -> None:
+        if self._viewer is not None:
+            self._viewer.make_context_current()
+
+    def close(self) -> None:
+        """Before its renderer is."""
+        self.make_current()
+        if self._viewer is not None:
+            self._viewer.con.free()
+
+
+def context_of(env: Any) -> Context:
+    return Context(getattr(getattr(env, "unwrapped", None), "mujoco_renderer", None))
+
+
+def render(env: Any) -> Any:
+    """What it draws, whoever else draws in this process."""
+    context_of(env).make_current()
+    return env.render()
+
+
 class Camera:
     """Draws an environment of render mode rgb_array, and shrinks the frame. MuJoCo draws plainly, and twice as wide."""
 
@@ -32,13 +66,14 @@ class Camera:
 
     def close(self) -> None:
         if self._renderer is not None:
+            Context(self._renderer).close()
             self._renderer.close()
 
     def __call__(self) -> UInt8[np.ndarray, "size size c"]:
         """ValueError if what it draws is no picture."""
         if self._draw is not None:
             return self._draw()
-        frame = np.asarray(self._env.render() if self._renderer is None else self._renderer.render("rgb_array"))
+        frame = np.asarray(render(self._env) if self._renderer is None else self._rendered())
         if frame.ndim != 3 or frame.shape[-1] not in (3, 4):
             raise ValueError(f"a frame of shape {frame.shape}, expected [height, width, 3]")
         if frame.dtype.kind == "f":  # brightness from 0 to 1
@@ -49,6 +84,10 @@ class Camera:
         if picture.size != (size, size):
             picture = picture.resize((size, size), Image.Resampling.BOX)
         return np.asarray(picture).reshape(self.pixels.shape)
+
+    def _rendered(self) -> Any:
+        Context(self._renderer).make_current()
+        return self._renderer.render("rgb_array")
 
 
 def drawing_of(env: gymnasium.Env, pixels: Drawn) -> Callable[[], np.ndarray] | None:

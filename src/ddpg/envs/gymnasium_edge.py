@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from ddpg.envs.camera import Camera
+from ddpg.envs.camera import Camera, context_of, render
 from ddpg.envs.episode_info import numbers_of
 from ddpg.envs.foreign import EnvironmentFailure, Guard, brief_value, close_quietly
 from ddpg.envs.observations import flatten, opaque_parts
@@ -121,7 +121,7 @@ class CheckedEnv(gymnasium.Wrapper):
 
     def render(self) -> Any:
         with self._calls["render"]:
-            return self.env.render()
+            return render(self.env)
 
     @property
     def render_mode(self) -> str | None:
@@ -133,6 +133,7 @@ class CheckedEnv(gymnasium.Wrapper):
         IN_USE.pop(id(self.env), None)
         if self._camera is not None:
             close_quietly(self._camera)
+        close_quietly(context_of(self.env))
         close_quietly(self.env)
 
     def beside(self, index: int) -> "CheckedEnv":
