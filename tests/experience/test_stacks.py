@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ddpg.experience.replay import Replay
-from ddpg.experience.ring import Ring, all_rows, cut, fewer
+from ddpg.experience.ring import Ring, all_rows, cut, fewer, rows_in_order, trimmed
 from ddpg.experience.sampling import Prioritised, Uniform
 from ddpg.types import Row
 
@@ -119,6 +119,21 @@ def test_all_rows_have_their_stacks() -> None:
     ring: Ring = replay.add(replay.add(replay.init(none, stack), none), block)
     found = np.asarray(all_rows(ring, (2, 3, 6)).obs)[20:40]
     np.testing.assert_array_equal(found, np.array([[step.stack for step in row] for row in rows]))
+
+
+@pytest.mark.parametrize("steps", [20, 47])
+def test_rows_in_order_have_the_stacks_of_a_naive_replay(steps: int) -> None:
+    """In a ring of 32 rows that has wrapped, and in one that has not."""
+    stack, replay, rows = 3, Replay(capacity=32, batch=4), play(steps, 1, 3, 0)
+    none = block_of(rows[:1], np.zeros((1, 1, 1), np.float32))
+    ring = replay.add(replay.init(none, stack), none._replace(boundary=jnp.ones((1, 1), bool)))
+    for row in rows:
+        ring = replay.add(ring, block_of([row], np.zeros((1, 1, 1), np.float32)))
+    one = jax.tree.map(lambda x: np.asarray(x)[0], trimmed(jax.tree.map(lambda x: np.asarray(x)[None], ring)))
+    found = rows_in_order(one, (2, 3, 6)).obs[:, 0]
+    kept = rows if steps == 20 else rows[-(32 - (stack - 1)) :]
+    np.testing.assert_array_equal(found[-len(kept) :], np.array([row[0].stack for row in kept]))
+    assert len(found) == len(kept) + (steps == 20)
 
 
 @pytest.mark.parametrize("held", [2, 5, 8, 100, None])

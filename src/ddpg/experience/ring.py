@@ -151,6 +151,18 @@ def _oldest(ring: Ring) -> int:
     return int(np.asarray(ring.cursor)[0]) % max(ring.columns.shape[1], 1)
 
 
+def rows_in_order(ring: Ring, obs_shape: tuple[int, ...]) -> Row:
+    """Rows [T, N, ...] of a `trimmed` ring of one seed, the oldest first, in NumPy.
+
+    Of a ring that has wrapped, the first rows are left out whose stacks have lost pictures.
+    """
+    filled, cursor = ring.columns.shape[0], int(ring.cursor)
+    obs, columns = (jnp.asarray(np.roll(x, -cursor, axis=0)) for x in (ring.obs, ring.columns))
+    rows = all_rows(Ring(obs, columns, jnp.int32(0), jnp.int32(filled)), obs_shape)
+    lost = stacked(ring, obs_shape) - 1 if cursor < filled else 0
+    return jax.tree.map(lambda x: np.asarray(x)[lost:], rows)
+
+
 def any_rows(ring: Ring) -> Ring:
     """The shapes that `trimmed` may give for rings [S, T, N, ...]: -T stands for any number of rows up to T."""
 

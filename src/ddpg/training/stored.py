@@ -5,10 +5,9 @@ from operator import itemgetter
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ddpg.experience.ring import Ring, all_rows, any_rows
+from ddpg.experience.ring import any_rows, rows_in_order
 from ddpg.experience.transitions import Transitions, from_rows
 from ddpg.mistake import Mistake
 from ddpg.records import tree_file
@@ -55,9 +54,5 @@ def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
             f"the {steps} steps of {folder} would take {1e-9 * needed:.1f} GB as arrays, with every stack of pictures "
             f"twice, and this machine has {1e-9 * available:.1f}; its pictures are in {folder.checkpoints / KEY}, once"
         )
-    shift = -int(own.cursor) if int(own.size) == own.columns.shape[0] else 0
-    obs, columns = (jnp.asarray(np.roll(x, shift, axis=0)) for x in (own.obs, own.columns))
-    ordered = Ring(obs, columns, jnp.int32(0), jnp.int32(len(columns)))
-    rows = jax.tree.map(np.asarray, all_rows(ordered, spec.obs_shape))
-    transitions: Transitions = from_rows(rows, spec)
+    transitions: Transitions = from_rows(rows_in_order(own, spec.obs_shape), spec)
     return transitions._asdict()
