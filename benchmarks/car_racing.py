@@ -1,7 +1,7 @@
 r"""Gymnasium's CarRacing-v3 from half of its pixels, grey and without the bar of instruments.
 
 pip install 'gymnasium[box2d]'
-cd examples && ddpg train car_racing:CarPicture-v0 --action_repeat 4 --steps 100000
+cd examples && ddpg train car_racing:CarPicture-v0 --action_repeat 4 --steps 60000
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
 """Kill -9, again and again: every run is resumed until it is done, and must end as one that nobody disturbed.
 
-    python benchmarks/crashes.py [--kills 64] [--out benchmarks/results/crashes.json]
+    python benchmarks/crashes.py [--kills 96] [--out benchmarks/results/crashes.json]
 
-Four jobs, each with an undisturbed reference and with runs of the same configuration that are killed; the moments come
+Six jobs, each with an undisturbed reference and with runs of the same configuration that are killed; the moments come
 from a generator with a fixed seed. Only the main process is killed, by SIGKILL. Kinds of kill:
 
   training     so long after the second chunk began, drawn uniformly
@@ -42,6 +42,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 SMALL = ["--actor.widths", "16", "--critic.widths", "16,16", "--replay.batch", "16", "--collect.warmup", "500"]
 OFTEN = ["--checkpoint.every", "1000", "--checkpoint.share", "none", "--eval.every", "1000"]
 COMPILED, HOSTED = ["--steps", "20000", "--eval.episodes", "1000"], ["--steps", "10000", "--eval.episodes", "20"]
+PICTURES = ["--pixels", "--pixels.size", "16", "--encoder.filters", "8", "--steps", "8000", "--eval.episodes", "20"]
 JOBS: dict[str, tuple[list[str], float]] = {  # command, and the seconds in which it is killed while training
     "compiled, 1 seed": (["Pendulum-v1", *COMPILED], 1.5),
     "compiled, 3 seeds": (["Pendulum-v1", "--seeds", "3", *COMPILED], 2.5),
@@ -50,6 +51,8 @@ JOBS: dict[str, tuple[list[str], float]] = {  # command, and the seconds in whic
         ["gym:Pendulum-v1", "--collect.envs", "2", "--collect.vector", "async", *HOSTED],
         3.5,
     ),
+    "pictures, compiled": (["Pendulum-v1", *PICTURES], 3.0),
+    "pictures, Gymnasium": (["gym:Pendulum-v1", *PICTURES], 4.0),
 }
 KINDS = {"training": 6, "save": 4, "evaluation": 4, "start": 1, "end": 1}  # of 16 kills
 STARTING, TRAINING, EVALUATING, SAVED = range(4)
@@ -307,7 +310,7 @@ def job(command: list[str], seconds: float, kills: int, seed: int, tell: Callabl
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/crashes.json"))
-    parser.add_argument("--kills", type=int, default=64)
+    parser.add_argument("--kills", type=int, default=96)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", nargs="*", choices=JOBS, default=list(JOBS))
     args = parser.parse_args()

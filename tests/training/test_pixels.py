@@ -17,9 +17,10 @@ from ddpg.cli import main
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.environment import resolve_as
-from ddpg.envs.gymnasium_factory import GymFactory
+from ddpg.envs.gymnasium_factory import GymFactory, by_callable
 from ddpg.mistake import Mistake
 from ddpg.pictures import picture_parts
+from ddpg.training.film import Beside
 from ddpg.training.memory import check_memory, replay_bytes
 from ddpg.types import Leaf, Spec
 from tests.tiny import TURNS
@@ -135,6 +136,27 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> ddpg.Run:
     return ddpg.train(
         LampAndMoves, run=tmp_path_factory.mktemp("beside") / "run", options=TURNS | small | {"steps": 300}
     )
+
+
+def test_a_film_shows_every_picture_that_the_agent_sees() -> None:
+    gym = by_callable(LampAndMoves, LampAndMoves())
+    with closing(gym.make(render_mode="rgb_array")) as env:
+        shown = Beside(env, gym.spec)
+        obs, _ = shown.reset(seed=0)
+        ours, *theirs = np.split(shown.render(), [20, 40], axis=1)
+        assert len(theirs) == len(picture_parts(gym.spec)) == 2
+        for (begin, end, shape), seen in zip(picture_parts(gym.spec), theirs, strict=True):
+            picture = obs[begin:end].reshape(shape)
+            assert seen.shape[0] == ours.shape[0]
+            assert (seen == 255).mean() == pytest.approx((picture == picture.max()).mean(), abs=0.02)
+
+
+def test_a_film_shows_the_newest_of_pictures_in_a_row() -> None:
+    """Of which each has its channels first."""
+    env: Any = Lamp(render_mode="rgb_array")
+    shown = Beside(env, Spec((3, 3, 24, 20), (-1.0,), (1.0,), "uint8"))
+    shown._seen = np.stack([np.full((3, 24, 20), level, np.uint8) for level in (10, 20, 30)])
+    assert set(np.unique(shown.render()[:, 20:])) == {30}
 
 
 @pytest.mark.parametrize("format", ["onnx", "hdf5", "numpy"])

@@ -20,9 +20,9 @@ from ddpg.envs.foreign import EnvironmentFailure, Guard
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.pools import is_pooled
-from ddpg.envs.view import is_picture, unseen
+from ddpg.envs.view import has_pictures, unseen
 from ddpg.mistake import Mistake
-from ddpg.pictures import layout_of
+from ddpg.pictures import Part, layout_of, picture_parts
 from ddpg.records.video import (
     FilmPace,
     check_film,
@@ -94,7 +94,7 @@ def film_policy(
             with suppress(EnvironmentFailure), Guard(lambda: "its model raised"):
                 draw_plainly(drawn)
         left = DRAWING * seconds - (perf_counter() - began)
-        shown = Beside(drawn, policy.spec) if is_picture(policy.spec) else drawn
+        shown = Beside(drawn, policy.spec) if has_pictures(policy.spec) else drawn
         pace = FilmPace(float(drawn.metadata.get("render_fps") or 30), min(steps, LONGEST), left)
         frames = film(shown, _greedy(policy), episode, pace, note, fit_of(path))
     try:
@@ -132,12 +132,12 @@ def in_gymnasium(env: AnyEnvironment) -> bool:
 
 
 class Beside(gymnasium.Wrapper):
-    """Draws what an agent sees beside what we see, if it sees pictures."""
+    """Draws the newest pictures that an agent sees beside what we see, each as high as that."""
 
-    def __init__(self, env: CheckedEnv, spec: Spec) -> None:
+    def __init__(self, env: gymnasium.Env, spec: Spec) -> None:
         super().__init__(env)
-        self._seen, self._channels = np.zeros(spec.obs_shape, np.uint8), max(1, spec.obs_shape[-1] // spec.stack)
-        self._layout = layout_of(spec.obs_shape)
+        self._seen, self._stack = np.zeros(spec.obs_size, np.uint8), spec.stack
+        self._parts = picture_parts(spec) if spec.nested else [Part(0, spec.obs_size, spec.obs_shape)]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         self._seen, info = self.env.reset(seed=seed)
@@ -149,14 +149,20 @@ class Beside(gymnasium.Wrapper):
 
     def render(self) -> Any:
         frame: Any = self.env.render()
-        if self._layout is None or not (isinstance(frame, np.ndarray) and frame.ndim == 3):
+        if not (isinstance(frame, np.ndarray) and frame.ndim == 3):
             return frame
-        newest = self._layout(self._seen[None])[0, ..., -self._channels :]
-        colours = newest[..., :3] if newest.shape[-1] >= 3 else np.repeat(newest[..., -1:], 3, axis=-1)
-        height = frame.shape[0]
-        width = max(1, height * colours.shape[1] // colours.shape[0])
-        rows, columns = (np.arange(n) * size // n for n, size in zip((height, width), colours.shape, strict=False))
-        return np.concatenate([frame[..., :3], colours[rows][:, columns]], axis=1)
+        height, pictures = frame.shape[0], [frame[..., :3]]
+        for begin, end, shape in self._parts:
+            layout = layout_of(shape)
+            assert layout is not None
+            seen = layout(self._seen.reshape(1, -1)[:, begin:end].reshape(1, *shape))[0]
+            channels = shape[layout.axes[3]] if len(shape) == 4 else seen.shape[2] // self._stack
+            newest = seen[..., -channels:]
+            colours = newest[..., :3] if channels >= 3 else np.repeat(newest[..., -1:], 3, axis=-1)
+            width = max(1, height * seen.shape[1] // seen.shape[0])
+            rows, columns = (np.arange(n) * of // n for n, of in zip((height, width), seen.shape, strict=False))
+            pictures.append(colours[rows][:, columns].astype(frame.dtype))
+        return np.concatenate(pictures, axis=1)
 
 
 def _greedy(policy: Policy) -> Callable[[np.ndarray], np.ndarray]:
