@@ -203,7 +203,7 @@ def test_what_does_not_fit_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
             ["--smoothing.actor", "true"],
             "smoothing.sigma 0 is no noise; use --smoothing.sigma 0.2",
         ),
-        (["--stack", "3"], "stack 3: it is pictures that are stacked"),
+        (["--stack", "3"], "stack 3: it is single pictures that are stacked"),
     ):
         assert main(["train", *words]) == 2
         assert said in capsys.readouterr().err

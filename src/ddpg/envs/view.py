@@ -61,10 +61,13 @@ def seen_spec(spec: Spec, view: View) -> Spec:
     if view.stack == 1:
         return spec
     if not is_picture(spec) or is_stack(spec):
-        what = "is several pictures already; use --stack 1" if is_stack(spec) else "is none; use --pixels, or --stack 1"
-        raise Mistake(
-            f"stack {view.stack}: it is pictures that are stacked, and an observation {spec.obs_shape} {what}"
-        )
+        if spec.nested:
+            what = f"of {len(spec.leaves)} parts is none; use --stack 1, or stack them in the environment"
+        elif is_stack(spec):
+            what = f"{spec.obs_shape} is several pictures already; use --stack 1"
+        else:
+            what = f"{spec.obs_shape} is none; use --pixels, or --stack 1"
+        raise Mistake(f"stack {view.stack}: it is single pictures that are stacked, and an observation {what}")
     height, width, channels = arrangement(spec).shape
     return replace(spec, obs_shape=(height, width, view.stack * channels), stack=view.stack)
 

@@ -31,7 +31,7 @@ def available_bytes() -> float:
 
 
 def check_memory(config: Config, env: AnyEnvironment) -> None:
-    """Raise Mistake if the replay, and its copy while a checkpoint is written, would not fit."""
+    """Raise Mistake if the replay, and its copy while a checkpoint is written or read, would not fit."""
     needed, available = replay_bytes(config, env), available_bytes()
     if jax.config.values["jax_platforms"] == "cpu":
         needed *= config.devices  # each has its own, in this memory
@@ -39,6 +39,6 @@ def check_memory(config: Config, env: AnyEnvironment) -> None:
         raise Mistake(
             f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(config.seeds, 'seed')} "
             f"on {count(config.devices, 'device')}, "
-            f"and as much again while a checkpoint is written, and this machine has {1e-9 * available:.1f}; "
+            f"and as much again while a checkpoint is written or read, and this machine has {1e-9 * available:.1f}; "
             f"use a smaller --replay.capacity"
         )
