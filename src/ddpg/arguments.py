@@ -176,6 +176,7 @@ def _doctor(command: Parser) -> None:
     command.add_argument("ENV", help="environment id")
     command.add_argument("--env-args", nargs="+", default=[], metavar="KEY=VALUE", help="its keyword arguments")
     command.add_argument("--env-seeds", default="episode", metavar="HOW", help=SEEDS)
+    command.add_argument("--pixels", action="store_true", help="examine it as it draws itself, for --preset pixels")
     command.add_argument("--steps", type=_natural, default=5_000, metavar="N", help="random steps (5000)")
     command.add_argument("--seed", type=_whole, default=0, metavar="S", help="of its episodes and the actions (0)")
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout instead")

@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from typing import Any
 
 import gymnasium
 import pytest
@@ -62,6 +63,21 @@ def test_a_compiled_version_is_named(capsys: pytest.CaptureFixture[str]) -> None
         printed = json.loads(capsys.readouterr().out)
         assert printed["compiled"]
         assert "compiled version" in printed["advice"][-1]["why"]
+
+
+@pytest.mark.parametrize("id", ["Pendulum-v1", "gym:Pendulum-v1"])
+def test_an_environment_is_examined_as_it_draws_itself(
+    id: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pygame")
+    seen = list[Any]()
+    monkeypatch.setattr(doctoring, "rehearse", lambda *of: seen.append(of) or Duration(600.0, 120.0, "learning"))
+    assert cli.main(["doctor", id, "--pixels", "--steps", "100", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["command"].startswith(f"ddpg train {id} --preset pixels")
+    assert not [each["why"] for each in printed["advice"] if "never changed" in each["why"]]  # as many pixels do
+    ((config, env, _),) = seen
+    assert (config.preset, env.spec.obs_shape) == ("pixels", (48, 48, 3))
 
 
 @pytest.mark.usefixtures("quickly")
