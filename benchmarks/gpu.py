@@ -36,7 +36,17 @@ JOBS: dict[str, tuple[str, Options, int]] = {  # preset, options, seeds
     "fasttd3, 128 environments, batch 32 768": ("fasttd3", {"replay.capacity": 128 * 2_048}, 1),
 }
 SMALL = {"replay.capacity": 2_000, "replay.batch": 8, "collect.warmup": 0, "collect.learning_starts": 256}
-TASK = ("drqv2", {"pixels.size": 84, "replay.capacity": 50_000, "steps": 50_000, "action_repeat": 1})
+TASK = (
+    "drqv2",
+    {
+        "pixels.size": 84,
+        "replay.capacity": 50_000,
+        "steps": 50_000,
+        "action_repeat": 1,
+        "exploration.schedule.steps": 25_000,
+        "smoothing.schedule.steps": 12_500,  # updates
+    },
+)
 CHUNK = 2.0  # seconds of a chunk that is timed
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.encoders import Conv
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
-from ddpg.algorithm.initialisers import Normal
+from ddpg.algorithm.initialisers import Normal, Orthogonal
 from ddpg.algorithm.networks import Plain, Residual
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Categorical, Scalar
@@ -98,9 +99,10 @@ def test_drqv2() -> None:
     assert (height, width, config.stack, config.action_repeat, config.gamma) == (84, 84, 3, 2, 0.99)
     encoder: Any = agent.encoder
     assert (encoder.filters, encoder.kernels, encoder.strides) == ((32,) * 4, (3,) * 4, (2, 1, 1, 1))
+    assert (encoder.activation, encoder.init) == ("relu", Orthogonal(2**0.5))
     for network in (agent.actor, agent.critic):
         assert (network.trunk, network.widths, network.activation, network.lr) == (50, (1024, 1024), "relu", 1e-4)
-        assert network.init.kind == "orthogonal"
+        assert network.init == Orthogonal(1.0)
     assert (agent.critics, agent.actor_q, agent.tau, agent.tau_actor, agent.tau_encoder) == (2, "min", 0.01, 1.0, 1.0)
     assert (agent.smoothing.clip, agent.smoothing.actor) == (0.3, True)
     # 500 000 steps of the agent: an update every second.
@@ -110,14 +112,18 @@ def test_drqv2() -> None:
     augment: Any = agent.augment
     assert (augment.pixels, augment.groups) == (4, config.replay.batch)
     assert (config.replay.batch, config.replay.n_step, config.replay.capacity) == (256, 3, 1_000_000)
-    assert (config.collect.steps, config.collect.updates, config.collect.warmup) == (2, 1, 2_000)
+    assert (config.collect.steps, config.collect.updates) == (2, 1)
+    assert (config.collect.warmup, config.collect.learning_starts) == (2_000, 2_000)
 
 
 def test_lillicrap_pixels() -> None:
     """Lillicrap et al. 2016, section 7."""
     config = PRESETS["lillicrap-pixels"]
     agent, encoder = config.agent, config.agent.encoder
-    assert getattr(encoder, "filters", None) == (32, 32, 32)
+    assert isinstance(encoder, Conv)
+    # "3 convolutional layers (no pooling) with 32 filters at each layer"; kernels and strides are ours.
+    assert (encoder.filters, encoder.kernels, encoder.strides) == ((32,) * 3, (3,) * 3, (2,) * 3)
+    assert agent.exploration == OrnsteinUhlenbeck(theta=0.15, sigma=0.2, dt=1.0, schedule=Constant())
     assert (config.view.pixels.shape, config.stack, config.action_repeat) == ((64, 64, 3), 3, 3)  # pyright: ignore[reportAttributeAccessIssue]
     assert (agent.actor.widths, agent.actor.final_init, agent.actor.lr) == ((200, 200), 3e-4, 1e-4)
     assert (agent.critic.widths, agent.critic.final_init, agent.critic.lr) == ((200, 200), 3e-4, 1e-3)
