@@ -7,10 +7,11 @@ r"""Tasks of the DeepMind Control Suite, from 64 x 64 grey pixels if they are as
         --actor.schedule.steps 125000 --critic.schedule.steps 125000 --exploration.schedule.steps 25000 \
         --eval.every 2500 --eval.episodes 10
 
-125 000 steps are 500 000 frames. Without shadows, reflections and multisampling a picture takes a tenth of the time;
-drawn twice as wide and high, and shrunk, it shows what moves by less than a pixel. Patches that overlap tell speeds
-better than the preset's, which touch (`dm_control_probe.py`). An action is held for four frames, and the pictures of a
-stack lie as far apart, so that they show more of a movement than after two.
+125 000 steps are 500 000 frames. CheetahRun-v0 learns more with two frames an action: `--action_repeat 2 --steps 250000
+--augment.pixels 3 --eval.every 5000`, and schedules that are twice as long. Without shadows, reflections and
+multisampling a picture takes a tenth of the time; drawn twice as wide and high, and shrunk, it shows what moves by less
+than a pixel. Patches that overlap tell speeds better than the preset's, which touch (`dm_control_probe.py`). Where an
+action is held for four frames, the pictures of a stack lie as far apart, so that they show more of a movement.
 """
 
 from typing import Any

@@ -24,4 +24,5 @@ def test_its_parts_in_small(capsys: pytest.CaptureFixture[str]) -> None:
     pixels = {"pixels.size": 16, "encoder.filters": (4,), "encoder.strides": (2,), "encoder.kernels": (3,)}
     task = gpu.task(tiny | pixels | {"steps": 2_100}, time.monotonic() + 600)
     assert task["optimum"] > task["curve"][-1]["return"]
+    assert max(gpu.convolution().values()) < 1e-5
     assert gpu.machine()["devices"] >= 1
