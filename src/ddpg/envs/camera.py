@@ -16,7 +16,7 @@ ENLARGED = 2  # times as wide and high MuJoCo draws: shrunk, that shows what mov
 
 
 class Context:
-    """What Gymnasium's renderer of MuJoCo draws with, if there is one.
+    """What Gymnasium's renderer of MuJoCo draws pictures with, if there is one and it is no window.
 
     One is current in a process: the pictures of others are black, and what MuJoCo frees, it frees of the current one.
     """
@@ -26,7 +26,8 @@ class Context:
 
     @property
     def _viewer(self) -> Any:
-        return getattr(self._renderer, "viewer", None)  # from the first picture on, for which it is made current
+        viewer = getattr(self._renderer, "viewer", None)  # from the first picture on, for which it is made current
+        return None if hasattr(viewer, "window") else viewer
 
     def make_current(self) -> None:
         if self._viewer is not None:
