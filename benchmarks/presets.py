@@ -52,6 +52,8 @@ JOBS: dict[str, dict[str, Any]] = {  # preset, and more: options in which it dif
     "td7_plus": {**SMALL["td7_plus"]},
 }
 
+BESIDE = ("ddpg", "pixels")  # states and pictures, in a figure of their own
+
 
 def preset_of(name: str) -> str:
     return name.partition(",")[0]
@@ -182,6 +184,7 @@ def main() -> None:
         print(f"{name}: {results[name]['reached']} of {SEEDS}, median {to_gap['median']}, last {last}", flush=True)
     if results:
         figure(results, args.out / "presets.png")
+        figure({name: results[name] for name in BESIDE if name in results}, args.out / "presets_pixels.png")
     if args.table:
         print(table(results))
 
