@@ -12,6 +12,8 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -23,35 +25,24 @@ import numpy as np
 import ddpg
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
-from camera import Chase  # pyright: ignore[reportMissingImports]
-from camera_and_position import Meet  # pyright: ignore[reportMissingImports]
+import camera  # noqa: F401  # pyright: ignore[reportMissingImports]
+import camera_and_position  # noqa: F401  # pyright: ignore[reportMissingImports]
 
-SEEDS, STEPS, EPISODES, LENGTH, FIRST = (0, 1), 20_000, 100, 50, 10_000
+SEEDS, STEPS, EPISODES, FIRST = (0, 1), 20_000, 100, 10_000
 Act = Callable[[Any], Any]  # the environment itself -> an action
 
 
-class Part(gymnasium.ObservationWrapper):
-    """One of the parts of what an environment shows."""
-
-    def __init__(self, env: gymnasium.Env, name: str) -> None:
-        super().__init__(env)
-        self._name = name
-        assert isinstance(env.observation_space, gymnasium.spaces.Dict)
-        self.observation_space = env.observation_space[name]
-
-    def observation(self, observation: Any) -> Any:
-        return observation[self._name]
-
-
-def limited(env: gymnasium.Env) -> gymnasium.Env:
-    return gymnasium.wrappers.TimeLimit(env, LENGTH)
+def part(name: str, **how: Any) -> gymnasium.Env:
+    """`Meet` of which one part is seen."""
+    env: Any = gymnasium.make("Meet-v0", **how)
+    return gymnasium.wrappers.TransformObservation(env, itemgetter(name), env.observation_space[name])
 
 
 RUNS: dict[str, Callable[..., gymnasium.Env]] = {
-    "Chase": lambda **how: limited(Chase(**how)),
-    "Meet": lambda **how: limited(Meet(**how)),
-    "Meet, the camera alone": lambda **how: limited(Part(Meet(**how), "camera")),
-    "Meet, the position alone": lambda **how: limited(Part(Meet(**how), "position")),
+    "Chase": partial(gymnasium.make, "Chase-v0"),
+    "Meet": partial(gymnasium.make, "Meet-v0"),
+    "Meet, the camera alone": partial(part, "camera"),
+    "Meet, the position alone": partial(part, "position"),
 }
 
 
@@ -83,7 +74,7 @@ def measure(make: Callable[..., gymnasium.Env]) -> dict[str, Any]:
             began = perf_counter()
             run = ddpg.train(make, steps=STEPS, seed=seed, run=f"{folder}/run", quiet=True)
             seconds = perf_counter() - began
-            said["preset"] = json.loads((Path(run.path) / "config.json").read_text())["preset"]
+            said["preset"] = run.config.preset
             judged = ddpg.evaluate(run.path, episodes=EPISODES, env=make)
         said["seeds"].append({"return": round(judged["returns"][0], 2), "seconds": round(seconds)})
         print(said, flush=True)

@@ -201,6 +201,7 @@ class Edge:
     viewer: Any = None
     current: Any = None  # the one that draws: others would be black
     freed = False
+    to_free: list[Any] = []  # noqa: RUF012
 
     def __init__(self, *_: Any, width: int = 480, height: int = 480, max_geom: int = 0) -> None:
         self.width, self.height = width, height
@@ -215,11 +216,16 @@ class Edge:
     def render(self, mode: str = "rgb_array") -> np.ndarray:
         if self.viewer is None:
             self.viewer = Edge.current = self
+        if Edge.to_free:  # what was dropped is freed late, in whichever is current by then
+            Edge.to_free.clear()
+            self.con.free()
         seen = Edge.current is self and not self.freed
         columns = np.arange(self.width) < Edge.at * self.width / 8 * seen
         return np.broadcast_to(np.uint8(255) * columns[:, None], (self.height, self.width, 3))
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        if self.viewer is not None and not self.freed:
+            Edge.to_free.append(self)
 
 
 def test_what_moves_by_less_than_a_pixel_is_seen() -> None:
@@ -247,6 +253,9 @@ class Drawing(gymnasium.Env):
 
     def render(self) -> Any:
         return self.mujoco_renderer.render()
+
+    def close(self) -> None:
+        self.mujoco_renderer.close()
 
 
 def test_others_that_draw_or_are_closed_do_not_make_it_black() -> None:

@@ -18,6 +18,7 @@ from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.environment import resolve_as
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable
+from ddpg.envs.view import View, seen_spec
 from ddpg.mistake import Mistake
 from ddpg.pictures import picture_parts
 from ddpg.training.film import Beside
@@ -207,6 +208,12 @@ def test_what_does_not_fit_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
     ):
         assert main(["train", *words]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_of_several_parts_none_is_stacked() -> None:
+    spec = by_callable(LampAndMoves, LampAndMoves()).spec
+    with pytest.raises(Mistake, match="an observation of 3 parts is none; use --stack 1, or stack them in"):
+        seen_spec(spec, View(stack=3))
 
 
 def test_memory_is_that_of_single_pictures() -> None:

@@ -70,6 +70,11 @@ class Findings:
     remarks: tuple[str, ...] = ()  # warnings of Gymnasium's own checks
 
     @property
+    def constant(self) -> list[int]:
+        """The components that never changed, but for pixels, of which many may not."""
+        return [i for i in self.observations.constant if self.components.flat[i]]
+
+    @property
     def length(self) -> float:
         """The median length of an episode, or the best guess if none ended."""
         return median(self.lengths) if self.lengths else float(self.time_limit or self.unfinished)

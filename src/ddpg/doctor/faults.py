@@ -26,8 +26,8 @@ def about_faults(findings: Findings) -> Iterator[Advice]:
     if fixed := [i for i, (low, high) in enumerate(bounds) if low == high]:
         which = enumerated(fixed, list(map(str, range(len(findings.action_low)))))
         yield Advice(f"action {which} is fixed, since its bounds are equal; leave it out to save weights")
-    if constant := [i for i in stats.constant if findings.components.flat[i]]:
-        which = enumerated(constant, findings.components.names)
+    if findings.constant:
+        which = enumerated(findings.constant, findings.components.names)
         yield Advice(f"observation {which} never changed in {findings.steps} steps; leave it out to save weights")
     if stats.outside:
         which = enumerated(stats.outside, findings.components.names)

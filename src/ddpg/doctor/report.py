@@ -47,8 +47,7 @@ def facts(findings: Findings) -> Iterator[tuple[str, str]]:
     """Rows of a name and a fact; the name is empty if a row continues the one above."""
     stats, rewards = findings.observations, findings.rewards
     yield "observations", _shortened(findings.observation_space)
-    constant = [i for i in stats.constant if findings.components.flat[i]]
-    remark = f", {len(constant)} never change" if constant else ""
+    remark = f", {len(findings.constant)} never change" if findings.constant else ""
     moving = [std for i, std in enumerate(stats.std) if i not in set(stats.constant)]
     if len(moving) > 1:
         remark += f"; std {min(moving):.3g} to {max(moving):.3g}, {stats.orders:.1f} orders of magnitude"

@@ -44,12 +44,6 @@ def context_of(env: Any) -> Context:
     return Context(getattr(getattr(env, "unwrapped", None), "mujoco_renderer", None))
 
 
-def render(env: Any) -> Any:
-    """What it draws, whoever else draws in this process."""
-    context_of(env).make_current()
-    return env.render()
-
-
 class Camera:
     """Draws an environment of render mode rgb_array, and shrinks the frame. MuJoCo draws plainly, and twice as wide."""
 
@@ -64,17 +58,19 @@ class Camera:
             own = {"width": size, "height": size, "max_geom": renderer.max_geom}
             camera = {} if renderer.camera_id == -1 else {"camera_id": renderer.camera_id}
             self._renderer = type(renderer)(renderer.model, renderer.data, renderer.default_cam_config, **own, **camera)
+        self._context = context_of(env) if self._renderer is None else Context(self._renderer)
 
     def close(self) -> None:
         if self._renderer is not None:
-            Context(self._renderer).close()
+            self._context.close()
             self._renderer.close()
 
     def __call__(self) -> UInt8[np.ndarray, "size size c"]:
         """ValueError if what it draws is no picture."""
         if self._draw is not None:
             return self._draw()
-        frame = np.asarray(render(self._env) if self._renderer is None else self._rendered())
+        self._context.make_current()
+        frame = np.asarray(self._env.render() if self._renderer is None else self._renderer.render("rgb_array"))
         if frame.ndim != 3 or frame.shape[-1] not in (3, 4):
             raise ValueError(f"a frame of shape {frame.shape}, expected [height, width, 3]")
         if frame.dtype.kind == "f":  # brightness from 0 to 1
@@ -85,10 +81,6 @@ class Camera:
         if picture.size != (size, size):
             picture = picture.resize((size, size), Image.Resampling.BOX)
         return np.asarray(picture).reshape(self.pixels.shape)
-
-    def _rendered(self) -> Any:
-        Context(self._renderer).make_current()
-        return self._renderer.render("rgb_array")
 
 
 def drawing_of(env: gymnasium.Env, pixels: Drawn) -> Callable[[], np.ndarray] | None:

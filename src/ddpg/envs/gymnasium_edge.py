@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from ddpg.envs.camera import Camera, context_of, render
+from ddpg.envs.camera import Camera, context_of
 from ddpg.envs.episode_info import numbers_of
 from ddpg.envs.foreign import EnvironmentFailure, Guard, brief_value, close_quietly
 from ddpg.envs.observations import flatten, opaque_parts
@@ -121,7 +121,8 @@ class CheckedEnv(gymnasium.Wrapper):
 
     def render(self) -> Any:
         with self._calls["render"]:
-            return render(self.env)
+            context_of(self.env).make_current()
+            return self.env.render()
 
     @property
     def render_mode(self) -> str | None:
