@@ -8,8 +8,7 @@ from jaxtyping import Shaped
 
 from ddpg.types import AnyArray, Spec
 
-SMALLEST = 16  # pixels that a picture among other parts has at least, in both directions
-
+SMALLEST = 16  # pixels that bytes have at least, in both directions, if they are taken for a picture
 MOST_CHANNELS = 16  # an axis of so many at most may be channels, or pictures that follow each other
 
 
@@ -29,16 +28,17 @@ class Layout(NamedTuple):
 
 
 def layout_of(shape: tuple[int, ...]) -> Layout | None:
-    """The layout of observations of this shape; None if they are no pictures.
+    """The layout of observations of this shape; None if they cannot be pictures.
 
-    [h, w], [h, w, c] and [c, h, w], and stacks [k, h, w], [k, h, w, c] and [k, c, h, w] of them.
+    [h, w], [h, w, c] and [c, h, w], and stacks [k, h, w], [k, h, w, c] and [k, c, h, w] of them. Channels come first
+    if their axis is the shortest.
     """
     if len(shape) == 2:
         axes = (0, 1)
     elif len(shape) == 3:
-        axes = (1, 2, 0) if shape[0] <= MOST_CHANNELS < min(shape[1:]) else (0, 1, 2)
+        axes = (1, 2, 0) if shape[0] <= MOST_CHANNELS and shape[0] < min(shape[1:]) else (0, 1, 2)
     elif len(shape) == 4 and shape[0] <= MOST_CHANNELS:
-        axes = (2, 3, 0, 1) if shape[1] <= MOST_CHANNELS < min(shape[2:]) else (1, 2, 0, 3)
+        axes = (2, 3, 0, 1) if shape[1] <= MOST_CHANNELS and shape[1] < min(shape[2:]) else (1, 2, 0, 3)
     else:
         return None
     channels = 1
@@ -46,6 +46,12 @@ def layout_of(shape: tuple[int, ...]) -> Layout | None:
         channels *= shape[axis]
     height, width = shape[axes[0]], shape[axes[1]]
     return Layout(axes, (height, width, channels)) if min(height, width) > 1 else None
+
+
+def seems_picture(shape: tuple[int, ...]) -> bool:
+    """Whether bytes of this shape are taken for a picture: less than SMALLEST in a direction is a board, say."""
+    layout = layout_of(shape)
+    return layout is not None and min(layout.shape[:2]) >= SMALLEST
 
 
 class Part(NamedTuple):
@@ -69,10 +75,6 @@ def replaced(
 
 
 def picture_parts(spec: Spec) -> list[Part]:
-    """The parts of a nested observation that are pictures, bytes of a height and a width; none of one array.
-
-    Bytes of less than SMALLEST in a direction, such as a board, are numbers.
-    """
+    """The parts of a nested observation that are pictures, bytes of a height and a width; none of one array."""
     places = zip(spec.leaves if spec.nested else (), pairwise([0, *spec.ends]), strict=False)
-    layouts = [(leaf.shape, ends, layout_of(leaf.shape)) for leaf, ends in places if leaf.high]
-    return [Part(*ends, shape) for shape, ends, layout in layouts if layout and min(layout.shape[:2]) >= SMALLEST]
+    return [Part(*ends, leaf.shape) for leaf, ends in places if leaf.high and seems_picture(leaf.shape)]

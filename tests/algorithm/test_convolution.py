@@ -39,6 +39,9 @@ def test_slices_and_a_product_are_the_compilers_convolution(size: int, stride: i
         ((4, 48, 64, 3), (1, 2, 0, 3), (48, 64, 12)),
         ((4, 3, 48, 64), (2, 3, 0, 1), (48, 64, 12)),
         ((8, 8, 3), (0, 1, 2), (8, 8, 3)),
+        ((3, 8, 8), (1, 2, 0), (8, 8, 3)),
+        ((2, 3, 8, 8), (2, 3, 0, 1), (8, 8, 6)),
+        ((2, 8, 8, 3), (1, 2, 0, 3), (8, 8, 6)),
     ],
 )
 def test_the_order_of_axes_is_found(shape: tuple[int, ...], axes: tuple[int, ...], picture: tuple[int, ...]) -> None:

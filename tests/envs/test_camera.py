@@ -24,7 +24,7 @@ SEEN = View(Drawn(size=32), 3)
 
 
 @pytest.mark.parametrize("colour", [False, True])
-@pytest.mark.parametrize("size", [8, 48, 84])
+@pytest.mark.parametrize("size", [16, 48, 84])
 def test_jax_and_numpy_draw_the_same_pendulum(size: int, colour: bool) -> None:
     for theta in np.random.default_rng(0).uniform(-20, 20, 20).astype(np.float32):
         by_jax = np.asarray(jax.jit(Pendulum.picture, static_argnums=(1, 2))(theta, size, colour), int)
@@ -91,14 +91,14 @@ def test_pictures_of_any_environment() -> None:
 def test_what_is_a_picture_already_is_seen_as_it_is() -> None:
     seen = by_callable(Frames, Frames()).seen(SEEN)
     assert seen.drawn is None
-    assert (seen.spec.obs_shape, seen.spec.stack) == ((12, 10, 9), 3)
+    assert (seen.spec.obs_shape, seen.spec.stack) == ((24, 20, 9), 3)
 
 
 class Frames(gymnasium.Env):
     """Observes pictures of its own."""
 
     def __init__(self) -> None:
-        self.observation_space = gymnasium.spaces.Box(0, 255, (12, 10, 3), np.uint8)
+        self.observation_space = gymnasium.spaces.Box(0, 255, (24, 20, 3), np.uint8)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
 
 
@@ -133,13 +133,13 @@ def test_a_frame_that_is_no_picture_is_one_line(frame: Any) -> None:
     "frame", [np.full((5, 7, 3), 255, np.uint8), np.ones((5, 7, 3), np.float32), np.full((5, 7, 4), 255, np.uint8)]
 )
 def test_frames_of_floats_and_with_transparency(frame: np.ndarray) -> None:
-    picture = Camera(Undrawn(frame), Drawn(size=8))()
-    assert picture.shape == (8, 8, 1)
+    picture = Camera(Undrawn(frame), Drawn(size=16))()
+    assert picture.shape == (16, 16, 1)
     assert (picture == 255).all()
 
 
 def test_only_pictures_are_stacked() -> None:
-    with pytest.raises(Mistake, match=r"stack 3: .* an observation \(3,\) is none; use --pixels, or --stack 1"):
+    with pytest.raises(Mistake, match=r"stack 3: .* observation \(3,\) is none of 16 x 16 or more; use --pixels, or"):
         resolve("Pendulum-v1", view=View(stack=3))
 
 
@@ -193,7 +193,7 @@ def test_presets_that_see_pictures() -> None:
 
 
 class Edge:
-    """What Gymnasium's MuJoCo draws with: white to the left of `at` pixels of a picture of 8, else black."""
+    """What Gymnasium's MuJoCo draws with: white to the left of `at` pixels of a picture of 16, else black."""
 
     camera_id, data, default_cam_config, max_geom, at = -1, None, None, 10, 0.0
     model = SimpleNamespace(vis=SimpleNamespace(global_=SimpleNamespace(offwidth=640, offheight=480)))
@@ -220,7 +220,7 @@ class Edge:
             Edge.to_free.clear()
             self.con.free()
         seen = Edge.current is self and not self.freed
-        columns = np.arange(self.width) < Edge.at * self.width / 8 * seen
+        columns = np.arange(self.width) < Edge.at * self.width / 16 * seen
         return np.broadcast_to(np.uint8(255) * columns[:, None], (self.height, self.width, 3))
 
     def close(self) -> None:
@@ -233,10 +233,10 @@ def test_what_moves_by_less_than_a_pixel_is_seen() -> None:
     env.mujoco_renderer = Edge()
     seen = []
     for Edge.at in (3, 3.5, 4):
-        with closing(Camera(env, Drawn(size=8))) as camera:
+        with closing(Camera(env, Drawn(size=16))) as camera:
             seen.append(camera()[0, :, 0].tolist())
     assert [row[3] for row in seen] == [0, pytest.approx(127, abs=1), 255]
-    assert all(row[:3] == [255] * 3 and row[4:] == [0] * 4 for row in seen)
+    assert all(row[:3] == [255] * 3 and row[4:] == [0] * 12 for row in seen)
 
 
 class Drawing(gymnasium.Env):
@@ -259,7 +259,7 @@ class Drawing(gymnasium.Env):
 
 
 def test_others_that_draw_or_are_closed_do_not_make_it_black() -> None:
-    Edge.at, pixels = 8, View(Drawn(size=8))
+    Edge.at, pixels = 16, View(Drawn(size=16))
     factory = by_callable(Drawing, Drawing()).seen(pixels)
     with closing(factory.make()) as env:
         for _ in range(2):

@@ -174,13 +174,13 @@ def test_a_run_whose_actors_are_killed_and_that_is_resumed(tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_pictures_with_those_before_them(tmp_path: Path) -> None:
-    size = {"pixels.size": 8, "encoder.filters": 2, "encoder.patches": 4, "actor.trunk": 4, "critic.trunk": 4}
+    size = {"pixels.size": 16, "encoder.filters": 2, "encoder.patches": 8, "actor.trunk": 4, "critic.trunk": 4}
     size |= {"augment.pixels": 1, "augment.groups": 2}
     options = OPTIONS | size | {"eval.every": 500, "collect.envs": 1, "replay.n_step": 3}
     run = ddpg.train("gym:Pendulum-v1", preset="pixels", run=tmp_path / "run", options=options, quiet=True)
     stacks = ddpg.replay(run.path)
     obs, following = stacks["obs"], stacks["next_obs"]
-    assert (obs.shape[1:], obs.dtype) == ((8, 8, 3), np.uint8)
+    assert (obs.shape[1:], obs.dtype) == ((16, 16, 3), np.uint8)
     np.testing.assert_array_equal(obs[..., 1:], following[..., :-1])
 
 

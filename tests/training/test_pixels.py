@@ -1,6 +1,7 @@
 """Whole runs from pictures, tiny: their folder, policies, exports and films."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ from PIL import Image
 
 import ddpg
 from ddpg.algorithm.augment import RandomShift, augment_parts
-from ddpg.algorithm.encoders import Patches
+from ddpg.algorithm.encoders import Conv, Patches
 from ddpg.cli import main
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.environment import resolve_as
 from ddpg.envs.gymnasium_factory import GymFactory, by_callable
-from ddpg.envs.view import View, seen_spec
+from ddpg.envs.view import View, has_pictures, seen_spec
 from ddpg.mistake import Mistake
 from ddpg.pictures import picture_parts
 from ddpg.training.film import Beside
@@ -189,6 +190,16 @@ def test_numbers_alone_are_no_pictures() -> None:
         Patches().sizes(numbers)
 
 
+def test_a_board_is_no_picture() -> None:
+    """Bytes of less than 16 in a direction, alone or among others; whoever asks for convolutions gets them."""
+    board = Spec((5, 5, 3), (-1.0,), (1.0,), "uint8")
+    parts = Spec((75,), (-1.0,), (1.0,), leaves=(Leaf(("a",), (5, 5, 3), high=(255.0,)),))
+    assert not has_pictures(board)
+    assert not has_pictures(parts)
+    assert has_pictures(replace(board, obs_shape=(16, 16, 3)))
+    assert Conv(kernels=(2,), strides=(1,)).sizes(board)[0] == 32
+
+
 def test_what_does_not_fit_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in (
         (
@@ -197,8 +208,8 @@ def test_what_does_not_fit_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
         ),
         (["--augment", "shift"], "augment shift: an observation of shape (3,) is no picture; use --augment none"),
         (
-            ["--pixels", "--pixels.size", "8", "--encoder.patches", "16"],
-            "layer 0 looks at 16 x 16 of what has 8 x 8 then",
+            ["--pixels", "--pixels.size", "16", "--encoder.patches", "32"],
+            "layer 0 looks at 32 x 32 of what has 16 x 16 then",
         ),
         (
             ["--smoothing.actor", "true"],

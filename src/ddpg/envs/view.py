@@ -12,7 +12,7 @@ from pydantic import Discriminator
 
 from ddpg.envs.protocol import Environment
 from ddpg.mistake import Mistake
-from ddpg.pictures import Layout, layout_of, picture_parts
+from ddpg.pictures import SMALLEST, Layout, layout_of, picture_parts, seems_picture
 from ddpg.ranges import Natural
 from ddpg.types import AnyArray, Key, PyTree, Spec
 
@@ -29,7 +29,7 @@ class Drawn:
     """A picture of it, `size` x `size` and grey, or in `colour`; its own observation if that is or has one already."""
 
     kind: Literal["drawn"] = field(default="drawn", kw_only=True)
-    size: Annotated[Natural, Ge(8), Le(1024)] = 48
+    size: Annotated[Natural, Ge(SMALLEST), Le(1024)] = 48
     colour: bool = False
 
     @property
@@ -66,15 +66,15 @@ def seen_spec(spec: Spec, view: View) -> Spec:
         elif is_stack(spec):
             what = f"{spec.obs_shape} is several pictures already; use --stack 1"
         else:
-            what = f"{spec.obs_shape} is none; use --pixels, or --stack 1"
+            what = f"{spec.obs_shape} is none of {SMALLEST} x {SMALLEST} or more; use --pixels, or --stack 1"
         raise Mistake(f"stack {view.stack}: it is single pictures that are stacked, and an observation {what}")
     height, width, channels = arrangement(spec).shape
     return replace(spec, obs_shape=(height, width, view.stack * channels), stack=view.stack)
 
 
 def is_picture(spec: Spec) -> bool:
-    """Whether an observation is bytes with a height and a width, or several such pictures."""
-    return spec.obs_dtype == "uint8" and layout_of(spec.obs_shape) is not None
+    """Whether an observation is bytes with a height and a width, SMALLEST at least, or several such pictures."""
+    return spec.obs_dtype == "uint8" and seems_picture(spec.obs_shape)
 
 
 def has_pictures(spec: Spec) -> bool:
