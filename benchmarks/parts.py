@@ -136,7 +136,7 @@ def updating(config: Config, acting: bool, updates: int) -> Callable[[], float]:
 
     def filled(key: Array, whole: Row) -> tuple[LearnerState, Array]:
         state = learner.init(key, jax.tree.map(jnp.asarray, block))
-        return state._replace(ring=learner.replay.add(state.ring, whole)), jnp.asarray(beta.init_noise())
+        return state._replace(ring=learner.replay.add(state.ring, whole, learner.spec)), jnp.asarray(beta.init_noise())
 
     def chunk(state: tuple[LearnerState, Array], t0: Array) -> tuple[tuple[LearnerState, Array], Metrics]:
         t, key = t0 + jnp.arange(updates), state[0].key

@@ -78,3 +78,24 @@ def picture_parts(spec: Spec) -> list[Part]:
     """The parts of a nested observation that are pictures, bytes of a height and a width; none of one array."""
     places = zip(spec.leaves if spec.nested else (), pairwise([0, *spec.ends]), strict=False)
     return [Part(*ends, leaf.shape) for leaf, ends in places if leaf.high and seems_picture(leaf.shape)]
+
+
+def taken_apart(
+    obs: Shaped[AnyArray, "*b i"], parts: Sequence[Part]
+) -> tuple[Shaped[AnyArray, "*b p"], Shaped[AnyArray, "*b n"]]:
+    """What flat observations have in these pictures, and what they have beside them."""
+    xp, bounds = obs.__array_namespace__(), [0, *(at for part in parts for at in part[:2]), obs.shape[-1]]
+    pieces = [obs[..., begin:end] for begin, end in pairwise(bounds)]  # in turn beside pictures and in one
+    return xp.concatenate([obs[..., :0], *pieces[1::2]], axis=-1), xp.concatenate(pieces[::2], axis=-1)
+
+
+def joined(
+    pictures: Shaped[AnyArray, "*b p"], numbers: Shaped[AnyArray, "*b n"], parts: Sequence[Part]
+) -> Shaped[AnyArray, "*b i"]:
+    """The flat observations that `taken_apart` took apart."""
+    pieces, seen, done = [], 0, 0
+    for begin, end, _ in parts:
+        beside, size = begin - seen - done, end - begin
+        pieces += [numbers[..., done : done + beside], pictures[..., seen : seen + size]]
+        seen, done = seen + size, done + beside
+    return numbers.__array_namespace__().concatenate([*pieces, numbers[..., done:]], axis=-1)

@@ -72,7 +72,7 @@ def starts(config: Config, iterations: int) -> np.ndarray:
     loop, key = loop_for(config, Cart()), jax.random.key(3)
     state, n = loop.init(key), jnp.int32(iterations)
     state, _ = jax.jit(loop.chunk, static_argnums=(3, 4))(state, jnp.int32(0), n, iterations, False)
-    rows = all_rows(state.learner.ring, Cart().spec.obs_shape)
+    rows = all_rows(state.learner.ring, Cart().spec)
     obs, boundary = (np.asarray(x)[STEPS:] for x in (rows.obs, rows.boundary))  # the first block is none
     return obs[1:, :, 0][boundary[:-1] & (obs[1:, :, 1] == 0)]
 

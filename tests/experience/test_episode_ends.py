@@ -1,5 +1,7 @@
 """How many rows follow each one in its episode, beside a list of all rows."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,9 @@ import pytest
 from ddpg.experience.relabel import Future
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import refilled, trimmed
-from ddpg.types import Row
+from ddpg.types import Row, Spec
+
+SPEC = Spec((3,), (-1.0,), (1.0,))
 
 
 def block(boundary: np.ndarray, first: int) -> Row:
@@ -27,7 +31,7 @@ def test_what_follows_in_an_episode(k: int, n: int, capacity: int, blocks: int) 
     replay, rng = Replay(capacity=capacity, batch=1, relabel=Future()), np.random.default_rng(capacity + blocks)
     boundary = rng.random((k * blocks, n)) < 0.25
     boundary[:k] = True  # as the first block of a run
-    ring, add = replay.init(block(boundary[:k], 0)), jax.jit(replay.add)
+    ring, add = replay.init(block(boundary[:k], 0), SPEC), jax.jit(partial(replay.add, spec=SPEC))
     for i in range(blocks):
         ring = add(ring, block(boundary[k * i : k * (i + 1)], k * i))
     assert ring.ends is not None
@@ -45,8 +49,8 @@ def test_what_follows_in_an_episode(k: int, n: int, capacity: int, blocks: int) 
 def test_they_are_kept_in_checkpoints(blocks: int) -> None:
     replay, rng = Replay(capacity=12, relabel=Future()), np.random.default_rng(blocks)
     boundary = rng.random((2 * blocks, 2)) < 0.3
-    like = ring = replay.init(block(boundary[:2], 0))
-    add = jax.jit(replay.add)
+    like = ring = replay.init(block(boundary[:2], 0), SPEC)
+    add = jax.jit(partial(replay.add, spec=SPEC))
     for i in range(blocks):
         ring = add(ring, block(boundary[2 * i : 2 * i + 2], 2 * i))
     kept = trimmed(jax.tree.map(lambda x: np.asarray(x)[None], ring))

@@ -20,6 +20,7 @@ from ddpg.types import Leaf, Row, Spec, Transition
 GAMMA = 0.5
 GOALS = Goals(achieved=0, desired=2, shape=(2,))  # observation: achieved (environment, time), desired, time
 N, T = 2, 40
+SPEC = Spec((5,), (-1.0,), (1.0,))
 ENDS = ({5: "truncated", 7: "terminated", 19: "terminated", 36: "truncated"}, {11: "terminated", 26: "truncated"})
 
 
@@ -45,7 +46,8 @@ def ends_of(achieved: np.ndarray, goal: np.ndarray) -> np.ndarray:
 
 
 def filled(replay: Replay, rows: Row, k: int = 4) -> Ring:
-    ring, add = replay.init(jax.tree.map(lambda x: jnp.asarray(x[:k]), rows)), jax.jit(replay.add)
+    ring = replay.init(jax.tree.map(lambda x: jnp.asarray(x[:k]), rows), SPEC)
+    add = jax.jit(partial(replay.add, spec=SPEC))
     for i in range(0, T, k):
         ring = add(ring, jax.tree.map(lambda x, i=i: jnp.asarray(x[i : i + k]), rows))
     return ring
@@ -57,13 +59,13 @@ def drawn(replay: Replay, ring: Ring, b: int, ends: bool = False) -> tuple[Trans
 
     def in_hindsight(index: Index, window: Row) -> Row:
         assert isinstance(replay.relabel, Future)
-        hindsight = replay.relabel.draw(ring, GOALS, index, window, words)
+        hindsight = replay.relabel.draw(ring, GOALS, index, window, words, SPEC)
         goal = jnp.broadcast_to(hindsight.goal, hindsight.achieved.shape)
         a, g = hindsight.achieved, goal
         terminated, reward = jnp.abs(a[..., 1] - g[..., 1]) < 1, jnp.cos(3 * a[..., 0] + a[..., 1]) + g[..., 1] / 10
         return relabel(window, GOALS, hindsight, HindsightRewards(reward, terminated if ends else None))
 
-    sample = partial(replay.sample, gamma=GAMMA, obs_shape=(5,), relabel=in_hindsight)
+    sample = partial(replay.sample, gamma=GAMMA, spec=SPEC, relabel=in_hindsight)
     return jax.device_get(jax.jit(lambda ring: sample(ring, bits, jnp.int32(0)))(ring))
 
 

@@ -11,12 +11,13 @@ import pytest
 from scipy import stats
 
 from ddpg.experience.priority_tree import summed
+from ddpg.experience.relabel import AsStored, Future, goals_of
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import Ring, all_rows, pack, refilled, trimmed
 from ddpg.experience.sampling import Prioritised, Uniform
 from ddpg.mistake import Mistake
 from ddpg.schedules import Linear
-from ddpg.types import Row, Transition
+from ddpg.types import Leaf, Row, Spec, Transition
 
 GAMMA = 0.5
 
@@ -36,9 +37,17 @@ def block(k: int, n: int, first: int, dtype: Any = np.float32, obs_shape: tuple[
     )
 
 
+def spec_of(dtype: Any = np.float32, obs_shape: tuple[int, ...] = (2,), leaves: tuple[Leaf, ...] = ()) -> Spec:
+    return Spec(obs_shape, (-1.0,) * 3, (1.0,) * 3, np.dtype(dtype).name, leaves)
+
+
+def adding(replay: Replay, spec: Spec) -> Callable[[Ring, Row], Ring]:
+    return jax.jit(partial(replay.add, spec=spec))
+
+
 def fill(replay: Replay, k: int, n: int, blocks: int, dtype: Any = np.float32) -> tuple[Ring, list[Row]]:
     """The ring, and the list of all rows [N, ...] that went in."""
-    ring, add, all_rows = replay.init(block(k, n, 0, dtype)), jax.jit(replay.add), []
+    ring, add, all_rows = replay.init(block(k, n, 0, dtype), spec_of(dtype)), adding(replay, spec_of(dtype)), []
     for i in range(blocks):
         new = block(k, n, i * k, dtype)
         ring = add(ring, new)
@@ -46,9 +55,9 @@ def fill(replay: Replay, k: int, n: int, blocks: int, dtype: Any = np.float32) -
     return ring, all_rows
 
 
-def held(ring: Ring) -> list[Row]:
+def held(ring: Ring, spec: Spec) -> list[Row]:
     """The rows in the ring, oldest first."""
-    window = all_rows(ring, (2,))
+    window = all_rows(ring, spec)
     order = (int(ring.cursor) - int(ring.size) + np.arange(int(ring.size))) % len(ring.columns)
     return [jax.tree.map(lambda x, t=t: np.asarray(x[t]), window) for t in order]
 
@@ -67,14 +76,14 @@ SIZES = [(1, 1, 5), (1, 3, 17), (4, 1, 14), (3, 2, 31), (5, 2, 10)]  # K, N, cap
 @pytest.mark.parametrize(("k", "n", "capacity"), SIZES)
 def test_ring_is_the_end_of_the_list(k: int, n: int, capacity: int, dtype: Any) -> None:
     replay = Replay(capacity=capacity)
-    rows = len(replay.init(block(k, n, 0)).columns)
+    rows = len(replay.init(block(k, n, 0), spec_of()).columns)
     assert rows % k == 0
     # Never more than asked for, unless two blocks are, and less by part of a block only.
     assert rows == 2 * k or capacity - k * n < rows * n <= capacity
     for blocks in (1, 2, rows // k, rows // k + 1, 3 * (rows // k) + 2):
         ring, everything = fill(replay, k, n, blocks, dtype)
         assert int(ring.size) == min(blocks * k, rows)
-        assert_rows(held(ring), everything[-rows:])
+        assert_rows(held(ring, spec_of(dtype)), everything[-rows:])
 
 
 @pytest.mark.parametrize(
@@ -98,10 +107,10 @@ def test_packing_loses_nothing(dtype: Any, obs_shape: tuple[int, ...]) -> None:
     else:
         obs = words[..., 0].astype(dtype) if dtype is not bool else words[..., 0] % 2 == 0
     row = block(k, n, 0)._replace(obs=jnp.asarray(obs))
-    packed, rest = pack(row)
+    packed, rest = pack(row, spec := spec_of(dtype, obs_shape))
     assert packed.dtype == dtype
     assert (packed.size == 0) == (dtype == np.float32)
-    again = all_rows(Ring(packed, rest, jnp.int32(0), jnp.int32(k)), obs_shape)
+    again = all_rows(Ring(packed, rest, jnp.int32(0), jnp.int32(k)), spec)
     assert again.obs.dtype == dtype
     np.testing.assert_array_equal(np.asarray(again.obs).view(np.uint8), np.asarray(obs).view(np.uint8))
     for name in Row._fields[1:]:
@@ -109,11 +118,45 @@ def test_packing_loses_nothing(dtype: Any, obs_shape: tuple[int, ...]) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(row, name), name)
 
 
+@pytest.mark.parametrize("relabel", [AsStored(), Future()])
+def test_pictures_beside_numbers_are_bytes(relabel: Any) -> None:
+    """What is drawn is what a replay of numbers alone draws, to the bit; pictures take a byte for each of them."""
+    goal = Leaf(("achieved_goal",), (2,)), Leaf(("desired_goal",), (2,))
+    pictures = Leaf(("a",), (16, 16, 3), high=(255.0,)), Leaf(("eye",), (16, 20), high=(255.0,))
+    board = Leaf(("board",), (3, 3), high=(255.0,))
+    leaves = (pictures[0], *goal, pictures[1], board)
+    size = sum(leaf.size for leaf in leaves)
+    mixed, plain = spec_of(obs_shape=(size,), leaves=leaves), spec_of(obs_shape=(size,))
+    replay, rng = Replay(capacity=40, n_step=3, relabel=relabel), np.random.default_rng(0)
+    rings = [replay.init(block(4, 2, 0, obs_shape=(size,)), spec) for spec in (mixed, plain)]
+    adds = [adding(replay, spec) for spec in (mixed, plain)]
+    for i in range(7):
+        obs = rng.integers(0, 256, (4, 2, size)).astype(np.float32)
+        obs[..., 768:772] = rng.normal(size=(4, 2, 4))
+        new = block(4, 2, 4 * i)._replace(obs=jnp.asarray(obs))
+        rings = [add(ring, new) for add, ring in zip(adds, rings, strict=True)]
+    assert rings[0].obs.dtype == np.uint8
+    assert rings[0].obs.shape == (20, 2, 16 * 16 * 3 + 16 * 20)
+    assert rings[0].columns.shape[-1] == 4 + 9 + 3 + 4
+    assert_rows(held(rings[0], mixed), held(rings[1], plain))
+    bits, words = (jax.random.bits(jax.random.key(i), (2 - i, 64), jnp.uint32) for i in (1, 0))
+
+    def draw(ring: Ring, spec: Spec) -> Any:
+        index, window, _ = replay.draw(ring, bits[0], jnp.int32(0), spec)
+        goals = goals_of(mixed)
+        if isinstance(relabel, AsStored) or goals is None:
+            return replay.sample(ring, bits[0], jnp.int32(0), GAMMA, spec)
+        return relabel.draw(ring, goals, index, window, words, spec)
+
+    for a, b in zip(*(jax.tree.leaves(draw(*pair)) for pair in zip(rings, (mixed, plain), strict=True)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def every(replay: Replay, ring: Ring, n: int) -> Transition:
     """The window of every possible start once: sampling reads the random word modulo the number of starts."""
     starts = (int(ring.size) - replay.n_step) * n
     bits = jnp.arange(2 * starts, dtype=jnp.uint32)
-    twice, _ = jax.device_get(jax.jit(lambda ring: replay.sample(ring, bits, jnp.int32(0), GAMMA, (2,)))(ring))
+    twice, _ = jax.device_get(jax.jit(lambda ring: replay.sample(ring, bits, jnp.int32(0), GAMMA, spec_of()))(ring))
     for x in jax.tree.leaves(twice):
         np.testing.assert_array_equal(x[:starts], x[starts:])
     return jax.tree.map(lambda x: x[:starts], twice)
@@ -152,7 +195,7 @@ def test_windows_are_of_consecutive_rows_and_never_cross_the_write_position(
 def test_returns_get_shorter_as_the_schedule_says() -> None:
     replay = Replay(capacity=40, n_step=3, n_step_schedule=Linear(final=0.0, steps=600))
     ring, _ = fill(replay, 1, 1, 20)
-    sample = jax.jit(partial(replay.sample, gamma=GAMMA, obs_shape=(2,)))
+    sample = jax.jit(partial(replay.sample, gamma=GAMMA, spec=spec_of()))
     for step, n in ((0, 3), (99, 3), (101, 2), (299, 2), (301, 1), (600, 1), (10**6, 1)):
         batch, index = sample(ring, jnp.arange(17, dtype=jnp.uint32), jnp.int32(step))
         assert batch.discount[batch.discount > 0].min() == GAMMA**n
@@ -170,7 +213,7 @@ def test_sampling_is_uniform_over_time_and_environments(blocks: int, sampling: U
     rows = rows[-int(ring.size) :]
     draws = 20_000
     bits = jax.random.bits(jax.random.key(0), (draws,), jnp.uint32)
-    sample = jax.jit(partial(replay.sample, gamma=GAMMA, obs_shape=(2,)))
+    sample = jax.jit(partial(replay.sample, gamma=GAMMA, spec=spec_of()))
     if ring.sampler is not None:  # after errors of every size
         place = jnp.flatnonzero(ring.sampler.tree.leaves)
         error = jnp.asarray(np.random.default_rng(0).exponential(size=len(place)), jnp.float32)
@@ -239,14 +282,14 @@ def test_windows_come_as_often_as_their_errors_say_and_weigh_the_less() -> None:
     probability /= probability.sum()
     bits = jax.random.bits(jax.random.key(1), (50_000,), jnp.uint32)
     for step, beta in ((0, 0.4), (500, 0.7), (5_000, 1.0)):
-        batch, place = jax.jit(partial(replay.sample, gamma=GAMMA, obs_shape=(2,)))(ring, bits, step=jnp.int32(step))
+        batch, place = jax.jit(partial(replay.sample, gamma=GAMMA, spec=spec_of()))(ring, bits, step=jnp.int32(step))
         counts = np.bincount(np.asarray(place), minlength=there[-1] + 1)[there]
         assert counts.sum() == len(bits)
         assert stats.chisquare(counts, probability * len(bits)).pvalue > 1e-3
         weight = (len(there) * probability[np.searchsorted(there, np.asarray(place))]) ** -beta
         np.testing.assert_allclose(batch.weight, weight / weight.mean(), rtol=1e-4)
     # What is new begins with the largest priority that there was.
-    ring = replay.add(ring, block(3, 2, 24))
+    ring = replay.add(ring, block(3, 2, 24), spec_of())
     assert ring.sampler is not None
     assert float(ring.sampler.largest) == pytest.approx(20**0.7, rel=1e-6)
     assert np.sum(np.asarray(ring.sampler.tree.leaves) == np.asarray(ring.sampler.largest)) > 3

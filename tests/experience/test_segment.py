@@ -1,5 +1,7 @@
 """Blocks of two collectors, in turns in one ring, give the transitions of their own episodes, up to a block's end."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from ddpg.experience.ring import Ring
 from ddpg.experience.sampling import Prioritised, Uniform
 from ddpg.experience.segment import added_rows, first_context, next_context, segment
 from ddpg.types import Row
-from tests.experience.test_stacks import GAMMA, SHAPE, Step, block_of, play
+from tests.experience.test_stacks import GAMMA, SHAPE, Step, block_of, play, spec_of
 
 K, N, BLOCKS = 7, 2, 8  # rows, environments, blocks of each of two collectors
 
@@ -49,12 +51,12 @@ def test_transitions_are_those_of_each_collector(stack: int, n_step: int, sampli
         each[which] = [row._replace(action=row.action + shift) for row in segments]
     order = np.random.default_rng(0).permutation([0] * BLOCKS + [1] * BLOCKS)
     replay = Replay(capacity=2 * BLOCKS * (K + added_rows(stack)) * N, batch=64, n_step=n_step, sampling=sampling)
-    ring: Ring = replay.init(jax.tree.map(jnp.asarray, each[0][0]), stack)
+    ring: Ring = replay.init(jax.tree.map(jnp.asarray, each[0][0]), spec := spec_of(stack, 2))
     left = [iter(segments) for segments in each]
-    add = jax.jit(replay.add)
+    add = jax.jit(partial(replay.add, spec=spec))
     for which in order:
         ring = add(ring, jax.tree.map(jnp.asarray, next(left[which])))
-    sample = jax.jit(lambda bits: replay.sample(ring, bits, jnp.int32(0), GAMMA, (*SHAPE[:2], stack * SHAPE[2])))
+    sample = jax.jit(lambda bits: replay.sample(ring, bits, jnp.int32(0), GAMMA, spec))
     drawn = set[tuple[int, int, int]]()
     for i in range(12):
         batch, _ = jax.tree.map(np.asarray, sample(jax.random.bits(jax.random.key(i), (64,), jnp.uint32)))
@@ -75,9 +77,9 @@ def test_transitions_are_those_of_each_collector(stack: int, n_step: int, sampli
 def test_pictures_of_the_newest_alone_are_stored_as_whole_stacks_are() -> None:
     whole = stream(play(BLOCKS * K + 1, N, 3, 0), 3)[0]
     replay = Replay(capacity=1000, batch=8)
-    ring = replay.init(jax.tree.map(jnp.asarray, whole), 3)
-    one = replay.add(ring, jax.tree.map(jnp.asarray, whole))
-    other = replay.add(ring, jax.tree.map(jnp.asarray, whole._replace(obs=whole.obs[..., -SHAPE[2] :])))
+    ring = replay.init(jax.tree.map(jnp.asarray, whole), spec := spec_of(3, 2))
+    one = replay.add(ring, jax.tree.map(jnp.asarray, whole), spec)
+    other = replay.add(ring, jax.tree.map(jnp.asarray, whole._replace(obs=whole.obs[..., -SHAPE[2] :])), spec)
     np.testing.assert_array_equal(one.obs, other.obs)
     np.testing.assert_array_equal(one.columns, other.columns)
 

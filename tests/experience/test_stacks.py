@@ -1,5 +1,6 @@
 """Pictures stored once and stacked when they are drawn, against a naive replay that stores every stack."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from ddpg.experience.replay import Replay
 from ddpg.experience.ring import Ring, all_rows, cut, fewer, rows_in_order, trimmed
 from ddpg.experience.sampling import Prioritised, Uniform
-from ddpg.types import Row
+from ddpg.types import Row, Spec
 
 GAMMA, SHAPE = 0.9, (2, 3, 2)  # of one picture
 
@@ -43,6 +44,11 @@ def play(steps: int, envs: int, stack: int, seed: int) -> list[list[Step]]:
             over[n], done[n] = boundary, end
         rows.append(row)
     return rows
+
+
+def spec_of(stack: int, action_dim: int = 1) -> Spec:
+    ends = (-1.0,) * action_dim, (1.0,) * action_dim
+    return Spec((*SHAPE[:2], stack * SHAPE[2]), *ends, "uint8", stack=stack)
 
 
 def block_of(rows: list[list[Step]], random: np.ndarray) -> Row:
@@ -80,14 +86,13 @@ def test_stacks_are_those_of_a_naive_replay(
     # The first block of a run is of boundary rows, so that an episode begins after it.
     none = blocks[0]._replace(boundary=jnp.ones((k, envs), bool), terminated=jnp.zeros((k, envs), bool))
     none = none._replace(truncated=none.terminated)
-    ring = replay.init(none, stack)
+    ring = replay.init(none, spec := spec_of(stack))
     assert ring.obs.shape[2:] == SHAPE
-    add = jax.jit(replay.add)
+    add = jax.jit(partial(replay.add, spec=spec))
     for block in (none, *blocks):
         ring = add(ring, block)
     bits = jax.random.bits(jax.random.key(0), (replay.batch,), jnp.uint32)
-    shape = (*SHAPE[:2], stack * SHAPE[2])
-    batch, index = jax.jit(lambda ring: replay.sample(ring, bits, jnp.int32(0), GAMMA, shape))(ring)
+    batch, index = jax.jit(lambda ring: replay.sample(ring, bits, jnp.int32(0), GAMMA, spec))(ring)
     batch, index = jax.tree.map(np.asarray, (batch, index))
     capacity = ring.columns.shape[0]
     first = steps + k - int(ring.size)  # how many rows, the first block's too, are gone
@@ -116,8 +121,8 @@ def test_all_rows_have_their_stacks() -> None:
     replay = Replay(capacity=64, batch=4)
     block = block_of(rows, np.zeros((20, 2, 1), np.float32))
     none = block._replace(boundary=jnp.ones((20, 2), bool))
-    ring: Ring = replay.add(replay.add(replay.init(none, stack), none), block)
-    found = np.asarray(all_rows(ring, (2, 3, 6)).obs)[20:40]
+    ring: Ring = replay.add(replay.add(replay.init(none, spec := spec_of(stack)), none, spec), block, spec)
+    found = np.asarray(all_rows(ring, spec).obs)[20:40]
     np.testing.assert_array_equal(found, np.array([[step.stack for step in row] for row in rows]))
 
 
@@ -126,11 +131,11 @@ def test_rows_in_order_have_the_stacks_of_a_naive_replay(steps: int) -> None:
     """In a ring of 32 rows that has wrapped, and in one that has not."""
     stack, replay, rows = 3, Replay(capacity=32, batch=4), play(steps, 1, 3, 0)
     none = block_of(rows[:1], np.zeros((1, 1, 1), np.float32))
-    ring = replay.add(replay.init(none, stack), none._replace(boundary=jnp.ones((1, 1), bool)))
+    ring = replay.add(replay.init(none, spec := spec_of(stack)), none._replace(boundary=jnp.ones((1, 1), bool)), spec)
     for row in rows:
-        ring = replay.add(ring, block_of([row], np.zeros((1, 1, 1), np.float32)))
+        ring = replay.add(ring, block_of([row], np.zeros((1, 1, 1), np.float32)), spec)
     one = jax.tree.map(lambda x: np.asarray(x)[0], trimmed(jax.tree.map(lambda x: np.asarray(x)[None], ring)))
-    found = rows_in_order(one, (2, 3, 6)).obs[:, 0]
+    found = rows_in_order(one, spec).obs[:, 0]
     kept = rows if steps == 20 else rows[-(32 - (stack - 1)) :]
     np.testing.assert_array_equal(found[-len(kept) :], np.array([row[0].stack for row in kept]))
     assert len(found) == len(kept) + (steps == 20)

@@ -168,7 +168,7 @@ def test_it_learns_what_the_scan_driver_learns(config: Config) -> None:
         close(host.read(), scan.read())
         assert (said.episodes.sum(axis=0) > 0).all()
     ring = jax.tree.map(lambda x: jnp.asarray(x[0]), learner.ring)
-    rows = all_rows(ring, loop.learner.spec.obs_shape)
+    rows = all_rows(ring, loop.learner.spec)
     assert np.asarray(rows.terminated).any()
     assert np.asarray(rows.truncated & ~rows.terminated).any()
     assert optax.tree_utils.tree_get(learner.agent.critic_opt, "count").tolist() == [12 * loop.learner.updates] * 4

@@ -147,7 +147,7 @@ def trajectory(loop: Loop, carry: TrainState) -> Row:
     ring, k = carry.learner.ring, loop.learner.steps
     at, size = int(ring.cursor), int(ring.size)
     assert at == size < len(ring.columns), "the ring has not wrapped"
-    stored = all_rows(jax.tree.map(jnp.asarray, ring), loop.learner.spec.obs_shape)
+    stored = all_rows(jax.tree.map(jnp.asarray, ring), loop.learner.spec)
     dummy, stored = (jax.tree.map(lambda x, s=s: x[s], stored) for s in (np.s_[:k], np.s_[k:size]))
     assert np.asarray(dummy.boundary).all()
     return jax.tree.map(lambda x, y: np.concatenate([x, y]), stored, carry.block)
@@ -266,7 +266,7 @@ class SamplesTheOld(Loop):
         after, results = Loop.iterate(self, state, t, randomness, fresh, learning)
         learner, stored = self.learner, after.learner.ring.columns
         bits = randomness.updates.bits[0] ^ jax.lax.bitcast_convert_type(stored[0, 0, 0], jnp.uint32)
-        old, _ = learner.replay.sample(state.learner.ring, bits, t, learner.gamma, learner.spec.obs_shape)
+        old, _ = learner.replay.sample(state.learner.ring, bits, t, learner.gamma, learner.spec)
         return after._replace(env=after.env._replace(noise=after.env.noise + 0 * old.reward.sum())), results
 
 
@@ -355,7 +355,7 @@ def test_the_update_sees_scaled_rewards_and_normalised_observations(normalising:
     normal, count = jnp.zeros((learner.replay.batch, 0)), jnp.int32(0)
     inputs = UpdateRandomness(words, normal, jnp.zeros((2, 0), jnp.uint32)), count, None
     (found, *_), metrics = jax.jit(learner.update)(state.ring, state.stats, count, (state.agent, None, None), inputs)
-    batch, _ = jax.jit(lambda ring: learner.replay.sample(ring, words, count, learner.gamma, (2,)))(state.ring)
+    batch, _ = jax.jit(lambda ring: learner.replay.sample(ring, words, count, learner.gamma, learner.spec))(state.ring)
     assert isinstance(state.stats, RunningStats)
     mean, std = state.stats.mean, np.sqrt(state.stats.variance + 1e-8)
     obs, next_obs = ((np.asarray(x) - mean) / std for x in (batch.obs, batch.next_obs))

@@ -1,5 +1,6 @@
 """Whole runs from pictures, tiny: their folder, policies, exports and films."""
 
+import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from ddpg.envs.gymnasium_factory import GymFactory, by_callable
 from ddpg.envs.view import View, has_pictures, seen_spec
 from ddpg.mistake import Mistake
 from ddpg.pictures import picture_parts
+from ddpg.records.frames import KEY
 from ddpg.training.film import Beside
 from ddpg.training.memory import check_memory, replay_bytes
 from ddpg.types import Leaf, Spec
@@ -159,6 +161,20 @@ def test_a_film_shows_the_newest_of_pictures_in_a_row() -> None:
     shown = Beside(env, Spec((3, 3, 24, 20), (-1.0,), (1.0,), "uint8"))
     shown._seen = np.stack([np.full((3, 24, 20), level, np.uint8) for level in (10, 20, 30)])
     assert set(np.unique(shown.render()[:, 20:])) == {30}
+
+
+def test_pictures_beside_numbers_are_stored_as_bytes(beside: ddpg.Run, tmp_path: Path) -> None:
+    """In files that checkpoints name; they are those of their steps, after a run has gone on, too."""
+    run = shutil.copytree(beside.path, tmp_path / "run")
+    ddpg.resume(run, steps=400, env=LampAndMoves, quiet=True)
+    written = sum(path.stat().st_size for path in (run / "checkpoints" / KEY).glob("rows-*"))
+    assert written < 2_000 + 400 * 4 * 24 * 20
+    for one in (ddpg.replay(beside.path), ddpg.replay(run)):
+        colour, grey, moves = np.split(one["obs"], [1440, 1920], axis=1)
+        colour, grey = colour.reshape(-1, 3, 24, 20), grey.reshape(-1, 24, 20)
+        np.testing.assert_array_equal(colour.min(axis=1), grey)
+        np.testing.assert_array_equal(grey[:, 0].argmax(axis=1), np.round(9.5 + 9 * moves[:, 0]))
+    assert len(ddpg.replay(run)["reward"]) > 360
 
 
 @pytest.mark.parametrize("format", ["onnx", "hdf5", "numpy"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -46,8 +46,9 @@ def tools(n_step: int) -> tuple[Config, Callable[..., Any], Callable[..., Transi
     spec, replay = scripted([[(1, "both")]])[0].spec, Replay(1000, 8, n_step)
     collect = CollectionConfig(steps=K, envs=ENVS, updates=1, warmup=10)
     bits = jnp.arange((ROWS - n_step) * ENVS, dtype=jnp.uint32)
-    everything = jax.jit(lambda ring: replay.sample(ring, bits, jnp.int32(0), GAMMA, spec.obs_shape)[0])
-    return Config(agent=AGENT, replay=replay, gamma=GAMMA, collect=collect), jax.jit(replay.add), everything
+    everything = jax.jit(lambda ring: replay.sample(ring, bits, jnp.int32(0), GAMMA, spec)[0])
+    config = Config(agent=AGENT, replay=replay, gamma=GAMMA, collect=collect)
+    return config, jax.jit(partial(replay.add, spec=spec)), everything
 
 
 def slow(script: Script, number: int, row: int, n: int) -> tuple[int, int, float, float, list[float]] | None:
@@ -89,7 +90,7 @@ def test_every_transition_is_the_scripts(scripts: list[Script], n_step: int) -> 
         blocks.append(host.collector.collect(policies, np.int32(t), draws))
     for s in range(2):
         own = [jax.tree.map(lambda x, s=s: x[s], block) for block in blocks]
-        ring = config.replay.init(own[0])
+        ring = config.replay.init(own[0], gym.spec)
         for block in own:
             ring = add(ring, block)
         got = jax.device_get(everything(ring))

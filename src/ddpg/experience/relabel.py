@@ -86,14 +86,16 @@ class Future:
     kind: Literal["future"] = field(default="future", kw_only=True)
     k: NonNegative = 4.0
 
-    def draw(self, ring: Ring, goals: Goals, index: Index, window: Row, words: UInt32[Array, "two b"]) -> Hindsight:
+    def draw(
+        self, ring: Ring, goals: Goals, index: Index, window: Row, words: UInt32[Array, "two b"], spec: Spec
+    ) -> Hindsight:
         """For windows whose first rows are at `index`, two random words each."""
         rows, n = ring.columns.shape[:2]
         row, env = index // n, index % n
         assert ring.ends is not None
         later = jnp.maximum(ring.ends.later(row, env), 1)  # of a boundary row nothing: its weight is 0
         ahead = 1 + (words[0] % later.astype(jnp.uint32)).astype(jnp.int32)
-        (chosen,) = rows_at(ring, ((row + ahead) % rows * n + env)[None], window.obs.shape[2:]).obs
+        (chosen,) = rows_at(ring, ((row + ahead) % rows * n + env)[None], spec).obs
         share = self.k / (1 + self.k)
         relabelled = (words[1] >> 8) * np.float32(2**-24) < share
         return Hindsight(relabelled, goals.achieved_in(chosen), goals.achieved_in(window.obs[1:]))

@@ -13,13 +13,13 @@ from jaxtyping import Float, Int, UInt32
 from ddpg.experience.episode_ends import EpisodeEnds
 from ddpg.experience.relabel import AnyRelabelling, AsStored
 from ddpg.experience.returns import fold
-from ddpg.experience.ring import Ring, age_of, observed, pack, rows_at, stacked
+from ddpg.experience.ring import Ring, age_of, observed, pack, rows_at
 from ddpg.experience.sampling import AnySampling, Index, Prioritised, Uniform
 from ddpg.hyperparameters import Number
 from ddpg.mistake import Mistake
 from ddpg.ranges import Natural
 from ddpg.schedules import Constant, Schedule
-from ddpg.types import PyTree, Row, Transition
+from ddpg.types import PyTree, Row, Spec, Transition
 
 
 @dataclass(frozen=True)
@@ -41,41 +41,37 @@ class Replay:
     def relabels(self) -> bool:
         return not isinstance(self.relabel, AsStored)
 
-    def init(self, block: Row, stack: int = 1) -> Ring:
-        """An empty ring for blocks of rows like `block` [K, N, ...]; it holds a whole number of blocks.
-
-        Of `stack` pictures that are one observation it holds the newest.
-        """
+    def init(self, block: Row, spec: Spec) -> Ring:
+        """An empty ring for blocks of rows like `block` [K, N, ...]; it holds a whole number of blocks."""
         k, n = block.reward.shape
         rows = max(self.capacity // (n * k), 2) * k
-        obs, columns = (jnp.zeros((rows, *x.shape[1:]), x.dtype) for x in pack(block, stack))
+        obs, columns = (jnp.zeros((rows, *x.shape[1:]), x.dtype) for x in pack(block, spec))
         ends = EpisodeEnds.none(rows, n) if self.relabels else None
         return Ring(obs, columns, jnp.int32(0), jnp.int32(0), self.sampling.init(rows, n), ends)
 
-    def add(self, ring: Ring, block: Row) -> Ring:
+    def add(self, ring: Ring, block: Row, spec: Spec) -> Ring:
         """Append a block of rows [K, N, ...]; K always divides the ring, so a block never wraps."""
         k, rows = block.reward.shape[0], ring.columns.shape[0]
-        stack = stacked(ring, block.obs.shape[2:])
         obs, columns = (
             jax.lax.dynamic_update_slice_in_dim(old, new, ring.cursor, axis=0)
-            for old, new in zip((ring.obs, ring.columns), pack(block, stack), strict=True)
+            for old, new in zip((ring.obs, ring.columns), pack(block, spec), strict=True)
         )
         ends = None if ring.ends is None else ring.ends.after(ring.cursor, block.boundary)
         ring = Ring(obs, columns, (ring.cursor + k) % rows, jnp.minimum(ring.size + k, rows), ring.sampler, ends)
         return ring._replace(sampler=self.sampling.on_add(ring, k, self.n_step))
 
-    def windows(self, ring: Ring, index: Index, length: int, obs_shape: tuple[int, ...]) -> Row:
+    def windows(self, ring: Ring, index: Index, length: int, spec: Spec) -> Row:
         """The `length` consecutive rows [length, b, ...] from each index on; `obs` is for `observed`."""
         rows, n = ring.columns.shape[:2]
         when = (index // n + jnp.arange(length)[:, None]) % rows
-        return rows_at(ring, when * n + index % n, obs_shape)
+        return rows_at(ring, when * n + index % n, spec)
 
     def draw(
-        self, ring: Ring, bits: UInt32[Array, " b"], step: Int[Array, ""], obs_shape: tuple[int, ...]
+        self, ring: Ring, bits: UInt32[Array, " b"], step: Int[Array, ""], spec: Spec
     ) -> tuple[Index, Row, Float[Array, " b"] | None]:
         """One window of n + 1 rows per random word, the index of its first row, and the weights (None: all 1)."""
         index, weight = self.sampling.draw(ring, bits, self.n_step, step)
-        return index, self.windows(ring, index, self.n_step + 1, obs_shape), weight
+        return index, self.windows(ring, index, self.n_step + 1, spec), weight
 
     def sample(
         self,
@@ -83,20 +79,19 @@ class Replay:
         bits: UInt32[Array, " b"],
         step: Int[Array, ""],
         gamma: Number,
-        obs_shape: tuple[int, ...],
+        spec: Spec,
         relabel: Callable[[Index, Row], Row] | None = None,
     ) -> tuple[Transition, Index]:
         """One window per random word, relabelled, folded to a transition; and the indices of their first rows."""
-        index, window, weight = self.draw(ring, bits, step, obs_shape)
+        index, window, weight = self.draw(ring, bits, step, spec)
         if relabel is not None:
             window = relabel(index, window)
-        if (before := stacked(ring, obs_shape) - 1) > 0:  # pictures, of which the oldest rows have lost some
+        if (before := spec.stack - 1) > 0:  # pictures, of which the oldest rows have lost some
             lost = age_of(ring, index) < before
             window = window._replace(boundary=window.boundary.at[0].set(window.boundary[0] | lost))
         batch = fold(window, gamma, self._length(step))
         s, s_next, following = (
-            None if obs is None else observed(ring, obs, obs_shape)
-            for obs in (batch.obs, batch.next_obs, batch.following)
+            None if obs is None else observed(ring, obs, spec) for obs in (batch.obs, batch.next_obs, batch.following)
         )
         batch = batch._replace(obs=s, next_obs=s_next, following=following)
         if weight is None:

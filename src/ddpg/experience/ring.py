@@ -1,7 +1,6 @@
 """The ring of stored rows: its arrays, how rows are packed into them, and what of it a checkpoint holds."""
 
 from collections.abc import Callable
-from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -13,18 +12,19 @@ from jaxtyping import Float, Int
 from ddpg.experience.episode_ends import EpisodeEnds
 from ddpg.experience.priority_tree import Tree
 from ddpg.mistake import Mistake
-from ddpg.types import AnyArray, PyTree, Row
+from ddpg.pictures import joined, picture_parts, taken_apart
+from ddpg.types import AnyArray, PyTree, Row, Spec
 
 
 class Ring(NamedTuple):
     """`obs` holds observations of any dtype, `columns` the other fields of Row side by side.
 
     Fields are stored together because each array costs one write and one gather per step, however narrow it is;
-    float32 observations lie in `columns` too and leave `obs` empty. Of pictures in a row only the newest is stored:
-    the others are in the rows before.
+    float32 observations lie in `columns` too and leave `obs` empty, but for the pictures in them, which are bytes. Of
+    pictures in a row only the newest is stored: the others are in the rows before.
     """
 
-    obs: AnyArray  # [T, N, *obs], or [T, N, 0]
+    obs: AnyArray  # [T, N, *obs], or [T, N, bytes of pictures], or [T, N, 0]
     columns: Float[AnyArray, "t n d"]
     cursor: Int[AnyArray, ""]  # where the next row goes
     size: Int[AnyArray, ""]  # rows filled
@@ -32,64 +32,64 @@ class Ring(NamedTuple):
     ends: EpisodeEnds | None = None  # of the episodes, if goals are drawn from what came later in them
 
 
-def pack(block: Row, stack: int = 1) -> tuple[Array, Float[Array, "t n d"]]:
-    """Rows [T, N, ...] as `obs` and `columns` of a ring, of `stack` pictures the newest."""
+def pack(block: Row, spec: Spec) -> tuple[Array, Float[Array, "t n d"]]:
+    """Rows [T, N, ...] as `obs` and `columns` of a ring; of pictures in a row they may have the newest alone."""
     lead = block.reward.shape
     flags = (block.terminated, block.truncated, block.boundary)
     columns = [block.action, *(x[..., None].astype(jnp.float32) for x in (block.reward, *flags))]
     obs = block.obs
     if obs.dtype == jnp.float32:
-        columns = [obs.reshape(*lead, -1), *columns]
-        obs = jnp.zeros((*lead, 0))
-    elif stack > 1:
-        obs = obs[..., -(obs.shape[-1] // stack) :]
+        parts = picture_parts(spec)
+        pictures, numbers = taken_apart(jnp.asarray(obs).reshape(*lead, -1), parts)
+        obs, columns = pictures.astype(jnp.uint8) if parts else pictures, [numbers, *columns]
+    elif spec.stack > 1:
+        obs = obs[..., -(spec.obs_shape[-1] // spec.stack) :]
     return obs, jnp.concatenate(columns, axis=-1)
 
 
-def in_columns(ring: Ring) -> bool:
-    """Whether observations lie there."""
-    return ring.obs.shape[-1] == 0
+def outside_columns(spec: Spec) -> bool:
+    """Whether observations lie in `obs`, or pictures of them."""
+    return spec.obs_dtype != "float32" or bool(picture_parts(spec))
 
 
-def rows_at(ring: Ring, index: Int[Array, "t b"], obs_shape: tuple[int, ...]) -> Row:
+def rows_at(ring: Ring, index: Int[Array, "t b"], spec: Spec) -> Row:
     """The rows [t, b, ...] of these indices, row * N + environment.
 
-    What is not in columns is looked up later, by `observed`: `obs` is then `index`.
+    What has no numbers in columns is looked up later, by `observed`: `obs` is then `index`.
     """
     n = ring.columns.shape[1]
     columns, obs = ring.columns[index // n, index % n], index
-    if in_columns(ring):
-        size = prod(obs_shape)
-        obs, columns = columns[..., :size].reshape(*columns.shape[:2], *obs_shape), columns[..., size:]
+    if spec.obs_dtype == "float32":
+        parts = picture_parts(spec)
+        size = spec.obs_size - sum(part.end - part.begin for part in parts)
+        obs, columns = columns[..., :size], columns[..., size:]
+        if parts:
+            obs = joined(ring.obs[index // n, index % n].astype(jnp.float32), obs, parts)
+        obs = obs.reshape(*index.shape, *spec.obs_shape)
     reward, terminated, truncated, boundary = (columns[..., i] for i in range(-4, 0))
     return Row(obs, columns[..., :-4], reward, terminated > 0, truncated > 0, boundary > 0)
 
 
-def all_rows(ring: Ring, obs_shape: tuple[int, ...]) -> Row:
+def all_rows(ring: Ring, spec: Spec) -> Row:
     """Every row [T, N, ...] in the order in which they lie."""
     rows, n = ring.columns.shape[:2]
-    row = rows_at(ring, jnp.arange(rows * n).reshape(rows, n), obs_shape)
-    return row._replace(obs=observed(ring, row.obs, obs_shape))
+    row = rows_at(ring, jnp.arange(rows * n).reshape(rows, n), spec)
+    return row._replace(obs=observed(ring, row.obs, spec))
 
 
-def observed(ring: Ring, obs: AnyArray, obs_shape: tuple[int, ...]) -> Array:
+def observed(ring: Ring, obs: AnyArray, spec: Spec) -> Array:
     """The observations [b, *obs] for which `rows_at` gave `obs`: pictures with those before them in their episode."""
-    if in_columns(ring):
+    if spec.obs_dtype == "float32":
         return obs
     rows, n = ring.columns.shape[:2]
     row, env = obs // n, obs % n
     pictures = [ring.obs[row, env]]
-    for _ in range(stacked(ring, obs_shape) - 1):
+    for _ in range(spec.stack - 1):
         before = (row - 1) % rows
         ends = boundaries(columns := ring.columns[before, env]) & ~contexts(columns)
         row = jnp.where(ends, row, before)  # the first stands for those before it
         pictures.append(ring.obs[row, env])
     return jnp.concatenate(pictures[::-1], axis=-1) if len(pictures) > 1 else pictures[0]
-
-
-def stacked(ring: Ring, obs_shape: tuple[int, ...]) -> int:
-    """How many pictures in a row are one observation."""
-    return 1 if in_columns(ring) or not obs_shape else max(1, obs_shape[-1] // ring.obs.shape[-1])
 
 
 def age_of(ring: Ring, index: Int[Array, " b"]) -> Int[Array, " b"]:
@@ -125,7 +125,7 @@ def cut(ring: Ring, newest: int | None) -> Ring:
 
     Rings that are cut already have no more than they have.
     """
-    if newest is None or in_columns(ring):
+    if newest is None or ring.obs.shape[-1] == 0:
         return ring
     filled, there = ring.columns.shape[1], ring.obs.shape[1]
     rows = min(newest, there)
@@ -151,15 +151,15 @@ def _oldest(ring: Ring) -> int:
     return int(np.asarray(ring.cursor)[0]) % max(ring.columns.shape[1], 1)
 
 
-def rows_in_order(ring: Ring, obs_shape: tuple[int, ...]) -> Row:
+def rows_in_order(ring: Ring, spec: Spec) -> Row:
     """Rows [T, N, ...] of a `trimmed` ring of one seed, the oldest first, in NumPy.
 
     Of a ring that has wrapped, the first rows are left out whose stacks have lost pictures.
     """
     filled, cursor = ring.columns.shape[0], int(ring.cursor)
     obs, columns = (jnp.asarray(np.roll(x, -cursor, axis=0)) for x in (ring.obs, ring.columns))
-    rows = all_rows(Ring(obs, columns, jnp.int32(0), jnp.int32(filled)), obs_shape)
-    lost = stacked(ring, obs_shape) - 1 if cursor < filled else 0
+    rows = all_rows(Ring(obs, columns, jnp.int32(0), jnp.int32(filled)), spec)
+    lost = spec.stack - 1 if cursor < filled else 0
     return jax.tree.map(lambda x: np.asarray(x)[lost:], rows)
 
 

@@ -67,7 +67,7 @@ class DQN:
         state, obs = Vector(env, 1).fresh(reset_key)
         no = jnp.zeros(1, bool)
         row = Row(obs, jnp.zeros((1, 1)), jnp.zeros(1), no, no, ~no)
-        ring = self.replay.init(jax.tree.map(lambda x: x[None], row))
+        ring = self.replay.init(jax.tree.map(lambda x: x[None], row), env.spec)
         target = jax.tree.map(jnp.copy, online)
         return DQNState(online, target, init_optimiser(self.network, online), ring, state, obs, no, key, jnp.int32(0))
 
@@ -111,11 +111,11 @@ class DQN:
         moved, result = Vector(env, 1).step(state.env, action, state.boundary, chance.fresh)
         number = index[:, None].astype(jnp.float32)
         row = Row(state.obs, number, result.reward, result.terminated, result.truncated, state.boundary)
-        ring = self.replay.add(state.ring, jax.tree.map(lambda x: x[None], row))
+        ring = self.replay.add(state.ring, jax.tree.map(lambda x: x[None], row), env.spec)
 
         # Sample a minibatch, make a gradient step; every `period` steps reset Q' = Q
         def learn(online: Layers, target: Layers, opt: PyTree) -> tuple[Layers, Layers, PyTree]:
-            batch, _ = self.replay.sample(ring, chance.bits, state.step, self.gamma, env.spec.obs_shape)
+            batch, _ = self.replay.sample(ring, chance.bits, state.step, self.gamma, env.spec)
             online, opt = self.update(online, target, opt, batch)
             now = (state.step + 1) % self.period == 0
             return online, jax.lax.cond(now, lambda: online, lambda: target), opt

@@ -101,7 +101,7 @@ class Learner:
         return LearnerState(
             agent,
             init_stats(self.spec.obs_shape) if self.normalise else byte_scale(self.spec),
-            self.replay.init(block, self.spec.stack),
+            self.replay.init(block, self.spec),
             key,
             init_return_scale(self.envs, self.gamma) if self.agent.value.scales_returns else None,
             perturbed,
@@ -117,7 +117,7 @@ class Learner:
 
     def empty_ring(self, obs: Shaped[Array, "n *obs"]) -> Ring:
         """The replay before the first step, for observations like these."""
-        return self.replay.init(self.empty_block(obs), self.spec.stack)
+        return self.replay.init(self.empty_block(obs), self.spec)
 
     def randomness(self, key: Key, t: Int[Array, ""]) -> UpdateRandomness:
         batch, *_ = iteration_keys(key, t)
@@ -135,7 +135,7 @@ class Learner:
     def store(self, state: LearnerState, block: Row) -> LearnerState:
         """The state after storing a block [K, N, ...] in the replay and updating the input statistics."""
         # A block passes between devices, so that each draws its part of any minibatch from a replay of its own.
-        ring = whole(self.devices, self.replay.add(state.ring, whole(self.devices, block)))
+        ring = whole(self.devices, self.replay.add(state.ring, whole(self.devices, block), self.spec))
         stats = state.stats
         if isinstance(stats, RunningStats):
             obs, valid = block.obs, ~block.boundary
@@ -160,7 +160,7 @@ class Learner:
         """Draw the goals of all minibatches of iteration t [U, ...], for an environment that computes their rewards."""
 
         def of_update(bits: UInt32[Array, " b"], hindsight_bits: UInt32[Array, "two b"]) -> Hindsight:
-            index, window, _ = self.replay.draw(ring, bits, t * self.steps_per_iteration, self.spec.obs_shape)
+            index, window, _ = self.replay.draw(ring, bits, t * self.steps_per_iteration, self.spec)
             return self._hindsight(ring, index, window, hindsight_bits)
 
         return jax.lax.map(lambda own: of_update(*own), (randomness.bits, randomness.hindsight))
@@ -204,7 +204,7 @@ class Learner:
         if hindsight_bits is not None:
             relabel_window = partial(self._relabelled, ring, hindsight_bits, hindsight_rewards)
         bits = in_parts(self.devices, bits)
-        batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec.obs_shape, relabel_window)
+        batch, index = self.replay.sample(ring, bits, step, self.gamma, self.spec, relabel_window)
         if return_scale is not None:
             batch = return_scale.scaled(batch)
         elif not equals(self.reward_scale, 1):
@@ -225,7 +225,7 @@ class Learner:
     def _hindsight(self, ring: Ring, index: Index, window: Row, hindsight_bits: UInt32[Array, "two b"]) -> Hindsight:
         assert isinstance(self.replay.relabel, Future)
         assert self.goals is not None
-        return self.replay.relabel.draw(ring, self.goals, index, window, hindsight_bits)
+        return self.replay.relabel.draw(ring, self.goals, index, window, hindsight_bits, self.spec)
 
     def _relabelled(
         self,

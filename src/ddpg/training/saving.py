@@ -8,6 +8,7 @@ from typing import Any
 from ddpg.config.config import Config
 from ddpg.config.file import versions
 from ddpg.config.reading import to_data
+from ddpg.experience.ring import outside_columns
 from ddpg.records.checkpoint import Checkpoints, Saved
 from ddpg.records.display import Display
 from ddpg.records.frames import KEY, NewPictures
@@ -78,8 +79,8 @@ class Saver:
         return None if self._base is None else self._rows(step) - self._checkpoints.frames.rows
 
     def _snapshot(self, step: int, driver: Driver, last: bool) -> tuple[PyTree, NewPictures | None]:
-        """The driver's state; and, apart from it, the pictures that are in no file yet, if observations are some."""
-        if self._spec.obs_dtype == "float32":
+        """The driver's state; and, apart from it, the pictures that are in no file yet, if there are some."""
+        if not outside_columns(self._spec):
             return driver.snapshot(), None
         many = self._checkpoints.frames.many and not last  # after which no more come
         snapshot = driver.snapshot(newest=self._config.replay.capacity if many else self.unsaved(step))

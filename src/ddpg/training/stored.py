@@ -54,5 +54,5 @@ def replay(run: str | Path, seed: int | None = None) -> dict[str, np.ndarray]:
             f"the {steps} steps of {folder} would take {1e-9 * needed:.1f} GB as arrays, with every stack of pictures "
             f"twice, and this machine has {1e-9 * available:.1f}; its pictures are in {folder.checkpoints / KEY}, once"
         )
-    transitions: Transitions = from_rows(rows_in_order(own, spec.obs_shape), spec)
+    transitions: Transitions = from_rows(rows_in_order(own, spec), spec)
     return transitions._asdict()
