@@ -19,7 +19,7 @@ from ddpg.training.backend import driver_for
 from ddpg.training.data_parallel import check_devices, homes, in_parts, whole
 from ddpg.training.devices import place_on_devices
 from ddpg.training.driver import Driver
-from ddpg.training.memory import check_memory, replay_bytes
+from ddpg.training.memory import check_accelerator, check_memory, replay_bytes
 from ddpg.training.scan import Scan
 from tests.tiny import SIZES
 from tests.worlds import Cart
@@ -164,6 +164,18 @@ def test_a_run_goes_on_with_fewer_devices(tmp_path: Path, no_pictures: None) -> 
     options |= {"devices": 1}
     alone = ddpg.train("gym:Pendulum-v1", steps=360, run=tmp_path / "one", options=options, quiet=True)
     assert_close(ddpg.load(run.path).nets, ddpg.load(alone.path).nets)
+
+
+def test_seeds_that_share_an_accelerator_must_fit_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    env, ten = resolve("Pendulum-v1"), override(by_name("ddpg"), {"seeds": 10})
+    needed = replay_bytes(ten, env)
+    check_accelerator(ten, env)  # the processor, of which check_memory knows
+    monkeypatch.setattr("ddpg.training.memory.accelerator_bytes", lambda: 0.55 * needed)
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    check_accelerator(ten, env)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    with pytest.raises(Mistake, match=r"for 10 seeds on one .*, which has 0\.0; use a smaller --replay\.capacity"):
+        check_accelerator(ten, env)
 
 
 def test_each_virtual_device_has_a_replay_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

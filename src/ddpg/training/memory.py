@@ -30,6 +30,23 @@ def available_bytes() -> float:
     return min(available, int(text)) if text.isdecimal() else available
 
 
+def accelerator_bytes() -> float:
+    """Memory of one device that is not the processor, once JAX has started; infinite where nothing says."""
+    return float((jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", "inf"))
+
+
+def check_accelerator(config: Config, env: AnyEnvironment) -> None:
+    """Raise Mistake if the replays that share a device would not fit its memory."""
+    devices = jax.device_count() // config.devices
+    seeds = -(-config.seeds // devices)  # on the fullest of them
+    needed, available = replay_bytes(config, env) / config.seeds * seeds, accelerator_bytes()
+    if needed > available:
+        raise Mistake(
+            f"replay.capacity {config.replay.capacity} is {1e-9 * needed:.1f} GB for {count(seeds, 'seed')} on one "
+            f"{jax.local_devices()[0].device_kind}, which has {1e-9 * available:.1f}; use a smaller --replay.capacity"
+        )
+
+
 def check_memory(config: Config, env: AnyEnvironment) -> None:
     """Raise Mistake if the replay, and its copy while a checkpoint is written or read, would not fit."""
     needed, available = replay_bytes(config, env), available_bytes()

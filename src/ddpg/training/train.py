@@ -20,6 +20,7 @@ from ddpg.records.untrusted import check_within
 from ddpg.settings import own_settings
 from ddpg.training.devices import prepare_jax
 from ddpg.training.folder import RunFolder, absolute
+from ddpg.training.memory import check_accelerator
 from ddpg.training.plan import check_fit, planned
 from ddpg.training.run import Run
 from ddpg.training.session import Session
@@ -162,4 +163,5 @@ def prepared_jax(config: Config, env: AnyEnvironment) -> Iterator[Callable[[], i
     """JAX is configured for a run, and signals only ask it to stop."""
     with interruptible() as stopped:
         prepare_jax(config, env.spec)
+        check_accelerator(config, env)
         yield stopped
