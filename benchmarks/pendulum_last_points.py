@@ -1,0 +1,132 @@
+"""Where agents lose their last points on Pendulum-v1, and what of it a better critic could win back.
+
+    ddpg train --seeds 10 --run runs/pendulum
+    python benchmarks/pendulum_last_points.py runs/pendulum [--out benchmarks/results/pendulum_last_points.json]
+
+Of every seed mu: V of mu by dynamic programming, and one step of policy improvement, argmax_a r + gamma V(f(s, a)) with
+the true f and r, on that V, on that V blurred, and on the critic's own V(s) = Q(s, mu(s)); and argmax_a Q(s, a).
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from math import pi
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ddpg.algorithm.normaliser import normalise
+from ddpg.environment import resolve_for
+from ddpg.envs.pendulum import Pendulum
+from ddpg.envs.pendulum_plan import ACTIONS, SPEEDS, THETAS, Grid, grid, lookahead
+from ddpg.training.folder import RunFolder
+from ddpg.training.policy import load_seed
+from ddpg.types import AnyArray
+
+ENV = Pendulum()
+BLURS = ((0.05, 0.1), (0.1, 0.3), (0.3, 1.0))  # standard deviations in rad and rad/s
+SWEEPS = 1_500  # backups, after which gamma^t is nothing
+Policy = Callable[[Array, Array], Array]
+
+
+def values(policy: Policy, gamma: float) -> Grid:
+    v = jnp.zeros((THETAS, SPEEDS))
+    theta, theta_dot = jnp.broadcast_arrays(*grid(v))
+    action = policy(theta.ravel(), theta_dot.ravel()).reshape(v.shape)
+    return jax.lax.fori_loop(0, SWEEPS, lambda _, v: lookahead(v, gamma, theta, theta_dot, action), v)
+
+
+def improved(v: Grid, gamma: float) -> Policy:
+    actions = jnp.linspace(-1, 1, ACTIONS)
+    return lambda theta, theta_dot: actions[
+        jnp.argmax(lookahead(v, gamma, theta[:, None], theta_dot[:, None], actions), axis=1)
+    ]
+
+
+def blurred(v: Grid, theta: float, theta_dot: float) -> Grid:
+    """With a Gaussian of these standard deviations; theta is periodic, and what is beyond the greatest speed, as it."""
+
+    def kernel(sigma: float) -> Array:
+        x = jnp.arange(-int(4 * sigma) - 1, int(4 * sigma) + 2)
+        weight = jnp.exp(-(x**2) / (2 * sigma**2))
+        return weight / weight.sum()
+
+    rows, columns = kernel(theta * THETAS / (2 * pi)), kernel(theta_dot * (SPEEDS - 1) / (2 * ENV.max_speed))
+    one = jnp.vectorize(lambda x, k: jnp.convolve(x, k, "valid"), signature="(n),(k)->(m)")
+    v = one(jnp.pad(v, ((len(rows) // 2,) * 2, (0, 0)), mode="wrap").T, rows).T
+    return one(jnp.pad(v, ((0, 0), (len(columns) // 2,) * 2), mode="edge"), columns)
+
+
+def returns(policy: Policy, starts: Any) -> np.ndarray:
+    def step(state: Any, _: Any) -> tuple[Any, Array]:
+        state, _, reward, *_ = jax.vmap(ENV.step)(state, policy(state.theta, state.theta_dot)[:, None])
+        return state, reward
+
+    return np.asarray(jax.jit(lambda state: jax.lax.scan(step, state, length=ENV.max_episode_steps)[1].sum(0))(starts))
+
+
+def of_seed(folder: RunFolder, seed: int, starts: Any, best: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+    config = folder.read_config()
+    saved = load_seed(folder, config, seed, resolve_for(config).spec)[0]
+    nets, gamma = saved.online, config.gamma
+
+    def seen(theta: AnyArray, theta_dot: AnyArray) -> Array:
+        obs = jnp.stack([jnp.cos(theta), jnp.sin(theta), theta_dot], axis=-1)
+        return normalise(obs.astype(jnp.float32), saved.stats)
+
+    def mu(theta: Array, theta_dot: Array) -> Array:
+        return nets.mu(seen(theta, theta_dot))[:, 0]
+
+    def q(theta: Array, theta_dot: Array, action: Array) -> Array:
+        q = config.agent.value.mean(nets.q(seen(theta, theta_dot), action[:, None]))
+        return jnp.mean(q, axis=0) / config.reward_scale
+
+    def of_critic(theta: Array, theta_dot: Array) -> Array:
+        every = [q(theta, theta_dot, jnp.full(theta.shape, a)) for a in np.linspace(-1, 1, ACTIONS)]
+        return jnp.linspace(-1, 1, ACTIONS)[jnp.argmax(jnp.stack(every), axis=0)]
+
+    v = jax.jit(lambda: values(mu, gamma))()
+    theta, theta_dot = (x.ravel() for x in jnp.broadcast_arrays(*grid(v)))
+    critics = q(theta, theta_dot, mu(theta, theta_dot)).reshape(v.shape)
+    policies: dict[str, Policy] = {
+        "mu": mu,
+        "improved on V of mu": improved(v, gamma),
+        **{f"improved on V blurred by {a} rad, {b} rad/s": improved(blurred(v, a, b), gamma) for a, b in BLURS},
+        "improved on the critic's V": improved(critics, gamma),
+        "argmax of Q": of_critic,
+    }
+    lost = {name: best - returns(policy, starts) for name, policy in policies.items()}
+    return {name: round(float(each.mean()), 2) for name, each in lost.items()}, lost["mu"]
+
+
+def main(run: Path, out: Path | None, episodes: int) -> None:
+    folder = RunFolder.at(run)
+    seeds = folder.read_config().seed_range
+    starts, _ = jax.vmap(ENV.reset)(jax.random.split(jax.random.key(0), episodes))
+    best = np.asarray(ENV.optimum(starts.theta, starts.theta_dot))
+    gaps, lost = zip(*(of_seed(folder, seed, starts, best) for seed in seeds), strict=True)
+    for name in gaps[0]:
+        each = [gap[name] for gap in gaps]
+        print(f"{name:45} mean {np.mean(each):5.2f}   each seed {each}")
+    least, mean = np.min(lost, axis=0), np.mean(lost, axis=0)
+    shared = {
+        "starts": episodes,
+        "where every seed loses 30 or more": int((least > 30).sum()),
+        "their share of the gap": round(float(mean[least > 30].sum() / mean.sum()), 3),
+        "median start of the mean seed": round(float(np.median(mean)), 2),
+    }
+    print(shared)
+    if out:
+        out.write_text(json.dumps({"gaps": gaps, "shared": shared}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--episodes", type=int, default=500)
+    main(**vars(parser.parse_args()))
