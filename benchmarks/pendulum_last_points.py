@@ -2,9 +2,11 @@
 
     ddpg train --seeds 10 --run runs/pendulum
     python benchmarks/pendulum_last_points.py runs/pendulum [--out benchmarks/results/pendulum_last_points.json]
+    python benchmarks/pendulum_last_points.py RUN ...       of pictures, too: at which starts their policies lose
 
-Of every seed mu: V of mu by dynamic programming, and one step of policy improvement, argmax_a r + gamma V(f(s, a)) with
-the true f and r, on that V, on that V blurred, and on the critic's own V(s) = Q(s, mu(s)); and argmax_a Q(s, a).
+Of every seed mu that sees the state: V of mu by dynamic programming, and one step of policy improvement,
+argmax_a r + gamma V(f(s, a)) with the true f and r, on that V, on that V blurred, and on the critic's own V(s) =
+Q(s, mu(s)); and argmax_a Q(s, a).
 """
 
 import argparse
@@ -21,8 +23,10 @@ from jax import Array
 
 from ddpg.algorithm.normaliser import normalise
 from ddpg.environment import resolve_for
+from ddpg.envs.episodes import starts as play_starts
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.pendulum_plan import ACTIONS, SPEEDS, THETAS, Grid, grid, lookahead
+from ddpg.training.backend import evaluator_for
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load_seed
 from ddpg.types import AnyArray
@@ -69,7 +73,16 @@ def returns(policy: Policy, starts: Any) -> np.ndarray:
     return np.asarray(jax.jit(lambda state: jax.lax.scan(step, state, length=ENV.max_episode_steps)[1].sum(0))(starts))
 
 
-def of_seed(folder: RunFolder, seed: int, starts: Any, best: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+def lost_by(folder: RunFolder, seed: int, episodes: int, best: np.ndarray) -> np.ndarray:
+    """What mu loses at each start, from whatever it sees."""
+    config = folder.read_config()
+    evaluator = evaluator_for(config, env := resolve_for(config), episodes, 0)
+    saved = load_seed(folder, config, seed, env.spec)[0]
+    played = evaluator(*jax.tree.map(lambda x: x[None], (saved.online, saved.stats)))
+    return best - np.asarray(played.returns[0])
+
+
+def improvements(folder: RunFolder, seed: int, starts: Any, best: np.ndarray) -> dict[str, float]:
     config = folder.read_config()
     saved = load_seed(folder, config, seed, resolve_for(config).spec)[0]
     nets, gamma = saved.online, config.gamma
@@ -99,34 +112,35 @@ def of_seed(folder: RunFolder, seed: int, starts: Any, best: np.ndarray) -> tupl
         "improved on the critic's V": improved(critics, gamma),
         "argmax of Q": of_critic,
     }
-    lost = {name: best - returns(policy, starts) for name, policy in policies.items()}
-    return {name: round(float(each.mean()), 2) for name, each in lost.items()}, lost["mu"]
+    return {name: round(float((best - returns(policy, starts)).mean()), 2) for name, policy in policies.items()}
 
 
-def main(run: Path, out: Path | None, episodes: int) -> None:
-    folder = RunFolder.at(run)
-    seeds = folder.read_config().seed_range
-    starts, _ = jax.vmap(ENV.reset)(jax.random.split(jax.random.key(0), episodes))
+def main(runs: list[Path], out: Path | None, episodes: int) -> None:
+    folders = [RunFolder.at(run) for run in runs]
+    seeds = [(folder, seed) for folder in folders for seed in folder.read_config().seed_range]
+    starts, _ = play_starts(ENV, episodes, 0)
     best = np.asarray(ENV.optimum(starts.theta, starts.theta_dot))
-    gaps, lost = zip(*(of_seed(folder, seed, starts, best) for seed in seeds), strict=True)
-    for name in gaps[0]:
-        each = [gap[name] for gap in gaps]
-        print(f"{name:45} mean {np.mean(each):5.2f}   each seed {each}")
-    least, mean = np.min(lost, axis=0), np.mean(lost, axis=0)
-    shared = {
+    lost = np.array([lost_by(folder, seed, episodes, best) for folder, seed in seeds])
+    least, mean, low = np.min(lost, axis=0), np.mean(lost, axis=0), np.abs(np.asarray(starts.theta)) > pi / 2
+    result: dict[str, Any] = {
         "starts": episodes,
-        "where every seed loses 30 or more": int((least > 30).sum()),
+        "gap of each seed": lost.mean(axis=1).round(2).tolist(),
+        "over starts above the pivot": lost[:, ~low].mean(axis=1).round(2).tolist(),
+        "over starts below it": lost[:, low].mean(axis=1).round(2).tolist(),
+        "starts where every seed loses 30 or more": int((least > 30).sum()),
         "their share of the gap": round(float(mean[least > 30].sum() / mean.sum()), 3),
-        "median start of the mean seed": round(float(np.median(mean)), 2),
+        "median over starts of the mean over seeds": round(float(np.median(mean)), 2),
     }
-    print(shared)
+    if all(folder.read_config().pixels.kind == "own" for folder in folders):
+        result["below the optimum"] = [improvements(*seed, starts, best) for seed in seeds]
+    print(json.dumps(result, indent=1))
     if out:
-        out.write_text(json.dumps({"gaps": gaps, "shared": shared}, indent=1) + "\n")
+        out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--episodes", type=int, default=500)
     main(**vars(parser.parse_args()))
