@@ -6,7 +6,7 @@
 
 Of every seed mu that sees the state: V of mu by dynamic programming, and one step of policy improvement,
 argmax_a r + gamma V(f(s, a)) with the true f and r, on that V, on that V blurred, and on the critic's own V(s) =
-Q(s, mu(s)); and argmax_a Q(s, a).
+Q(s, mu(s)), and on networks fitted to V and to V blurred, everywhere; and argmax_a Q(s, a).
 """
 
 import argparse
@@ -21,11 +21,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ddpg.algorithm.layers import ACTIVATIONS, Layers, forward
+from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.normaliser import normalise
+from ddpg.algorithm.optimiser import gradient_step, init_optimiser
 from ddpg.environment import resolve_for
 from ddpg.envs.episodes import starts as play_starts
 from ddpg.envs.pendulum import Pendulum
 from ddpg.envs.pendulum_plan import ACTIONS, SPEEDS, THETAS, Grid, grid, lookahead
+from ddpg.schedules import Linear
 from ddpg.training.backend import evaluator_for
 from ddpg.training.folder import RunFolder
 from ddpg.training.policy import load_seed
@@ -33,6 +37,7 @@ from ddpg.types import AnyArray
 
 ENV = Pendulum()
 BLURS = ((0.05, 0.1), (0.1, 0.3), (0.3, 1.0))  # standard deviations in rad and rad/s
+FIT = NetworkConfig(widths=(128, 128, 128), activation="silu", schedule=Linear(final=0.01, steps=20_000))
 SWEEPS = 1_500  # backups, after which gamma^t is nothing
 Policy = Callable[[Array, Array], Array]
 
@@ -65,6 +70,30 @@ def blurred(v: Grid, theta: float, theta_dot: float) -> Grid:
     return one(jnp.pad(v, ((0, 0), (len(columns) // 2,) * 2), mode="edge"), columns)
 
 
+def seen(theta: AnyArray, theta_dot: AnyArray) -> Array:
+    return jnp.stack([jnp.cos(theta), jnp.sin(theta), theta_dot], axis=-1).astype(jnp.float32)
+
+
+@jax.jit
+def fitted(v: Grid) -> Grid:
+    """What a network makes of it that learns it by 20 000 minibatches of 64 states."""
+    obs, y = seen(*(x.ravel() for x in jnp.broadcast_arrays(*grid(v)))), 0.1 * v.ravel()
+
+    def predicted(layers: Layers, obs: Array) -> Array:
+        return forward(layers, obs, ACTIVATIONS[FIT.activation], lambda x: x)[:, 0]
+
+    def step(carry: Any, key: Array) -> tuple[Any, None]:
+        layers, opt = carry
+        some = jax.random.randint(key, (64,), 0, len(y))
+        grad = jax.grad(lambda layers: jnp.mean((predicted(layers, obs[some]) - y[some]) ** 2))(layers)
+        return gradient_step(FIT, layers, grad, opt), None
+
+    layers = FIT.layers(jax.random.key(0), 3, 0, 1)
+    keys = jax.random.split(jax.random.key(1), 20_000)
+    (layers, _), _ = jax.lax.scan(step, (layers, init_optimiser(FIT, layers)), keys)
+    return 10 * predicted(layers, obs).reshape(v.shape)
+
+
 def returns(policy: Policy, starts: Any) -> np.ndarray:
     def step(state: Any, _: Any) -> tuple[Any, Array]:
         state, _, reward, *_ = jax.vmap(ENV.step)(state, policy(state.theta, state.theta_dot)[:, None])
@@ -87,15 +116,11 @@ def improvements(folder: RunFolder, seed: int, starts: Any, best: np.ndarray) ->
     saved = load_seed(folder, config, seed, resolve_for(config).spec)[0]
     nets, gamma = saved.online, config.gamma
 
-    def seen(theta: AnyArray, theta_dot: AnyArray) -> Array:
-        obs = jnp.stack([jnp.cos(theta), jnp.sin(theta), theta_dot], axis=-1)
-        return normalise(obs.astype(jnp.float32), saved.stats)
-
     def mu(theta: Array, theta_dot: Array) -> Array:
-        return nets.mu(seen(theta, theta_dot))[:, 0]
+        return nets.mu(normalise(seen(theta, theta_dot), saved.stats))[:, 0]
 
     def q(theta: Array, theta_dot: Array, action: Array) -> Array:
-        q = config.agent.value.mean(nets.q(seen(theta, theta_dot), action[:, None]))
+        q = config.agent.value.mean(nets.q(normalise(seen(theta, theta_dot), saved.stats), action[:, None]))
         return jnp.mean(q, axis=0) / config.reward_scale
 
     def of_critic(theta: Array, theta_dot: Array) -> Array:
@@ -109,6 +134,11 @@ def improvements(folder: RunFolder, seed: int, starts: Any, best: np.ndarray) ->
         "mu": mu,
         "improved on V of mu": improved(v, gamma),
         **{f"improved on V blurred by {a} rad, {b} rad/s": improved(blurred(v, a, b), gamma) for a, b in BLURS},
+        "improved on a network's V": improved(fitted(v), gamma),
+        **{
+            f"improved on a network's V blurred by {a} rad, {b} rad/s": improved(fitted(blurred(v, a, b)), gamma)
+            for a, b in BLURS[1:2]
+        },
         "improved on the critic's V": improved(critics, gamma),
         "argmax of Q": of_critic,
     }
