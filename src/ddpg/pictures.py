@@ -31,7 +31,7 @@ def layout_of(shape: tuple[int, ...]) -> Layout | None:
     """The layout of observations of this shape; None if they cannot be pictures.
 
     [h, w], [h, w, c] and [c, h, w], and stacks [k, h, w], [k, h, w, c] and [k, c, h, w] of them. Channels come first
-    if their axis is the shortest.
+    if their axis is the shortest, of MOST_CHANNELS at most.
     """
     if len(shape) == 2:
         axes = (0, 1)

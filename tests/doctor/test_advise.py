@@ -132,8 +132,8 @@ def test_faults_of_an_environment_are_warnings() -> None:
 
 def test_pictures_are_not_normalised_but_bytes_that_are_none_are() -> None:
     picture = findings_of(
-        space=spaces.Box(0, 255, (2, 1, 1), np.uint8),
-        obs=lambda self: np.array([100 + 40 * self.x, self.t % 2], np.uint8).reshape(2, 1, 1),
+        space=spaces.Box(0, 255, (32, 16, 1), np.uint8),
+        obs=lambda self: np.repeat(np.array([100 + 40 * self.x, self.t % 2], np.uint8), 256).reshape(32, 16, 1),
     )
     assert "normalise" not in options_in(advise(picture))
     cards = findings_of(

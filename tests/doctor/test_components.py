@@ -37,12 +37,13 @@ def test_parts_have_their_names() -> None:
 def test_bytes_are_divided_by_their_bounds_and_pictures_are_known() -> None:
     parts = {
         "a": spaces.Box(0, np.array([1, 9], np.uint8), (2,), np.uint8),
-        "b": spaces.Box(0, 255, (1, 2, 1), np.uint8),
+        "b": spaces.Box(0, 255, (16, 16, 1), np.uint8),
         "c": spaces.Box(0.0, 9.0, (1,)),
+        "d": spaces.Box(0, 255, (1, 2), np.uint8),  # a board
     }
     components = named(spaces.Dict(parts))
-    assert components.divisors == (1, 9, 255, 255, 1)
-    assert components.flat == (True, True, False, False, True)
+    assert components.divisors == (1, 9, *[255] * 256, 1, 255, 255)
+    assert components.flat == (True, True, *[False] * 256, True, True, True)
 
 
 def test_advice_names_the_parts() -> None:

@@ -143,9 +143,10 @@ def test_pictures_beside_numbers_are_bytes(relabel: Any) -> None:
 
     def draw(ring: Ring, spec: Spec) -> Any:
         index, window, _ = replay.draw(ring, bits[0], jnp.int32(0), spec)
-        goals = goals_of(mixed)
-        if isinstance(relabel, AsStored) or goals is None:
+        if isinstance(relabel, AsStored):
             return replay.sample(ring, bits[0], jnp.int32(0), GAMMA, spec)
+        goals = goals_of(mixed)
+        assert goals is not None
         return relabel.draw(ring, goals, index, window, words, spec)
 
     for a, b in zip(*(jax.tree.leaves(draw(*pair)) for pair in zip(rings, (mixed, plain), strict=True)), strict=True):

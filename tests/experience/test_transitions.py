@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ddpg.experience.transitions import Transitions, check_transitions, from_rows, to_block
 from ddpg.mistake import Mistake
-from ddpg.types import Spec
+from ddpg.types import Leaf, Spec
 
 SPEC = Spec((2,), (-2.0, 0.0), (2.0, 10.0))
 
@@ -83,6 +83,17 @@ def test_bytes_stay_bytes() -> None:
     some = some._replace(obs=some.obs.astype(int), next_obs=some.next_obs.astype(int))
     block = to_block(check_transitions(some, spec), spec, 1, 1)
     assert jax.tree.map(lambda x: x.dtype.name, block)[:2] == ("uint8", "float32")
+
+
+def test_pictures_beside_numbers_are_bytes() -> None:
+    picture = Leaf(("a",), (16, 16), high=(255.0,))
+    spec = Spec((258,), (-1.0,), (1.0,), leaves=(picture, Leaf(("b",), (2,))))
+    obs = np.concatenate([np.full((3, 256), 7.0), np.full((3, 2), 0.5)], axis=1)
+    some = episodes(3)._replace(action=np.zeros((3, 1)), obs=obs, next_obs=obs)
+    assert check_transitions(some, spec).obs.dtype == np.float32
+    for wrong in (0.5, -1.0, 256.0):
+        with pytest.raises(Mistake, match="expected bytes of its pictures from 0 to 255"):
+            check_transitions(some._replace(next_obs=np.where(obs == 7, wrong, obs)), spec)
 
 
 def test_a_dimension_held_at_one_value() -> None:

@@ -166,7 +166,7 @@ def test_a_run_goes_on_with_fewer_devices(tmp_path: Path, no_pictures: None) -> 
     assert_close(ddpg.load(run.path).nets, ddpg.load(alone.path).nets)
 
 
-def test_seeds_that_share_an_accelerator_must_fit_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_that_share_an_accelerator_must_fit_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     env, ten = resolve("Pendulum-v1"), override(by_name("ddpg"), {"seeds": 10})
     needed = replay_bytes(ten, env)
     check_accelerator(ten, env)  # the processor, of which check_memory knows
@@ -176,6 +176,8 @@ def test_seeds_that_share_an_accelerator_must_fit_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(jax, "device_count", lambda: 1)
     with pytest.raises(Mistake, match=r"for 10 seeds on one .*, which has 0\.0; use a smaller --replay\.capacity"):
         check_accelerator(ten, env)
+    with pytest.raises(Mistake, match="which has 0"):
+        ddpg.train(seeds=10, run=tmp_path / "run", quiet=True)
 
 
 def test_each_virtual_device_has_a_replay_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

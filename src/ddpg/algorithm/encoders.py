@@ -20,7 +20,7 @@ from ddpg.algorithm.random import draw_uniform
 from ddpg.algorithm.sale import EncoderTraining, Sale
 from ddpg.algorithm.steps import Step
 from ddpg.mistake import Mistake
-from ddpg.pictures import Layout, Part, layout_of, picture_parts
+from ddpg.pictures import SMALLEST, Layout, Part, layout_of, picture_parts
 from ddpg.ranges import Choice, Widths
 from ddpg.types import AnyArray, Key, Spec, Transition
 
@@ -158,8 +158,8 @@ class OfPictures(TrainedByCritic):
         parts = picture_parts(spec) if spec.nested else [Part(0, spec.obs_size, spec.obs_shape)]
         if not parts:
             raise Mistake(
-                f"encoder {self.kind}: no part of an observation is a picture, bytes of a height and a width; "
-                f"use --encoder flat"
+                f"encoder {self.kind}: no part of an observation is a picture, bytes of {SMALLEST} x {SMALLEST} or "
+                f"more; use --encoder flat"
             )
         return parts
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ddpg.pictures import seems_picture
 from ddpg.types import Leaf, Spec
 
 
@@ -21,7 +22,7 @@ def components_of(spec: Spec) -> Components:
     for part in spec.parts:
         names += _names(part)
         divisors += np.broadcast_to([high or 1.0 for high in part.high or (1.0,)], part.size).tolist()
-        flat += [not (part.high and len(part.shape) > 1)] * part.size
+        flat += [not (part.high and seems_picture(part.shape))] * part.size
     return Components(tuple(names) if spec.nested else tuple(map(str, range(len(names)))), tuple(divisors), tuple(flat))
 
 

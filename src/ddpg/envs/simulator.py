@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from ddpg.envs.foreign import Guard
 from ddpg.envs.gymnasium_factory import UNLIMITED
 from ddpg.mistake import Mistake
+from ddpg.pictures import seems_picture
 from ddpg.ranges import FLOAT32_MAX
 from ddpg.types import Key, PyTree, Spec
 
@@ -108,7 +109,7 @@ def flat(obs: PyTree) -> Array:
     """One array of 32-bit numbers, or a picture of bytes as it is."""
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(obs)]
     if len(leaves) == 1 and leaves[0].ndim > 0:
-        picture = leaves[0].dtype == jnp.uint8 and leaves[0].ndim > 1
+        picture = leaves[0].dtype == jnp.uint8 and seems_picture(leaves[0].shape)
         return leaves[0] if picture else leaves[0].astype(jnp.float32)
     return jnp.concatenate([leaf.ravel().astype(jnp.float32) for leaf in leaves])
 

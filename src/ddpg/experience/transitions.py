@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from ddpg.mistake import Mistake
+from ddpg.pictures import picture_parts, taken_apart
 from ddpg.ranges import FLOAT32_MAX
 from ddpg.types import AnyArray, Row, Spec
 
@@ -38,9 +39,8 @@ def check_transitions(transitions: Transitions, spec: Spec) -> Transitions:
             raise Mistake(f"demonstrations: {name} of dtype {array.dtype}, expected finite numbers of 32 bits")
         if name in ("terminated", "truncated") and not np.isin(array, (0, 1)).all():
             raise Mistake(f"demonstrations: {name} of dtype {array.dtype}, expected true or false, 1 or 0")
-        bytes = spec.obs_dtype == "uint8" and name in ("obs", "next_obs")
-        if bytes and (array.dtype.kind == "f" or array.min() < 0 or array.max() > 255):
-            raise Mistake(f"demonstrations: {name} of dtype {array.dtype}, expected bytes from 0 to 255")
+        if name in ("obs", "next_obs"):
+            _check_bytes(name, array, spec)
     low, high = spec.bounds
     slack = 1e-5 * (high - low)
     outside = ((transitions.action < low - slack) | (transitions.action > high + slack)).any(axis=1)
@@ -53,6 +53,18 @@ def check_transitions(transitions: Transitions, spec: Spec) -> Transitions:
         )
     dtypes = (spec.obs_dtype, "float32", "float32", spec.obs_dtype, "bool", "bool")
     return Transitions(*(array.astype(dtype) for array, dtype in zip(transitions, dtypes, strict=True)))
+
+
+def _check_bytes(name: str, obs: np.ndarray, spec: Spec) -> None:
+    """Raise Mistake if what the replay stores as bytes is none; pictures beside numbers are floats here."""
+    if spec.obs_dtype == "uint8":
+        wrong = obs.dtype.kind == "f" or obs.min() < 0 or obs.max() > 255
+    else:
+        pictures, _ = taken_apart(obs.reshape(len(obs), -1), picture_parts(spec))
+        wrong = ((pictures < 0) | (pictures > 255) | (pictures != np.floor(pictures))).any()
+    if wrong:
+        where = "" if spec.obs_dtype == "uint8" else " of its pictures"
+        raise Mistake(f"demonstrations: {name} of dtype {obs.dtype}, expected bytes{where} from 0 to 255")
 
 
 def to_block(transitions: Transitions, spec: Spec, steps: int, envs: int) -> Row:
