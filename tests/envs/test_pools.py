@@ -84,7 +84,7 @@ class FakeDict(FakePool):
 
 
 class FakePictures(FakePool):
-    observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    observation_space = spaces.Box(0, 255, (16, 16, 3), np.uint8)
 
 
 class FakeSwitch(FakePool):
