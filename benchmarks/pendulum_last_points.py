@@ -130,15 +130,16 @@ def improvements(folder: RunFolder, seed: int, starts: Any, best: np.ndarray) ->
     v = jax.jit(lambda: values(mu, gamma))()
     theta, theta_dot = (x.ravel() for x in jnp.broadcast_arrays(*grid(v)))
     critics = q(theta, theta_dot, mu(theta, theta_dot)).reshape(v.shape)
+    a, b = BLURS[1]
     policies: dict[str, Policy] = {
         "mu": mu,
         "improved on V of mu": improved(v, gamma),
-        **{f"improved on V blurred by {a} rad, {b} rad/s": improved(blurred(v, a, b), gamma) for a, b in BLURS},
-        "improved on a network's V": improved(fitted(v), gamma),
         **{
-            f"improved on a network's V blurred by {a} rad, {b} rad/s": improved(fitted(blurred(v, a, b)), gamma)
-            for a, b in BLURS[1:2]
+            f"improved on V blurred by {each[0]} rad, {each[1]} rad/s": improved(blurred(v, *each), gamma)
+            for each in BLURS
         },
+        "improved on a network's V": improved(fitted(v), gamma),
+        f"improved on a network's V blurred by {a} rad, {b} rad/s": improved(fitted(blurred(v, a, b)), gamma),
         "improved on the critic's V": improved(critics, gamma),
         "argmax of Q": of_critic,
     }
