@@ -31,7 +31,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddpg.algorithm.agent import DPG, GreedyPolicy
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.algorithm.networks import NetworkConfig
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.commands.export import FORMATS, compare, observations, reference

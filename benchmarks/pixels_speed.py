@@ -20,7 +20,7 @@ import gymnasium
 import jax
 import numpy as np
 
-from ddpg.algorithm.agent import GreedyPolicy
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.environment import resolve_as

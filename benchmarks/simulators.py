@@ -29,7 +29,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ddpg.algorithm.agent import DPG, GreedyPolicy
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.algorithm.networks import NetworkConfig
 from ddpg.config.config import CollectionConfig, Config
 from ddpg.environment import resolve

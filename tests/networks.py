@@ -5,7 +5,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ddpg.algorithm.agent import DPG, Nets
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import Nets
 from ddpg.types import Spec
 
 

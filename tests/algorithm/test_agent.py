@@ -12,9 +12,10 @@ import pytest
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy, Nets
+from ddpg.algorithm.agent import DPG, AgentState
 from ddpg.algorithm.encoders import Flat
 from ddpg.algorithm.initialisers import Normal
+from ddpg.algorithm.nets import GreedyPolicy, Nets
 from ddpg.algorithm.networks import NetworkConfig, Plain
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser
 from ddpg.algorithm.smoothing import TargetSmoothing

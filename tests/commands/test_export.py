@@ -15,8 +15,9 @@ import onnxruntime
 import pytest
 
 import ddpg
-from ddpg.algorithm.agent import DPG, GreedyPolicy
+from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.layers import ACTIVATIONS
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats, byte_scale
 from ddpg.commands import export

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddpg.algorithm.agent import DPG, Nets
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.networks import NetworkConfig
 from ddpg.training.assessment import begin_assessment, played
 from ddpg.types import Row, Spec

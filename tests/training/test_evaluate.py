@@ -11,9 +11,9 @@ import pytest
 from jax import Array
 
 import ddpg
-from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.encoders import FlatEmbedding
 from ddpg.algorithm.layers import Dense
+from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.networks import Actor, Critic, NetworkConfig
 from ddpg.algorithm.values import Scalar
 from ddpg.envs.pendulum import Pendulum

@@ -10,9 +10,9 @@ import pytest
 from gymnasium import spaces
 
 import ddpg
-from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.encoders import FlatEmbedding
 from ddpg.algorithm.layers import Dense
+from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.networks import Actor, Critic
 from ddpg.training.policy import Policy
 from ddpg.types import Spec

@@ -17,9 +17,10 @@ import pytest
 from jax import Array
 from jaxtyping import Float
 
-from ddpg.algorithm.agent import DPG, Nets
+from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian, OrnsteinUhlenbeck, PerEnvGaussian
 from ddpg.algorithm.initialisers import Normal
+from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import normalise
 from ddpg.algorithm.parameter_noise import ParameterNoise

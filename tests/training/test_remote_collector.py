@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from ddpg.algorithm.agent import DPG, GreedyPolicy
+from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.exploration import Gaussian
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.algorithm.networks import NetworkConfig
 from ddpg.config.config import ActorsConfig
 from ddpg.envs.gymnasium_factory import by_callable

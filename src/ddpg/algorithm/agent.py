@@ -15,9 +15,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from ddpg.algorithm.augment import AnyAugmentation, NoAugmentation
 from ddpg.algorithm.encoders import AnyEncoder, Embedding, Flat
 from ddpg.algorithm.exploration import AnyExploration, Gaussian, clip_action
+from ddpg.algorithm.nets import GreedyPolicy, Nets, critic_parameters, joint
 from ddpg.algorithm.networks import Actor, Critic, NetworkConfig
-from ddpg.algorithm.normaliser import InputStats, normalise
-from ddpg.algorithm.norms import has_statistics
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser, soft_update
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.sale import EncoderTraining, Sale
@@ -28,41 +27,6 @@ from ddpg.hyperparameters import equals
 from ddpg.mistake import Mistake
 from ddpg.ranges import Choice, Natural, NonNegative, UnitInterval
 from ddpg.types import AnyArray, Key, Metrics, PyTree, Spec, Transition
-
-
-class Nets(NamedTuple):
-    encoder: Embedding
-    actor: Actor
-    critic: Critic
-
-    def mu(self, obs: Shaped[Array, "b *obs"]) -> Float[Array, "b m"]:
-        return self.actor(self.encoder.state(obs))
-
-    def q(self, obs: Shaped[Array, "b *obs"], action: Float[Array, "b m"]) -> Float[Array, "k b outputs"]:
-        z = self.encoder.state(obs)
-        return self.critic(z, self.encoder.pair(z, action))
-
-    def with_statistics(self, obs: Shaped[Array, "b *obs"], rate: float) -> "Nets":
-        """The same networks, the running statistics of batch normalisation moved by `rate` towards those of `obs`.
-
-        Without batch normalisation nothing changes.
-        """
-        if not has_statistics(self):
-            return self
-        z = self.encoder.with_statistics(obs, 1.0).state(obs)
-        encoder = self.encoder.with_statistics(obs, rate)
-        return Nets(encoder, self.actor.with_statistics(z, rate), self.critic.with_statistics(z, rate))
-
-
-class GreedyPolicy(NamedTuple):
-    """mu(s) from raw observations: normalise, encode, apply the actor."""
-
-    stats: InputStats
-    encoder: Embedding
-    actor: Actor
-
-    def __call__(self, obs: Shaped[AnyArray, "n *obs"]) -> Float[AnyArray, "n m"]:
-        return self.actor(self.encoder.state(normalise(obs, self.stats)))
 
 
 class AgentState(NamedTuple):
@@ -240,9 +204,8 @@ class DPG:
             return nets._replace(actor=actor).with_statistics(joint(batch), 1.0).mu(batch.obs)
 
         mu, vjp = jax.vjp(mu_of, nets.actor)  # vjp(g) = sum_i g_i grad_theta mu(s_i)
-        a = (
-            self.smoothing(mu, noise[::-1], count) if self.smoothing.actor else mu
-        )  # not the target's noise of the same sample
+        # Noise in another order than the target's, which is not to be that of the same sample.
+        a = self.smoothing(mu, noise[::-1], count) if self.smoothing.actor else mu
         q_mu, dq_da = jax.value_and_grad(q_of)(a)
         dloss_da = -dq_da / len(mu)  # minus: Adam minimises, we maximise J
         if not equals(self.preactivation, 0):
@@ -278,16 +241,6 @@ class DPG:
                 "exploration parameters: noise on weights suits layer normalisation, not batch normalisation; "
                 "use --actor.block.norm layer"
             )
-
-
-def joint(batch: Transition) -> Shaped[Array, "bb *obs"]:
-    """s and s' of a minibatch together, whose statistics batch normalisation takes (CrossQ: Bhatt et al. 2024)."""
-    return jnp.concatenate([batch.obs, batch.next_obs])
-
-
-def critic_parameters(nets: Nets, training: EncoderTraining | None) -> tuple[Embedding | None, Critic]:
-    """What the critic's loss trains: the encoder, unless that has a loss of its own (then None), and the critic."""
-    return nets.encoder if training is None else None, nets.critic
 
 
 def every_nth(n: int, count: Int[Array, ""], do: Callable[..., Any], skip: Callable[..., Any], *args: PyTree) -> Any:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from ddpg.algorithm.agent import GreedyPolicy
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.algorithm.normaliser import EPSILON, InputStats, RunningStats
 from ddpg.mistake import Mistake
 from ddpg.records.atomic import replace_atomically

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
-from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.nets import Nets
 from ddpg.types import PyTree, Row
 
 

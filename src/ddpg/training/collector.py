@@ -9,8 +9,9 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int, Shaped
 
-from ddpg.algorithm.agent import DPG, GreedyPolicy
+from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.layers import STATIC
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.algorithm.random import draw_uniform, to_normal
 from ddpg.envs.protocol import HasInfo
 from ddpg.envs.resets import FreshResets, ResetPool, resets_of

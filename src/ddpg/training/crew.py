@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ddpg.algorithm.agent import GreedyPolicy
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.config.config import ActorsConfig
 from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.gymnasium_factory import GymFactory

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
-from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.normaliser import InputStats
 from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.gymnasium_edge import CheckedEnv

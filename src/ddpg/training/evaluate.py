@@ -10,8 +10,8 @@ from jax import Array
 from jax.stages import Wrapped
 from jaxtyping import Float, Shaped
 
-from ddpg.algorithm.agent import Nets
 from ddpg.algorithm.layers import STATIC
+from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.envs import catalogue
 from ddpg.envs.episodes import play, starts

@@ -12,7 +12,7 @@ from jax import Array
 from jax.stages import Wrapped
 from jaxtyping import Float, Shaped
 
-from ddpg.algorithm.agent import Nets
+from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.normaliser import InputStats, normalise
 from ddpg.algorithm.values import AnyValue
 from ddpg.envs.episodes import Episodes

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from ddpg.algorithm.agent import GreedyPolicy
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.config.config import Config
 from ddpg.records.networks.standalone_policy import network_of
 from ddpg.records.networks.steps import arrays_of, critic_steps, policy_steps

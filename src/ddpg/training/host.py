@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 from jax.stages import Wrapped
 
-from ddpg.algorithm.agent import GreedyPolicy
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.goals import GoalReward
 from ddpg.experience.relabel import HindsightRewards

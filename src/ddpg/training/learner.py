@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Int, Shaped, UInt32
 
-from ddpg.algorithm.agent import DPG, AgentState, GreedyPolicy, Nets
+from ddpg.algorithm.agent import DPG, AgentState
 from ddpg.algorithm.augment import augment_parts
 from ddpg.algorithm.layers import STATIC
+from ddpg.algorithm.nets import GreedyPolicy, Nets
 from ddpg.algorithm.normaliser import InputStats, RunningStats, byte_scale, init_stats, normalise, update_stats
 from ddpg.algorithm.parameter_noise import ParameterNoise, Perturbed
 from ddpg.algorithm.random import draw_uniform, to_normal

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from ddpg.algorithm.agent import GreedyPolicy, Nets
+from ddpg.algorithm.nets import GreedyPolicy, Nets
 from ddpg.algorithm.normaliser import InputStats
 from ddpg.config.config import Config
 from ddpg.envs.observations import as_array, flatten, numbers

@@ -7,7 +7,7 @@ from operator import itemgetter
 import jax
 import numpy as np
 
-from ddpg.algorithm.agent import GreedyPolicy, Nets
+from ddpg.algorithm.nets import GreedyPolicy, Nets
 from ddpg.algorithm.normaliser import InputStats
 from ddpg.envs import catalogue
 from ddpg.envs.episode_info import numbers_in

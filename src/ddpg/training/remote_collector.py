@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ddpg.algorithm.agent import GreedyPolicy
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.python_vector import PythonVector
 from ddpg.experience.segment import first_context, next_context, segment

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddpg.algorithm.agent import DPG, Nets
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats
 from ddpg.algorithm.values import Categorical

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddpg.algorithm.agent import DPG, GreedyPolicy
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.algorithm.networks import NetworkConfig, Residual
 from ddpg.algorithm.normaliser import init_stats
 from ddpg.records.networks import standalone_policy

@@ -9,8 +9,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from ddpg.algorithm.agent import DPG, GreedyPolicy
+from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.layers import ACTIVATIONS
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.algorithm.networks import NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import byte_scale, init_stats
 from ddpg.records.networks.onnx import save_onnx

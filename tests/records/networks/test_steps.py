@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from jax.tree_util import register_dataclass
 
-from ddpg.algorithm.agent import DPG, GreedyPolicy, Nets
+from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.layers import ACTIVATIONS, Block, Dense
+from ddpg.algorithm.nets import GreedyPolicy, Nets
 from ddpg.algorithm.networks import Actor, NetworkConfig, Plain, Residual
 from ddpg.algorithm.normaliser import RunningStats, byte_scale
 from ddpg.algorithm.norms import BatchNorm, LayerNorm, Running

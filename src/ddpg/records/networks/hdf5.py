@@ -6,7 +6,7 @@ from typing import Any
 
 import h5py
 
-from ddpg.algorithm.agent import GreedyPolicy
+from ddpg.algorithm.nets import GreedyPolicy
 from ddpg.algorithm.values import AnyValue
 from ddpg.records.atomic import replace_atomically
 from ddpg.records.networks.safetensors import SavedNetworks

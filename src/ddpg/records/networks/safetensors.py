@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import jax
 from pydantic import TypeAdapter, ValidationError
 
-from ddpg.algorithm.agent import DPG, Nets
+from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.normaliser import InputStats, byte_scale, init_stats
 from ddpg.mistake import Mistake
 from ddpg.records import tree_file

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ddpg.algorithm.agent import GreedyPolicy, Nets
+from ddpg.algorithm.nets import GreedyPolicy, Nets
 from ddpg.algorithm.normaliser import InputStats, RunningStats
 from ddpg.algorithm.steps import Step
 from ddpg.algorithm.values import AnyValue
