@@ -163,6 +163,13 @@ def test_a_film_shows_the_newest_of_pictures_in_a_row() -> None:
     assert set(np.unique(shown.render()[:, 20:])) == {30}
 
 
+def test_a_film_shows_bits_in_black_and_white() -> None:
+    env: Any = Lamp(render_mode="rgb_array")
+    shown = Beside(env, Spec((24, 20), (-1.0,), (1.0,), "uint8", (Leaf((), (24, 20), high=(1.0,)),)))
+    shown._seen = np.eye(24, 20, dtype=np.uint8)
+    assert set(np.unique(shown.render()[:, 20:])) == {0, 255}
+
+
 def test_pictures_beside_numbers_are_stored_as_bytes(beside: ddpg.Run, tmp_path: Path) -> None:
     """In files that checkpoints name; they are those of their steps, after a run has gone on, too."""
     run = shutil.copytree(beside.path, tmp_path / "run")

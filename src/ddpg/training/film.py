@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import registry
 
+from ddpg.algorithm.normaliser import byte_scale, normalise
 from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
 from ddpg.envs import catalogue
@@ -132,11 +133,11 @@ def in_gymnasium(env: AnyEnvironment) -> bool:
 
 
 class Beside(gymnasium.Wrapper):
-    """Draws the newest pictures that an agent sees beside what we see, each as high as that."""
+    """Draws the newest pictures that an agent sees beside what we see, as high as that, and bits in black and white."""
 
     def __init__(self, env: gymnasium.Env, spec: Spec) -> None:
         super().__init__(env)
-        self._seen, self._stack = np.zeros(spec.obs_size, np.uint8), spec.stack
+        self._seen, self._stack, self._scale = np.zeros(spec.obs_shape, np.uint8), spec.stack, byte_scale(spec)
         self._parts = picture_parts(spec) if spec.nested else [Part(0, spec.obs_size, spec.obs_shape)]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
@@ -152,10 +153,11 @@ class Beside(gymnasium.Wrapper):
         if not (isinstance(frame, np.ndarray) and frame.ndim == 3):
             return frame
         height, pictures = frame.shape[0], [frame[..., :3]]
+        bright = np.rint(255 * normalise(np.asarray(self._seen)[None], self._scale)).reshape(1, -1)
         for begin, end, shape in self._parts:
             layout = layout_of(shape)
             assert layout is not None
-            seen = layout(self._seen.reshape(1, -1)[:, begin:end].reshape(1, *shape))[0]
+            seen = layout(bright[:, begin:end].reshape(1, *shape))[0]
             channels = shape[layout.axes[3]] if len(shape) == 4 else seen.shape[2] // self._stack
             newest = seen[..., -channels:]
             colours = newest[..., :3] if channels >= 3 else np.repeat(newest[..., -1:], 3, axis=-1)
