@@ -95,15 +95,23 @@ def test_trials_that_have_ended_are_read_back(tmp_path: Path, monkeypatch: pytes
     assert together(tasks(tmp_path, *options, bars=bars)) == before
 
 
-def test_what_others_have_left_of_a_trial_begins_again(tmp_path: Path) -> None:
-    """A population has no checkpoints, and does not go on from those of --jobs."""
+def test_what_others_have_left_of_a_trial_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A population has no checkpoints, and does not go on from those of --jobs; it takes nothing if it cannot begin."""
     (task,), (other,) = tasks(tmp_path, LOW), tasks(tmp_path / "other", LOW)
     ddpg.train(task.env, options={**task.options, "steps": 300}, run=task.folder, quiet=True)
     config = RunFolder.at(task.folder).config
     config.write_text(config.read_text().replace('"steps": 300', '"steps": 600'))
     RunFolder.at(task.folder).summary.unlink()
+    with monkeypatch.context() as full:
+        full.setattr("ddpg.training.train.check_accelerator", refuse)
+        with pytest.raises(ddpg.Mistake, match="no room"):
+            together([task])
     assert RunFolder.at(task.folder).state() == "interrupted"
     assert together([task]) == [run_trial(other)]
+
+
+def refuse(*args: Any) -> None:
+    raise ddpg.Mistake("no room")
 
 
 def test_other_files_in_a_folder_stay(tmp_path: Path) -> None:

@@ -208,8 +208,8 @@ def train_together(tasks: Sequence[Task], plans: Sequence[TrialPlan], most_seeds
         check_fit(population, env)
     except Mistake as error:
         raise Mistake(f"--population, {len(plans)} trials: {error}, or a smaller --population") from None
-    folders = [_emptied(task) for task in tasks]
     with prepared_jax(replace(first, seeds=most_seeds), env) as stopped, ExitStack() as opened:
+        folders = [_emptied(task) for task in tasks]
         driver = Scan(loop, _numbers([plan.loop for plan in plans], seeds))
         driver.start(jax.numpy.stack([jax.random.key(seed) for plan in plans for seed in plan.config.seed_range]))
         driver.stop_when(lambda: bool(stopped()), Stop(stopped).now, lambda: 0)
