@@ -154,7 +154,6 @@ def flat(critics: Weights) -> list[np.ndarray]:
     return [np.stack(pair) for pair in zip(critics[:6], critics[6:], strict=True)]
 
 
-@pytest.mark.slow
 def test_with_longer_returns_the_encoder_predicts_one_step_all_the_same() -> None:
     state, ((batch, noise), *_) = AGENT.init(jax.random.key(0), SPEC), batches(1)
     other = batch._replace(next_obs=-batch.next_obs)

@@ -49,7 +49,6 @@ def dying(task: Task) -> Outcome:
     return formula(task)
 
 
-@pytest.mark.slow
 def test_a_trial_whose_process_dies_is_done_in_another(tmp_path: Path) -> None:
     with closing(OnRay(2, train=dying)) as workers:
         trials = searched(tmp_path / "sweep", 2, workers, TWO)
@@ -112,7 +111,6 @@ def test_nothing_is_trained_after_the_end(tmp_path: Path) -> None:
         time.sleep(1)
 
 
-@pytest.mark.slow
 def test_an_error_of_a_file_is_the_trials(tmp_path: Path) -> None:
     with closing(OnRay(2, train=missing)) as workers, pytest.raises(ddpg.Mistake, match=r"trial 0: .*robot.xml"):
         searched(tmp_path / "sweep", 1, workers)
