@@ -1,13 +1,20 @@
-"""Networks for tests, made without compiling anything."""
+"""Networks for tests, made with little to compile, or nothing."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
-from ddpg.algorithm.agent import DPG
+from ddpg.algorithm.agent import DPG, AgentState
 from ddpg.algorithm.nets import Nets
-from ddpg.types import Spec
+from ddpg.types import Key, Spec
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def init_agent(agent: DPG, key: Key, spec: Spec) -> AgentState:
+    """`agent.init` as one program; each of its operations by itself would be another to compile."""
+    return agent.init(key, spec)
 
 
 def random_nets(agent: DPG, spec: Spec, seed: int = 0) -> Nets:

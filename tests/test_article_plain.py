@@ -16,6 +16,7 @@ import pytest
 from ddpg.config.presets import by_name
 from ddpg.envs.pendulum import Pendulum
 from ddpg.types import Transition
+from tests.networks import init_agent
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "article_plain.py"
@@ -43,7 +44,7 @@ def test_its_update_is_the_compiled_update_of_the_preset(plain: ModuleType) -> N
     """Networks, targets and optimisers after each of three minibatches, drawn as `learn` draws them."""
     config, agent = by_name("article"), plain.Agent(0)
     assert (config.replay.capacity, config.replay.batch) == (plain.MEMORY_CAPACITY, plain.BATCH_SIZE)
-    state = config.agent.init(jax.random.key(5), Pendulum().spec)
+    state = init_agent(config.agent, jax.random.key(5), Pendulum().spec)
     online = state.online
     agent.networks = online.actor, online.actor, online.critic, online.critic
     fill(agent, plain.MEMORY_CAPACITY)

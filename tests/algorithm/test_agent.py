@@ -23,6 +23,7 @@ from ddpg.algorithm.steps import Step
 from ddpg.algorithm.values import Categorical, Scalar
 from ddpg.schedules import Exponential, Linear
 from ddpg.types import Key, Spec, Transition
+from tests.networks import init_agent
 
 SPEC = Spec(obs_shape=(2, 2), action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
 BATCH = 7
@@ -407,7 +408,7 @@ def test_update_is_the_papers(name: str) -> None:
     rng = np.random.default_rng(1)
     # In float64 on both sides: in float32 Adam's first step turns rounding around a zero gradient into its sign.
     with jax.enable_x64(True):
-        state = agent.init(jax.random.key(critics), SPEC)
+        state = init_agent(agent, jax.random.key(critics), SPEC)
         state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
         if kind.actor.block == BATCH_NORMED.block:
             # Where nothing but rounding pulls at a shift of 0, Adam would make steps of that.
@@ -455,7 +456,7 @@ def test_critics_that_are_one_are_ddpgs(actor_q: Literal["first", "min", "mean"]
     three = replace(one, critics=3, actor_q=actor_q, target_period=1, tau_actor=0.1)
     with jax.enable_x64(True):
         state = jax.tree.map(
-            lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, one.init(jax.random.key(0), SPEC)
+            lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, init_agent(one, jax.random.key(0), SPEC)
         )
 
         def tripled(tree: Any) -> Any:
@@ -480,7 +481,7 @@ SMALL = DPG(actor=NetworkConfig(widths=(4,)), critic=NetworkConfig(widths=(4,)),
 
 def test_targets_start_equal_and_tau_1_copies(assert_identical: Callable[[Any, Any], None]) -> None:
     agent = replace(SMALL, tau=1.0)
-    state = agent.init(jax.random.key(0), SPEC)
+    state = init_agent(agent, jax.random.key(0), SPEC)
     assert_identical(state.online, state.target)
     after, *_ = jax.jit(agent.update)(state, batches(1, np.float32)[0], UNREAD, jnp.int32(0))
     assert_identical(after.online, after.target)
@@ -489,7 +490,7 @@ def test_targets_start_equal_and_tau_1_copies(assert_identical: Callable[[Any, A
 
 
 def test_critics_of_one_ensemble_differ() -> None:
-    critic = SMALL.init(jax.random.key(0), SPEC).online.critic
+    critic = init_agent(SMALL, jax.random.key(0), SPEC).online.critic
     assert all(bool((leaf[0] != leaf[1]).all()) for leaf in jax.tree.leaves(critic))
 
 
@@ -498,7 +499,7 @@ def greedy_policy(nets: Nets) -> GreedyPolicy:
 
 
 def test_behaviour_is_greedy_plus_noise_within_bounds() -> None:
-    policy = greedy_policy(SMALL.init(jax.random.key(0), SPEC).online)
+    policy = greedy_policy(init_agent(SMALL, jax.random.key(0), SPEC).online)
     obs = jax.random.normal(jax.random.key(1), (5, *SPEC.obs_shape))
     greedy = np.asarray(policy(obs))
     assert np.abs(greedy).max() < 1
@@ -527,7 +528,7 @@ def test_step_is_traced_once(init: Any) -> None:
 
 
 def test_behaviour_is_the_same_in_numpy() -> None:
-    policy = greedy_policy(SMALL.init(jax.random.key(0), SPEC).online)
+    policy = greedy_policy(init_agent(SMALL, jax.random.key(0), SPEC).online)
     rng = np.random.default_rng(0)
     obs = rng.normal(size=(5, *SPEC.obs_shape)).astype(np.float32)
     noise = rng.normal(size=(5, SPEC.action_dim)).astype(np.float32)
@@ -604,7 +605,7 @@ class Mixed(Flat):
 def test_an_encoder_is_trained_by_the_critics_loss_alone_and_has_a_target() -> None:
     """Its gradient is that of the loss through z and the pair; the policy gradient stops at the actor."""
     agent = replace(SMALL, critics=1, encoder=Mixed(), tau=0.25)
-    state = agent.init(jax.random.key(0), SPEC)
+    state = init_agent(agent, jax.random.key(0), SPEC)
     batch = next(iter(batches(1, np.float32)))
     after, *_ = jax.jit(agent.update)(state, batch, UNREAD, jnp.int32(0))
     s, s_next = batch.obs, batch.next_obs

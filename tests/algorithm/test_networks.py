@@ -18,6 +18,7 @@ from ddpg.algorithm.networks import Actor, Critic, NetworkConfig, Plain, Residua
 from ddpg.algorithm.norms import Running
 from ddpg.algorithm.picture_embedding import flatten_observation
 from ddpg.types import Spec, Transition
+from tests.networks import init_agent
 
 SPEC = Spec(obs_shape=(2, 3), action_low=(-1.0,) * 4, action_high=(1.0,) * 4)
 KEY = jax.random.key(0)
@@ -261,7 +262,7 @@ def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -
 def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
     recipe = NetworkConfig(widths=(8, 7), block=Plain(norm="batch"), l2=0.5, weight_decay=0.5)
     agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
-    state = agent.init(KEY, replace(SPEC, obs_shape=(6,)))
+    state = init_agent(agent, KEY, replace(SPEC, obs_shape=(6,)))
     obs, action = obs_and_action(16)
     ones = jnp.ones(16)
     batch = Transition(obs, action, ones, 0.9 * ones, 2 * obs + 1, ones)
@@ -302,7 +303,7 @@ def test_targets_are_normalised_by_the_minibatch() -> None:
     """As what is learned is: else the chance of a minibatch would be between Q and Q'."""
     recipe = NetworkConfig(widths=(8, 7), block=Plain(norm="batch"))
     agent = DPG(actor=recipe, critic=replace(recipe, action_layer=1))
-    state = agent.init(KEY, replace(SPEC, obs_shape=(6,)))
+    state = init_agent(agent, KEY, replace(SPEC, obs_shape=(6,)))
     obs, action = obs_and_action(16)
     ones = jnp.ones(16)
     batch = Transition(obs, action, ones, 0.9 * ones, obs[::-1], ones)

@@ -20,6 +20,7 @@ from ddpg.experience.priority_tree import summed
 from ddpg.experience.sampling import Priorities, Prioritised
 from ddpg.mistake import Mistake
 from ddpg.types import Spec, Transition
+from tests.networks import init_agent
 
 SPEC = Spec((3,), (-1.0, -2.0), (1.0, 2.0))
 BATCH, PERIOD, DELAY, RATE = 6, 3, 2, 1e-2
@@ -155,13 +156,15 @@ def flat(critics: Weights) -> list[np.ndarray]:
 
 
 def test_with_longer_returns_the_encoder_predicts_one_step_all_the_same() -> None:
-    state, ((batch, noise), *_) = AGENT.init(jax.random.key(0), SPEC), batches(1)
+    state, ((batch, noise), *_) = init_agent(AGENT, jax.random.key(0), SPEC), batches(1)
     other = batch._replace(next_obs=-batch.next_obs)
 
-    def encoder_after(batch: Transition) -> list[np.ndarray]:
-        return leaves(AGENT.update(state, batch, jnp.float32(noise), jnp.int32(0))[0].encoder_training)
+    @jax.jit
+    def encoder_after(batch: Transition) -> Any:
+        return AGENT.update(state, batch, jnp.float32(noise), jnp.int32(0))[0].encoder_training
 
-    one, many, wrong = map(encoder_after, (batch, other._replace(following=batch.next_obs), other))
+    three = batch, other._replace(following=batch.next_obs), other
+    one, many, wrong = (leaves(encoder_after(batch)) for batch in three)
     for x, y in zip(one, many, strict=True):
         np.testing.assert_array_equal(x, y)
     assert any((x != y).any() for x, y in zip(one, wrong, strict=True))
@@ -169,7 +172,7 @@ def test_with_longer_returns_the_encoder_predicts_one_step_all_the_same() -> Non
 
 def test_updates_are_those_of_the_paper() -> None:
     """Through two synchronisations, so that trained, seen and target encoders are three different ones."""
-    state = AGENT.init(jax.random.key(0), SPEC)
+    state = init_agent(AGENT, jax.random.key(0), SPEC)
     reference, update = Reference(state), jax.jit(AGENT.update)
     for t, (batch, noise) in enumerate(batches(8)):
         state, _, error = update(state, batch, jnp.float32(noise), jnp.int32(t))
@@ -209,7 +212,7 @@ def test_the_preset_has_the_authors_constants() -> None:
 
 
 def test_what_networks_see_moves_only_with_the_targets() -> None:
-    state = AGENT.init(jax.random.key(1), SPEC)
+    state = init_agent(AGENT, jax.random.key(1), SPEC)
     update = jax.jit(AGENT.update)
     for t, (batch, noise) in enumerate(batches(PERIOD)):
         before = leaves(state.online.encoder)
@@ -224,7 +227,7 @@ def test_what_networks_see_moves_only_with_the_targets() -> None:
 def test_a_lift_sees_the_observation_and_the_action_alone() -> None:
     """Without an encoder it is a first layer like any, without an activation and with AvgL1Norm."""
     agent = DPG(actor=NetworkConfig(lift=4, widths=(3,)), critic=NetworkConfig(lift=4, widths=(3,)))
-    nets = agent.init(jax.random.key(0), SPEC).online
+    nets = init_agent(agent, jax.random.key(0), SPEC).online
     s, a = (jax.random.normal(jax.random.key(i), (5, size)) for i, size in ((1, 3), (2, 2)))
     lift, *rest = nets.critic.layers
     x = avg_l1(np.concatenate([s, a], 1) @ np.asarray(lift.layer.weight[0]) + np.asarray(lift.layer.bias[0]))

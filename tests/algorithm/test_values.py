@@ -8,6 +8,7 @@ import pytest
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.values import RANGES, Categorical, Scalar, ValueRange, clipped_double_q
 from ddpg.types import Spec, Transition
+from tests.networks import init_agent
 
 
 def test_scalar_by_hand() -> None:
@@ -121,9 +122,10 @@ def test_a_prediction_outside_of_the_range_is_clipped_once_it_is_known(kind: str
     obs, action = (jnp.asarray(random.normal(size=(8, n)), jnp.float32) for n in (2, 1))
     reward = jnp.linspace(-2, -1, 8)
     batch = Transition(obs, action, reward, jnp.full(8, 0.9), obs, jnp.ones(8))
-    state, first = agent.init(jax.random.key(0), spec), agent.init(jax.random.key(0), spec)
+    state, first = init_agent(agent, jax.random.key(0), spec), init_agent(agent, jax.random.key(0), spec)
+    update = jax.jit(agent.update)
     for t in range(2):
-        state, *_ = agent.update(state, batch, jnp.zeros((8, 0)), jnp.int32(t))
+        state, *_ = update(state, batch, jnp.zeros((8, 0)), jnp.int32(t))
     assert state.value_range is not None
     assert first.value_range is not None
     assert (float(first.value_range.clip_low), float(first.value_range.clip_high)) == (0, 0)

@@ -39,30 +39,12 @@ def test_a_search_in_two_processes_is_that_of_any_two_workers(tmp_path: Path) ->
     assert without_time(trials) == without_time(searched(tmp_path / "two", 14, Jumbled(0, 2), TWO))
 
 
-def dying(task: Task) -> Outcome:
-    """By a signal that nothing catches, the first two times."""
-    times = task.folder.parents[2] / f"{task.folder.name}.times"
-    with times.open("a") as file:
-        file.write(".")
-    if len(times.read_text()) < 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return formula(task)
-
-
-def test_a_trial_whose_process_dies_is_done_in_another(tmp_path: Path) -> None:
-    with closing(OnRay(2, train=dying)) as workers:
-        trials = searched(tmp_path / "sweep", 2, workers, TWO)
-    assert without_time(trials) == without_time(searched(tmp_path / "undisturbed", 2))
-    assert [len(path.read_text()) for path in tmp_path.glob("*.times")] == [3, 3]
-
-
-def dead(task: Task) -> Outcome:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return formula(task)
-
-
 def mistaken(task: Task) -> Outcome:
     raise ddpg.Mistake("critic.lr 0: expected more than 0")
+
+
+def missing(task: Task) -> Outcome:
+    raise FileNotFoundError(2, "no such file", "robot.xml")
 
 
 def broken(task: Task) -> Outcome:
@@ -72,8 +54,8 @@ def broken(task: Task) -> Outcome:
 @pytest.mark.parametrize(
     ("train", "kind", "words"),
     [
-        (dead, ddpg.Mistake, r"trial 0: its process died 4 times \(.*\); run it with --jobs 1"),
         (mistaken, ddpg.Mistake, "critic.lr 0: expected more than 0"),
+        (missing, ddpg.Mistake, r"trial 0: .*robot.xml"),
         (broken, TypeError, "a bug"),
     ],
 )
@@ -89,6 +71,41 @@ def test_a_machine_that_does_not_see_the_folder_is_named(tmp_path: Path) -> None
         workers.begin(0, Task("Pendulum-v1", "ddpg", {}, tmp_path / "sweep" / "trials" / "0000"))
         with pytest.raises(ddpg.Mistake, match=r"does not see .*; choose an -o on a disk that all share"):
             workers.take()
+
+
+# From here on processes end, and a new one takes seconds to import what it needs.
+
+
+def dying(task: Task) -> Outcome:
+    """By a signal that nothing catches, the first time."""
+    times = task.folder.parents[2] / f"{task.folder.name}.times"
+    with times.open("a") as file:
+        file.write(".")
+    if len(times.read_text()) < 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return formula(task)
+
+
+def test_a_trial_whose_process_dies_is_done_in_another(tmp_path: Path) -> None:
+    with closing(OnRay(2, train=dying)) as workers:
+        trials = searched(tmp_path / "sweep", 2, workers, TWO)
+    assert without_time(trials) == without_time(searched(tmp_path / "undisturbed", 2))
+    assert [len(path.read_text()) for path in tmp_path.glob("*.times")] == [2, 2]
+
+
+def dead(task: Task) -> Outcome:
+    with (task.folder.parents[2] / "times").open("a") as file:
+        file.write(".")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return formula(task)
+
+
+def test_a_trial_whose_processes_all_die_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ddpg.sweeps.workers.RETRIES", 1)
+    words = r"trial 0: its process died 2 times \(.*\); run it with --jobs 1"
+    with closing(OnRay(2, train=dead)) as workers, pytest.raises(ddpg.Mistake, match=words):
+        searched(tmp_path / "sweep", 1, workers)
+    assert (tmp_path / "times").read_text() == ".."
 
 
 def endless(task: Task) -> Outcome:
@@ -109,15 +126,6 @@ def test_nothing_is_trained_after_the_end(tmp_path: Path) -> None:
     while last is None or (tmp_path / "alive").stat().st_mtime != last:
         last = (tmp_path / "alive").stat().st_mtime
         time.sleep(1)
-
-
-def test_an_error_of_a_file_is_the_trials(tmp_path: Path) -> None:
-    with closing(OnRay(2, train=missing)) as workers, pytest.raises(ddpg.Mistake, match=r"trial 0: .*robot.xml"):
-        searched(tmp_path / "sweep", 1, workers)
-
-
-def missing(task: Task) -> Outcome:
-    raise FileNotFoundError(2, "no such file", "robot.xml")
 
 
 @pytest.mark.slow

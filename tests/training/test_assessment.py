@@ -11,6 +11,7 @@ from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.networks import NetworkConfig
 from ddpg.training.assessment import begin_assessment, played
 from ddpg.types import Row, Spec
+from tests.networks import init_agent
 
 AGENT, SPEC = DPG(actor=NetworkConfig(widths=(2,)), critic=NetworkConfig(widths=(2,))), Spec((1,), (-1.0,), (1.0,))
 LEARNING = True
@@ -24,7 +25,7 @@ def block_of(rewards: np.ndarray, ends: np.ndarray, boundary: np.ndarray) -> Row
 
 
 def nets(seed: int) -> Nets:
-    return AGENT.init(jax.random.key(seed), SPEC).online
+    return init_agent(AGENT, jax.random.key(seed), SPEC).online
 
 
 def same(one: Nets, other: Nets) -> bool:

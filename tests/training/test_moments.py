@@ -14,6 +14,7 @@ from ddpg.envs.pendulum import Pendulum
 from ddpg.records.networks.safetensors import saved_moments
 from ddpg.training.folder import RunFolder
 from ddpg.training.moments import is_moment, midway, moments_of
+from tests.networks import init_agent
 from tests.tiny import TINY
 
 OBS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -26,7 +27,7 @@ def test_the_beginning_and_parts_of_the_run(trained: ddpg.Run) -> None:
     found = moments_of(folder, trained.config, 4, 600)
     assert list(found) == [0, 200, 300, 500, 600]
     np.testing.assert_array_equal(found[600]()(OBS), ddpg.load(trained.path, 4)(OBS))
-    untrained = trained.config.agent.init(jax.random.key(0), Pendulum.spec).online
+    untrained = init_agent(trained.config.agent, jax.random.key(0), Pendulum.spec).online
     first = found[0]()
     assert jax.tree.structure(first.nets) == jax.tree.structure(untrained)
     assert np.abs(first(OBS) - found[500]()(OBS)).max() > 1e-3

@@ -16,6 +16,7 @@ from ddpg.envs.gymnasium_factory import by_callable
 from ddpg.training.collector import BehaviourPolicy
 from ddpg.training.remote_collector import Collected, RemoteCollector
 from tests.gym_worlds import GymWalk
+from tests.networks import init_agent
 
 GYM = replace(by_callable(GymWalk, GymWalk()), log=())
 AGENT = DPG(actor=NetworkConfig(widths=(4,)), exploration=Gaussian(sigma=0.5))
@@ -23,7 +24,7 @@ BEHAVIOUR = BehaviourPolicy(AGENT, GYM.spec, envs=2, steps=9, warmup=0)
 
 
 def policy() -> GreedyPolicy:
-    nets = jax.tree.map(np.asarray, AGENT.init(jax.random.key(0), GYM.spec).online)
+    nets = jax.tree.map(np.asarray, init_agent(AGENT, jax.random.key(0), GYM.spec).online)
     return GreedyPolicy(None, nets.encoder, nets.actor)
 
 
