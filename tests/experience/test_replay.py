@@ -1,7 +1,7 @@
 """The ring beside a plain list: what it holds, what it forgets, and which windows are drawn from it."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -27,39 +27,46 @@ def block(k: int, n: int, first: int, dtype: Any = np.float32, obs_shape: tuple[
     identity = (100 * (first + np.arange(k))[:, None] + np.arange(n)).astype(np.float32)
     obs = np.broadcast_to(identity.reshape(k, n, *(1,) * len(obs_shape)), (k, n, *obs_shape)).astype(dtype)
     end = identity // 100 % 7 == np.arange(n)
-    return Row(
-        obs=jnp.asarray(obs),
-        action=jnp.asarray(np.stack([identity, -identity, identity / 2], axis=-1)),
-        reward=jnp.asarray(identity + 0.25),
-        terminated=jnp.asarray(end & (identity // 100 % 2 == 0)),
-        truncated=jnp.asarray(end & (identity // 100 % 2 == 1)),
-        boundary=jnp.asarray(identity // 100 % 7 == np.arange(n) + 1),
+    rows = Row(
+        obs=obs,
+        action=np.stack([identity, -identity, identity / 2], axis=-1),
+        reward=identity + 0.25,
+        terminated=end & (identity // 100 % 2 == 0),
+        truncated=end & (identity // 100 % 2 == 1),
+        boundary=identity // 100 % 7 == np.arange(n) + 1,
     )
+    return jax.tree.map(jnp.asarray, rows)
 
 
 def spec_of(dtype: Any = np.float32, obs_shape: tuple[int, ...] = (2,), leaves: tuple[Leaf, ...] = ()) -> Spec:
     return Spec(obs_shape, (-1.0,) * 3, (1.0,) * 3, np.dtype(dtype).name, leaves)
 
 
+@cache
 def adding(replay: Replay, spec: Spec) -> Callable[[Ring, Row], Ring]:
     return jax.jit(partial(replay.add, spec=spec))
 
 
+@partial(jax.jit, static_argnums=range(4))
+def begun(replay: Replay, k: int, n: int, dtype: Any = np.float32) -> Ring:
+    return replay.init(block(k, n, 0, dtype), spec_of(dtype))
+
+
 def fill(replay: Replay, k: int, n: int, blocks: int, dtype: Any = np.float32) -> tuple[Ring, list[Row]]:
     """The ring, and the list of all rows [N, ...] that went in."""
-    ring, add, all_rows = replay.init(block(k, n, 0, dtype), spec_of(dtype)), adding(replay, spec_of(dtype)), []
+    ring, add, all_rows = begun(replay, k, n, dtype), adding(replay, spec_of(dtype)), []
     for i in range(blocks):
         new = block(k, n, i * k, dtype)
         ring = add(ring, new)
-        all_rows += [jax.tree.map(lambda x, t=t: np.asarray(x[t]), new) for t in range(k)]
+        all_rows += [jax.tree.map(lambda x, t=t: np.asarray(x)[t], new) for t in range(k)]
     return ring, all_rows
 
 
 def held(ring: Ring, spec: Spec) -> list[Row]:
     """The rows in the ring, oldest first."""
-    window = all_rows(ring, spec)
+    window = jax.device_get(jax.jit(all_rows, static_argnums=1)(ring, spec))
     order = (int(ring.cursor) - int(ring.size) + np.arange(int(ring.size))) % len(ring.columns)
-    return [jax.tree.map(lambda x, t=t: np.asarray(x[t]), window) for t in order]
+    return [jax.tree.map(lambda x, t=t: x[t], window) for t in order]
 
 
 def assert_rows(got: list[Row], wanted: list[Row]) -> None:
@@ -76,7 +83,7 @@ SIZES = [(1, 1, 5), (1, 3, 17), (4, 1, 14), (3, 2, 31), (5, 2, 10)]  # K, N, cap
 @pytest.mark.parametrize(("k", "n", "capacity"), SIZES)
 def test_ring_is_the_end_of_the_list(k: int, n: int, capacity: int, dtype: Any) -> None:
     replay = Replay(capacity=capacity)
-    rows = len(replay.init(block(k, n, 0), spec_of()).columns)
+    rows = len(begun(replay, k, n).columns)
     assert rows % k == 0
     # Never more than asked for, unless two blocks are, and less by part of a block only.
     assert rows == 2 * k or capacity - k * n < rows * n <= capacity
@@ -128,7 +135,7 @@ def test_pictures_beside_numbers_are_bytes(relabel: Any) -> None:
     size = sum(leaf.size for leaf in leaves)
     mixed, plain = spec_of(obs_shape=(size,), leaves=leaves), spec_of(obs_shape=(size,))
     replay, rng = Replay(capacity=40, n_step=3, relabel=relabel), np.random.default_rng(0)
-    rings = [replay.init(block(4, 2, 0, obs_shape=(size,)), spec) for spec in (mixed, plain)]
+    rings = [jax.jit(replay.init, static_argnums=1)(block(4, 2, 0, obs_shape=(size,)), spec) for spec in (mixed, plain)]
     adds = [adding(replay, spec) for spec in (mixed, plain)]
     for i in range(7):
         obs = rng.integers(0, 256, (4, 2, size)).astype(np.float32)
@@ -149,7 +156,8 @@ def test_pictures_beside_numbers_are_bytes(relabel: Any) -> None:
         assert goals is not None
         return relabel.draw(ring, goals, index, window, words, spec)
 
-    for a, b in zip(*(jax.tree.leaves(draw(*pair)) for pair in zip(rings, (mixed, plain), strict=True)), strict=True):
+    drawn = (jax.jit(draw, static_argnums=1)(*pair) for pair in zip(rings, (mixed, plain), strict=True))
+    for a, b in zip(*map(jax.tree.leaves, drawn), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -198,7 +206,7 @@ def test_returns_get_shorter_as_the_schedule_says() -> None:
     ring, _ = fill(replay, 1, 1, 20)
     sample = jax.jit(partial(replay.sample, gamma=GAMMA, spec=spec_of()))
     for step, n in ((0, 3), (99, 3), (101, 2), (299, 2), (301, 1), (600, 1), (10**6, 1)):
-        batch, index = sample(ring, jnp.arange(17, dtype=jnp.uint32), jnp.int32(step))
+        batch, index = jax.device_get(sample(ring, np.arange(17, dtype=np.uint32), np.int32(step)))
         assert batch.discount[batch.discount > 0].min() == GAMMA**n
         whole = (batch.discount == GAMMA**n) & (batch.weight > 0)
         np.testing.assert_array_equal(batch.next_obs[whole, 0], 100 * (index[whole] + n))
@@ -216,9 +224,9 @@ def test_sampling_is_uniform_over_time_and_environments(blocks: int, sampling: U
     bits = jax.random.bits(jax.random.key(0), (draws,), jnp.uint32)
     sample = jax.jit(partial(replay.sample, gamma=GAMMA, spec=spec_of()))
     if ring.sampler is not None:  # after errors of every size
-        place = jnp.flatnonzero(ring.sampler.tree.leaves)
-        error = jnp.asarray(np.random.default_rng(0).exponential(size=len(place)), jnp.float32)
-        ring = ring._replace(sampler=replay.on_update(ring.sampler, place, error, jnp.int32(0)))
+        place = np.flatnonzero(ring.sampler.tree.leaves)
+        error = np.float32(np.random.default_rng(0).exponential(size=len(place)))
+        ring = ring._replace(sampler=jax.jit(replay.on_update)(ring.sampler, place, error, jnp.int32(0)))
     got, _ = jax.device_get(sample(ring, bits, jnp.int32(0)))
     boundary = {float(row.obs[env, 0]) for row in rows for env in range(2) if row.boundary[env]}
     starts = [rows[t].obs[env, 0] for t in range(len(rows) - 2) for env in range(2)]
@@ -277,20 +285,20 @@ def test_windows_come_as_often_as_their_errors_say_and_weigh_the_less() -> None:
     there = np.flatnonzero(np.asarray(ring.sampler.tree.leaves))
     error = np.random.default_rng(0).exponential(size=len(there)).astype(np.float32)
     error[:2] = 0.0, 20.0
-    priorities = replay.on_update(ring.sampler, jnp.asarray(there), jnp.asarray(error), jnp.int32(0))
-    ring = ring._replace(sampler=priorities)
+    ring = ring._replace(sampler=jax.jit(replay.on_update)(ring.sampler, there, error, jnp.int32(0)))
     probability = np.maximum(error.astype(float), 0.01) ** 0.7
     probability /= probability.sum()
     bits = jax.random.bits(jax.random.key(1), (50_000,), jnp.uint32)
+    sample = jax.jit(partial(replay.sample, gamma=GAMMA, spec=spec_of()))
     for step, beta in ((0, 0.4), (500, 0.7), (5_000, 1.0)):
-        batch, place = jax.jit(partial(replay.sample, gamma=GAMMA, spec=spec_of()))(ring, bits, step=jnp.int32(step))
+        batch, place = sample(ring, bits, jnp.int32(step))
         counts = np.bincount(np.asarray(place), minlength=there[-1] + 1)[there]
         assert counts.sum() == len(bits)
         assert stats.chisquare(counts, probability * len(bits)).pvalue > 1e-3
         weight = (len(there) * probability[np.searchsorted(there, np.asarray(place))]) ** -beta
         np.testing.assert_allclose(batch.weight, weight / weight.mean(), rtol=1e-4)
     # What is new begins with the largest priority that there was.
-    ring = replay.add(ring, block(3, 2, 24), spec_of())
+    ring = adding(replay, spec_of())(ring, block(3, 2, 24))
     assert ring.sampler is not None
     assert float(ring.sampler.largest) == pytest.approx(20**0.7, rel=1e-6)
     assert np.sum(np.asarray(ring.sampler.tree.leaves) == np.asarray(ring.sampler.largest)) > 3
