@@ -1,6 +1,6 @@
 """Pictures stored once and stacked when they are drawn, against a naive replay that stores every stack."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -51,6 +51,13 @@ def spec_of(stack: int, action_dim: int = 1) -> Spec:
     return Spec((*SHAPE[:2], stack * SHAPE[2]), *ends, "uint8", stack=stack)
 
 
+@cache
+def compiled(replay: Replay, spec: Spec) -> tuple[Any, Any, Any]:
+    """`init`, `add` and `sample` as programs."""
+    init, add = jax.jit(partial(replay.init, spec=spec)), jax.jit(partial(replay.add, spec=spec))
+    return init, add, jax.jit(partial(replay.sample, step=jnp.int32(0), gamma=GAMMA, spec=spec))
+
+
 def block_of(rows: list[list[Step]], random: np.ndarray) -> Row:
     stacks, reward, terminated, truncated, boundary = (
         np.array([[step[i] for step in row] for row in rows]) for i in range(5)
@@ -86,14 +93,13 @@ def test_stacks_are_those_of_a_naive_replay(
     # The first block of a run is of boundary rows, so that an episode begins after it.
     none = blocks[0]._replace(boundary=jnp.ones((k, envs), bool), terminated=jnp.zeros((k, envs), bool))
     none = none._replace(truncated=none.terminated)
-    ring = replay.init(none, spec := spec_of(stack))
+    init, add, sample = compiled(replay, spec_of(stack))
+    ring = init(none)
     assert ring.obs.shape[2:] == SHAPE
-    add = jax.jit(partial(replay.add, spec=spec))
     for block in (none, *blocks):
         ring = add(ring, block)
     bits = jax.random.bits(jax.random.key(0), (replay.batch,), jnp.uint32)
-    batch, index = jax.jit(lambda ring: replay.sample(ring, bits, jnp.int32(0), GAMMA, spec))(ring)
-    batch, index = jax.tree.map(np.asarray, (batch, index))
+    batch, index = jax.device_get(sample(ring, bits))
     capacity = ring.columns.shape[0]
     first = steps + k - int(ring.size)  # how many rows, the first block's too, are gone
     checked = 0
@@ -121,8 +127,9 @@ def test_all_rows_have_their_stacks() -> None:
     replay = Replay(capacity=64, batch=4)
     block = block_of(rows, np.zeros((20, 2, 1), np.float32))
     none = block._replace(boundary=jnp.ones((20, 2), bool))
-    ring: Ring = replay.add(replay.add(replay.init(none, spec := spec_of(stack)), none, spec), block, spec)
-    found = np.asarray(all_rows(ring, spec).obs)[20:40]
+    init, add, _ = compiled(replay, spec := spec_of(stack))
+    ring: Ring = add(add(init(none), none), block)
+    found = np.asarray(jax.jit(all_rows, static_argnums=1)(ring, spec).obs)[20:40]
     np.testing.assert_array_equal(found, np.array([[step.stack for step in row] for row in rows]))
 
 
@@ -131,9 +138,10 @@ def test_rows_in_order_have_the_stacks_of_a_naive_replay(steps: int) -> None:
     """In a ring of 32 rows that has wrapped, and in one that has not."""
     stack, replay, rows = 3, Replay(capacity=32, batch=4), play(steps, 1, 3, 0)
     none = block_of(rows[:1], np.zeros((1, 1, 1), np.float32))
-    ring = replay.add(replay.init(none, spec := spec_of(stack)), none._replace(boundary=jnp.ones((1, 1), bool)), spec)
+    init, add, _ = compiled(replay, spec := spec_of(stack))
+    ring = add(init(none), none._replace(boundary=jnp.ones((1, 1), bool)))
     for row in rows:
-        ring = replay.add(ring, block_of([row], np.zeros((1, 1, 1), np.float32)), spec)
+        ring = add(ring, block_of([row], np.zeros((1, 1, 1), np.float32)))
     one = jax.tree.map(lambda x: np.asarray(x)[0], trimmed(jax.tree.map(lambda x: np.asarray(x)[None], ring)))
     found = rows_in_order(one, spec).obs[:, 0]
     kept = rows if steps == 20 else rows[-(32 - (stack - 1)) :]

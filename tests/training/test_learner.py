@@ -1,6 +1,7 @@
 """The learner: what the update gets, and what changes with the targets."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,12 +44,17 @@ def target_of(state: LearnerState) -> np.ndarray:
 
 def test_the_scale_changes_with_the_targets() -> None:
     learner = learner_for(CONFIG, Pendulum().spec)
-    state, key = learner.init(jax.random.key(0), block_of(learner, 1.0)), jax.random.key(0)
+    learn = jax.jit(
+        lambda state, block, index, key, learning: learner.learn(
+            state, block, index, learner.randomness(key, index), learning
+        )[0],
+        static_argnums=4,
+    )
+    state, key = jax.jit(learner.init)(jax.random.key(0), block_of(learner, 1.0)), jax.random.key(0)
     moves = 0
     for t in range(12):
         learning, before = t >= 3, state
-        index = jnp.int32(t)
-        state, _ = learner.learn(state, block_of(learner, 1.0 + t), index, learner.randomness(key, index), learning)
+        state = learn(state, block_of(learner, 1.0 + t), jnp.int32(t), key, learning)
         (newest, now, of_targets), (_, now_before, _) = scales(state), scales(before)
         if not learning:
             assert now == of_targets == newest
@@ -70,8 +76,13 @@ def test_bytes_with_returns_of_several_steps(encoder: Sale | None, normalise: bo
     config = replace(CONFIG, agent=agent, normalise=normalise, replay=Replay(capacity=100, batch=4, n_step=3))
     learner, key, index = learner_for(config, spec), jax.random.key(0), jnp.int32(9)
     block = learner.empty_block(jnp.full((1, 5), 200, jnp.uint8))
-    state = learner.store(learner.init(key, block), block._replace(boundary=jnp.zeros_like(block.boundary)))
-    after, metrics = learner.learn(state, block, index, learner.randomness(key, index), learning=True)
+
+    @jax.jit
+    def learn(key: jax.Array, block: Row) -> Any:
+        state = learner.store(learner.init(key, block), block._replace(boundary=jnp.zeros_like(block.boundary)))
+        return learner.learn(state, block, index, learner.randomness(key, index), learning=True)
+
+    after, metrics = learn(key, block)
     assert metrics is not None
     assert np.isfinite(metrics.critic_loss).all()
     assert (after.agent.encoder_training is None) == (encoder is None)
