@@ -1,5 +1,7 @@
 """Before any test: shapes checked in every function of ddpg, two CPU devices, and compiled programs kept on disk."""
 
+import gc
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if hasattr(config, "cache"):  # not under -p no:cacheprovider
         cache_programs(str(config.cache.mkdir("jax")))
+        # Within a size JAX reads how old each of the suite's thousands of programs is whenever it adds one.
+        jax.config.update("jax_compilation_cache_max_size", -1)
     # Most of the suite's time is XLA's; what takes minutes more is compiled as users have it.
     quick = config.option.markexpr == "not slow"
     jax.config.update("jax_disable_most_optimizations", quick)
@@ -62,6 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     assert jax.device_count() == 2  # starts JAX, so that nothing can change its devices any more
     if quick and xla_has(EMITTERS):
         ON_CPU[EMITTERS] = False  # the older ones, which take 0.4 of the time
+        if config.getoption("numprocesses", 0):  # for what tests compile themselves: XLA reads its flags as it starts
+            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{EMITTERS}=false"
+    gc.freeze()  # what is imported is no garbage, so that collections need not look through it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -130,7 +137,8 @@ def newer_emitters(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop in code as users have it: the older emitters round a chunk's random numbers by how many it draws."""
     from ddpg.training.devices import ON_CPU
 
-    monkeypatch.delitem(ON_CPU, EMITTERS, raising=False)
+    if EMITTERS in ON_CPU:
+        monkeypatch.setitem(ON_CPU, EMITTERS, True)
 
 
 @pytest.fixture(scope="session")

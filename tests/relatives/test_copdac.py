@@ -53,18 +53,19 @@ def test_one_update_is_equations_19_to_22(discount: float) -> None:
         v + 0.3 * FEATURES.rates * delta * phi(s)[:, None],
     ]
     numbers = [jnp.asarray(x, jnp.float32) for x in (theta, w, v, s, a, r, discount, s_next)]
-    found = AGENT.update(Parameters(*numbers[:3]), *numbers[3:])
+    found = jax.jit(AGENT.update)(Parameters(*numbers[:3]), *numbers[3:])
     for one, other in zip(arrays(found), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_the_step_that_resets_teaches_nothing() -> None:
     env = Cart()
-    state = AGENT.init(env, jax.random.key(0))._replace(boundary=jnp.array([True]))
+    state = jax.jit(AGENT.init, static_argnums=0)(env, jax.random.key(0))._replace(boundary=jnp.array([True]))
     state = state._replace(parameters=jax.tree.map(lambda x: x + 0.1, state.parameters))
-    after = AGENT.advance(env, state, 1)
+    advance = jax.jit(lambda state: AGENT.advance(env, state, 1))
+    after = advance(state)
     assert (np.asarray(after.parameters.theta) == np.asarray(state.parameters.theta)).all()
-    moved = AGENT.advance(env, after, 1)
+    moved = advance(after)
     assert (np.asarray(moved.parameters.theta) != np.asarray(after.parameters.theta)).any()
 
 

@@ -46,7 +46,7 @@ def by_hand(episode: Episode, after: np.ndarray) -> np.ndarray:
 
 def begin() -> ReinforceState:
     env = PointReach(3)
-    state = AGENT.init(env, jax.random.key(0))
+    state = jax.jit(AGENT.init, static_argnums=0)(env, jax.random.key(0))
     mu = replace(state.policy.mu, layers=random_layers(AGENT.actor.layers(jax.random.key(0), 3, 0, 2), 2))
     policy = GaussianPolicy(mu, jnp.array([-0.3, 0.2]))
     state = state._replace(policy=policy, baseline=random_layers(state.baseline, 3))
@@ -81,7 +81,7 @@ def test_one_update_is_that_of_the_papers() -> None:
     def error(parameters: list[np.ndarray]) -> float:
         return float((valid * (G - tanh_network(parameters, obs)[..., 0]) ** 2).sum() / valid.sum())
 
-    after = AGENT.update(state, episode)
+    after = jax.jit(AGENT.update)(state, episode)
     for before, opt, moved, loss in (
         (actor, after.policy_opt, after.policy, objective),
         (baseline, after.baseline_opt, after.baseline, error),
@@ -96,16 +96,17 @@ def test_one_update_is_that_of_the_papers() -> None:
 def test_actions_are_drawn_from_the_policy() -> None:
     policy = begin().policy
     obs = jnp.zeros((20_000, 3))
-    action = policy.sample(obs, jax.random.normal(jax.random.key(0), (20_000, 2)))
-    np.testing.assert_allclose(action.mean(axis=0), policy.mu(obs)[0], atol=0.03)
+    noise = jnp.float32(np.random.default_rng(0).normal(size=(20_000, 2)))
+    action, mu = jax.device_get(jax.jit(lambda p: (p.sample(obs, noise), p.mu(obs)))(policy))
+    np.testing.assert_allclose(action.mean(axis=0), mu[0], atol=0.03)
     np.testing.assert_allclose(action.std(axis=0), np.exp([-0.3, 0.2]), rtol=0.03)
 
 
 def test_episodes_are_whole_and_nothing_after_an_end_counts() -> None:
     env = Cart()
-    state = AGENT.init(env, jax.random.key(0))
+    state = jax.jit(AGENT.init, static_argnums=0)(env, jax.random.key(0))
     agent = replace(AGENT, episodes=50)
-    episode = agent.collect(env, state.policy, jax.random.key(1))
+    episode = jax.jit(lambda policy, key: agent.collect(env, policy, key))(state.policy, jax.random.key(1))
     valid, last = np.asarray(episode.valid), np.asarray(episode.last)
     assert (valid[0]).all()
     np.testing.assert_array_equal(valid[1:], valid[:-1] & ~last[:-1])
