@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -32,20 +33,27 @@ FORMULAS = {
 }
 
 
+@partial(jax.jit, static_argnums=0)
 def actor_of(network: NetworkConfig) -> Actor:
     return network.init_actor(KEY, SPEC.obs_size, SPEC.action_dim)
 
 
+@partial(jax.jit, static_argnums=range(3))
 def critic_of(network: NetworkConfig, members: int = 1, outputs: int = 1) -> Critic:
     return network.init_critic(KEY, SPEC.obs_size, SPEC.action_dim, members, outputs)
 
 
 def obs_and_action(b: int = 5) -> tuple[jax.Array, jax.Array]:
-    obs_key, action_key = jax.random.split(jax.random.key(1))
+    draw = np.random.default_rng(1)
     return (
-        jax.random.normal(obs_key, (b, SPEC.obs_size)),
-        jax.random.uniform(action_key, (b, SPEC.action_dim), minval=-1.0),
+        jnp.asarray(draw.normal(size=(b, SPEC.obs_size)), jnp.float32),
+        jnp.asarray(draw.uniform(-1, 1, (b, SPEC.action_dim)), jnp.float32),
     )
+
+
+def said(network: Actor | Critic, *inputs: Any) -> np.ndarray:
+    """What a network makes of its inputs, compiled."""
+    return np.asarray(jax.jit(lambda network, inputs: network(*inputs))(network, inputs))
 
 
 def test_every_activation_is_checked() -> None:
@@ -55,11 +63,11 @@ def test_every_activation_is_checked() -> None:
 def test_without_hidden_layers_networks_are_linear() -> None:
     obs, action = obs_and_action()
     actor, critic = actor_of(NetworkConfig(widths=())), critic_of(NetworkConfig(widths=()), 2, 3)
-    (layer,), (values,) = actor.layers, critic.layers
-    np.testing.assert_allclose(actor(obs), np.tanh(obs @ layer.weight + layer.bias), atol=1e-6)
+    (layer,), (values,) = jax.device_get((actor.layers, critic.layers))
+    np.testing.assert_allclose(said(actor, obs), np.tanh(np.asarray(obs) @ layer.weight + layer.bias), atol=1e-6)
     both = np.concatenate([obs, action], axis=1)
     assert values.weight.shape == (2, both.shape[1], 3)
-    np.testing.assert_allclose(critic(obs, action), both @ values.weight + values.bias[:, None, :], atol=1e-6)
+    np.testing.assert_allclose(said(critic, obs, action), both @ values.weight + values.bias[:, None, :], atol=1e-6)
 
 
 @pytest.mark.parametrize("activation", FORMULAS)
@@ -71,7 +79,7 @@ def test_actor_is_a_perceptron_with_tanh(activation: str) -> None:
         x = x @ np.asarray(layer.weight) + np.asarray(layer.bias)
         x = np.tanh(x) if i == 2 else FORMULAS[activation](x)
     assert x.shape == (5, SPEC.action_dim)
-    np.testing.assert_allclose(actor(obs), x, atol=1e-6)
+    np.testing.assert_allclose(said(actor, obs), x, atol=1e-6)
 
 
 @pytest.mark.parametrize("action_layer", [0, 1])
@@ -79,13 +87,13 @@ def test_actor_is_a_perceptron_with_tanh(activation: str) -> None:
 def test_critic_takes_the_action_at_its_layer(members: int, action_layer: Literal[0, 1]) -> None:
     critic = critic_of(NetworkConfig(widths=(8, 7), action_layer=action_layer), members, 2)
     obs, action = obs_and_action()
-    q = critic(obs, action)
+    q = said(critic, obs, action)
     assert q.shape == (members, 5, 2)
     for k in range(members):
         x = np.asarray(obs)
-        for i, layer in enumerate(critic.layers):
+        for i, layer in enumerate(jax.device_get(critic.layers)):
             x = np.concatenate([x, action], axis=1) if i == action_layer else x
-            x = x @ np.asarray(layer.weight[k]) + np.asarray(layer.bias[k])
+            x = x @ layer.weight[k] + layer.bias[k]
             x = np.maximum(x, 0) if i < 2 else x
         np.testing.assert_allclose(q[k], x, atol=1e-6)
 
@@ -94,8 +102,8 @@ def test_one_member_equals_the_vmapped_path() -> None:
     one = critic_of(NetworkConfig(widths=(8, 7)), 1, 1)
     twice = Critic(jax.tree.map(lambda x: jnp.repeat(x, 2, axis=0), one.layers), one.activation, one.action_layer)
     obs, action = obs_and_action()
-    both = twice(obs, action)
-    np.testing.assert_allclose(one(obs, action)[0], both[0], atol=1e-6)
+    both = said(twice, obs, action)
+    np.testing.assert_allclose(said(one, obs, action)[0], both[0], atol=1e-6)
     np.testing.assert_array_equal(both[0], both[1])
 
 
@@ -129,7 +137,7 @@ def test_final_init_bounds_only_the_last_layer() -> None:
         for layer in hidden:
             assert_uniform(layer.weight, layer.weight.shape[-2] ** -0.5)
     obs, _ = obs_and_action()
-    assert np.abs(actor_of(recipe)(obs)).max() < 0.1
+    assert np.abs(said(actor_of(recipe), obs)).max() < 0.1
 
 
 def test_normal_initialisation() -> None:
@@ -142,7 +150,7 @@ def test_normal_initialisation() -> None:
 @pytest.mark.parametrize("init", [NetworkConfig().init, Normal()])
 def test_layers_and_members_are_drawn_apart_and_in_float32(init: Normal) -> None:
     critic = critic_of(NetworkConfig(widths=(20, 20), init=init), 2, 20)
-    kernels = [np.asarray(layer.weight[k, :10]).ravel() for layer in critic.layers for k in range(2)]
+    kernels = [np.asarray(layer.weight)[k, :10].ravel() for layer in critic.layers for k in range(2)]
     correlation = np.corrcoef(kernels) - np.eye(len(kernels))
     assert np.abs(correlation).max() < 0.3  # 200 numbers each: standard error 0.07
     for leaf in jax.tree.leaves(critic):
@@ -195,7 +203,7 @@ def test_activations_are_the_same_in_numpy_however_large(activation: str) -> Non
 def shaken(tree: Any) -> Any:
     """With every leaf a little changed, so that scales and shifts are not 1 and 0."""
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda x: x + jnp.asarray(rng.uniform(0, 0.3, x.shape), jnp.float32), tree)
+    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x) + np.float32(rng.uniform(0, 0.3, x.shape))), tree)
 
 
 def standard(x: np.ndarray, axis: int, norm: Any) -> np.ndarray:
@@ -209,11 +217,11 @@ def test_layer_norm_comes_before_the_activation() -> None:
     x = np.asarray(obs)
     for layer in actor.layers[:-1]:
         x = np.maximum(standard(x @ np.asarray(layer.weight) + np.asarray(layer.bias), 1, layer.after), 0)
-    last = actor.layers[-1]
-    np.testing.assert_allclose(actor(obs), np.tanh(x @ last.weight + last.bias), atol=1e-5)
+    last, q = jax.device_get(actor.layers[-1]), said(actor, obs)
+    np.testing.assert_allclose(q, np.tanh(x @ last.weight + last.bias), atol=1e-5)
     normalised = actor.with_statistics(obs, 1.0)
     assert jax.tree.structure(normalised) == jax.tree.structure(actor)
-    np.testing.assert_array_equal(normalised(obs), actor(obs))
+    np.testing.assert_array_equal(said(normalised, obs), q)
 
 
 def test_simba_is_its_figure() -> None:
@@ -221,6 +229,7 @@ def test_simba_is_its_figure() -> None:
     recipe = NetworkConfig(widths=(8, 8), block=Residual(expansion=3))
     critic = shaken(critic_of(recipe, 2, 5))
     obs, action = obs_and_action()
+    q = said(critic, obs, action)
     for k in range(2):
         first, *blocks, last = jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), critic.layers)
         x = np.concatenate([np.asarray(obs), action], axis=1) @ first.weight + first.bias
@@ -229,9 +238,9 @@ def test_simba_is_its_figure() -> None:
             inner = np.maximum(standard(x, 1, block.up.before) @ block.up.weight + block.up.bias, 0)
             x = x + inner @ block.down.weight + block.down.bias
         x = standard(x, 1, last.before) @ last.weight + last.bias
-        np.testing.assert_allclose(critic(obs, action)[k], x, atol=1e-5)
+        np.testing.assert_allclose(q[k], x, atol=1e-5)
     actor = actor_of(recipe)
-    np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), actor(obs), atol=1e-6)
+    np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), said(actor, obs), atol=1e-6)
 
 
 def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -> None:
@@ -243,20 +252,25 @@ def test_batch_norm_is_of_the_batch_while_learning_and_of_what_was_seen_else() -
     after = critic
     for _ in range(800):  # until what was seen is the batch itself
         after = once(after)
+    of_batch, of_seen, before = jax.jit(
+        lambda critic, after: [net(obs, action) for net in (critic.with_statistics(whole, 1.0), after, critic)]
+    )(critic, after)
     for k in range(2):
         first, second, last = jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), critic.layers)
         assert (second.before, second.after, last.before, last.after) == (None,) * 4
         x = standard(np.asarray(whole), 0, first.before) @ first.weight + first.bias
         x = np.maximum(standard(x, 0, first.after), 0)[:20]
         x = np.maximum(np.concatenate([x, action], axis=1) @ second.weight + second.bias, 0) @ last.weight + last.bias
-        np.testing.assert_allclose(critic.with_statistics(whole, 1.0)(obs, action)[k], x, atol=1e-4)
-        np.testing.assert_allclose(after(obs, action)[k], x, atol=2e-2)
-        assert np.abs(critic(obs, action)[k] - x).max() > 0.1
+        np.testing.assert_allclose(of_batch[k], x, atol=1e-4)
+        np.testing.assert_allclose(of_seen[k], x, atol=2e-2)
+        assert np.abs(before[k] - x).max() > 0.1
     both = zip(jax.tree.leaves(critic), jax.tree.leaves(once(critic)), strict=True)
-    assert sum(bool((x != y).any()) for x, y in both) == 4, "mean and variance of two normalisations, and nothing else"
+    assert sum((np.asarray(x) != np.asarray(y)).any() for x, y in both) == 4, (
+        "mean and variance of two normalisations, and nothing else"
+    )
     actor = actor_of(NetworkConfig(widths=(8, 7), block=Plain(norm="batch")))
     assert [(x.before is None, x.after is None) for x in actor.layers] == [(False, False), (True, False), (True, True)]
-    np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), actor(obs), atol=1e-6)
+    np.testing.assert_allclose(jax.tree.map(np.asarray, actor)(np.asarray(obs)), said(actor, obs), atol=1e-6)
 
 
 def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
@@ -268,10 +282,9 @@ def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
     batch = Transition(obs, action, ones, 0.9 * ones, 2 * obs + 1, ones)
     both = jnp.concatenate([batch.obs, batch.next_obs])
     after, *_ = jax.jit(agent.update)(state, batch, jnp.zeros((16, 0)), jnp.int32(0))
-    for net, seen in (
-        (state.online.actor, state.online.actor.with_statistics(both, 0.01)),
-        (state.online.critic, state.online.critic.with_statistics(both, 0.01)),
-    ):
+    nets = state.online.actor, state.online.critic
+    followed = jax.jit(lambda nets: [net.with_statistics(both, 0.01) for net in nets])(nets)
+    for net, seen in zip(nets, followed, strict=True):
         new = after.online.actor if isinstance(net, Actor) else after.online.critic
         for layer, expected, old in zip(new.layers, seen.layers, net.layers, strict=True):
             for norm in ("before", "after"):
@@ -279,7 +292,7 @@ def test_statistics_are_followed_and_neither_learned_nor_decayed() -> None:
                     running, wanted = getattr(layer, norm).running, getattr(expected, norm).running
                     for x, y in zip(running, wanted, strict=True):
                         np.testing.assert_allclose(x, y, atol=1e-6)
-                    assert (getattr(layer, norm).scale != getattr(old, norm).scale).any()
+                    assert not np.array_equal(getattr(layer, norm).scale, getattr(old, norm).scale)
 
 
 def test_a_state_is_the_same_among_observations_and_among_next_ones() -> None:
@@ -290,13 +303,21 @@ def test_a_state_is_the_same_among_observations_and_among_next_ones() -> None:
     # As of states in a row: all but the first and the last are both.
     later = jnp.concatenate([obs[1:], 3 * obs[:1] - 2])
     both = jnp.concatenate([obs, later])
-    together = actor.with_statistics(both, 1.0)
-    np.testing.assert_allclose(together(obs)[1:], together(later)[:-1], atol=1e-5)
-    normalised = critic.with_statistics(both, 1.0)
-    q, q_next = normalised(obs, action), normalised(later, jnp.roll(action, -1, axis=0))
+
+    @jax.jit
+    def normalised_by(seen: jax.Array | None) -> Any:
+        """Of observations and of next ones, mu and Q, by what was seen or each by itself."""
+        values = list[Any]()
+        for x, a in ((obs, action), (later, jnp.roll(action, -1, axis=0))):
+            mu, q = (net.with_statistics(x if seen is None else seen, 1.0) for net in (actor, critic))
+            values += [mu(x), q(x, a)]
+        return values
+
+    mu, q, mu_next, q_next = normalised_by(both)
+    np.testing.assert_allclose(mu[1:], mu_next[:-1], atol=1e-5)
     np.testing.assert_allclose(q[:, 1:], q_next[:, :-1], atol=1e-5)
-    # Each by itself they would not be.
-    assert jnp.abs(actor.with_statistics(obs, 1.0)(obs)[1:] - actor.with_statistics(later, 1.0)(later)[:-1]).max() > 0.1
+    mu, _, mu_next, _ = jax.device_get(normalised_by(None))
+    assert np.abs(mu[1:] - mu_next[:-1]).max() > 0.1
 
 
 def test_targets_are_normalised_by_the_minibatch() -> None:
@@ -315,8 +336,8 @@ def test_targets_are_normalised_by_the_minibatch() -> None:
             state.target,
             is_leaf=lambda x: isinstance(x, Running),
         )
-        said = update(state._replace(target=target), batch, jnp.zeros((16, 0)), jnp.int32(0))[1]
-        losses.append(float(said.critic_loss))
-        greedy = target.actor(obs)
+        metrics = update(state._replace(target=target), batch, jnp.zeros((16, 0)), jnp.int32(0))[1]
+        losses.append(float(metrics.critic_loss))
+        greedy = said(target.actor, obs)
     assert losses[0] == losses[1]
-    assert (greedy != state.target.actor(obs)).any()
+    assert (greedy != said(state.target.actor, obs)).any()

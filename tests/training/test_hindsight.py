@@ -103,7 +103,8 @@ def test_relabelling_never_copies_the_ring() -> None:
 
 def actions_of(loop: Loop, iterations: int) -> tuple[np.ndarray, np.ndarray]:
     """Of each step, whether its action was to be random, and the uniform one [t, n, m]."""
-    drawn = [loop.collector.behaviour.randomness(jax.random.key(1), jnp.int32(t)) for t in range(iterations)]
+    draw = jax.jit(loop.collector.behaviour.randomness)
+    drawn = [draw(jax.random.key(1), jnp.int32(t)) for t in range(iterations)]
     random, uniform = [np.asarray(draw.random) for draw in drawn], [np.asarray(draw.uniform) for draw in drawn]
     return np.concatenate(random), np.concatenate(uniform)
 
@@ -115,12 +116,12 @@ def test_a_share_of_the_actions_is_random() -> None:
     )
     random, uniform = actions_of(loop, 2)
     assert random.mean() == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / random.size))
-    behaviour, state = loop.collector.behaviour, loop.init(jax.random.key(1))
-    draw = behaviour.randomness(jax.random.key(1), jnp.int32(0))
-    policy, env = state.learner.acting, state.env
+    behaviour, state = loop.collector.behaviour, jax.jit(loop.init)(jax.random.key(1))
+    draw = jax.device_get(jax.jit(behaviour.randomness)(jax.random.key(1), jnp.int32(0)))
+    policy, env, select_action = state.learner.acting, state.env, jax.jit(behaviour.select_action)
     for k in range(20):
-        own = jax.tree.map(lambda x, k=k: x[k], draw)
-        action, _ = behaviour.select_action(policy, env.obs, env.noise, env.start, jnp.int32(0), jnp.int32(k), own)
+        own = jax.tree.map(lambda x, k=k: jnp.asarray(x[k]), draw)
+        action, _ = select_action(policy, env.obs, env.noise, env.start, jnp.int32(0), jnp.int32(k), own)
         np.testing.assert_array_equal((np.asarray(action) == uniform[k]).all(axis=-1), random[k])
 
 
