@@ -56,8 +56,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if hasattr(config, "cache"):  # not under -p no:cacheprovider
         cache_programs(str(config.cache.mkdir("jax")))
-        # Within a size JAX reads how old each of the suite's thousands of programs is whenever it adds one.
-        jax.config.update("jax_compilation_cache_max_size", -1)
     # Most of the suite's time is XLA's; what takes minutes more is compiled as users have it.
     quick = config.option.markexpr == "not slow"
     jax.config.update("jax_disable_most_optimizations", quick)
