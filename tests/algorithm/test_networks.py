@@ -316,6 +316,7 @@ def test_a_state_is_the_same_among_observations_and_among_next_ones() -> None:
     mu, q, mu_next, q_next = normalised_by(both)
     np.testing.assert_allclose(mu[1:], mu_next[:-1], atol=1e-5)
     np.testing.assert_allclose(q[:, 1:], q_next[:, :-1], atol=1e-5)
+    # Each by itself they would not be.
     mu, _, mu_next, _ = jax.device_get(normalised_by(None))
     assert np.abs(mu[1:] - mu_next[:-1]).max() > 0.1
 
