@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -226,6 +227,7 @@ def test_train_then_eval_then_plot(
     run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ddpg.records.video.PATIENCE", math.inf)  # however slow the machine draws
     before = contents(run)
     assert main(["eval", str(run), "--episodes", "3", "--json", "--video", "film.gif"]) == 0
     out, err = capfd.readouterr()
