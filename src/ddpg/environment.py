@@ -120,7 +120,7 @@ def gymnasium_version(env: AnyEnvironment, repeat: int = 1) -> GymFactory:
         return env
     own = unseen(env)
     inner = own.env if isinstance(own, Repeat) else own
-    if inner.id not in NATIVE and not _registered(inner.id):
+    if not _registered(inner.id):
         return as_gymnasium(inner, repeat).seen(view_of(env))
     return _from_gymnasium(env.id, (), repeat).seen(view_of(env))
 

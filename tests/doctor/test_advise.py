@@ -15,9 +15,10 @@ from ddpg.config.reading import override
 from ddpg.doctor.advice import Advice, command_line, config_of
 from ddpg.doctor.advise import advise, round_up
 from ddpg.doctor.components import Components
-from ddpg.doctor.examine import Findings
+from ddpg.doctor.examine import Findings, examine
 from ddpg.doctor.render import Rendering
-from tests.doctor.walk import findings_of
+from ddpg.envs.gymnasium_factory import by_callable
+from tests.doctor.walk import Walk, findings_of
 
 
 def reasons_in(findings: Findings) -> str:
@@ -237,6 +238,43 @@ def test_drawing_that_fails_or_is_slow_is_a_warning() -> None:
     assert "drawing failed, so there will be no film: no display" in reasons_in(replace(findings, rendering=failed))
     slow = Rendering(4.64, (480, 480), "EGL on llvmpipe")
     assert "drawing by EGL on llvmpipe makes 4.6 frames per second" in reasons_in(replace(findings, rendering=slow))
+
+
+GOALS = spaces.Dict({name: spaces.Box(-2.0, 2.0, (1,)) for name in ("achieved_goal", "desired_goal")})
+
+
+class GoalWalk(Walk):
+    """To be at 1.9."""
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        return -(abs(achieved_goal - desired_goal) > 0.1).astype(float)[..., 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "traits", "reason", "options"),
+    [
+        (GoalWalk, {}, "observations have goals: an episode that missed", {"preset": "her", "gamma": "0.9"}),
+        (GoalWalk, {"truncated": 40}, "observations have goals: an episode that missed", {"preset": "her"}),
+        (GoalWalk, {"truncated": 150}, "looks 50 steps ahead, in episodes of 150", {"gamma": "0.9933"}),
+        (GoalWalk, {"reward": lambda self: 10.0 * (self.x > 1.999)}, "an episode that missed", {"gamma": "0.9"}),
+        (GoalWalk, {"reward": lambda self: -abs(self.x - 1.9)}, "no reward is positive", {"preset": "td3"}),
+        (Walk, {}, "no method compute_reward(achieved_goal, desired_goal, info)", {"preset": "sparse"}),
+    ],
+)
+def test_goals_are_relabelled(
+    kind: type[Walk], traits: dict[str, Any], reason: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def obs(self: Walk) -> dict[str, np.ndarray]:
+        return {"achieved_goal": np.array([self.x], np.float32), "desired_goal": np.array([1.9], np.float32)}
+
+    traits = {"obs": obs, "space": GOALS, "reward": lambda self: -float(abs(self.x - 1.9) > 0.1)} | traits
+    findings = examine(by_callable(lambda **mode: kind(**traits, **mode), kind(**traits)), 400)
+    assert (findings.goals, findings.rewards_goals) == (True, kind is GoalWalk)
+    advice = advise(findings)
+    assert reason in reasons_in(findings)
+    assert options.items() <= options_in(advice).items()
+    assert ("gamma" in options_in(advice)) == ("gamma" in options)
+    assert "reward_scale" not in options_in(advice)
 
 
 def test_an_action_that_cannot_vary_is_a_warning() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from ddpg.doctor import walk as walking
 from ddpg.doctor.examine import examine
+from ddpg.environment import gymnasium_version, resolve
 from ddpg.envs.foreign import EnvironmentFailure
 from ddpg.envs.gymnasium_factory import by_callable
 from tests.doctor.walk import Walk, findings_of, gym_of
@@ -141,3 +142,12 @@ def test_a_simulator_of_which_there_is_but_one_is_examined() -> None:
 
     findings = examine(by_callable(make, make()), 50)
     assert (findings.differs_at, findings.seed_matters) == (None, True)
+
+
+def test_what_exists_in_jax_alone_is_examined_with_its_parts_and_goals() -> None:
+    findings = examine(gymnasium_version(resolve("jax:PointGoal-v0")), 60)
+    assert (findings.compiled, findings.goals, findings.rewards_goals, findings.lengths) == (True, True, True, (50,))
+    assert findings.components.names[:3] == ("achieved_goal[0]", "achieved_goal[1]", "desired_goal[0]")
+    assert findings.rewards.low == -1.0
+    ordinary = findings_of(50)
+    assert (ordinary.goals, ordinary.rewards_goals) == (False, False)

@@ -1,15 +1,19 @@
 """What a run takes is made of what was measured."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ddpg.config.config import Config
+from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.doctor import rehearse as rehearsing
 from ddpg.doctor.rehearse import Duration, rehearse, roughly
+from ddpg.envs.gymnasium_factory import by_callable
 from ddpg.envs.pendulum import Pendulum
 from tests.doctor.walk import findings_of, gym_of
+from tests.gym_worlds import GymPointGoal
 from tests.tiny import PAIR, TINY
 
 SMALL = override(Config(), PAIR | {"steps": 1_000, "eval.every": 500})
@@ -45,6 +49,30 @@ def test_a_compiled_environment_is_rehearsed_with_its_evaluations() -> None:
     assert duration.waits_for == "learning"
     assert 0 < duration.training < 60
     assert 0 < duration.evaluation < 60
+
+
+def test_goals_are_rehearsed_with_the_rewards_that_the_environment_computes() -> None:
+    asked = list[tuple[int, ...]]()
+
+    class Asked(GymPointGoal):
+        unclosed = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            Asked.unclosed += 1
+
+        def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+            asked.append(achieved_goal.shape)
+            return super().compute_reward(achieved_goal, desired_goal, info)
+
+        def close(self) -> None:
+            Asked.unclosed -= 1
+
+    small = {"actor.widths": (8,), "critic.widths": (8,), "replay.batch": 8, "replay.capacity": 300, "steps": 2_000}
+    duration = rehearse(override(PRESETS["her"], small), by_callable(Asked, Asked()), findings_of())
+    assert duration.training > 0
+    assert (40 * 8, 2) in asked  # 40 minibatches of 8 goals of two numbers
+    assert Asked.unclosed == 0
 
 
 def test_durations_are_said_roughly() -> None:

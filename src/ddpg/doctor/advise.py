@@ -14,6 +14,8 @@ from ddpg.doctor.statistics import ACTION_ALONE, RARE
 from ddpg.envs.gymnasium_factory import UNLIMITED
 from ddpg.training.devices import cores
 
+MISSED = 0.5  # share of equal rewards above which episodes with goals mostly miss them
+
 STD_RATIO = 8.0  # largest standard deviation, in smallest ones, that networks learn from without normalisation
 
 FAR, NEAR = 10.0, 0.1  # largest observations beyond which they are far from order 1
@@ -71,7 +73,18 @@ def _about_preset(findings: Findings) -> Iterator[Advice]:
         yield Advice(
             f"observations {have} pictures", (("preset", "pixels"), *((path, str(value)) for path, value in own))
         )
+    elif findings.goals and rewards.most_common >= MISSED and findings.rewards_goals:
+        yield Advice(
+            f"{percent(rewards.most_common)} of the rewards are the same, and observations have goals: an episode that "
+            "missed its own shows how to reach another",
+            (("preset", "her"),),
+        )
     elif why := _why_rewards_do_not_guide(findings):
+        if findings.goals and not findings.rewards_goals:
+            yield Advice(
+                "observations have goals, but there is no method compute_reward(achieved_goal, desired_goal, info): "
+                "with it, preset her could learn from episodes that miss theirs"
+            )
         yield Advice(
             f"{why}, so they do not show random actions where to go: noise that keeps its direction gets further",
             (("preset", "sparse"),),
@@ -144,7 +157,10 @@ def _about_episodes(findings: Findings, base: Config) -> Iterator[Advice]:
     elif enough > base.steps:
         why = f"{base.steps:,} steps are only {base.steps / longest:,.0f} episodes of {longest:,.0f} steps"
         yield Advice(why, (("steps", str(enough)),))
-    if not _why_rewards_do_not_guide(findings) and WARMUP * length > base.collect.warmup:
+    if base.replay.relabels and not 0.5 <= longest * (1 - base.gamma) <= 2:  # as in docs/goals.md
+        why = f"gamma {base.gamma:g} looks {1 / (1 - base.gamma):,.0f} steps ahead, in episodes of {longest:,.0f}"
+        yield Advice(why, (("gamma", f"{1 - 1 / longest:.4g}"),))
+    if not _why_rewards_do_not_guide(findings) and WARMUP * length > base.learning_starts:
         why = f"{WARMUP} episodes of random actions should come before learning"
         yield Advice(why, (("collect.warmup", str(round_up(WARMUP * length))),))
 
@@ -174,7 +190,7 @@ def _about_observations(findings: Findings, base: Config) -> Iterator[Advice]:
 
 
 def _about_rewards(findings: Findings, base: Config) -> Iterator[Advice]:
-    if findings.steady is not None and _why_rewards_do_not_guide(findings):
+    if findings.steady is not None and _why_rewards_do_not_guide(findings) and not base.replay.relabels:
         yield from _about_rare_rewards(findings, findings.steady, base)
         return
     scaled = base.reward_scale * findings.rewards.rms

@@ -14,10 +14,12 @@ from ddpg.doctor.render import Rendering, measure_rendering
 from ddpg.doctor.statistics import ObservationStats, RewardStats, reward_stats
 from ddpg.doctor.walk import first_difference, fresh_env, record, steady_actions, uses_global_random, walk
 from ddpg.envs import catalogue
-from ddpg.envs.as_gymnasium import is_compiled
+from ddpg.envs.as_gymnasium import is_compiled, spec_of
+from ddpg.envs.goals import rewards_goals
 from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory, episode_seed
 from ddpg.envs.view import has_pictures
+from ddpg.experience.relabel import goals_of
 from ddpg.terminal import one_line
 
 COMPARED_STEPS = 1_000  # of two environments with the same seed
@@ -46,6 +48,8 @@ class Findings:
     obs_dtype: str
     pictures: bool  # whether observations are, or have some
     picture_options: dict[str, Any]  # what suits them better than the preset
+    goals: bool  # whether observations have an achieved and a desired goal
+    rewards_goals: bool  # whether the environment computes rewards of other goals
     components: Components
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
@@ -108,6 +112,7 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         again = env.reset(seed=episode_seed(seed, 0, 0))[0]
         rewards = reward_stats(np.array(walked.rewards), actions[: len(walked.rewards)])
         steady = _walk_steadily(env, gym, steps, seed) if rewards.say_little else None
+        with_goals = rewards_goals(env.env)
         space, action_space, render_modes = env.env.observation_space, env.env.action_space, env.metadata
     taken = len(walked.rewards)
     few, others = (each[: min(taken, COMPARED_STEPS)] for each in (actions, others))
@@ -125,7 +130,9 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         obs_dtype=gym.spec.obs_dtype,
         pictures=has_pictures(gym.spec),
         picture_options=picture_options(gym.spec) if has_pictures(gym.spec) else {},
-        components=components_of(gym.spec),
+        goals=goals_of(spec_of(gym)) is not None,
+        rewards_goals=with_goals,
+        components=components_of(spec_of(gym)),
         action_low=gym.spec.action_low,
         action_high=gym.spec.action_high,
         observations=walked.moments.stats(space),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from math import ceil
 from statistics import median
@@ -18,7 +19,7 @@ from ddpg.envs.gymnasium_edge import CheckedEnv
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
 from ddpg.envs.python_vector import History, PythonStepResult
-from ddpg.training.backend import behaviour_for, driver_for, evaluator_for, learner_for
+from ddpg.training.backend import behaviour_for, driver_for, evaluator_for, goal_reward_of, learner_for
 from ddpg.training.devices import cores
 from ddpg.training.host import Host
 from ddpg.training.memory import replay_bytes
@@ -93,9 +94,11 @@ def rehearse(config: Config, env: AnyEnvironment, findings: Findings) -> Duratio
 def _in_python(config: Config, env: GymFactory, findings: Findings) -> Duration:
     """Learning beside the steps of an iteration, as long as there is a second core."""
     collect, episodes = config.collect, config.eval.episodes
-    host = Host(learner_for(config, env.spec), behaviour_for(config, env.spec), Instant(env.spec, collect.envs))
-    host.start(_keys(config))
-    acting, both = (seconds_of(host.compile(longest=1, learning=learning)) for learning in (False, True))
+    instant, learner = Instant(env.spec, collect.envs), learner_for(config, env.spec)
+    host = Host(learner, behaviour_for(config, env.spec), instant, goal_reward=goal_reward_of(env, instant, learner))
+    with closing(host):
+        host.start(_keys(config))
+        acting, both = (seconds_of(host.compile(longest=1, learning=learning)) for learning in (False, True))
     several, step = cores(), 1 / findings.steps_per_second
     if collect.vector == "async":
         environment = collect.steps * (PASSING + step * ceil(collect.envs / several))

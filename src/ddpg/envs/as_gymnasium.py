@@ -1,6 +1,6 @@
 """A compiled environment as Python steps it, one copy at a time: what `ddpg doctor` examines."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -9,8 +9,10 @@ import jax
 import numpy as np
 from gymnasium import spaces
 
+from ddpg.envs.goals import HasGoals
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.protocol import Environment
+from ddpg.types import Spec
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class SteppedEnv(gymnasium.Env):
         self.action_space = spaces.Box(*spec.bounds32)
         self._middle, self._half = spec.middle_and_half
         self._state: Any = None
+        if isinstance(env, HasGoals):
+            self.compute_reward = env.compute_reward
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
@@ -52,10 +56,15 @@ def _compiled(env: Environment) -> tuple[Any, Any]:
 
 
 def as_gymnasium(env: Environment, repeat: int = 1) -> GymFactory:
-    """The recipe of one that Python steps; `env` itself repeats no action."""
-    return GymFactory(env.id, env.spec, Stepper(env), repeat, env.max_episode_steps, changed=True)
+    """The recipe of one that Python steps; `env` itself repeats no action. Observations are arrays without parts."""
+    return GymFactory(env.id, replace(env.spec, leaves=()), Stepper(env), repeat, env.max_episode_steps, changed=True)
 
 
 def is_compiled(gym: GymFactory) -> bool:
     """Whether it is `as_gymnasium`."""
     return isinstance(gym.maker, Stepper)
+
+
+def spec_of(gym: GymFactory) -> Spec:
+    """Of its environment, with the parts that `as_gymnasium` takes away."""
+    return gym.maker.env.spec if isinstance(gym.maker, Stepper) else gym.spec

@@ -101,6 +101,11 @@ class GoalReward:
         return answer
 
 
+def rewards_goals(env: gymnasium.Env) -> bool:
+    """Whether it computes the rewards of other goals."""
+    return _method(env, "compute_reward") is not None
+
+
 def _method(env: gymnasium.Env, name: str) -> Any:
     """A method of an environment or of what its wrappers wrap; None if it has none."""
     with Guard(lambda: f"{name} raised", may_change=False):

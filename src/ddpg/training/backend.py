@@ -26,6 +26,7 @@ from ddpg.training.evaluation import CriticComparison, Evaluation, Evaluator
 from ddpg.training.host import Host
 from ddpg.training.learner import Learner
 from ddpg.training.loop import Loop
+from ddpg.training.python_collector import PythonVectorEnv
 from ddpg.training.python_evaluate import PythonEvaluator
 from ddpg.training.scan import Scan
 from ddpg.types import Spec
@@ -105,14 +106,13 @@ def driver_for(config: Config, env: Environment | GymFactory) -> Driver:
     envs = PythonVector(env, config.seed_range, config.collect.envs, config.collect.vector)
     learner, behaviour = learner_for(config, env.spec), behaviour_for(config, env.spec)
     try:
-        asked = _asked(env, envs, learner)
-        return Host(learner, behaviour, envs, len(config.log), asked)
+        return Host(learner, behaviour, envs, len(config.log), goal_reward_of(env, envs, learner))
     except BaseException:
         envs.close()
         raise
 
 
-def _asked(env: GymFactory, envs: PythonVector, learner: Learner) -> GoalReward | None:
+def goal_reward_of(env: GymFactory, envs: PythonVectorEnv, learner: Learner) -> GoalReward | None:
     """What answers the rewards of other goals, if they are relabelled: one of the environments, or one more."""
     if (goals := learner.goals) is None:
         return None

@@ -16,6 +16,7 @@ from ddpg.algorithm.normaliser import byte_scale, normalise
 from ddpg.config.config import Config
 from ddpg.environment import AnyEnvironment, EnvironmentLike, gymnasium_version, resolve_for
 from ddpg.envs import catalogue
+from ddpg.envs.as_gymnasium import spec_of
 from ddpg.envs.camera import draw_plainly
 from ddpg.envs.foreign import EnvironmentFailure, Guard
 from ddpg.envs.gymnasium_edge import CheckedEnv
@@ -176,7 +177,7 @@ def _greedy(policy: Policy) -> Callable[[np.ndarray], np.ndarray]:
 def _stage(policy: Policy, env: AnyEnvironment, config: Config, mode: str) -> Iterator[tuple[CheckedEnv, int]]:
     """An environment of the policy's spaces that draws itself, and its longest episode; Undrawable if there is none."""
     gym = gymnasium_version(env, config.action_repeat)
-    if gym.spec != policy.spec:
+    if spec_of(gym) != policy.spec:
         raise Mistake(f"{gym.id} has other spaces than the run; choose an environment of the same")
     try:
         with warnings.catch_warnings(action="ignore"):  # of Gymnasium, about what is said below
