@@ -117,18 +117,23 @@ def test_what_was_earned_is_followed_from_block_to_block() -> None:
     for i in range(blocks):
         state = follow(state, jax.tree.map(lambda x, i=i: jax.numpy.asarray(x[i * k : (i + 1) * k]), rows))
         found.append(state)
-    largest, total, power = 0.0, np.zeros(n), np.ones(n)
+    largest, total, length, longest = 0.0, np.zeros(n), np.zeros(n, int), 0
     for t in range(blocks * k):
+        ended = [0]
         for env in range(n):
-            total[env], power[env] = GAMMA * total[env] + reward[t, env], GAMMA * power[env]
+            total[env], length[env] = GAMMA * total[env] + reward[t, env], length[env] + 1
             if boundary[t, env]:
-                total[env], power[env] = 0, 1
-            endless = truncated[t, env] and not terminated[t, env]
-            largest = max(largest, abs(total[env]) / (1 - power[env] if endless else 1))
+                total[env], length[env] = 0, 0
+            endless = truncated[t, env] and not terminated[t, env] and length[env] >= longest
+            largest = max(largest, abs(total[env]) / (1 - GAMMA ** length[env] if endless else 1))
+            if truncated[t, env] or terminated[t, env]:
+                ended.append(length[env])
+        longest = max(longest, *ended)
         if t % k == k - 1:
             state = found[t // k]
             np.testing.assert_allclose(state.product, GAMMA * total, rtol=1e-4, atol=1e-6)
-            np.testing.assert_allclose(state.power, GAMMA * power, rtol=1e-5)
+            np.testing.assert_allclose(state.power, GAMMA ** (length + 1), rtol=1e-5)
+            assert float(state.least_power) == pytest.approx(GAMMA**longest, rel=1e-5)
             assert float(state.largest) == pytest.approx(largest, rel=1e-4)
             assert float(state.newest_scale) == pytest.approx(1 / (1.25 * largest), rel=1e-4)
 
@@ -143,6 +148,16 @@ def test_endless_reward_of_1_is_found_though_episodes_are_cut_short(ends: bool, 
     block = Row(none, none, column.astype(np.float32), cut & ends, cut, after)
     state = update_return_scale(state, jax.tree.map(jax.numpy.asarray, block), GAMMA)
     assert float(state.largest) == pytest.approx(largest, rel=1e-5)
+
+
+def test_a_cut_before_the_time_limit_tells_nothing_of_what_would_follow() -> None:
+    """A first reward of 10 that never comes again, in episodes of 20 steps, of which one is cut after its first."""
+    step, none = np.arange(23)[:, None], np.zeros((23, 1, 0), np.float32)
+    boundary, truncated = (step == 20) | (step == 22), (step == 19) | (step == 21)
+    reward = np.where((step == 0) | (step == 21), 10.0, 0.0).astype(np.float32)
+    block = Row(none, none, reward, np.zeros_like(boundary), truncated, boundary)
+    state = update_return_scale(init_return_scale(1, GAMMA), jax.tree.map(jax.numpy.asarray, block), GAMMA)
+    assert float(state.largest) == 10
 
 
 def test_targets_keep_their_unit_when_returns_grow() -> None:

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpg.algorithm.agent import DPG
-from ddpg.algorithm.nets import Nets
 from ddpg.algorithm.networks import NetworkConfig
-from ddpg.training.assessment import begin_assessment, played
+from ddpg.training.assessment import Candidate, begin_assessment, played
 from ddpg.types import Row, Spec
 from tests.networks import init_agent
 
@@ -24,11 +23,11 @@ def block_of(rewards: np.ndarray, ends: np.ndarray, boundary: np.ndarray) -> Row
     return jax.tree.map(jnp.asarray, row)
 
 
-def nets(seed: int) -> Nets:
-    return init_agent(AGENT, jax.random.key(seed), SPEC).online
+def nets(seed: int) -> Candidate:
+    return Candidate(init_agent(AGENT, jax.random.key(seed), SPEC).online)
 
 
-def same(one: Nets, other: Nets) -> bool:
+def same(one: Candidate, other: Candidate) -> bool:
     return all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
 
 

@@ -60,8 +60,8 @@ def warned(
     for step, (report, evaluation) in enumerate(points, start=1):
         mean = evaluation.mean_returns()
         best = Best(np.fmax(best.returns, mean), np.where(mean > best.returns, 100 * step, best.steps))
-        end = step == steps
-        state, given = check_health(state, config, Pendulum.spec, report, evaluation, networks, best, end)
+        own = replace(config, steps=steps or config.steps)
+        state, given = check_health(state, own, Pendulum.spec, report, evaluation, networks, best, step)
         lines.append(given)
     return lines
 
@@ -88,6 +88,19 @@ def test_q_beyond_what_rewards_allow(q: float, low: float, high: float, options:
     assert lines[2]["q_bounds"].startswith(f"seed 5: Q is {q:.3g}, but the rewards so far allow only {allowed}; use")
     inside = -0.1 if high < 0 else 0.5
     assert warned([(report(inside, low, high), evaluation(-2.0))] * 5, config) == [{}] * 5
+
+
+def test_no_end_of_an_episode_leaves_the_first_policy_acting() -> None:
+    """Not before a quarter of the updates, and not once one was assessed."""
+    config = replace(CONFIG, collect=replace(CONFIG.collect, assess=2, warmup=8))
+    points, none = [(report(-3.0), evaluation(-20.0))] * 20, np.full(2, -np.inf)
+    some = np.array([-9.0, -np.inf])
+    given = warned(points, config, LEARNED._replace(worst_return=some), steps=20)
+    assert [list(lines) for lines in given] == [[]] * 10 + [["assessment"]] * 10
+    assert given[-1]["assessment"].startswith("seed 5: no policy has been assessed by step 20, so the first still acts")
+    assert "collect.assess 2 waits for as many ends of episodes" in given[-1]["assessment"]
+    assert warned(points, config, LEARNED._replace(worst_return=none + 1e9), steps=20)[-1].keys() == {"assessment"}
+    assert warned(points, config, LEARNED._replace(worst_return=np.zeros(2)), steps=20)[-1] == {}
 
 
 def test_bounds_follow_the_units_that_the_critic_learns() -> None:

@@ -144,7 +144,7 @@ def test_the_success_rate_is_logged_and_evaluated(env: Any, tmp_path: Path) -> N
         )
     said = ddpg.evaluate(run.path, 4, 9, env=env)
     assert said["success_rate"] == said["info"]["is_success"] == rows[-1]["success_rate"]
-    with pytest.raises(ValueError, match="no render mode rgb_array|unexpected keyword .*'render_mode'"):
+    with pytest.raises(ValueError, match=r"no render mode rgb_array|unexpected keyword .*'render_mode'"):
         ddpg.film(run.path, tmp_path / "film.gif", env=env)
 
 

@@ -16,6 +16,7 @@ from ddpg.config.config import CollectionConfig, Config
 from ddpg.envs.pendulum import Pendulum
 from ddpg.experience.replay import Replay
 from ddpg.training.backend import learner_for
+from ddpg.training.driver import Learned
 from ddpg.training.learner import Learner, LearnerState
 from ddpg.types import Row, Spec
 
@@ -66,6 +67,25 @@ def test_the_scale_changes_with_the_targets() -> None:
             assert scales(state)[1:] == scales(before)[1:]
             assert newest < now
     assert moves == 3
+
+
+def test_the_critic_of_a_kept_policy_keeps_its_scale() -> None:
+    """What it says of returns is in the unit in which it learned, however large they have become since."""
+    learner = learner_for(replace(CONFIG, collect=replace(CONFIG.collect, assess=1)), Pendulum().spec)
+    learn = jax.jit(lambda state, block, t: learner.learn(state, block, t, learner.randomness(state.key, t), True)[0])
+    good, bad = (block_of(learner, reward) for reward in (1.0, -100.0))
+    good, bad = (block._replace(truncated=block.truncated.at[-1].set(True)) for block in (good, bad))
+    state, t = jax.jit(learner.init)(jax.random.key(0), good), 0
+    for t, block in enumerate([good] * 3 + [bad] * 30):
+        state = learn(state, block, jnp.int32(t))
+    assert state.assessed is not None
+    assert float(state.assessed.worst_return) == 4.0
+    _, now, of_targets = scales(state)
+    learned = Learned.of(jax.tree.map(lambda x: x[None], state))
+    assert learned.reward_scales(1.0).item() > 10 * now
+    assert learned.reward_scales_of_targets(1.0).item() == pytest.approx(of_targets)
+    newest, kept = (nets.critic.layers[-1].bias for nets in (state.agent.online, learned.online))
+    assert not np.array_equal(newest, kept[0])
 
 
 @pytest.mark.parametrize("normalise", [False, True])

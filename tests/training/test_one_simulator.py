@@ -72,6 +72,16 @@ def test_episodes_that_an_evaluation_cut_are_not_assessed(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_before_learning_nothing_is_assessed_so_that_no_episode_is_cut_for_it(tmp_path: Path) -> None:
+    """Only by the evaluations, after every hundred steps."""
+    options = ONE | {"collect.assess": 1, "collect.warmup": 350}
+    run = ddpg.train(Costly, steps=400, run=tmp_path / "run", options=options)
+    replay = ddpg.replay(run.path)
+    early = replay["truncated"] & (replay["obs"][:, 1] != 24)
+    assert 2 <= early[:300].sum() <= 3
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_evaluations_share_the_environment_that_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = ddpg.train(Port, steps=400, run=tmp_path / "run", options=ONE)
     shown = capsys.readouterr().err

@@ -21,6 +21,7 @@ class ReturnScale(NamedTuple):
 
     product: Float[AnyArray, " n"]  # gamma G, to which the next reward is added
     power: Float[AnyArray, " n"]  # gamma^(t+1), t steps into the episode
+    least_power: Float[AnyArray, ""]  # gamma^T of the longest episode that ended; 1 before any
     largest: Float[AnyArray, ""]  # |G|
     scale: Float[AnyArray, ""]  # of rewards, renewed when the targets move
     scale_of_targets: Float[AnyArray, ""]  # with which the target critic is taken to have learned
@@ -59,24 +60,35 @@ class ReturnScale(NamedTuple):
 def init_return_scale(n: int, gamma: Number) -> ReturnScale:
     """Before the first step."""
     return ReturnScale(
-        jnp.zeros((n,)), jnp.full((n,), gamma, jnp.float32), jnp.float32(0), jnp.float32(1), jnp.float32(1)
+        product=jnp.zeros((n,)),
+        power=jnp.full((n,), gamma, jnp.float32),
+        least_power=jnp.float32(1),
+        largest=jnp.float32(0),
+        scale=jnp.float32(1),
+        scale_of_targets=jnp.float32(1),
     )
 
 
 def update_return_scale(scale: ReturnScale, block: Row, gamma: Number) -> ReturnScale:
     """After one more block of rows [K, N, ...].
 
-    At a time limit the critic bootstraps: if T steps' rewards repeat for ever, the return is G / (1 - gamma^T).
+    At a time limit the critic bootstraps: if T steps' rewards repeat for ever, the return is G / (1 - gamma^T). An
+    episode that is cut when others were longer is at no limit, as one cut for an assessment; there G alone counts, for
+    a few steps' rewards tell nothing of those that would have followed.
     """
 
-    def step(state: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[tuple[Array, Array], Float[Array, " n"]]:
-        (product, power), (reward, boundary, cut) = state, row
+    def step(
+        state: tuple[Array, Array, Array], row: tuple[Array, ...]
+    ) -> tuple[tuple[Array, Array, Array], Float[Array, " n"]]:
+        (product, power, least), (reward, boundary, terminated, truncated) = state, row
         total = jnp.where(boundary, 0.0, product + reward)
-        endless = cut & ~boundary & (power < 1)
+        cut = truncated & ~terminated  # a true end at the time limit is a true end, as in `fold`
+        endless = cut & ~boundary & (power <= least) & (power < 1)
         size = jnp.abs(total) / jnp.where(endless, 1 - power, 1.0)
-        return (gamma * total, jnp.where(boundary, gamma, gamma * power)), size
+        ended = jnp.where((terminated | truncated) & ~boundary, power, 1.0)
+        return (gamma * total, jnp.where(boundary, gamma, gamma * power), jnp.minimum(least, jnp.min(ended))), size
 
-    cut = block.truncated & ~block.terminated  # a true end at the time limit is a true end, as in `fold`
-    (product, power), sizes = jax.lax.scan(step, (scale.product, scale.power), (block.reward, block.boundary, cut))
+    rows = (block.reward, block.boundary, block.terminated, block.truncated)
+    (product, power, least), sizes = jax.lax.scan(step, (scale.product, scale.power, scale.least_power), rows)
     largest = jnp.maximum(scale.largest, jnp.max(sizes))
-    return scale._replace(product=product, power=power, largest=largest)
+    return scale._replace(product=product, power=power, least_power=least, largest=largest)

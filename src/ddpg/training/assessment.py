@@ -8,7 +8,14 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from ddpg.algorithm.nets import Nets
-from ddpg.types import PyTree, Row
+from ddpg.types import AnyArray, PyTree, Row
+
+
+class Candidate(NamedTuple):
+    """Networks, and what rewards were multiplied by when their critic learned, if that follows from returns."""
+
+    nets: Nets
+    scale: Float[AnyArray, ""] | None = None
 
 
 class Tenure(NamedTuple):
@@ -20,23 +27,23 @@ class Tenure(NamedTuple):
 
 
 class Assessed(NamedTuple):
-    """The networks with the best worst episode so far, and those that act until their episodes have told enough.
+    """The candidate with the best worst episode so far, and the one that acts until its episodes have told enough.
 
-    With `fresh` these begin new episodes in the iteration to come: what is open then is truncated.
+    With `fresh` it begins new episodes in the iteration to come: what is open then is truncated.
     """
 
-    best: Nets
-    worst_return: Float[Array, ""]  # theirs; -inf before the first
-    acting: Nets
+    best: Candidate
+    worst_return: Float[Array, ""]  # its; -inf before the first
+    acting: Candidate
     fresh: Bool[Array, ""]
-    begun: Bool[Array, ""]  # whether they act yet, instead of random actions
+    begun: Bool[Array, ""]  # whether it acts yet, instead of random actions
     tenure: Tenure
 
-    def after(self, block: Row, online: Nets, learning: bool, episodes: int) -> "Assessed":
-        """After a block [K, N, ...], collected before this iteration; from the first that is `learning` on they act.
+    def after(self, block: Row, online: Candidate, learning: bool, episodes: int) -> "Assessed":
+        """After a block [K, N, ...], collected before this iteration; from the first that is `learning` on one acts.
 
-        They are the best if none of their first `episodes` in each environment is worse than all of the best before.
-        Those that follow are `online` as they are now: they act from the next iteration on, so that the block that is
+        It is the best if none of its first `episodes` in each environment is worse than all of the best before.
+        The one that follows is `online` as it is now: it acts from the next iteration on, so that the block that is
         being collected meanwhile is of neither.
         """
         nothing = _nothing(block.reward.shape[1])
@@ -51,7 +58,7 @@ class Assessed(NamedTuple):
         return Assessed(best, bar, acting, begins, jnp.bool_(True), tenure)
 
 
-def begin_assessment(online: Nets, envs: int) -> Assessed:
+def begin_assessment(online: Candidate, envs: int) -> Assessed:
     """Before the first block."""
     best, acting = (jax.tree.map(jnp.copy, online) for _ in range(2))
     no = jnp.bool_(False)
@@ -61,13 +68,14 @@ def begin_assessment(online: Nets, envs: int) -> Assessed:
 def played(tenure: Tenure, block: Row) -> Tenure:
     """With a block [K, N, ...] more."""
 
-    def step(tenure: Tenure, row: Row) -> tuple[Tenure, None]:
-        so_far = jnp.where(row.boundary, 0.0, tenure.so_far + row.reward)
-        done = jnp.logical_or(row.terminated, row.truncated)
+    def step(tenure: Tenure, row: tuple[Array, Array, Array]) -> tuple[Tenure, None]:
+        reward, boundary, done = row
+        so_far = jnp.where(boundary, 0.0, tenure.so_far + reward)
         worst = jnp.where(done, jnp.minimum(tenure.worst, so_far), tenure.worst)
         return Tenure(so_far, worst, tenure.ended + done), None
 
-    return jax.lax.scan(step, tenure, block._replace(obs=block.reward, action=block.reward))[0]
+    done = jnp.logical_or(block.terminated, block.truncated)
+    return jax.lax.scan(step, tenure, (block.reward, block.boundary, done))[0]
 
 
 def _nothing(envs: int) -> Tenure:

@@ -59,10 +59,12 @@ class Learned(NamedTuple):
     target: Nets
     stats: InputStats
     return_scale: ReturnScale | None
+    worst_return: Float[AnyArray, " s"] | None = None  # of the assessed episodes that chose `online`; -inf before any
 
     @classmethod
     def of(cls, state: LearnerState) -> "Learned":
-        return cls(state.evaluated, state.agent.target, state.stats, state.return_scale)
+        worst = None if state.assessed is None else state.assessed.worst_return
+        return cls(state.evaluated, state.agent.target, state.stats, state.evaluated_scale, worst)
 
     def reward_scales(self, chosen: float) -> Float[np.ndarray, " s"]:
         """By what rewards are multiplied for each seed: `chosen`, unless returns are scaled by their own range."""

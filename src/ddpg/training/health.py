@@ -24,6 +24,7 @@ GAINED = 0.5  # of the size of random actions' return, by which a policy is bett
 FALLEN = 0.25  # of the way from random actions to the best return, what is left of it
 TAU = 0.025  # of the mean activity of a layer, below which a unit is dormant
 STATES = 100  # observations on which units are looked at
+ASSESSED = 0.25  # share of the updates' steps after which a policy must have been assessed
 ACTIVATIONS = {"relu", "tanh", "elu", "silu", "gelu"}
 REMEDY = "use --critics 2, a smaller --critic.lr or --critic.block.norm layer"
 PERSISTENT = {"ou", "pink"}  # noise that keeps its direction, so that data lack what the greedy policy would do there
@@ -64,15 +65,15 @@ def check_health(
     evaluation: Evaluation,
     learned: Learned,
     best: Best,
-    last: bool = False,
+    step: int,
 ) -> tuple[HealthState, dict[str, str]]:
-    """Add one log point; also return the line of each kind of warning that it gives, of the first seed that shows it.
+    """Add the log point of a step; also return the line of each kind of warning that it gives, of the first such seed.
 
-    `best` includes this evaluation; after the `last` none can follow that confirms a collapse.
+    `best` includes this evaluation.
     """
     state = _added(state, config, spec, report, evaluation, learned, best)
     lines = dict[str, str]()
-    for symptom in _symptoms(state, config, spec, report, evaluation, learned, best, last):
+    for symptom in _symptoms(state, config, spec, report, evaluation, learned, best, step):
         if symptom.shown.any():
             i = int(np.argmax(symptom.shown))
             seed = f"seed {config.seed_range[i]}: " if config.seeds > 1 else ""
@@ -140,8 +141,9 @@ def _symptoms(
     evaluation: Evaluation,
     learned: Learned,
     best: Best,
-    last: bool,
+    step: int,
 ) -> Iterator[Symptom]:
+    last = step >= config.steps  # no other evaluation can confirm a collapse
     q, bias = np.asarray(report.metrics.q), np.asarray(evaluation.q_bias).mean(axis=1)
     low, high = q_bounds(state, config, learned)
     now, remedy = evaluation.mean_returns(), REMEDY
@@ -177,6 +179,17 @@ def _symptoms(
             f"for steadier training use --critics 2 or --preset td3"
         ),
     )
+    if learned.worst_return is not None:
+        learning = (step - config.learning_starts) / (config.steps - config.learning_starts)
+        yield Symptom(
+            "assessment",
+            np.isneginf(learned.worst_return) & (learning >= ASSESSED),
+            lambda _: (
+                f"no policy has been assessed by step {thousands(step)}, so the first still acts: collect.assess "
+                f"{config.collect.assess} waits for as many ends of episodes in each environment; use a time limit, "
+                f"as with --env-args max_episode_steps=1000, or --collect.assess 0"
+            ),
+        )
     dormant = [dormant_share(learned, i, config, spec, np.asarray(evaluation.ends)) for i in range(config.seeds)]
     yield Symptom(
         "dormant",

@@ -134,7 +134,7 @@ class Host:
     def _assess_anew(self, mask: np.ndarray) -> None:
         """Of the seeds whose episodes [s, n] were cut by others: these are no whole ones."""
         for s, state in enumerate(self._states):
-            if state.assessed is not None and mask[s].any():
+            if state.assessed is not None and bool(state.assessed.begun) and mask[s].any():
                 device = state.assessed.fresh.sharding
                 fresh = jax.device_put(jnp.bool_(True), device)
                 self._states[s] = state._replace(assessed=state.assessed._replace(fresh=fresh))

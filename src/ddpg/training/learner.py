@@ -24,7 +24,7 @@ from ddpg.experience.ring import Ring
 from ddpg.experience.sampling import Index
 from ddpg.hyperparameters import equals
 from ddpg.pictures import picture_parts
-from ddpg.training.assessment import Assessed, begin_assessment
+from ddpg.training.assessment import Assessed, Candidate, begin_assessment
 from ddpg.training.data_parallel import in_parts, whole
 from ddpg.training.randomness import UpdateRandomness, init_keys, iteration_keys
 from ddpg.types import Key, Metrics, PyTree, Row, Spec
@@ -44,12 +44,24 @@ class LearnerState(NamedTuple):
     @property
     def evaluated(self) -> Nets:
         """The networks that are evaluated and saved: the online ones, or the best policy checkpoint (TD7)."""
-        return self.agent.online if self.assessed is None else self.assessed.best
+        return self.agent.online if self.assessed is None else self.assessed.best.nets
+
+    @property
+    def evaluated_scale(self) -> ReturnScale | None:
+        """The scale with which the critic of `evaluated` learned."""
+        if self.return_scale is None or self.assessed is None:
+            return self.return_scale
+        return self.return_scale._replace(scale=self.assessed.best.scale)
+
+    @property
+    def candidate(self) -> Candidate:
+        """The networks of now, which may be assessed."""
+        return Candidate(self.agent.online, None if self.return_scale is None else self.return_scale.scale)
 
     @property
     def acting(self) -> GreedyPolicy:
         """The policy that acts, before noise on its actions."""
-        nets = self.agent.online if self.assessed is None else self.assessed.acting
+        nets = self.agent.online if self.assessed is None else self.assessed.acting.nets
         return GreedyPolicy(self.stats, nets.encoder, nets.actor if self.perturbed is None else self.perturbed.actor)
 
 
@@ -99,15 +111,15 @@ class Learner:
         perturbed = None
         if isinstance(exploration, ParameterNoise):
             perturbed = Perturbed(agent.online.actor, jnp.float32(exploration.begin_sigma))
-        return LearnerState(
+        state = LearnerState(
             agent,
             init_stats(self.spec.obs_shape) if self.normalise else byte_scale(self.spec),
             self.replay.init(block, self.spec),
             key,
             init_return_scale(self.envs, self.gamma) if self.agent.value.scales_returns else None,
             perturbed,
-            begin_assessment(agent.online, self.envs) if self.assess else None,
         )
+        return state._replace(assessed=begin_assessment(state.candidate, self.envs) if self.assess else None)
 
     def empty_block(self, obs: Shaped[Array, "n *obs"]) -> Row:
         """The block stored by the first iteration: all boundary rows, which are never sampled as transitions."""
@@ -177,7 +189,7 @@ class Learner:
     ) -> tuple[LearnerState, Metrics | None]:
         """`learn` for a block that is stored already; `hindsight_rewards` [U, ...] are from a Python environment."""
         if state.assessed is not None:
-            state = state._replace(assessed=state.assessed.after(block, state.agent.online, learning, self.assess))
+            state = state._replace(assessed=state.assessed.after(block, state.candidate, learning, self.assess))
         ring, metrics = state.ring, None
         if learning:
             count = t * self.updates + jnp.arange(self.updates)

@@ -80,7 +80,7 @@ def begin(driver: Driver, keys: Keys, config: Config, spec: Spec, start: Start) 
             online, target, stats = jax.tree.map(itemgetter(i), start.networks)
             own = own._replace(agent=config.agent.warm_start(own.agent, online, target), stats=stats)
             if own.assessed is not None:
-                own = own._replace(assessed=begin_assessment(online, config.collect.envs))
+                own = own._replace(assessed=begin_assessment(own.candidate, config.collect.envs))
             if own.perturbed is not None:
                 own = own._replace(perturbed=own.perturbed._replace(actor=online.actor))
         if start.block is not None:

@@ -90,7 +90,7 @@ class Watch:
         """Keep the policies that are the best so far, and give the warnings that were not given yet."""
         best = self._keep_best(self.state.best, step, evaluation.mean_returns(), learned)
         health, lines = check_health(
-            self.state.health, self._config, self._spec, report, evaluation, learned, best, step >= self._config.steps
+            self.state.health, self._config, self._spec, report, evaluation, learned, best, step
         )
         self.state = self.state._replace(health=health, best=best)
         self.warn(lines)
