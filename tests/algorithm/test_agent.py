@@ -575,6 +575,30 @@ def test_descent_by_hand(name: str) -> None:
     assert (set(clipped) == {True, False}) == (network.max_grad_norm is not None)
 
 
+def test_the_penalty_on_preactivations_pulls_saturated_actions_back() -> None:
+    """Where tanh is flat the critic's gradient is 0, and that of lambda mean(u^2) is not; by automatic gradients."""
+    network = NetworkConfig(widths=(5,))
+    agent = DPG(actor=network, critic=network, preactivation=0.3)
+    state, rng = init_agent(agent, jax.random.key(0), SPEC), np.random.default_rng(0)
+    layers = state.online.actor.layers
+    wide = replace(state.online.actor, layers=(*layers[:-1], replace(layers[-1], bias=jnp.array([12.0, -0.5]))))
+    nets = state.online._replace(actor=wide)
+    obs, action = (jnp.asarray(rng.normal(size=(BATCH, *shape)).astype("f")) for shape in ((2, 2), (2,)))
+    one = jnp.ones(BATCH)
+    batch = Transition(obs, action, one, one, obs, one)
+
+    def loss(actor: Any) -> Array:
+        u = actor.preactivation(nets.encoder.state(obs))
+        q = agent.value.mean(nets.q(obs, jnp.tanh(u)))[0]
+        return -jnp.mean(q) + 0.3 * jnp.mean(jnp.square(u))
+
+    _, opt, _ = jax.jit(agent._actor_step)(nets, state.actor_opt, batch, action, jnp.int32(0))
+    followed, expected = optax.tree_utils.tree_get(opt, "mu"), jax.jit(jax.grad(loss))(wide)  # 0.1 times the gradient
+    for ours, theirs in zip(jax.tree.leaves(followed), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(10 * ours, theirs, rtol=1e-4, atol=1e-6)
+    assert float(expected.layers[-1].bias[0]) == pytest.approx(0.3 * 12, rel=0.2)
+
+
 @register_dataclass
 @dataclass(frozen=True)
 class Mixing:

@@ -20,7 +20,7 @@ from ddpg.algorithm.networks import Actor, Critic, NetworkConfig
 from ddpg.algorithm.optimiser import gradient_step, init_optimiser, soft_update
 from ddpg.algorithm.parameter_noise import ParameterNoise
 from ddpg.algorithm.sale import EncoderTraining, Sale
-from ddpg.algorithm.saturation import ActorMetrics, actor_metrics, gradient_of_preactivation
+from ddpg.algorithm.saturation import ActorMetrics, actor_metrics
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import RANGES, AnyValue, Scalar, ValueRange, clipped_double_q
 from ddpg.hyperparameters import equals
@@ -200,17 +200,19 @@ class DPG:
             q = self.value.mean(nets.with_statistics(joint(batch), 1.0).q(batch.obs, a))
             return jnp.sum(batch.weight * ACTOR_Q[self.actor_q](q))  # the sum, so that dq_da is per sample
 
-        def mu_of(actor: Actor) -> Float[Array, "b m"]:
-            return nets._replace(actor=actor).with_statistics(joint(batch), 1.0).mu(batch.obs)
+        def mu_of(actor: Actor) -> tuple[Float[Array, "b m"], Float[Array, "b m"]]:
+            """mu(s) = tanh(u), and u."""
+            own = nets._replace(actor=actor).with_statistics(joint(batch), 1.0)
+            u = own.actor.preactivation(own.encoder.state(batch.obs))
+            return jnp.tanh(u), u
 
-        mu, vjp = jax.vjp(mu_of, nets.actor)  # vjp(g) = sum_i g_i grad_theta mu(s_i)
+        (mu, u), vjp = jax.vjp(mu_of, nets.actor)  # vjp((g, h)) = sum_i g_i grad_theta mu(s_i) + h_i grad_theta u(s_i)
         # Noise in another order than the target's, which is not to be that of the same sample.
         a = self.smoothing(mu, noise[::-1], count) if self.smoothing.actor else mu
         q_mu, dq_da = jax.value_and_grad(q_of)(a)
         dloss_da = -dq_da / len(mu)  # minus: Adam minimises, we maximise J
-        if not equals(self.preactivation, 0):
-            dloss_da += self.preactivation * gradient_of_preactivation(mu)
-        (grad,) = vjp(dloss_da)
+        dloss_du = self.preactivation * 2 * u / u.size
+        (grad,) = vjp((dloss_da, dloss_du))
         actor, opt = gradient_step(self.actor, nets.with_statistics(joint(batch), STATISTICS_RATE).actor, grad, opt)
         return actor, opt, actor_metrics(mu, q_mu, dq_da)
 

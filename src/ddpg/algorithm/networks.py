@@ -251,7 +251,12 @@ class Actor:
 
     def __call__(self, z: Float[AnyArray, "b z"]) -> Float[AnyArray, "b m"]:
         activations = IN_NUMPY if isinstance(z, np.ndarray) else ACTIVATIONS
-        return forward(self.layers, z, activations[self.activation], activations["tanh"])
+        return activations["tanh"](self.preactivation(z))
+
+    def preactivation(self, z: Float[AnyArray, "b z"]) -> Float[AnyArray, "b m"]:
+        """u, of which mu is tanh(u)."""
+        activations = IN_NUMPY if isinstance(z, np.ndarray) else ACTIVATIONS
+        return forward(self.layers, z, activations[self.activation], lambda u: u)
 
     def with_statistics(self, z: Float[Array, "b z"], rate: float) -> "Actor":
         """Running statistics of its batch normalisation, if any, moved by `rate` towards those of a minibatch."""

@@ -1,4 +1,4 @@
-"""How near an actor's actions are to their bounds: what an update reports of it, and the penalty that keeps it away."""
+"""How near an actor's actions are to their bounds: what an update reports of it."""
 
 from typing import NamedTuple
 
@@ -26,9 +26,3 @@ def actor_metrics(mu: Float[Array, "b m"], q: Float[Array, ""], dq_da: Float[Arr
     norm = jnp.mean(jnp.linalg.norm(dq_da, axis=-1))
     stuck = jnp.mean(one_bound > ONE_BOUND, dtype=mu.dtype)
     return ActorMetrics(-q / len(mu), norm, jnp.mean(at_bound, dtype=mu.dtype), stuck)
-
-
-def gradient_of_preactivation(mu: Float[Array, "b m"]) -> Float[Array, "b m"]:
-    """The gradient by mu = tanh(u) of the mean of u^2; beyond |u| of 5, where tanh is flat, as if u was 5."""
-    bounded = jnp.clip(mu, -0.9999, 0.9999)
-    return 2 * jnp.arctanh(bounded) / (1 - jnp.square(bounded)) / mu.size
