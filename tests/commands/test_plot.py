@@ -13,6 +13,7 @@ from ddpg.config.presets import HOST_STEPS, PRESETS, host_defaults
 from ddpg.config.reading import override
 from ddpg.mistake import Mistake
 from ddpg.records.log import Log
+from ddpg.records.plot import Curve
 
 
 def written(folder: Path, options: dict[str, object], preset: str = "article", gap: float | None = None) -> Path:
@@ -48,6 +49,30 @@ TABLE = """,exp_name,env_name,seed,metric,env_step,value
 4,article,Pendulum-v1,1,avg_return,2000,
 5,TD7,Walker2d-v4,1,avg_return,2000,99
 """
+
+
+MEANS = """exp_name,env_name,seed,metric,env_step,value
+TD3,Hopper-v4,mean,avg_return,1000,300.0
+TD3,Hopper-v4,mean,avg_return,2000,400.0
+TD3,Hopper-v4,mean,std,2000,50.0
+SAC,Hopper-v4,0,avg_return,2000,500.0
+"""
+
+
+def test_published_means_have_their_deviation_and_are_no_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, again = tmp_path / "means.csv", tmp_path / "again.csv"
+    table.write_text(MEANS)
+    plot_runs([table], again)
+    assert again.read_text() == MEANS
+    curves = dict[str, Curve]()
+    monkeypatch.setattr(
+        "ddpg.commands.plot.learning_curve",
+        lambda drawn, *_: curves.update({curve.label: curve for curve in drawn}),
+    )
+    plot_runs([again], tmp_path / "a.png")
+    assert curves["TD3"].deviation is not None
+    np.testing.assert_array_equal(curves["TD3"].deviation, [np.nan, 50])
+    assert curves["SAC"].deviation is None
 
 
 def test_tables_of_others_are_drawn_beside(tmp_path: Path, drawn: dict[str, np.ndarray]) -> None:

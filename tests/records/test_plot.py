@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import trim_mean
 
 from ddpg.records import plot
-from ddpg.records.plot import Curve, curve_of, learning_curve
+from ddpg.records.plot import Curve, _caption, _summarised, curve_of, learning_curve
 from ddpg.records.statistics import interval, iqm, summary
 
 
@@ -120,6 +120,23 @@ def test_the_picture_of_a_whole_curve_has_its_end_enlarged(tmp_path: Path, monke
     assert [steps for steps, _ in shown] == [(0, 20_000)]
     framed, plain = (near(pixels(tmp_path / name), plot.FRAME) for name in ("a.png", "b.png"))
     assert framed > 1.5 * plain
+
+
+def test_a_mean_is_drawn_with_its_deviation_and_is_not_called_a_seed(tmp_path: Path) -> None:
+    steps, nan = np.array([1, 2, 3]), np.nan
+    mean = Curve("a", steps, np.array([[1.0, 2.0, nan]]), deviation=np.array([0.5, nan, 9.0]))
+    np.testing.assert_array_equal(_summarised(mean, 0).summary, [[1, 2, nan], [0.5, nan, nan], [1.5, nan, nan]])
+    learning_curve([mean], tmp_path / "gap.png", "a")
+    seeds = Curve("b", steps, np.ones((2, 3)))
+    said = "mean ± standard deviation over seeds"
+    assert _caption([mean]) == said
+    assert _caption([seeds, mean]).endswith(f"over 2 seeds, with 95 % bootstrap interval; other tables: {said}")
+    assert _caption([seeds]).endswith("bootstrap interval")
+    whole = Curve("a", steps, np.array([[1.0, 2.0, 3.0]]), deviation=np.full(3, 0.5))
+    learning_curve([whole], tmp_path / "a.png", "a")
+    learning_curve([replace(whole, deviation=None)], tmp_path / "b.png", "a")
+    banded, bare = (near(pixels(tmp_path / name), "#CCE3F0") for name in ("a.png", "b.png"))  # a fifth of the blue
+    assert banded > 10_000 > 10 * bare
 
 
 def test_picture_shows_curve_and_optimum_and_is_the_same_twice(tmp_path: Path) -> None:

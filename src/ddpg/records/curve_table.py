@@ -3,6 +3,7 @@
 import csv
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from ddpg.terminal import one_line, reason
 
 COLUMNS = ("exp_name", "env_name", "seed", "metric", "env_step", "value")
 METRIC = "avg_return"  # the name that most of them use
+MEAN, DEVIATION = "mean", "std"  # the seed of means over seeds, and the metric of their standard deviations
 LARGEST = 2**28  # bytes
 MOST = 1e300  # of a value
 
@@ -77,7 +79,7 @@ def environments(points: Iterable[Point]) -> list[str]:
 def curves_of(path: Path, points: Sequence[Point], env: str, metric: str | None) -> list[Curve]:
     """One curve for each agent of an environment. Raises Mistake if the table does not have it, or says too little.
 
-    Without a `metric` it is METRIC, or the only one there is.
+    Without a `metric` it is METRIC, or the only one there is. Rows of a seed named MEAN are means over seeds.
     """
     own = [point for point in points if point.env == env]
     if not own:
@@ -86,30 +88,38 @@ def curves_of(path: Path, points: Sequence[Point], env: str, metric: str | None)
     chosen = metric or (metrics[0] if len(metrics) == 1 else METRIC)
     if chosen not in metrics:
         raise Mistake(f"{path} has no metric {chosen} of {env}, but {_some(metrics)}; choose with --metric")
-    own = [point for point in own if point.metric == chosen]
-    return [_curve(agent, [p for p in own if p.agent == agent]) for agent in dict.fromkeys(p.agent for p in own)]
+    agents = dict.fromkeys(point.agent for point in own if point.metric == chosen)
+    return [_curve(agent, [point for point in own if point.agent == agent], chosen) for agent in agents]
 
 
-def _curve(agent: str, points: Sequence[Point]) -> Curve:
-    seeds = {name: i for i, name in enumerate(sorted({point.seed for point in points}))}
-    return curve_of([{"seed": seeds[p.seed], "step": p.step, "return": p.value} for p in points], agent)
+def _curve(agent: str, points: Sequence[Point], metric: str) -> Curve:
+    chosen = [point for point in points if point.metric == metric]
+    seeds = {name: i for i, name in enumerate(sorted({point.seed for point in chosen}))}
+    curve = curve_of([{"seed": seeds[p.seed], "step": p.step, "return": p.value} for p in chosen], agent)
+    if list(seeds) != [MEAN]:
+        return curve
+    known = {point.step: point.value for point in points if (point.seed, point.metric) == (MEAN, DEVIATION)}
+    return replace(curve, deviation=np.array([known.get(step, math.nan) for step in curve.steps.tolist()]))
 
 
 def write_table(path: Path, env: str, curves: Sequence[Curve]) -> None:
-    """Curves of one environment; seeds are counted from 0, and unknown returns left out."""
+    """Curves of one environment, as `curves_of` reads them; seeds are counted from 0, and unknown returns left out."""
     if not any(np.isfinite(curve.returns).any() for curve in curves):
         raise Mistake(f"{path}: nothing to write; expected a finite return in at least one of {len(curves)} curves")
-    rows = StringIO()
-    table = csv.writer(rows, lineterminator="\n")
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
     for curve in curves:
-        for seed, returns in enumerate(curve.returns):
-            for step, value in zip(curve.steps.tolist(), returns.tolist(), strict=True):
+        rows = [(str(seed), METRIC, returns) for seed, returns in enumerate(curve.returns)]
+        if curve.deviation is not None:
+            rows = [(MEAN, METRIC, curve.returns[0]), (MEAN, DEVIATION, curve.deviation)]
+        for seed, metric, values in rows:
+            for step, value in zip(curve.steps.tolist(), values.tolist(), strict=True):
                 if math.isfinite(value):
-                    table.writerow((curve.label, env, seed, METRIC, step, value))
+                    table.writerow((curve.label, env, seed, metric, step, value))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(rows.getvalue(), encoding="utf-8")
+    partial.write_text(text.getvalue(), encoding="utf-8")
     replace_atomically(partial, path)
 
 

@@ -1,7 +1,7 @@
 """The picture of a learning curve."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +20,22 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 INK, FAINT, FRAME = "#333333", "#767676", "#B0B0B0"
 
+MEANS = "mean \N{PLUS-MINUS SIGN} standard deviation over seeds"
+
 
 @dataclass(frozen=True)
 class Curve:
-    """Returns of one agent over training: `steps` [points] ascending, `returns` [seeds, points], NaN if unknown."""
+    """Returns of one agent over training: `steps` [points] ascending, `returns` [seeds, points], NaN if unknown.
+
+    Of a curve whose seeds are unknown `returns` is their mean [1, points], and `deviation` [points] the standard
+    deviation over them, NaN where that is unknown, too.
+    """
 
     label: str
     steps: np.ndarray
     returns: np.ndarray
     color: str | None = None
+    deviation: np.ndarray | None = None
 
 
 def curve_of(records: Sequence[Record], label: str, key: str = "return") -> Curve:
@@ -85,7 +92,7 @@ def learning_curve(curves: Sequence[Curve], file: str | Path, title: str, optimu
 
 @dataclass(frozen=True)
 class _Summarised:
-    """A curve as it is drawn: its seeds, and `summary` [3, points], the mean and the ends of its interval."""
+    """A curve as it is drawn: its seeds, and `summary` [3, points], the mean and the ends of the band around it."""
 
     curve: Curve
     summary: np.ndarray
@@ -100,6 +107,7 @@ class _Summarised:
         curve, (mean, low, high) = self.curve, self.summary
         if len(curve.returns) > 1:
             axes.plot(curve.steps, curve.returns.T, color=self.color, linewidth=0.7, alpha=0.25)
+        if len(curve.returns) > 1 or curve.deviation is not None:
             axes.fill_between(curve.steps, low, high, color=self.color, alpha=0.2, linewidth=0)
         mark = "o" if len(curve.steps) == 1 else None
         axes.plot(curve.steps, mean, color=self.color, linewidth=2.2, linestyle=self.style, marker=mark)
@@ -112,7 +120,11 @@ class _Summarised:
 
 def _summarised(curve: Curve, i: int) -> _Summarised:
     """Curve number i of a picture."""
-    summary, style = np.array([iqm(curve.returns), *interval(curve.returns)]), "solid" if i < len(PALETTE) else "dashed"
+    style = "solid" if i < len(PALETTE) else "dashed"
+    if curve.deviation is None:
+        summary = np.array([iqm(curve.returns), *interval(curve.returns)])
+    else:
+        summary = curve.returns + np.array([[0], [-1], [1]]) * [np.zeros(len(curve.steps)), *[curve.deviation] * 2]
     return _Summarised(curve, summary, curve.color or PALETTE[i % len(PALETTE)], style)
 
 
@@ -146,7 +158,8 @@ def style_axes(axes: "Axes", ylabel: str, size: int = 11, ticks: int = 5) -> Non
 def _evaluated(curve: Curve) -> Curve:
     known = np.isfinite(curve.returns).any(axis=0)
     returns = np.where(np.isfinite(curve.returns), curve.returns, np.nan)[:, known]
-    return Curve(curve.label, np.asarray(curve.steps)[known], returns, curve.color)
+    deviation = None if curve.deviation is None else curve.deviation[known]
+    return replace(curve, steps=np.asarray(curve.steps)[known], returns=returns, deviation=deviation)
 
 
 def number(x: float) -> str:
@@ -156,11 +169,14 @@ def number(x: float) -> str:
 
 
 def _caption(curves: Sequence[Curve]) -> str:
-    counts = sorted({len(curve.returns) for curve in curves})
+    counts = sorted({len(curve.returns) for curve in curves if curve.deviation is None})
+    if not counts:
+        return MEANS
+    means = f"; other tables: {MEANS}" if any(curve.deviation is not None for curve in curves) else ""
     if counts == [1]:
-        return "greedy return, one seed"
+        return f"greedy return, one seed{means}"
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}\N{EN DASH}{counts[-1]}"
-    return f"interquartile mean of the greedy return over {seeds} seeds, with 95 % bootstrap interval"
+    return f"interquartile mean of the greedy return over {seeds} seeds, with 95 % bootstrap interval{means}"
 
 
 def _label_right(axes: "Axes", labels: Sequence[tuple[float, str, str]]) -> None:
