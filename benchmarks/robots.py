@@ -84,7 +84,8 @@ def same_learning(config: Config, options: dict[str, Any]) -> bool:
 def collected(preset: str, env: str, runs: Path, before: dict[str, Any]) -> dict[str, Any] | None:
     """What the seeds say together: those measured before with the same options, and the finished runs."""
     options = planned(preset, env, OPTIONS)
-    seeds = dict[str, Any](before["seeds"]) if before.get("options") == options else {}
+    old, before = before, before if before.get("options") == options else {}
+    seeds = dict[str, Any](before.get("seeds", {}))
     for file in sorted((runs / preset / env).glob("seed-*/summary.json")):
         config = load_config(file.parent)
         if not finished(file.parent):
@@ -97,6 +98,8 @@ def collected(preset: str, env: str, runs: Path, before: dict[str, Any]) -> dict
             seeds[str(config.seed)] = {"curve": points, "seconds": rounded(said["wall_seconds"])}
     if not seeds:
         return None
+    if old and not before:
+        print(f"{preset}, {env}: {len(old['seeds'])} seeds that had other options are dropped", file=sys.stderr)
     last = np.array([[seed["curve"][-1][1]] for seed in seeds.values()], float)
     low, high = (end[0] for end in interval(last))
     of_td7 = published()["TD7"][env][PUBLISHED_AT]

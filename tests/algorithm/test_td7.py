@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ddpg.algorithm.agent import DPG, AgentState
-from ddpg.algorithm.networks import NetworkConfig
+from ddpg.algorithm.networks import NetworkConfig, Plain
 from ddpg.algorithm.sale import Sale
 from ddpg.algorithm.smoothing import TargetSmoothing
 from ddpg.algorithm.values import Scalar
@@ -58,7 +58,7 @@ class Reference:
         self.actor = layers(nets.actor.layers)
         self.seen, self.seen_target = [self.encoder] * 2  # f and g as the networks see them, and as the targets do
         self.critics_target, self.actor_target = self.critics, self.actor
-        self.low, self.high, self.clip = np.inf, -np.inf, (0.0, 0.0)
+        self.low, self.high, self.clip, self.clipped, self.steep = np.inf, -np.inf, (0.0, 0.0), 0, 0
         self.adams = {name: Adam() for name in ("encoder", "critics", "actor")}
 
     @staticmethod
@@ -93,6 +93,7 @@ class Reference:
         a_next = self.mu(self.actor_target, s_next, self.f(self.seen_target, s_next))
         a_next = np.clip(a_next + np.clip(0.2 * noise, -0.5, 0.5), -1, 1)
         q_next = self.q(self.critics_target, self.seen_target, s_next, a_next).min(axis=0)
+        self.clipped += int(self.clip != (0, 0)) * np.sum(q_next != np.clip(q_next, *self.clip))
         y = r + discount * np.clip(q_next, *self.clip)
         self.low, self.high = min(self.low, y.min()), max(self.high, y.max())
 
@@ -101,6 +102,7 @@ class Reference:
             return np.where(delta < 1, delta**2 / 2, delta - 0.5).mean(axis=1).sum()  # as steep as TD7's beyond 1
 
         error = np.abs(self.q(self.critics, self.seen, s, a) - y).max(axis=0)
+        self.steep += np.sum(error > 1)
         self.critics = self.adams["critics"](critic_loss, self.critics)
         if t % DELAY == 0:
             z = self.f(self.seen, s)
@@ -141,7 +143,7 @@ def batches(count: int) -> list[tuple[Transition, np.ndarray]]:
         s, s_next = draw.normal(size=(2, BATCH, 3))
         a, noise = draw.uniform(-1, 1, (BATCH, 2)), 2 * draw.normal(size=(BATCH, 2))
         discount = np.where(draw.random(BATCH) < 0.2, 0.0, 0.99)
-        columns = (s, a, 2 * draw.normal(size=BATCH), discount, s_next, np.ones(BATCH))
+        columns = (s, a, 1 + 0.3 * draw.normal(size=BATCH), discount, s_next, np.ones(BATCH))
         return Transition(*map(jnp.float32, columns)), noise
 
     return [batch() for _ in range(count)]
@@ -194,6 +196,8 @@ def test_updates_are_those_of_the_paper() -> None:
     np.testing.assert_allclose(state.value_range, (reference.low, reference.high, *reference.clip), rtol=1e-3)
     encoders = [leaves(pair[0])[0] for pair in pairs[:3]]
     assert min(np.abs(x - y).max() for x, y in pairwise(encoders)) > 1e-2
+    assert reference.clipped > 0
+    assert 0 < reference.steep < 8 * BATCH
 
 
 def test_the_preset_has_the_authors_constants() -> None:
@@ -251,6 +255,8 @@ def test_the_largest_priority_is_recounted() -> None:
     [
         (replace(AGENT, critic=NetworkConfig(trunk=8)), "encoder sale"),
         (replace(AGENT, critic=NetworkConfig(action_layer=1)), "encoder sale"),
+        (replace(AGENT, critic=NetworkConfig(block=Plain("batch"))), "use --critic.block.norm layer"),
+        (DPG(critic=NetworkConfig(lift=4, block=Plain("batch"))), "use --critic.block.norm layer"),
         (DPG(critic=NetworkConfig(lift=4, trunk=4)), "use one of them"),
         (DPG(critic=NetworkConfig(lift=4, action_layer=1)), "use one of them"),
     ],

@@ -238,6 +238,10 @@ def test_what_does_not_fit_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
             ["--smoothing.actor", "true"],
             "smoothing.sigma 0 is no noise; use --smoothing.sigma 0.2",
         ),
+        (
+            ["--preset", "td7", "--pixels"],
+            "encoder sale: it is for numbers, and Pendulum-v1 observes pictures; use --encoder patches, or conv",
+        ),
         (["--stack", "3"], "stack 3: it is single pictures that are stacked"),
     ):
         assert main(["train", *words]) == 2

@@ -235,9 +235,9 @@ class DPG:
                     f"critic.{name} {value}: encoder sale joins state and action first; use --critic.{name} {without}"
                 )
         if self.critic.batch_normalised and not self.critic.action_layer:
-            raise Mistake(
-                "critic.block.norm batch: batch norm would normalise the action, too; use --critic.action_layer 1"
-            )
+            first = isinstance(self.encoder, Sale) or self.critic.lift is not None  # where the action has to come in
+            fix = "--critic.block.norm layer" if first else "--critic.action_layer 1"
+            raise Mistake(f"critic.block.norm batch: batch norm would normalise the action, too; use {fix}")
         if self.actor.batch_normalised and isinstance(self.exploration, ParameterNoise):
             raise Mistake(
                 "exploration parameters: noise on weights suits layer normalisation, not batch normalisation; "

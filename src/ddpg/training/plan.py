@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ddpg.algorithm.sale import Sale
 from ddpg.config.config import Config
 from ddpg.config.file import is_file, read_preset
 from ddpg.config.presets import PRESETS, by_name, host_defaults, picture_options
@@ -167,6 +168,10 @@ def check_fit(config: Config, env: AnyEnvironment) -> None:
     check_goals(config, env)
     if config.agent.augment.words and not has_pictures(env.spec):
         raise Mistake(f"augment shift: an observation of shape {env.spec.obs_shape} is no picture; use --augment none")
+    if isinstance(config.agent.encoder, Sale) and has_pictures(env.spec):
+        raise Mistake(
+            f"encoder sale: it is for numbers, and {env.id} observes pictures; use --encoder patches, or conv"
+        )
     check_memory(config, env)
     sigma, needed = config.agent.exploration.sigma, env.spec.action_dim
     if isinstance(sigma, tuple) and len(sigma) not in (1, needed):
