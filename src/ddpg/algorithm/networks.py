@@ -40,7 +40,7 @@ from ddpg.types import AnyArray, Key, PyTree
 
 @dataclass(frozen=True)
 class Plain:
-    """One layer per width. `norm` comes before its activation: layer normalisation (Ba et al. 2016), or batch.
+    """One layer per width. `norm` comes before its activation: layer normalisation (Ba et al. 2016), batch, or L1.
 
     Batch normalisation is also of the input. A critic has it only before the action joins (Lillicrap et al. 2016,
     section 3), so it needs `action_layer` 1.
@@ -149,7 +149,7 @@ class NetworkConfig:
     ) -> "Critic":
         """K members, leaves [K, ...], each from z and `joining` numbers of the pair (z, a) to `outputs` numbers.
 
-        `embedded` is as in `actor`; the pair begins with the `action` itself, of so many dimensions.
+        `embedded` is as in `init_actor`; the pair begins with the `action` itself, of so many dimensions.
         """
         assert self.action_layer or not self.batch_normalised, "batch normalisation ends where the action joins"
         trunk, size = self._trunk(key, inputs, embedded)

@@ -26,8 +26,7 @@ class BehaviourPolicy:
     """beta: the agent's policy with its exploration; uniformly random for the first `warmup` environment steps.
 
     After those a share of `random_actions` is. `steps` of `envs` environments make an iteration. Noise on actions is
-    multiplied by `scale`. It computes with JAX
-    in compiled code and with NumPy if Python steps the environments.
+    multiplied by `scale`. It computes with JAX in compiled code and with NumPy if Python steps the environments.
     """
 
     agent: DPG
