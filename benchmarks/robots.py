@@ -1,4 +1,4 @@
-"""Learning in the v4 versions of four robots, 300 000 steps a seed, beside the published results of nine methods.
+"""Learning in the v4 versions of four robots, 300 000 steps per seed, beside the published results of nine methods.
 
     python benchmarks/robots.py [--preset td7_plus] [--seeds 3] [--robots Hopper-v4 ...] [--runs runs/robots] [--jobs 1]
     python benchmarks/robots.py --collect | --table
@@ -45,8 +45,8 @@ REMARKS = {
     "TD3": "v1 of the robots, 10 seeds",
     "TD7": "the policy of its checkpoints, as ours",
     **dict.fromkeys(("MR.Q", "DR.Q", "CrossQ", "XQC", "SAC"), "10 seeds"),
-    "SimbaV2": "10 seeds, 2 updates a step",
-    "FlashSAC": "5 seeds, 50 episodes an evaluation",
+    "SimbaV2": "10 seeds, 2 updates per step",
+    "FlashSAC": "5 seeds, 50 episodes per evaluation",
 }
 DRAWN = ("TD3", "TD7", "FlashSAC")
 
@@ -133,7 +133,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def figure(result: dict[str, Any], file: Path) -> None:
-    """A panel a robot: each preset's mean over seeds with a line for each seed, and published results at the end."""
+    """One panel per robot: each preset's mean over seeds and each seed, and published results at the end."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
