@@ -9,9 +9,12 @@ import pytest
 from ddpg.config.presets import PRESETS
 from ddpg.config.reading import override
 from ddpg.environment import gymnasium_version, resolve, resolve_for, split_id
+from ddpg.envs.as_gymnasium import spec_of
 from ddpg.envs.gymnasium_factory import GymFactory
 from ddpg.envs.pendulum import Pendulum
+from ddpg.envs.point_goal import PointGoal
 from ddpg.envs.repeat import Repeat
+from ddpg.envs.view import Drawn, View
 from ddpg.mistake import Mistake
 
 STROLL = "tests.gym_worlds:Stroll-v3"
@@ -50,6 +53,14 @@ def test_ids_choose_between_native_and_gymnasium() -> None:
             resolve(id, args)
     with pytest.raises(ValueError, match="'Pendulum-v1' takes no env-args; use gym:Pendulum-v1"):
         resolve("jax:Pendulum-v1", ["g=5"])
+
+
+def test_what_exists_in_jax_alone_keeps_its_parts_unless_it_is_seen_otherwise() -> None:
+    gym = gymnasium_version(resolve("jax:PointGoal-v0"))
+    assert (gym.spec.leaves, spec_of(gym)) == ((), PointGoal().spec)
+    seen = gym.seen(View(Drawn(size=16), stack=3))
+    assert spec_of(seen) == seen.spec
+    assert seen.spec.obs_dtype == "uint8"
 
 
 @pytest.mark.parametrize("id", [STROLL, f"gym:{STROLL}"])

@@ -115,7 +115,7 @@ def imports_module(id: str) -> bool:
 
 
 def gymnasium_version(env: AnyEnvironment, repeat: int = 1) -> GymFactory:
-    """The same environment as Python steps it; for a native one Gymnasium's of that id, which draws itself."""
+    """The same environment as Python steps it; for a native one Gymnasium's of that id, which draws itself, if any."""
     if isinstance(env, GymFactory):
         return env
     own = unseen(env)

@@ -138,6 +138,9 @@ def test_seeds_are_not_counted_twice_and_share_their_options(tmp_path: Path) -> 
     several = table(tmp_path / "u.csv", ["A", "B"], ["Pendulum-v1"])
     with pytest.raises(ddpg.Mistake, match=r"the table has 2 algorithms \(A, B\); leave the label out"):
         ddpg.compare([f"x={several}"])
+    path.write_text("exp_name,env_name,seed,metric,env_step,value\nTD3,Pendulum-v1,mean,avg_return,1000,-150\n")
+    with pytest.raises(ddpg.Mistake, match="TD3 in Pendulum-v1 has means over seeds alone"):
+        ddpg.compare([path, several])
 
 
 def test_the_last_step_that_all_have_or_the_one_asked_for(tmp_path: Path) -> None:

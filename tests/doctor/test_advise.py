@@ -275,6 +275,9 @@ def test_goals_are_relabelled(
     assert options.items() <= options_in(advice).items()
     assert ("gamma" in options_in(advice)) == ("gamma" in options)
     assert "reward_scale" not in options_in(advice)
+    if options.get("preset") == "her":
+        long = advise(replace(findings, lengths=(40_000,), truncated=1))
+        assert options_in(long)["gamma"] == "0.999975"
 
 
 def test_an_action_that_cannot_vary_is_a_warning() -> None:

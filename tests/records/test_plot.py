@@ -132,6 +132,7 @@ def test_a_mean_is_drawn_with_its_deviation_and_is_not_called_a_seed(tmp_path: P
     assert _caption([mean]) == said
     assert _caption([seeds, mean]).endswith(f"over 2 seeds, with 95 % bootstrap interval; other tables: {said}")
     assert _caption([seeds]).endswith("bootstrap interval")
+    assert _caption([replace(mean, deviation=np.full(3, nan))]) == "mean over seeds"
     whole = Curve("a", steps, np.array([[1.0, 2.0, 3.0]]), deviation=np.full(3, 0.5))
     learning_curve([whole], tmp_path / "a.png", "a")
     learning_curve([replace(whole, deviation=None)], tmp_path / "b.png", "a")

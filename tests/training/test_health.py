@@ -99,7 +99,7 @@ def test_no_end_of_an_episode_leaves_the_first_policy_acting() -> None:
     assert [list(lines) for lines in given] == [[]] * 10 + [["assessment"]] * 10
     assert given[-1]["assessment"].startswith("seed 5: no policy has been assessed by step 20, so the first still acts")
     assert "collect.assess 2 waits for as many ends of episodes" in given[-1]["assessment"]
-    assert warned(points, config, LEARNED._replace(worst_return=none + 1e9), steps=20)[-1].keys() == {"assessment"}
+    assert warned(points, config, LEARNED._replace(worst_return=none), steps=20)[-1].keys() == {"assessment"}
     assert warned(points, config, LEARNED._replace(worst_return=np.zeros(2)), steps=20)[-1] == {}
 
 
@@ -107,6 +107,9 @@ def test_bounds_follow_the_units_that_the_critic_learns() -> None:
     state = init_health(2)._replace(lowest_reward=np.array([-2.0, 1.0]), highest_reward=np.array([4.0, np.nan]))
     low, high = q_bounds(state, override(CONFIG, {"reward_scale": 0.5}), LEARNED)
     np.testing.assert_allclose((low, high), ([-10.0, 0.0], [20.0, 0.0]))
+    kept = LEARNED._replace(scale_of_updates=np.array([0.1, 1.0]))  # of an older critic: q is of the newest
+    low, high = q_bounds(state, override(CONFIG, {"reward_scale": 0.5}), kept)
+    np.testing.assert_allclose((low, high), ([-2.0, 0.0], [4.0, 0.0]))
 
 
 def test_a_bias_that_grows_beyond_returns() -> None:

@@ -72,16 +72,25 @@ def test_the_scale_changes_with_the_targets() -> None:
 def test_the_critic_of_a_kept_policy_keeps_its_scale() -> None:
     """What it says of returns is in the unit in which it learned, however large they have become since."""
     learner = learner_for(replace(CONFIG, collect=replace(CONFIG.collect, assess=1)), Pendulum().spec)
-    learn = jax.jit(lambda state, block, t: learner.learn(state, block, t, learner.randomness(state.key, t), True)[0])
+    learn = jax.jit(
+        lambda state, block, t, learning: learner.learn(state, block, t, learner.randomness(state.key, t), learning)[0],
+        static_argnums=3,
+    )
     good, bad = (block_of(learner, reward) for reward in (1.0, -100.0))
     good, bad = (block._replace(truncated=block.truncated.at[-1].set(True)) for block in (good, bad))
-    state, t = jax.jit(learner.init)(jax.random.key(0), good), 0
-    for t, block in enumerate([good] * 3 + [bad] * 30):
-        state = learn(state, block, jnp.int32(t))
+
+    def learned_of(state: LearnerState) -> Learned:
+        return Learned.of(jax.tree.map(lambda x: x[None], state))
+
+    state = learn(jax.jit(learner.init)(jax.random.key(0), good), good, jnp.int32(0), False)
+    assert learned_of(state).reward_scales(1.0).item() == scales(state)[1] != 1, "before any is assessed"
+    for t, block in enumerate([good] * 3 + [bad] * 30, start=1):
+        state = learn(state, block, jnp.int32(t), True)
     assert state.assessed is not None
     assert float(state.assessed.worst_return) == 4.0
     _, now, of_targets = scales(state)
-    learned = Learned.of(jax.tree.map(lambda x: x[None], state))
+    learned = learned_of(state)
+    assert learned.reward_scales_of_updates(1.0).item() == now
     assert learned.reward_scales(1.0).item() > 10 * now
     assert learned.reward_scales_of_targets(1.0).item() == pytest.approx(of_targets)
     newest, kept = (nets.critic.layers[-1].bias for nets in (state.agent.online, learned.online))

@@ -103,6 +103,11 @@ def _of_table(
         for curve in curves:
             if not f"{curve.label}{env}".isprintable():  # they must not control the terminal
                 raise Mistake(f"{path}: {brief(curve.label)} in {brief(env)}: expected printable names")
+            if curve.deviation is not None:
+                raise Mistake(
+                    f"{path}: {curve.label} in {env} has means over seeds alone, and a comparison needs the seeds; "
+                    "draw it with ddpg plot"
+                )
             yield Source(label or curve.label, env, str(path), curve)
 
 

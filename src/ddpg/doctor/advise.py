@@ -157,9 +157,9 @@ def _about_episodes(findings: Findings, base: Config) -> Iterator[Advice]:
     elif enough > base.steps:
         why = f"{base.steps:,} steps are only {base.steps / longest:,.0f} episodes of {longest:,.0f} steps"
         yield Advice(why, (("steps", str(enough)),))
-    if base.replay.relabels and not 0.5 <= longest * (1 - base.gamma) <= 2:  # as in docs/goals.md
+    if base.replay.relabels and not 0.5 <= longest * (1 - base.gamma) <= 2:  # 1 - 1/T: Plappert et al. 2018
         why = f"gamma {base.gamma:g} looks {1 / (1 - base.gamma):,.0f} steps ahead, in episodes of {longest:,.0f}"
-        yield Advice(why, (("gamma", f"{1 - 1 / longest:.4g}"),))
+        yield Advice(why, (("gamma", f"{1 - float(f'{1 / longest:.2g}'):.9g}"),))
     if not _why_rewards_do_not_guide(findings) and WARMUP * length > base.learning_starts:
         why = f"{WARMUP} episodes of random actions should come before learning"
         yield Advice(why, (("collect.warmup", str(round_up(WARMUP * length))),))

@@ -118,6 +118,7 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
     few, others = (each[: min(taken, COMPARED_STEPS)] for each in (actions, others))
     differs_at, compared = first_difference(gym, few, few, (seed, seed))
     same = differs_at is None
+    spec = spec_of(gym)
     modes = tuple(map(str, render_modes.get("render_modes") or ()))
     return Findings(
         env=gym.id,
@@ -128,11 +129,11 @@ def _measure(gym: GymFactory, steps: int, seed: int) -> Findings:
         action_space=str(action_space),
         obs_shape=gym.spec.obs_shape,
         obs_dtype=gym.spec.obs_dtype,
-        pictures=has_pictures(gym.spec),
-        picture_options=picture_options(gym.spec) if has_pictures(gym.spec) else {},
-        goals=goals_of(spec_of(gym)) is not None,
+        pictures=has_pictures(spec),
+        picture_options=picture_options(spec) if has_pictures(spec) else {},
+        goals=goals_of(spec) is not None,
         rewards_goals=with_goals,
-        components=components_of(spec_of(gym)),
+        components=components_of(spec),
         action_low=gym.spec.action_low,
         action_high=gym.spec.action_high,
         observations=walked.moments.stats(space),

@@ -66,5 +66,5 @@ def is_compiled(gym: GymFactory) -> bool:
 
 
 def spec_of(gym: GymFactory) -> Spec:
-    """Of its environment, with the parts that `as_gymnasium` takes away."""
-    return gym.maker.env.spec if isinstance(gym.maker, Stepper) else gym.spec
+    """As it is seen, with the parts that `as_gymnasium` takes away if it is seen as it is."""
+    return gym.maker.env.spec if isinstance(gym.maker, Stepper) and gym.own is None else gym.spec

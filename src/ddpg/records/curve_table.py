@@ -98,7 +98,8 @@ def _curve(agent: str, points: Sequence[Point], metric: str) -> Curve:
     curve = curve_of([{"seed": seeds[p.seed], "step": p.step, "return": p.value} for p in chosen], agent)
     if list(seeds) != [MEAN]:
         return curve
-    known = {point.step: point.value for point in points if (point.seed, point.metric) == (MEAN, DEVIATION)}
+    of_returns = [p for p in points if metric == METRIC and (p.seed, p.metric) == (MEAN, DEVIATION)]
+    known = {point.step: point.value for point in of_returns}
     return replace(curve, deviation=np.array([known.get(step, math.nan) for step in curve.steps.tolist()]))
 
 

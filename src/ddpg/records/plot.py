@@ -52,6 +52,8 @@ def curve_of(records: Sequence[Record], label: str, key: str = "return") -> Curv
 def learning_curve(curves: Sequence[Curve], file: str | Path, title: str, optimum: float | None = None) -> None:
     """Write a PNG, made for 800 pixels of width: interquartile mean (bold), 95 % interval (band), seeds (faint).
 
+    Of curves with a `deviation` it is the mean, and the band its standard deviation.
+
     It shows everything from the first return on, and beside it the end enlarged if that would be hard to read
     (`enlarged_end`). A step at which no seed was evaluated is skipped; one at which only some were leaves a gap in mean
     and band. Raises Mistake if no curve has a finite return.
@@ -124,7 +126,8 @@ def _summarised(curve: Curve, i: int) -> _Summarised:
     if curve.deviation is None:
         summary = np.array([iqm(curve.returns), *interval(curve.returns)])
     else:
-        summary = curve.returns + np.array([[0], [-1], [1]]) * [np.zeros(len(curve.steps)), *[curve.deviation] * 2]
+        (mean,), deviation = curve.returns, curve.deviation
+        summary = np.array([mean, mean - deviation, mean + deviation])
     return _Summarised(curve, summary, curve.color or PALETTE[i % len(PALETTE)], style)
 
 
@@ -170,9 +173,11 @@ def number(x: float) -> str:
 
 def _caption(curves: Sequence[Curve]) -> str:
     counts = sorted({len(curve.returns) for curve in curves if curve.deviation is None})
+    deviations = [curve.deviation for curve in curves if curve.deviation is not None]
+    means = MEANS if any(np.isfinite(deviation).any() for deviation in deviations) else "mean over seeds"
     if not counts:
-        return MEANS
-    means = f"; other tables: {MEANS}" if any(curve.deviation is not None for curve in curves) else ""
+        return means
+    means = f"; other tables: {means}" if deviations else ""
     if counts == [1]:
         return f"greedy return, one seed{means}"
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}\N{EN DASH}{counts[-1]}"

@@ -59,18 +59,24 @@ class Learned(NamedTuple):
     target: Nets
     stats: InputStats
     return_scale: ReturnScale | None
+    scale_of_updates: Float[AnyArray, " s"] | None = None  # with which the networks learn that are not evaluated
     worst_return: Float[AnyArray, " s"] | None = None  # of the assessed episodes that chose `online`; -inf before any
 
     @classmethod
     def of(cls, state: LearnerState) -> "Learned":
-        worst = None if state.assessed is None else state.assessed.worst_return
-        return cls(state.evaluated, state.agent.target, state.stats, state.evaluated_scale, worst)
+        own = state.evaluated, state.agent.target, state.stats, state.evaluated_scale
+        return cls(*own) if state.assessed is None else cls(*own, state.candidate.scale, state.assessed.worst_return)
 
     def reward_scales(self, chosen: float) -> Float[np.ndarray, " s"]:
         """By what rewards are multiplied for each seed: `chosen`, unless returns are scaled by their own range."""
         if self.return_scale is None:
             return np.full(len(jax.tree.leaves(self.online)[0]), chosen)
         return np.asarray(self.return_scale.scale, float)
+
+    def reward_scales_of_updates(self, chosen: float) -> Float[np.ndarray, " s"]:
+        """The same for what updates measure."""
+        own = self.scale_of_updates
+        return self.reward_scales(chosen) if own is None else np.asarray(own, float)
 
     def reward_scales_of_targets(self, chosen: float) -> Float[np.ndarray, " s"]:
         """The same for the target networks."""

@@ -82,11 +82,11 @@ def check_health(
 
 
 def q_bounds(state: HealthState, config: Config, learned: Learned) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest Q [S] that the rewards so far allow, in the units that the critic learns.
+    """The lowest and the highest Q [S] that the rewards so far allow, in the units of the updates.
 
     An episode may end, so that no reward follows: a return between 0 and a reward for ever.
     """
-    horizon = learned.reward_scales(config.reward_scale) / max(1 - config.gamma, 1e-6)
+    horizon = learned.reward_scales_of_updates(config.reward_scale) / max(1 - config.gamma, 1e-6)
     return horizon * np.fmin(state.lowest_reward, 0), horizon * np.fmax(state.highest_reward, 0)
 
 
@@ -186,8 +186,8 @@ def _symptoms(
             np.isneginf(learned.worst_return) & (learning >= ASSESSED),
             lambda _: (
                 f"no policy has been assessed by step {thousands(step)}, so the first still acts: collect.assess "
-                f"{config.collect.assess} waits for as many ends of episodes in each environment; use a time limit, "
-                f"as with --env-args max_episode_steps=1000, or --collect.assess 0"
+                f"{config.collect.assess} waits for as many ends of episodes in each environment; use a smaller one, "
+                f"0 for none, or a time limit, as with --env-args max_episode_steps=1000"
             ),
         )
     dormant = [dormant_share(learned, i, config, spec, np.asarray(evaluation.ends)) for i in range(config.seeds)]

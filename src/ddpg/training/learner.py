@@ -48,10 +48,12 @@ class LearnerState(NamedTuple):
 
     @property
     def evaluated_scale(self) -> ReturnScale | None:
-        """The scale with which the critic of `evaluated` learned."""
-        if self.return_scale is None or self.assessed is None:
-            return self.return_scale
-        return self.return_scale._replace(scale=self.assessed.best.scale)
+        """The scale with which the critic of `evaluated` learned, that of now before any was chosen."""
+        scale, assessed = self.return_scale, self.assessed
+        if scale is None or assessed is None or assessed.best.scale is None:
+            return scale
+        chosen = assessed.worst_return > -jnp.inf
+        return scale._replace(scale=jnp.where(chosen, assessed.best.scale, scale.scale))
 
     @property
     def candidate(self) -> Candidate:
