@@ -25,7 +25,9 @@ from ddpg.training.policy import load_seed
 
 def latest(folder: RunFolder, like: Nets) -> Nets:
     """The networks that learn [S, ...], from the newest checkpoint."""
-    newest, *_ = list_checkpoints(folder.checkpoints)
+    newest, *_ = list_checkpoints(folder.checkpoints) or [None]
+    if newest is None:
+        raise SystemExit(f"{folder}: it has no checkpoint, so only the policy that is kept; train it again")
     return read(newest, like, ".driver.learner.agent.online")
 
 

@@ -250,8 +250,8 @@ class Actor:
     activation: str = field(metadata=STATIC)
 
     def __call__(self, z: Float[AnyArray, "b z"]) -> Float[AnyArray, "b m"]:
-        activations = IN_NUMPY if isinstance(z, np.ndarray) else ACTIVATIONS
-        return activations["tanh"](self.preactivation(z))
+        u = self.preactivation(z)
+        return np.tanh(u) if isinstance(u, np.ndarray) else jnp.tanh(u)
 
     def preactivation(self, z: Float[AnyArray, "b z"]) -> Float[AnyArray, "b m"]:
         """u, of which mu is tanh(u)."""
