@@ -4,8 +4,10 @@
 
 Four layers of 32 filters of 3 x 3, strides 2, 2, 2 and 1 (48 x 48 pictures have three of them), of a minibatch;
 gradients of the mean square of what leaves the last by all weights. Rounds of all methods by turns; medians, in
-milliseconds, on as many threads as there are cores. `products` are the matrix products of ours at their shapes, forward
-and backward, without what arranges their inputs. PYTHON is an interpreter with torch; its layout is channels-last.
+milliseconds, on as many threads as there are cores. A compiled loop has as many gradients as an iteration of training
+has at least, and every gradient has another minibatch: what is constant the compiler would arrange once for all of
+them. `products` are the matrix products of ours at their shapes, forward and backward, without what arranges their
+inputs. PYTHON is an interpreter with torch; its layout is channels-last.
 """
 
 import argparse
@@ -20,7 +22,8 @@ from statistics import median
 from typing import Any
 
 SIZES = {"48x48x3": ((48, 48, 3), (2, 2, 2)), "84x84x9": ((84, 84, 9), (2, 2, 2, 1))}
-BATCHES, FILTERS, KERNEL, LOOP = (64, 256), 32, 3, 4
+BATCHES, FILTERS, KERNEL = (64, 256), 32, 3
+LOOP, FEW = 16, 2  # gradients of a compiled loop; XLA's take seconds
 
 TORCH = """
 import json, sys, time, torch
@@ -48,14 +51,14 @@ for line in sys.stdin:
 """
 
 
-def timed(program: Callable[[], Any]) -> float:
-    """Milliseconds of one of the LOOP gradients that it makes."""
+def timed(program: Callable[[], Any], gradients: int) -> float:
+    """Milliseconds of one of the gradients that it makes."""
     import jax
 
     jax.block_until_ready(program())
     began = time.perf_counter()
     jax.block_until_ready(program())
-    return (time.perf_counter() - began) / LOOP * 1e3
+    return (time.perf_counter() - began) / gradients * 1e3
 
 
 def methods(shape: tuple[int, ...], strides: tuple[int, ...], batch: int) -> dict[str, Callable[[], Any]]:
@@ -65,7 +68,7 @@ def methods(shape: tuple[int, ...], strides: tuple[int, ...], batch: int) -> dic
     from ddpg.algorithm.convolution import by_compiler, by_slices
 
     channels, size, weights, products = shape[2], shape[0], [], []
-    x = jnp.ones((channels, size, size, batch))
+    minibatches = jax.random.uniform(jax.random.key(0), (2, channels, size, size, batch))
     for i, stride in enumerate(strides):
         key = jax.random.key(i)
         weights.append(0.05 * jax.random.normal(key, (KERNEL, KERNEL, channels, FILTERS)))
@@ -74,18 +77,21 @@ def methods(shape: tuple[int, ...], strides: tuple[int, ...], batch: int) -> dic
         products.append((jnp.ones((inner, rows)), jnp.ones((inner, FILTERS)), jnp.ones((FILTERS, rows))))
         channels = FILTERS
 
-    def looped(convolve: Callable[..., Any]) -> Callable[[], Any]:
-        def loss(weights: list[Any]) -> Any:
-            y = x
+    def looped(convolve: Callable[..., Any], gradients: int) -> Callable[[], Any]:
+        def loss(weights: list[Any], y: Any) -> Any:
             for weight, stride in zip(weights, strides, strict=True):
                 y = jax.nn.relu(convolve(y, weight, stride=stride))
             return jnp.mean(jnp.square(y))
 
-        def step(weights: list[Any], _: None) -> tuple[list[Any], None]:
-            return jax.tree.map(lambda w, g: w - 1e-3 * g, weights, jax.grad(loss)(weights)), None
+        @jax.jit
+        def program(weights: list[Any], minibatches: Any) -> list[Any]:
+            def step(i: Any, weights: list[Any]) -> list[Any]:
+                grads = jax.grad(loss)(weights, minibatches[i % 2])
+                return jax.tree.map(lambda w, g: w - 1e-3 * g, weights, grads)
 
-        program = jax.jit(lambda weights: jax.lax.scan(step, weights, None, length=LOOP)[0])
-        return lambda: program(weights)
+            return jax.lax.fori_loop(0, gradients, step, weights)
+
+        return lambda: program(weights, minibatches)
 
     def multiply(state: Any, _: None) -> tuple[Any, None]:
         """Forward, and backward by the weights; by the inputs, too, but for the first layer."""
@@ -98,7 +104,7 @@ def methods(shape: tuple[int, ...], strides: tuple[int, ...], batch: int) -> dic
         return out, None
 
     alone = jax.jit(lambda state: jax.lax.scan(multiply, state, None, length=LOOP)[0])
-    return {"ours": looped(by_slices), "products": lambda: alone(products), "xla": looped(by_compiler)}
+    return {"ours": looped(by_slices, LOOP), "products": lambda: alone(products), "xla": looped(by_compiler, FEW)}
 
 
 def main() -> None:
@@ -117,7 +123,7 @@ def main() -> None:
             for i in range(args.rounds):
                 for method, program in programs.items():
                     if method != "xla" or i == 0:  # which takes seconds
-                        times.setdefault(method, []).append(timed(program))
+                        times.setdefault(method, []).append(timed(program, FEW if method == "xla" else LOOP))
                 if other is not None and other.stdin and other.stdout:
                     print(json.dumps([shape, strides, batch]), file=other.stdin, flush=True)
                     times.setdefault("torch", []).append(float(other.stdout.readline()))

@@ -1,8 +1,8 @@
 """Convolutions as layers: on a CPU slices and products, on accelerators the compiler's own.
 
-Inside a loop of compiled code the compiler's convolution is 12 to 16 times slower on a CPU (docs/pixels.md); both give
-the same numbers up to rounding. Pictures lie [c, h, w, b] here, with the minibatch last: slices are then long rows that
-lie together, and the product for the weights' gradient finds its numbers side by side.
+Inside a loop of compiled code the compiler's convolution is some thirty times slower on a CPU (docs/pixels.md); both
+give the same numbers up to rounding. Pictures lie [c, h, w, b] here, with the minibatch last: slices are then long rows
+that lie together, and the product for the weights' gradient finds its numbers side by side.
 """
 
 from dataclasses import dataclass, field
