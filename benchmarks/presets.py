@@ -49,7 +49,9 @@ JOBS: dict[str, dict[str, Any]] = {  # preset, and more: options in which it dif
     "pixels": {"steps": 20_000},  # sees pictures alone
     "fasttd3": {**SMALL["fasttd3"]},  # an update every eight steps: 12 500 of them
     "td7": {**SMALL["td7"]},
+    "td7, assess_rate 0.1": {**SMALL["td7"], "collect.assess_rate": 0.1},
     "td7_plus": {**SMALL["td7_plus"]},
+    "td7_plus, assess_rate 0.1": {**SMALL["td7_plus"], "collect.assess_rate": 0.1},
 }
 
 BESIDE = ("ddpg", "pixels")  # states and pictures, in a figure of their own

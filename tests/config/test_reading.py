@@ -29,7 +29,7 @@ BY_PATH = [option for option in OPTIONS if option.path not in NAMED]
 UNSET = {"every": "500", "final_init": "0.5", "max_grad_norm": "0.5", "learning_starts": "3000"}  # None by default
 UNSET |= {"address": "10.0.0.1:6379", "tau_encoder": "0.5", "trunk": "50", "lift": "50", "recount": "100"}
 UNSET |= {"huber": "0.5", "low": "0.5", "high": "0.5", "tau_actor": "0.5", "target_period": "100"}
-CAPPED = {"alpha", "gamma", "tau", "beta", "rate"}  # at most 1
+CAPPED = {"alpha", "gamma", "tau", "beta", "rate", "assess_rate"}  # at most 1
 TOGETHER = {  # options that are valid only beside another
     "smoothing.actor": {"smoothing.sigma": "0.2"},
     "value.low": {"value.high": "9"},

@@ -69,21 +69,21 @@ def test_the_best_is_the_one_that_played_the_best_episode() -> None:
     assert not bool(state.fresh | state.begun)
     state = state.after(block(9, 9), nets(0), LEARNING, 1)  # of random actions, too
     assert bool(state.fresh)
-    assert np.isneginf(state.worst_return)
+    assert np.isneginf(state.best_score)
     state = state.after(block(8, 8), nets(1), LEARNING, 1)  # nets(0) act, but not from a first observation on
     assert not bool(state.fresh)
     state = state.after(block(1, 2, ends=False), nets(2), LEARNING, 1)
     assert same(state.acting, nets(0))
     state = state.after(block(0, 3), nets(3), LEARNING, 1)  # the end of that episode: 6
-    assert (float(state.worst_return), bool(state.fresh)) == (6, True)
+    assert (float(state.best_score), bool(state.fresh)) == (6, True)
     assert same(state.best, nets(0))
     assert same(state.acting, nets(3))
     state = state.after(block(50, 50), nets(4), LEARNING, 1)  # while it was decided
     state = state.after(block(1, 4), nets(5), LEARNING, 1)
-    assert (float(state.worst_return), same(state.best, nets(0)), same(state.acting, nets(5))) == (6, True, True)
+    assert (float(state.best_score), same(state.best, nets(0)), same(state.acting, nets(5))) == (6, True, True)
     state = state.after(block(0, 0), nets(6), LEARNING, 1)
     state = state.after(block(3, 3), nets(7), LEARNING, 1)
-    assert (float(state.worst_return), same(state.best, nets(5)), same(state.acting, nets(7))) == (6, True, True)
+    assert (float(state.best_score), same(state.best, nets(5)), same(state.acting, nets(7))) == (6, True, True)
     state = state.after(block(0, 0), nets(8), LEARNING, 1)
     state = state.after(block(np.nan, 9), nets(9), LEARNING, 1)
     assert same(state.best, nets(5))
@@ -96,7 +96,7 @@ def test_every_environment_must_end_an_episode() -> None:
     assert not bool(state.fresh)
     ends = np.array([[0, 1], [0, 0]])
     state = state.after(block_of(np.ones((2, 2)), ends, np.zeros((2, 2), bool)), nets(2), LEARNING, 1)
-    assert (bool(state.fresh), float(state.worst_return)) == (True, 1)
+    assert (bool(state.fresh), float(state.best_score)) == (True, 1)
     assert not np.asarray(state.tenure.ended).any()
 
 
@@ -110,11 +110,23 @@ def test_of_several_episodes_the_first_that_is_worse_than_the_best_decides() -> 
     for reward, decided in ((5, False), (7, False), (6, True)):
         state = state.after(episode(reward), nets(1), LEARNING, 3)
         assert bool(state.fresh) == decided
-    assert (float(state.worst_return), same(state.best, nets(0)), same(state.acting, nets(1))) == (5, True, True)
+    assert (float(state.best_score), same(state.best, nets(0)), same(state.acting, nets(1))) == (5, True, True)
     for reward, decided in ((between, False), (6, False), (4, True)):
         state = state.after(episode(reward), nets(2), LEARNING, 3)
         assert bool(state.fresh) == decided
-    assert (float(state.worst_return), same(state.best, nets(0)), same(state.acting, nets(2))) == (5, True, True)
+    assert (float(state.best_score), same(state.best, nets(0)), same(state.acting, nets(2))) == (5, True, True)
     for reward in (between, 8, 5, 9):
         state = state.after(episode(reward), nets(3), LEARNING, 3)
-    assert (float(state.worst_return), same(state.best, nets(2)), same(state.acting, nets(3))) == (5, True, True)
+    assert (float(state.best_score), same(state.best, nets(2)), same(state.acting, nets(3))) == (5, True, True)
+
+
+def test_a_running_mean_needs_more_than_one_lucky_episode() -> None:
+    """The best is the policy at which the mean of all is highest; no policy ends early."""
+    state, between, scores = begin_assessment(nets(0), 1)._replace(begun=jnp.bool_(LEARNING)), 0, []
+    for i, reward in enumerate((0, 8, 4, 6, 0, 7), start=1):
+        for each in (reward,) if i == 1 else (between, reward):
+            state = state.after(episode(each), nets(i), LEARNING, 1, 0.5)
+        assert bool(state.fresh)
+        scores.append((float(state.score), float(state.best_score)))
+    assert scores == [(0, 0), (4, 4), (4, 4), (5, 5), (2.5, 5), (4.75, 5)]
+    assert same(state.best, nets(3))

@@ -95,12 +95,12 @@ def test_no_end_of_an_episode_leaves_the_first_policy_acting() -> None:
     config = replace(CONFIG, collect=replace(CONFIG.collect, assess=2, warmup=8))
     points, none = [(report(-3.0), evaluation(-20.0))] * 20, np.full(2, -np.inf)
     some = np.array([-9.0, -np.inf])
-    given = warned(points, config, LEARNED._replace(worst_return=some), steps=20)
+    given = warned(points, config, LEARNED._replace(score=some), steps=20)
     assert [list(lines) for lines in given] == [[]] * 10 + [["assessment"]] * 10
     assert given[-1]["assessment"].startswith("seed 5: no policy has been assessed by step 20, so the first still acts")
     assert "collect.assess 2 waits for as many ends of episodes" in given[-1]["assessment"]
-    assert warned(points, config, LEARNED._replace(worst_return=none), steps=20)[-1].keys() == {"assessment"}
-    assert warned(points, config, LEARNED._replace(worst_return=np.zeros(2)), steps=20)[-1] == {}
+    assert warned(points, config, LEARNED._replace(score=none), steps=20)[-1].keys() == {"assessment"}
+    assert warned(points, config, LEARNED._replace(score=np.zeros(2)), steps=20)[-1] == {}
 
 
 def test_bounds_follow_the_units_that_the_critic_learns() -> None:

@@ -87,7 +87,7 @@ def test_the_critic_of_a_kept_policy_keeps_its_scale() -> None:
     for t, block in enumerate([good] * 3 + [bad] * 30, start=1):
         state = learn(state, block, jnp.int32(t), True)
     assert state.assessed is not None
-    assert float(state.assessed.worst_return) == 4.0
+    assert float(state.assessed.best_score) == 4.0
     _, now, of_targets = scales(state)
     learned = learned_of(state)
     assert learned.reward_scales_of_updates(1.0).item() == now

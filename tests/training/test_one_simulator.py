@@ -67,7 +67,7 @@ def test_episodes_that_an_evaluation_cut_are_not_assessed(tmp_path: Path) -> Non
     """They would be the cheapest of all."""
     run = ddpg.train(Costly, steps=400, run=tmp_path / "run", options=ONE | {"collect.assess": 1})
     newest, *_ = list_checkpoints(run.path / "checkpoints")
-    (worst,) = [array for name, array in load_file(newest).items() if name.endswith("assessed.worst_return")]
+    (worst,) = [array for name, array in load_file(newest).items() if name.endswith("assessed.best_score")]
     assert worst.tolist() == [-25]
 
 

@@ -24,9 +24,10 @@ class CollectionConfig:
     Python environments step one after the other (`vector` sync) or in one process each (async). With `assess` above 0,
     policies are checkpointed as in TD7 (Fujimoto et al. 2023): a policy acts until that many of its episodes have ended
     in each environment, or one was worse than all of the best policy's; the policy with the largest minimum return so
-    far is evaluated and saved. Compiled environments are reset at every step, since any may end there; with
-    `reset_pool` they take their starts from a pool of that many, of which every iteration renews a few: faster if a
-    reset takes long and there are many environments.
+    far is evaluated and saved. One lucky episode can win that; with an `assess_rate` below 1 the policy wins at which
+    the running mean of the policies' minimum returns, moved by that rate at each, was largest. Compiled environments
+    are reset at every step, since any may end there; with `reset_pool` they take their starts from a pool of that many,
+    of which every iteration renews a few: faster if a reset takes long and there are many environments.
     """
 
     steps: Natural = 1
@@ -37,6 +38,7 @@ class CollectionConfig:
     learning_starts: Whole | None = None
     vector: Literal["sync", "async"] = "sync"
     assess: Whole = 0
+    assess_rate: UnitInterval = 1.0
     reset_pool: Whole = 0
 
 

@@ -8,6 +8,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from ddpg.algorithm.nets import Nets
+from ddpg.hyperparameters import Number, equals
 from ddpg.types import AnyArray, PyTree, Row
 
 
@@ -27,22 +28,24 @@ class Tenure(NamedTuple):
 
 
 class Assessed(NamedTuple):
-    """The candidate with the best worst episode so far, and the one that acts until its episodes have told enough.
+    """The candidate with the best score so far, and the one that acts until its episodes have told enough.
 
     With `fresh` it begins new episodes in the iteration to come: what is open then is truncated.
     """
 
     best: Candidate
-    worst_return: Float[Array, ""]  # its; -inf before the first
+    best_score: Float[Array, ""]  # its; -inf before the first
+    score: Float[Array, ""]  # of the one that acted before
     acting: Candidate
     fresh: Bool[Array, ""]
     begun: Bool[Array, ""]  # whether it acts yet, instead of random actions
     tenure: Tenure
 
-    def after(self, block: Row, online: Candidate, learning: bool, episodes: int) -> "Assessed":
+    def after(self, block: Row, online: Candidate, learning: bool, episodes: int, rate: Number = 1.0) -> "Assessed":
         """After a block [K, N, ...], collected before this iteration; from the first that is `learning` on one acts.
 
-        It is the best if none of its first `episodes` in each environment is worse than all of the best before.
+        Its score is the running mean, with `rate`, of the worst of each one's first `episodes` in each environment.
+        With a rate of 1 that is its own alone, and it ends at the first episode that is worse than the best score.
         The one that follows is `online` as it is now: it acts from the next iteration on, so that the block that is
         being collected meanwhile is of neither.
         """
@@ -51,18 +54,26 @@ class Assessed(NamedTuple):
             return self
         tenure = _choose(self.fresh, nothing, played(self.tenure, block))
         worst = jnp.min(tenure.worst)
-        over = self.begun & (jnp.all(tenure.ended >= episodes) | (worst < self.worst_return))
-        best, bar = _choose(over & (worst >= self.worst_return), (self.acting, worst), (self.best, self.worst_return))
+        enough, score = jnp.all(tenure.ended >= episodes), worst
+        if equals(rate, 1):
+            enough |= worst < self.best_score
+        else:
+            score = jnp.where(jnp.isfinite(self.score), self.score + rate * (worst - self.score), worst)
+        over = self.begun & enough
+        score = _choose(over, score, self.score)
+        better = over & (score >= self.best_score)
+        best, best_score = _choose(better, (self.acting, score), (self.best, self.best_score))
         begins = over | ~self.begun
         acting, tenure = _choose(begins, (online, nothing), (self.acting, tenure))
-        return Assessed(best, bar, acting, begins, jnp.bool_(True), tenure)
+        return Assessed(best, best_score, score, acting, begins, jnp.bool_(True), tenure)
 
 
 def begin_assessment(online: Candidate, envs: int) -> Assessed:
     """Before the first block."""
     best, acting = (jax.tree.map(jnp.copy, online) for _ in range(2))
     no = jnp.bool_(False)
-    return Assessed(best, jnp.float32(-jnp.inf), acting, no, no, _nothing(envs))
+    none = jnp.float32(-jnp.inf)
+    return Assessed(best, none, none, acting, no, no, _nothing(envs))
 
 
 def played(tenure: Tenure, block: Row) -> Tenure:

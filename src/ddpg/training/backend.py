@@ -49,6 +49,7 @@ def learner_for(config: Config, spec: Spec) -> Learner:
         config.reward_scale,
         config.normalise,
         config.collect.assess,
+        config.collect.assess_rate,
         added_rows=added_rows(spec.stack) if config.actors.number else 0,
         devices=config.devices,
     )

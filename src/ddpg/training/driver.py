@@ -60,12 +60,12 @@ class Learned(NamedTuple):
     stats: InputStats
     return_scale: ReturnScale | None
     scale_of_updates: Float[AnyArray, " s"] | None = None  # with which the networks learn that are not evaluated
-    worst_return: Float[AnyArray, " s"] | None = None  # of the assessed episodes that chose `online`; -inf before any
+    score: Float[AnyArray, " s"] | None = None  # of the assessed policy that `online` is; -inf before any
 
     @classmethod
     def of(cls, state: LearnerState) -> "Learned":
         own = state.evaluated, state.agent.target, state.stats, state.evaluated_scale
-        return cls(*own) if state.assessed is None else cls(*own, state.candidate.scale, state.assessed.worst_return)
+        return cls(*own) if state.assessed is None else cls(*own, state.candidate.scale, state.assessed.best_score)
 
     def reward_scales(self, chosen: float) -> Float[np.ndarray, " s"]:
         """By what rewards are multiplied for each seed: `chosen`, unless returns are scaled by their own range."""

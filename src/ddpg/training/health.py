@@ -179,11 +179,11 @@ def _symptoms(
             f"for steadier training use --critics 2 or --preset td3"
         ),
     )
-    if learned.worst_return is not None:
+    if learned.score is not None:
         learning = (step - config.learning_starts) / (config.steps - config.learning_starts)
         yield Symptom(
             "assessment",
-            np.isneginf(learned.worst_return) & (learning >= ASSESSED),
+            np.isneginf(learned.score) & (learning >= ASSESSED),
             lambda _: (
                 f"no policy has been assessed by step {thousands(step)}, so the first still acts: collect.assess "
                 f"{config.collect.assess} waits for as many ends of episodes in each environment; use a smaller one, "

@@ -52,7 +52,7 @@ class LearnerState(NamedTuple):
         scale, assessed = self.return_scale, self.assessed
         if scale is None or assessed is None or assessed.best.scale is None:
             return scale
-        chosen = assessed.worst_return > -jnp.inf
+        chosen = assessed.best_score > -jnp.inf
         return scale._replace(scale=jnp.where(chosen, assessed.best.scale, scale.scale))
 
     @property
@@ -87,6 +87,7 @@ class Learner:
     reward_scale: float = 1.0
     normalise: bool = False
     assess: int = 0
+    assess_rate: float = 1.0
     goal_reward: CompiledGoalReward | None = field(default=None, metadata=STATIC)
     added_rows: int = 0
     devices: int = 1
@@ -191,7 +192,8 @@ class Learner:
     ) -> tuple[LearnerState, Metrics | None]:
         """`learn` for a block that is stored already; `hindsight_rewards` [U, ...] are from a Python environment."""
         if state.assessed is not None:
-            state = state._replace(assessed=state.assessed.after(block, state.candidate, learning, self.assess))
+            assessed = state.assessed.after(block, state.candidate, learning, self.assess, self.assess_rate)
+            state = state._replace(assessed=assessed)
         ring, metrics = state.ring, None
         if learning:
             count = t * self.updates + jnp.arange(self.updates)
