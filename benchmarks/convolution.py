@@ -4,10 +4,10 @@
 
 Four layers of 32 filters of 3 x 3, strides 2, 2, 2 and 1 (48 x 48 pictures have three of them), of a minibatch;
 gradients of the mean square of what leaves the last by all weights. Rounds of all methods by turns; medians, in
-milliseconds, on as many threads as there are cores. A compiled loop has as many gradients as an iteration of training
-has at least, and every gradient has another minibatch: what is constant the compiler would arrange once for all of
-them. `products` are the matrix products of ours at their shapes, forward and backward, without what arranges their
-inputs. PYTHON is an interpreter with torch; its layout is channels-last.
+milliseconds, on as many threads as there are cores. A compiled loop has several gradients, as one of training has, and
+each has another minibatch than the one before: what is constant the compiler would arrange once for all of them.
+`products` are the matrix products of ours at their shapes, forward and backward, without what arranges their inputs.
+PYTHON is an interpreter with torch; its layout is channels-last.
 """
 
 import argparse

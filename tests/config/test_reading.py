@@ -42,6 +42,7 @@ TOGETHER = {  # options that are valid only beside another
     "encoder.init.std": {"encoder": "conv"},
     "encoder.init.bias": {"encoder": "conv"},
     "critic.block.norm": {"critic.action_layer": "1"},
+    "collect.assess_rate": {"collect.assess": "1"},
     "devices": {"replay.batch": "66"},
     **{o.path: {"replay.n_step": "3"} for o in OPTIONS if o.path.startswith("replay.n_step_schedule")},
 }

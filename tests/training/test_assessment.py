@@ -3,12 +3,17 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpg.algorithm.agent import DPG
 from ddpg.algorithm.networks import NetworkConfig
+from ddpg.config.config import Config
+from ddpg.config.reading import override
+from ddpg.mistake import Mistake
 from ddpg.training.assessment import Candidate, begin_assessment, played
+from ddpg.training.backend import learner_for
 from ddpg.types import Row, Spec
 from tests.networks import init_agent
 
@@ -130,3 +135,10 @@ def test_a_running_mean_needs_more_than_one_lucky_episode() -> None:
         scores.append((float(state.score), float(state.best_score)))
     assert scores == [(0, 0), (4, 4), (4, 4), (5, 5), (2.5, 5), (4.75, 5)]
     assert same(state.best, nets(3))
+
+
+def test_a_rate_needs_an_assessment_and_reaches_the_learner() -> None:
+    with pytest.raises(Mistake, match=r"^collect.assess_rate 0.5: no policy is assessed; use --collect.assess 1, or"):
+        override(Config(), {"collect.assess_rate": 0.5})
+    config = override(Config(), {"collect.assess": 1, "collect.assess_rate": 0.5})
+    assert learner_for(config, SPEC).assess_rate == 0.5

@@ -147,6 +147,9 @@ class Config:
         self._check_times()
         if self.collect.assess:
             self._check_assessment()
+        elif self.collect.assess_rate != 1:
+            rate = f"collect.assess_rate {self.collect.assess_rate:g}"
+            raise Mistake(f"{rate}: no policy is assessed; use --collect.assess 1, or --collect.assess_rate 1")
         if self.actors.number:
             self._check_actors()
         if self.devices > 1:
